@@ -1,0 +1,1 @@
+"""May this payer pay for this beneficiary, and how much."""

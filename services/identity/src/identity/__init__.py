@@ -1,0 +1,1 @@
+"""Who is this patient, what insurance do they hold, where are they."""

@@ -1,0 +1,1 @@
+"""What every service needs and no business noun: the shared ground of Gongji's services."""

@@ -1,0 +1,1 @@
+"""Tells payers and beneficiaries what happened."""

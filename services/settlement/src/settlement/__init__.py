@@ -1,0 +1,1 @@
+"""Accounts, the ledger and every way money moves."""
