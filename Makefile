@@ -1,0 +1,88 @@
+# Every task of Gongji. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local
+PROTO_FILES = $(shell cd protos && find gongji -name '*.proto' | sort)
+PROTO_SERVICES = $(shell cd protos && grep -lE '^service ' $$(find gongji -name '*.proto') | sort)
+CASES ?= tests/integration/cases/settling.yaml
+LOCAL := $(BIN)/gongji-local
+
+.PHONY: help setup demo up down status logs test unit itest cases lint format types protos protos-check lock clean
+
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install everything into .venv; does nothing when all is there
+
+$(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(PYTHON) -c 'import sys; sys.exit("Gongji needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Name one: make setup PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@echo "setup: installing the pinned requirements into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.lock)"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))
+	@touch $@
+
+demo: setup ## play the main job on the embedded stack, from registration to the payer's notice
+	@$(LOCAL) demo
+
+up: setup ## start PostgreSQL, Kafka and the four services; print their addresses
+	@$(LOCAL) up
+
+down: setup ## end what `make up` started
+	@$(LOCAL) down
+
+status: setup ## tell the truth about each process
+	@$(LOCAL) status
+
+SERVICE ?= settlement
+logs: setup ## follow a log: make logs SERVICE=binding
+	@$(LOCAL) logs $(SERVICE) --follow
+
+test: unit itest cases ## all tests
+
+unit: setup ## tests that need no server
+	@$(BIN)/pytest -m "not stack" -q
+
+itest: setup ## tests on real PostgreSQL and real Kafka
+	@$(BIN)/pytest -m stack -q
+
+cases: setup ## acceptance cases on running services: make cases CASES=path/to/other.yaml
+	@$(BIN)/python -m gongji_local.cases $(CASES)
+
+lint: setup types ## ruff, mypy, buf, and what pre-commit would say
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code >/dev/null
+
+format: setup ## let ruff and buf format everything
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only --quiet .
+	@cd protos && ../$(BIN)/buf format -w
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy services deploy tests protos/tests conftest.py
+
+protos: setup ## generate protos/gen from the contracts
+	@rm -rf protos/gen/gongji protos/gen/buf
+	@cd protos && ../$(BIN)/python -m grpc_tools.protoc -I . -I vendor \
+	  --plugin=protoc-gen-mypy=../$(BIN)/protoc-gen-mypy --python_out=gen --mypy_out=quiet:gen $(PROTO_FILES) buf/validate/validate.proto
+	@cd protos && ../$(BIN)/python -m grpc_tools.protoc -I . -I vendor \
+	  --plugin=protoc-gen-mypy_grpc=../$(BIN)/protoc-gen-mypy_grpc --grpc_python_out=gen --mypy_grpc_out=quiet:gen $(PROTO_SERVICES)
+
+protos-check: setup ## lint the contracts, refuse breaking changes and drift of the generated code
+	@protos/check.sh
+
+lock: setup ## resolve requirements.in to requirements.lock, with hashes and without an index
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --quiet --upgrade -o requirements.lock requirements.in
+
+clean: ## end the stack and remove everything that was made here
+	@if test -x $(LOCAL); then $(LOCAL) down; fi
+	@rm -rf $(VENV) .local out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

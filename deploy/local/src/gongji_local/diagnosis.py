@@ -1,0 +1,74 @@
+"""Why a process ended or stays silent, read from what it wrote."""
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gongji_local.errors import StackError, disk_full
+from gongji_local.processes import ProcessRecord, exit_code
+
+SHOWN_LINES: Final = 8
+READ_BYTES: Final = 64 * 1024
+DISK_FULL_WORDS: Final = ("No space left on device", "Disk quota exceeded", "ENOSPC")
+PORT_TAKEN_WORDS: Final = ("Address already in use", "address already in use", "Failed to bind to address")
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """The part of a log that one start wrote."""
+
+    path: Path
+    start_bytes: int
+
+    @classmethod
+    def from_now(cls, path: Path) -> "LogTail":
+        """Everything that is written after this moment."""
+        return cls(path, path.stat().st_size if path.exists() else 0)
+
+    def text(self) -> str:
+        """What was written, at most the last 64 KiB."""
+        if not self.path.exists():
+            return ""
+        with self.path.open("rb") as file:
+            end = file.seek(0, 2)
+            file.seek(max(self.start_bytes, end - READ_BYTES))
+            return file.read().decode(errors="replace")
+
+    def last_lines(self) -> str:
+        """The lines to show to a person, indented."""
+        lines = [line for line in self.text().splitlines() if line.strip()][-SHOWN_LINES:]
+        return "\n".join(f"    {line}" for line in lines) or "    (nothing)"
+
+
+def explain_end(name: str, process: ProcessRecord, log: LogTail, ports: tuple[int, ...] = ()) -> StackError:
+    """Why a process ended while it was starting."""
+    text = log.text()
+    if any(words in text for words in DISK_FULL_WORDS):
+        return disk_full(log.path.parent, name)
+    if any(words in text for words in PORT_TAKEN_WORDS):
+        listed = " or ".join(str(port) for port in ports) or "of its own"
+        return StackError(
+            f"Another program took port {listed} before {name} could listen there.",
+            "Run `gongji-local up` again: it chooses a free port.",
+        )
+    return StackError(
+        f"{name} ended while starting{_how(exit_code(process))}. Its last lines:\n{log.last_lines()}\n",
+        f"The whole log is {log.path} (`gongji-local logs {name}`); remove the cause, then run `gongji-local up` again.",
+    )
+
+
+def explain_silence(name: str, log: LogTail, timeout_seconds: float) -> StackError:
+    """A process runs but did not become ready."""
+    return StackError(
+        f"{name} was not ready after {timeout_seconds:.0f} s. Its last lines:\n{log.last_lines()}\n",
+        f"The whole log is {log.path} (`gongji-local logs {name}`); run `gongji-local down`, then `gongji-local up`.",
+    )
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return ""
+    if code < 0:
+        return f" (killed by {signal.Signals(-code).name})"
+    return f" (exit status {code})"

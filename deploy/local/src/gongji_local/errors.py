@@ -1,0 +1,45 @@
+"""What went wrong with the local stack, in one sentence, and what a person does next."""
+
+import errno
+import shutil
+from pathlib import Path
+from typing import Final
+
+MEBIBYTE_BYTES: Final = 1024 * 1024
+
+
+class StackError(Exception):
+    """The stack cannot do what was asked.
+
+    Attributes:
+        problem: one sentence, without a trace.
+        next_step: what the person at the terminal does now.
+    """
+
+    def __init__(self, problem: str, next_step: str) -> None:
+        super().__init__(f"{problem} {next_step}")
+        self.problem = problem
+        self.next_step = next_step
+
+
+def disk_full(path: Path, what: str) -> StackError:
+    """The disk under `path` has no room; the figure is read now, so that the sentence is true."""
+    existing = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+    free_mebibytes = shutil.disk_usage(existing).free // MEBIBYTE_BYTES
+    return StackError(
+        f"The disk is full: {what} could not write under {existing} ({free_mebibytes} MiB are free).",
+        "Free at least 1024 MiB there, then run `gongji-local up` again.",
+    )
+
+
+def from_os_error(error: OSError, path: Path) -> StackError:
+    """Puts an operating system's refusal into a sentence; `path` is used where the error names no file."""
+    where = Path(error.filename) if isinstance(error.filename, str) else path
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return disk_full(where, "the stack")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return StackError(
+            f"{where} cannot be written: {error.strerror}.",
+            "Name a folder of yours with --state (or GONGJI_STATE) and run `gongji-local up` again.",
+        )
+    return StackError(f"The operating system refused {where}: {error.strerror or error}.", "Remove the cause, then run `gongji-local up` again.")

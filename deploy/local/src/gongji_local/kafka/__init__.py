@@ -1,0 +1,1 @@
+"""The embedded Kafka: its Java, its jars, its one broker."""

@@ -1,0 +1,166 @@
+"""The embedded Kafka's life: one KRaft broker on loopback."""
+
+import os
+import secrets
+import shutil
+import signal
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from gongji_local.blocking import run_blocking
+from gongji_local.clock import wait_until
+from gongji_local.diagnosis import DISK_FULL_WORDS, LogTail, explain_end, explain_silence
+from gongji_local.errors import StackError, disk_full, from_os_error
+from gongji_local.kafka.jars import Fetch, ensure_jars, fetch_from_maven, jar_folder, read_lock
+from gongji_local.kafka.java import find_java
+from gongji_local.ports import LOOPBACK, free_port
+from gongji_local.processes import Command, is_alive, run, spawn, stop
+from gongji_local.state import StateBook, write_private
+
+NAME: Final = "kafka"
+CONTROLLER: Final = "kafka-controller"
+FOLDER: Final = Path(__file__).parent
+FORMAT_TIMEOUT_SECONDS: Final = 60.0
+START_TIMEOUT_SECONDS: Final = 90.0
+STOP_TIMEOUT_SECONDS: Final = 30.0
+PROBE_TIMEOUT_MS: Final = 2000
+JVM_OPTIONS: Final = ("-Xms128M", "-Xmx384M", "-XX:+UseSerialGC")
+
+
+class EmbeddedKafka:
+    """One broker (and controller) of one state folder."""
+
+    def __init__(self, book: StateBook, environ: Mapping[str, str], fetch: Fetch = fetch_from_maven) -> None:
+        self._book = book
+        self._environ = environ
+        self._fetch = fetch
+        self._log = book.folder.log_of(NAME)
+        self._data = book.folder.kafka / "data"
+        self._properties = book.folder.kafka / "server.properties"
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port`; valid once the broker was started."""
+        return f"{LOOPBACK}:{self._book.read().ports[NAME]}"
+
+    def is_alive(self) -> bool:
+        """Whether our own broker runs."""
+        return is_alive(self._book.read().processes.get(NAME))
+
+    def is_ready(self) -> bool:
+        """Whether our own broker runs and answers with its metadata."""
+        return self.is_alive() and serves_metadata(self.bootstrap)
+
+    def start(self) -> None:
+        """Fetches the jars and formats the data folder if need be, starts the broker and waits for its metadata."""
+        if not self.is_alive():
+            java = self._java()
+            self._configure()
+            if not (self._data / "meta.properties").exists():
+                self._format(java)
+            self._launch(java)
+        self._wait_ready(LogTail.from_now(self._log))
+
+    def stop(self) -> None:
+        """Asks the broker to close its segments and end."""
+        stop(self._book.read().processes.get(NAME), signal.SIGTERM, STOP_TIMEOUT_SECONDS)
+        self._book.forget_process(NAME)
+
+    def wipe(self) -> None:
+        """Stops the broker and deletes its data."""
+        self.stop()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def _java(self) -> "_Java":
+        jars = ensure_jars(jar_folder(self._environ, self._book.folder.root), read_lock(), self._fetch)
+        return _Java(find_java(self._environ), jars, self._book.folder.logs)
+
+    def _configure(self) -> None:
+        """Writes the broker's configuration with ports that are free now, the former ones where they are."""
+        ports = self._book.read().ports
+        others = {port for name, port in ports.items() if name not in {NAME, CONTROLLER}}
+        port = free_port(ports.get(NAME), others)
+        controller_port = free_port(ports.get(CONTROLLER), {*others, port})
+        self._book.put_port(NAME, port)
+        self._book.put_port(CONTROLLER, controller_port)
+        filled = {"{DATA}": str(self._data), "{PORT}": str(port), "{CONTROLLER_PORT}": str(controller_port)}
+        text = (FOLDER / "server.properties").read_text()
+        for placeholder, value in filled.items():
+            text = text.replace(placeholder, value)
+        write_private(self._properties, text)
+
+    def _format(self, java: "_Java") -> None:
+        shutil.rmtree(self._data, ignore_errors=True)
+        cluster_id = urlsafe_b64encode(b"\x01" + secrets.token_bytes(15)).decode().rstrip("=")
+        arguments = ("format", "-t", cluster_id, "-c", str(self._properties), "--standalone")
+        finished = run(java.command("kafka.tools.StorageTool", *arguments), FORMAT_TIMEOUT_SECONDS)
+        if finished.returncode != 0:
+            raise _explain_format(self._data, finished.stdout)
+
+    def _launch(self, java: "_Java") -> None:
+        tail = LogTail.from_now(self._log)
+        command = java.command("kafka.Kafka", str(self._properties))
+        self._book.put_process(NAME, spawn(command, self._log))
+        self._wait_ready(tail)
+
+    def _wait_ready(self, tail: LogTail) -> None:
+        record = self._book.read()
+        process = record.processes[NAME]
+        in_time = wait_until(lambda: not is_alive(process) or serves_metadata(self.bootstrap), START_TIMEOUT_SECONDS)
+        if not is_alive(process):
+            self._book.forget_process(NAME)
+            raise explain_end(NAME, process, tail, (record.ports[NAME], record.ports[CONTROLLER]))
+        if not in_time:
+            raise explain_silence(NAME, tail, START_TIMEOUT_SECONDS)
+
+
+class _Java:
+    """How to run a class of Kafka's."""
+
+    def __init__(self, java: Path, jars: Sequence[Path], logs: Path) -> None:
+        self._java = java
+        self._jars = jars
+        self._logs = logs
+
+    def command(self, main_class: str, *arguments: str) -> Command:
+        """The class path names each verified jar: whatever else lies in the cache is not run."""
+        options = (
+            *JVM_OPTIONS,
+            f"-Dlog4j2.configurationFile={FOLDER / 'log4j2.xml'}",
+            f"-Dkafka.logs.dir={self._logs}",
+            "-cp",
+            os.pathsep.join(str(jar) for jar in self._jars),
+        )
+        return Command([str(self._java), *options, main_class, *arguments], {"PATH": os.defpath, "LC_ALL": "C.UTF-8"})
+
+
+def serves_metadata(bootstrap: str) -> bool:
+    """Whether the broker answers a metadata request."""
+    try:
+        return run_blocking(lambda: _has_brokers(bootstrap))
+    except (OSError, TimeoutError, KafkaError):
+        return False
+
+
+async def _has_brokers(bootstrap: str) -> bool:
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=PROBE_TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    finally:
+        await client.close()
+
+
+def _explain_format(data: Path, output: str) -> StackError:
+    if any(words in output for words in DISK_FULL_WORDS):
+        return disk_full(data.parent, "Kafka")
+    last = next((line for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
+    return StackError(
+        f"Kafka's data folder {data} could not be formatted: {last}",
+        "Remove the cause, then run `gongji-local up` again.",
+    )

@@ -1,0 +1,166 @@
+"""The embedded PostgreSQL's life: initdb, start, ready, fast stop."""
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from gongji_local.blocking import run_blocking
+from gongji_local.clock import wait_until
+from gongji_local.diagnosis import DISK_FULL_WORDS, LogTail, explain_end, explain_silence
+from gongji_local.errors import StackError, disk_full
+from gongji_local.passwords import password_of
+from gongji_local.ports import LOOPBACK, free_port
+from gongji_local.postgres.home import PostgresHome, find_home, remove_home
+from gongji_local.processes import is_alive, run, spawn, stop
+from gongji_local.state import PRIVATE_FILE, StateBook
+
+NAME: Final = "postgres"
+ADMINISTRATOR: Final = "postgres"
+MAX_CONNECTIONS: Final = 200
+INITDB_TIMEOUT_SECONDS: Final = 120.0
+START_TIMEOUT_SECONDS: Final = 60.0
+STOP_TIMEOUT_SECONDS: Final = 30.0
+PROBE_TIMEOUT_SECONDS: Final = 3.0
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server of one state folder: scram on loopback, fsync on, no socket file."""
+
+    def __init__(self, book: StateBook) -> None:
+        self._book = book
+        self._log = book.folder.log_of(NAME)
+
+    @property
+    def admin_url(self) -> str:
+        """The administrator's URL; valid once the server was started."""
+        port = self._book.read().ports[NAME]
+        return f"postgresql://{ADMINISTRATOR}:{password_of(self._book.folder, NAME)}@{LOOPBACK}:{port}/postgres"
+
+    def is_alive(self) -> bool:
+        """Whether our own postmaster runs."""
+        return is_alive(self._book.read().processes.get(NAME))
+
+    def is_ready(self) -> bool:
+        """Whether our own postmaster runs and answers a query."""
+        return self.is_alive() and answers(self.admin_url)
+
+    def start(self) -> None:
+        """Makes the data folder if need be, starts the server and waits until it answers."""
+        if not self.is_alive():
+            home = find_home(self._book)
+            if not _is_initialised(home):
+                self._initialise(home)
+            self._launch(home)
+        self._wait_ready(LogTail.from_now(self._log))
+
+    def stop(self) -> None:
+        """Fast shutdown: open transactions are rolled back, the data folder is left clean."""
+        stop(self._book.read().processes.get(NAME), signal.SIGINT, STOP_TIMEOUT_SECONDS)
+        self._book.forget_process(NAME)
+
+    def wipe(self) -> None:
+        """Stops the server and deletes its data."""
+        self.stop()
+        remove_home(self._book)
+
+    def _launch(self, home: PostgresHome) -> None:
+        record = self._book.read()
+        port = free_port(record.ports.get(NAME), set(record.ports.values()) - {record.ports.get(NAME)})
+        self._book.put_port(NAME, port)
+        tail = LogTail.from_now(self._log)
+        self._book.put_process(NAME, spawn(home.command("postgres", *_arguments(home, port)), self._log))
+        self._wait_ready(tail)
+
+    def _wait_ready(self, tail: LogTail) -> None:
+        record = self._book.read()
+        process = record.processes[NAME]
+        in_time = wait_until(lambda: not is_alive(process) or answers(self.admin_url), START_TIMEOUT_SECONDS)
+        if not is_alive(process):
+            self._book.forget_process(NAME)
+            raise explain_end(NAME, process, tail, (record.ports[NAME],))
+        if not in_time:
+            raise explain_silence(NAME, tail, START_TIMEOUT_SECONDS)
+
+    def _initialise(self, home: PostgresHome) -> None:
+        password = password_of(self._book.folder, NAME)
+        with _password_file(home, password) as file:
+            finished = run(home.command("initdb", *_initdb_arguments(home, file)), INITDB_TIMEOUT_SECONDS)
+        with self._log.open("a") as log:
+            log.write(finished.stdout)
+        if finished.returncode != 0:
+            raise _explain_initdb(home, finished.stdout)
+
+
+def answers(url: str) -> bool:
+    """Whether a query gets its answer within three seconds."""
+    try:
+        return run_blocking(lambda: _select_one(url)) == 1
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+
+
+async def _select_one(url: str) -> int:
+    connection = await asyncpg.connect(url, timeout=PROBE_TIMEOUT_SECONDS)
+    try:
+        return int(await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_SECONDS))
+    finally:
+        await connection.close(timeout=PROBE_TIMEOUT_SECONDS)
+
+
+def _is_initialised(home: PostgresHome) -> bool:
+    # initdb writes this file early, so its own clean-up after a failure is what makes this test enough
+    return (home.data / "PG_VERSION").exists()
+
+
+def _initdb_arguments(home: PostgresHome, password_file: Path) -> tuple[str, ...]:
+    return (
+        f"--pgdata={home.data}",
+        f"--username={ADMINISTRATOR}",
+        f"--pwfile={password_file}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+    )
+
+
+def _arguments(home: PostgresHome, port: int) -> tuple[str, ...]:
+    settings = {
+        "listen_addresses": LOOPBACK,
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": str(MAX_CONNECTIONS),
+        "timezone": "UTC",
+        "log_line_prefix": "%m [%p] %q%u@%d ",
+    }
+    return ("-D", str(home.data), *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")))
+
+
+@contextmanager
+def _password_file(home: PostgresHome, password: str) -> Iterator[Path]:
+    """A file that only PostgreSQL's account can read, for as long as initdb needs it."""
+    path = home.data.parent / f"password-{secrets.token_hex(8)}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            if home.account:
+                os.fchown(file.fileno(), home.account.uid, home.account.gid)
+            file.write(password)
+        yield path
+    finally:
+        path.unlink()
+
+
+def _explain_initdb(home: PostgresHome, output: str) -> StackError:
+    if any(words in output for words in DISK_FULL_WORDS):
+        return disk_full(home.data.parent, "initdb")
+    last = next((line for line in reversed(output.splitlines()) if "error" in line.lower()), output.strip()[-300:])
+    return StackError(
+        f"PostgreSQL's data folder {home.data} could not be made: {last}",
+        "Remove the cause, then run `gongji-local up` again.",
+    )

@@ -1,0 +1,168 @@
+"""Gathers single requests into batches, without timers.
+
+While one batch is in flight the next one fills; an idle batcher starts at once, so a lone request never waits for
+company. The answers are those of asking one by one: who shares a batch with whom never shows.
+"""
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from kit.errors import Refusal
+from kit.metrics import BATCH_SIZE, BATCH_WAITING
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+FAILURES_ALONE_LIMIT = 3
+"""After so many failures alone in a row it is not one bad item but the thing underneath: the rest is failed at once."""
+
+
+class BatchHandlerError(Exception):
+    """A batch handler broke its promise of one answer per request; a fault in the code."""
+
+
+class _Waiting(Generic[Req, Res]):
+    __slots__ = ("answer", "key", "request")
+
+    def __init__(self, request: Req, key: Hashable | None, answer: "asyncio.Future[Res]") -> None:
+        self.request = request
+        self.key = key
+        self.answer = answer
+
+
+class MicroBatcher(Generic[Req, Res]):
+    """One queue, one batch in flight.
+
+    Args:
+        handler: gets requests in the order of their arrival and answers with as many results in the same order; an
+            exception in a place is raised to that request's caller only. If the call itself raises, it must have had
+            no effect: each request of the batch is then tried alone, so that a bad one fails by itself.
+        max_batch: most requests in one call of the handler.
+        max_waiting: most requests that wait for a batch; one more is refused with `OVERLOADED`.
+        key: two requests with the same key never share a batch (None: any may).
+        name: for metrics.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Sequence[Req]], Awaitable[Sequence[Res | BaseException]]],
+        max_batch: int,
+        max_waiting: int,
+        key: Callable[[Req], Hashable | None] | None = None,
+        name: str = "batch",
+    ) -> None:
+        self._handler = handler
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._key = key
+        self._size = BATCH_SIZE.labels(name)
+        self._length = BATCH_WAITING.labels(name)
+        self._waiting: deque[_Waiting[Req, Res]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, request: Req) -> Res:
+        """The handler's answer to this request.
+
+        A caller that is cancelled while its request waits takes it back; once the batch is on its way the work is
+        done and only the answer is lost.
+
+        Raises:
+            Refusal: `OVERLOADED` when too many wait, `UNAVAILABLE` when the batcher is being drained.
+        """
+        if self._closed:
+            raise Refusal("UNAVAILABLE", "this process is stopping; send the request again, another one takes it")
+        if len(self._waiting) >= self._max_waiting:
+            raise Refusal("OVERLOADED", "too many requests are waiting; wait a little and send the same again")
+        key = self._key(request) if self._key else None
+        waiting: _Waiting[Req, Res] = _Waiting(request, key, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake()
+        return await waiting.answer
+
+    async def drain(self) -> None:
+        """Refuse what comes from now on, and return when everything accepted before has its answer."""
+        self._closed = True
+        while self._worker is not None:
+            await asyncio.wait([self._worker])
+
+    def _wake(self) -> None:
+        if self._worker is None:
+            # In an empty context: a batch belongs to nobody's request id or principal.
+            self._worker = asyncio.get_running_loop().create_task(self._work(), context=contextvars.Context())
+
+    async def _work(self) -> None:
+        try:
+            while batch := self._next_batch():
+                self._size.observe(len(batch))
+                await self._answer(batch)
+        except BaseException as error:
+            _fail(self._waiting, error)
+            raise
+        finally:
+            self._worker = None
+
+    def _next_batch(self) -> list[_Waiting[Req, Res]]:
+        batch: list[_Waiting[Req, Res]] = []
+        keys: set[Hashable] = set()
+        passed_over: list[_Waiting[Req, Res]] = []
+        while self._waiting and len(batch) < self._max_batch:
+            waiting = self._waiting.popleft()
+            if waiting.answer.done():  # its caller has gone
+                continue
+            if waiting.key is not None and waiting.key in keys:
+                passed_over.append(waiting)
+                continue
+            keys.add(waiting.key)
+            batch.append(waiting)
+        self._waiting.extendleft(reversed(passed_over))
+        self._length.set(len(self._waiting))
+        return batch
+
+    async def _answer(self, batch: list[_Waiting[Req, Res]]) -> None:
+        try:
+            await self._ask(batch)
+        except Exception as error:  # noqa: BLE001 - it is handed to the callers, each gets it or its own
+            if len(batch) == 1 or isinstance(error, BatchHandlerError):
+                _fail(batch, error)
+            else:
+                await self._answer_alone(batch)
+        except BaseException as error:
+            _fail(batch, error)
+            raise
+
+    async def _answer_alone(self, batch: list[_Waiting[Req, Res]]) -> None:
+        failures = 0
+        for place, waiting in enumerate(batch):
+            if waiting.answer.done():
+                continue
+            try:
+                await self._ask([waiting])
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - it is handed to the caller
+                _fail([waiting], error)
+                failures += 1
+                if failures == FAILURES_ALONE_LIMIT:
+                    _fail(batch[place + 1 :], error)
+                    return
+
+    async def _ask(self, batch: list[_Waiting[Req, Res]]) -> None:
+        answers = await self._handler([waiting.request for waiting in batch])
+        if len(answers) != len(batch):
+            raise BatchHandlerError(f"{len(batch)} requests were answered with {len(answers)} results")
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.answer.done():
+                continue
+            if isinstance(answer, BaseException):
+                waiting.answer.set_exception(answer)
+            else:
+                waiting.answer.set_result(answer)
+
+
+def _fail(batch: "Iterable[_Waiting[Req, Res]]", error: BaseException) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)

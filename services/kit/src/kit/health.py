@@ -1,0 +1,90 @@
+"""What a process knows about its own state, for probes and operators."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from kit.clock import Elapsed
+
+HEARTBEAT_SECONDS = 0.5
+HEARTBEAT_LIMIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The last word on one thing that has to work."""
+
+    ok: bool
+    why: str
+    """For the operator; never personal data."""
+    vital: bool
+    """Whether only a restart helps when it is not ok."""
+    since: Elapsed = field(default_factory=Elapsed)
+    """How long it has been so."""
+
+
+class Health:
+    """The checks of one process. Any thread may ask; the answers do not depend on the event loop being alive.
+
+    The event loop proves that it turns by `beat()`; if the last beat is older than `heartbeat_limit_seconds`, the
+    process is neither live nor ready.
+    """
+
+    def __init__(self, heartbeat_limit_seconds: float = HEARTBEAT_LIMIT_SECONDS) -> None:
+        self._limit_seconds = heartbeat_limit_seconds
+        self._last_beat = Elapsed()
+        self._checks: dict[str, Check] = {}
+        self._lock = threading.Lock()
+
+    def set(self, name: str, ok: bool, why: str = "", *, vital: bool = False) -> None:  # noqa: FBT001 - the state is the point
+        """Record how `name` is. A vital check that fails also fails liveness: only a restart helps."""
+        with self._lock:
+            before = self._checks.get(name)
+            now = Check(ok=ok, why=why, vital=vital)
+            self._checks[name] = replace(now, since=before.since) if before and before.ok == ok else now
+
+    def checks(self) -> dict[str, Check]:
+        """Every check as it is now, the event loop's heartbeat among them."""
+        with self._lock:
+            known = dict(self._checks)
+        return {"event_loop": self._heartbeat(), **known}
+
+    def live(self) -> bool:
+        """Whether going on makes sense: the loop turns and nothing vital is broken."""
+        return all(check.ok or not check.vital for check in self.checks().values())
+
+    def ready(self) -> bool:
+        """Whether calls may be sent here: something has reported, and everything that did is well."""
+        checks = self.checks()
+        return len(checks) > 1 and all(check.ok for check in checks.values())
+
+    def _heartbeat(self) -> Check:
+        age_seconds = self._last_beat.seconds
+        why = f"the last heartbeat is {age_seconds:.1f} s old"
+        return Check(ok=age_seconds <= self._limit_seconds, why=why, vital=True, since=self._last_beat)
+
+    async def beat(self) -> None:
+        """Keep the heart beating until cancelled; run as a task of the loop that is watched."""
+        while True:
+            self._last_beat.restart()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def watch(
+        self, name: str, probe: Callable[[], Awaitable[object]], *, every_seconds: float = 5.0, timeout_seconds: float = 2.0
+    ) -> None:
+        """Ask `probe` again and again until cancelled; an exception or a time-out means not ok."""
+        while True:
+            await self.ask(name, probe, timeout_seconds=timeout_seconds)
+            await asyncio.sleep(every_seconds)
+
+    async def ask(self, name: str, probe: Callable[[], Awaitable[object]], *, timeout_seconds: float = 2.0) -> None:
+        """Ask `probe` once and record the answer under `name`."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await probe()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            # The type only: messages of drivers name hosts, users and sometimes values.
+            self.set(name, False, f"{type(error).__name__} when asked")
+        else:
+            self.set(name, True)

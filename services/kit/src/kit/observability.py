@@ -1,0 +1,57 @@
+"""Logs, probes, metrics and traces, set up in one place."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import Processor
+
+from kit import redaction, tracing
+from kit.probes import HttpProbes
+
+__all__ = ["HttpProbes", "configure_logging", "get_logger", "tracing"]
+
+
+def get_logger() -> Any:
+    """The logger; bind what belongs together, name events in few constant words, and log no payloads."""
+    return structlog.get_logger()
+
+
+def configure_logging(service: str, level: str = "INFO") -> None:
+    """Send everything that is logged, by us or by libraries, to standard output as redacted JSON, one object a line."""
+    before = _before(service)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *before, *_LAST],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*before, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_LAST],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+def _before(service: str) -> list[Processor]:
+    def with_service(_logger: object, _method: str, event: Any) -> Any:
+        event["service"] = service
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        with_service,
+    ]
+
+
+_LAST: list[Processor] = [
+    structlog.processors.format_exc_info,
+    redaction.processor,
+    structlog.processors.JSONRenderer(ensure_ascii=False),
+]
