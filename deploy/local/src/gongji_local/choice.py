@@ -50,7 +50,9 @@ def choose(environ: Mapping[str, str], options: Named = Named()) -> Choice:
     named = _named(environ, options)
     if mode is Source.EXTERNAL:
         _require_both(named)
-    return Choice(_source(named.postgres_url), _source(named.kafka_bootstrap), named.postgres_url, named.kafka_bootstrap)
+    return Choice(
+        _source(named.postgres_url), _source(named.kafka_bootstrap), named.postgres_url, named.kafka_bootstrap
+    )
 
 
 def _mode(environ: Mapping[str, str]) -> Source | None:
@@ -83,7 +85,10 @@ def _refuse_options(mode: Source, options: Named) -> None:
 
 
 def _require_both(named: Named) -> None:
-    wanted = {"DATABASE_URL (or --postgres-url)": named.postgres_url, "KAFKA_BOOTSTRAP (or --kafka)": named.kafka_bootstrap}
+    wanted = {
+        "DATABASE_URL (or --postgres-url)": named.postgres_url,
+        "KAFKA_BOOTSTRAP (or --kafka)": named.kafka_bootstrap,
+    }
     missing = " and ".join(name for name, value in wanted.items() if not value)
     if missing:
         raise StackError(

@@ -42,4 +42,7 @@ def from_os_error(error: OSError, path: Path) -> StackError:
             f"{where} cannot be written: {error.strerror}.",
             "Name a folder of yours with --state (or GONGJI_STATE) and run `gongji-local up` again.",
         )
-    return StackError(f"The operating system refused {where}: {error.strerror or error}.", "Remove the cause, then run `gongji-local up` again.")
+    return StackError(
+        f"The operating system refused {where}: {error.strerror or error}.",
+        "Remove the cause, then run `gongji-local up` again.",
+    )

@@ -15,10 +15,10 @@ from aiokafka.errors import KafkaError
 from gongji_local.blocking import run_blocking
 from gongji_local.clock import wait_until
 from gongji_local.diagnosis import DISK_FULL_WORDS, LogTail, explain_end, explain_silence
-from gongji_local.errors import StackError, disk_full, from_os_error
+from gongji_local.errors import StackError, disk_full
 from gongji_local.kafka.jars import Fetch, ensure_jars, fetch_from_maven, jar_folder, read_lock
 from gongji_local.kafka.java import find_java
-from gongji_local.ports import LOOPBACK, free_port
+from gongji_local.ports import LOOPBACK, free_port, listens
 from gongji_local.processes import Command, is_alive, run, spawn, stop
 from gongji_local.state import StateBook, write_private
 
@@ -141,10 +141,17 @@ class _Java:
 
 def serves_metadata(bootstrap: str) -> bool:
     """Whether the broker answers a metadata request."""
+    if not _accepts_connections(bootstrap):
+        return False  # asked first, because the client complains in the log about each failed attempt
     try:
         return run_blocking(lambda: _has_brokers(bootstrap))
     except (OSError, TimeoutError, KafkaError):
         return False
+
+
+def _accepts_connections(bootstrap: str) -> bool:
+    addresses = [address.strip().rpartition(":") for address in bootstrap.split(",")]
+    return any(listens(int(port), host) for host, _colon, port in addresses if port.isdigit())
 
 
 async def _has_brokers(bootstrap: str) -> bool:

@@ -67,20 +67,24 @@ async def _ensure_databases(admin_url: str, wanted: Sequence[ServiceDatabase]) -
         await connection.close()
 
 
-async def _ensure_role(connection: "asyncpg.Connection[asyncpg.Record]", admin_url: str, database: ServiceDatabase) -> None:
+async def _ensure_role(
+    connection: "asyncpg.Connection[asyncpg.Record]", admin_url: str, database: ServiceDatabase
+) -> None:
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", database.name):
         # utility statements take no parameters; the password is of our own making and has no quote in it
         await connection.execute(f"CREATE ROLE {quoted(database.name)} LOGIN PASSWORD '{database.password}'")
     elif not await _may_log_in(admin_url, database):
         raise StackError(
             f"The role {database.name} exists on that PostgreSQL with a password that this state folder does not know.",
-            f"Drop the role and its database there, or use the state folder (--state) that made them.",
+            "Drop the role and its database there, or use the state folder (--state) that made them.",
         )
 
 
 async def _ensure_database(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-        await connection.execute(f"CREATE DATABASE {quoted(name)} OWNER {quoted(name)} ENCODING 'UTF8' TEMPLATE template0")
+        await connection.execute(
+            f"CREATE DATABASE {quoted(name)} OWNER {quoted(name)} ENCODING 'UTF8' TEMPLATE template0"
+        )
         await connection.execute(f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC")
 
 

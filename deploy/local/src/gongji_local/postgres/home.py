@@ -60,6 +60,7 @@ def remove_home(book: StateBook) -> None:
     """Deletes the data folder, also where it lies outside the state folder."""
     for place in {book.folder.postgres, *_recorded_place(book.read())}:
         shutil.rmtree(place, ignore_errors=True)
+    book.change(lambda record: replace(record, postgres_place=None))
 
 
 def installed_programs() -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class EmbeddedPostgres:
         """Makes the data folder if need be, starts the server and waits until it answers."""
         if not self.is_alive():
             home = find_home(self._book)
-            if not _is_initialised(home):
+            if not home.data.exists():
                 self._initialise(home)
             self._launch(home)
         self._wait_ready(LogTail.from_now(self._log))
@@ -89,12 +90,15 @@ class EmbeddedPostgres:
 
     def _initialise(self, home: PostgresHome) -> None:
         password = password_of(self._book.folder, NAME)
+        draft = home.data.with_name("data-draft")
+        shutil.rmtree(draft, ignore_errors=True)
         with _password_file(home, password) as file:
-            finished = run(home.command("initdb", *_initdb_arguments(home, file)), INITDB_TIMEOUT_SECONDS)
+            finished = run(home.command("initdb", *_initdb_arguments(draft, file)), INITDB_TIMEOUT_SECONDS)
         with self._log.open("a") as log:
             log.write(finished.stdout)
         if finished.returncode != 0:
             raise _explain_initdb(home, finished.stdout)
+        draft.rename(home.data)  # only now: an initdb that was killed half-way is never taken for a data folder
 
 
 def answers(url: str) -> bool:
@@ -113,14 +117,9 @@ async def _select_one(url: str) -> int:
         await connection.close(timeout=PROBE_TIMEOUT_SECONDS)
 
 
-def _is_initialised(home: PostgresHome) -> bool:
-    # initdb writes this file early, so its own clean-up after a failure is what makes this test enough
-    return (home.data / "PG_VERSION").exists()
-
-
-def _initdb_arguments(home: PostgresHome, password_file: Path) -> tuple[str, ...]:
+def _initdb_arguments(data: Path, password_file: Path) -> tuple[str, ...]:
     return (
-        f"--pgdata={home.data}",
+        f"--pgdata={data}",
         f"--username={ADMINISTRATOR}",
         f"--pwfile={password_file}",
         "--auth=scram-sha-256",
