@@ -1,0 +1,274 @@
+"""Envelope encryption of personal data, and keyed hashes to find it by.
+
+Each record has a random data key of its own, which the ring's active key wraps. A ciphertext names its format,
+algorithm and ring key, so keys can be replaced while old records stay readable, and `reencrypt` moves them over:
+
+    version 1 | algorithm 1 | length of key id 1 | key id | nonce 12 | wrapped data key n+16 | nonce 12 | text+16
+
+The caller's context (what the record is and whose) is authenticated with it: a ciphertext copied to another row or
+column does not decrypt there.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, cast
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
+from cryptography.hazmat.primitives.ciphers.modes import GCM
+
+FORMAT_VERSION = 1
+NONCE_BYTES = 12
+TAG_BYTES = 16
+BLIND_INDEX_KEY_BYTES = 32
+MAX_KEY_ID_BYTES = 64
+MAX_PLAINTEXT_BYTES = 64 * 1024 * 1024
+
+
+class CryptoError(Exception):
+    """Encryption or decryption failed. Never holds keys, plaintext or context."""
+
+
+class KeyRingError(CryptoError):
+    """The key ring file cannot be used; the text names what is wrong."""
+
+
+class UnknownKeyError(CryptoError):
+    """The ciphertext names a ring key that this process does not have: add it to the ring."""
+
+
+class DecryptionError(CryptoError):
+    """The ciphertext was changed, cut short, or belongs to another context."""
+
+
+class Algorithm(IntEnum):
+    """The authenticated ciphers; the number is what a ciphertext carries."""
+
+    AES_256_GCM = 1
+    SM4_GCM = 2
+
+    @property
+    def label(self) -> str:
+        """The name in the key ring file."""
+        return self.name.replace("_", "-")
+
+    @property
+    def key_bytes(self) -> int:
+        """How long its keys are."""
+        return 32 if self is Algorithm.AES_256_GCM else 16
+
+    def cipher(self, key: bytes) -> AES | SM4:
+        """The block cipher with this key."""
+        return AES(key) if self is Algorithm.AES_256_GCM else SM4(key)
+
+
+_BY_LABEL = {algorithm.label: algorithm for algorithm in Algorithm}
+
+
+@dataclass(frozen=True, slots=True)
+class RingKey:
+    """One key of the ring."""
+
+    id: str
+    algorithm: Algorithm
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A ciphertext taken apart."""
+
+    algorithm: Algorithm
+    key_id: str
+    wrapping_nonce: bytes
+    wrapped_key: bytes
+    sealed: bytes
+    """Nonce, text and tag."""
+
+
+class KeyRing:
+    """The keys of one service: `active` encrypts, every key decrypts, one more makes blind indexes."""
+
+    def __init__(self, active: str, keys: Mapping[str, RingKey], blind_index_key: bytes) -> None:
+        if active not in keys:
+            raise KeyRingError(f"the active key {active!r} is not in the ring")
+        for key in keys.values():
+            _check(key)
+        if len(blind_index_key) != BLIND_INDEX_KEY_BYTES:
+            raise KeyRingError(f"blind_index_key must have {BLIND_INDEX_KEY_BYTES} bytes")
+        self._active = keys[active]
+        self._keys = dict(keys)
+        self._blind_index_key = blind_index_key
+
+    def __repr__(self) -> str:
+        return f"KeyRing(active={self._active.id!r}, keys={sorted(self._keys)})"
+
+    @classmethod
+    def load(cls, path: Path) -> "KeyRing":
+        """Read a key ring file.
+
+        Raises:
+            KeyRingError: it cannot be read or used; the text says what is wrong with it.
+        """
+        try:
+            stated = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise KeyRingError(f"the key ring {path} cannot be read: {type(error).__name__}") from error
+        return cls.from_json(stated)
+
+    @classmethod
+    def from_json(cls, stated: object) -> "KeyRing":
+        """The ring that a parsed file states.
+
+        Raises:
+            KeyRingError: it cannot be used.
+        """
+        try:
+            ring = cast("dict[str, Any]", stated)
+            keys = {key_id: _ring_key(key_id, key) for key_id, key in ring["keys"].items()}
+            return cls(ring["active"], keys, _decoded(ring["blind_index_key"], "blind_index_key"))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise KeyRingError(
+                f"the key ring lacks or misspells something ({type(error).__name__}: {error})"
+            ) from error
+
+    @property
+    def active_key_id(self) -> str:
+        """The id of the key that encrypts."""
+        return self._active.id
+
+    def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
+        """A ciphertext that opens only with the same context."""
+        if len(plaintext) > MAX_PLAINTEXT_BYTES:
+            raise CryptoError(f"at most {MAX_PLAINTEXT_BYTES} bytes can be encrypted at once")
+        data_key = os.urandom(self._active.algorithm.key_bytes)
+        sealed = _seal(self._active.algorithm, data_key, plaintext, _text_aad(self._active.algorithm, context))
+        return _wrap(self._active, data_key, context) + sealed
+
+    def decrypt(self, ciphertext: bytes, context: bytes) -> bytes:
+        """The plaintext.
+
+        Raises:
+            UnknownKeyError: the ring does not have the key that it names.
+            DecryptionError: it was tampered with, or the context is another.
+        """
+        parts = _parts(ciphertext)
+        data_key = self._unwrap(parts, context)
+        return _open(parts.algorithm, data_key, parts.sealed, _text_aad(parts.algorithm, context))
+
+    def reencrypt(self, ciphertext: bytes, context: bytes) -> bytes:
+        """The same under the active key; unchanged if it already is.
+
+        The data key is wrapped anew; if the active key has another algorithm, the text is encrypted anew as well.
+        Raises what `decrypt` raises: what cannot be opened is never rewritten.
+        """
+        plaintext = self.decrypt(ciphertext, context)
+        parts = _parts(ciphertext)
+        if parts.key_id == self._active.id:
+            return ciphertext
+        if parts.algorithm is not self._active.algorithm:
+            return self.encrypt(plaintext, context)
+        return _wrap(self._active, self._unwrap(parts, context), context) + parts.sealed
+
+    def blind_index(self, value: str, purpose: str) -> bytes:
+        """32 bytes to find an encrypted value by: equal for equal values of one purpose, unrelated between purposes.
+
+        The caller brings the value into its one form first (letter case, spaces).
+        """
+        purpose_key = hmac.digest(self._blind_index_key, purpose.encode(), hashlib.sha256)
+        return hmac.digest(purpose_key, value.encode(), hashlib.sha256)
+
+    def _unwrap(self, parts: _Parts, context: bytes) -> bytes:
+        key = self._keys.get(parts.key_id)
+        if key is None:
+            raise UnknownKeyError(f"the ring has no key {parts.key_id!r}")
+        if key.algorithm is not parts.algorithm:
+            raise DecryptionError(f"key {key.id!r} is not for {parts.algorithm.label}")
+        aad = _wrapping_aad(parts.algorithm, parts.key_id, context)
+        return _open(key.algorithm, key.key, parts.wrapping_nonce + parts.wrapped_key, aad)
+
+
+def key_id_of(ciphertext: bytes) -> str:
+    """The id of the ring key that a ciphertext needs.
+
+    Raises:
+        DecryptionError: it is no ciphertext of ours.
+    """
+    return _parts(ciphertext).key_id
+
+
+def _wrap(key: RingKey, data_key: bytes, context: bytes) -> bytes:
+    key_id = key.id.encode()
+    header = bytes((FORMAT_VERSION, key.algorithm, len(key_id))) + key_id
+    return header + _seal(key.algorithm, key.key, data_key, _wrapping_aad(key.algorithm, key.id, context))
+
+
+def _wrapping_aad(algorithm: Algorithm, key_id: str, context: bytes) -> bytes:
+    return b"gongji wrap\0" + bytes((FORMAT_VERSION, algorithm)) + key_id.encode() + b"\0" + context
+
+
+def _text_aad(algorithm: Algorithm, context: bytes) -> bytes:
+    # Without the ring key's id: wrapping anew must not touch the text.
+    return b"gongji text\0" + bytes((FORMAT_VERSION, algorithm)) + context
+
+
+def _seal(algorithm: Algorithm, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    encryptor = Cipher(algorithm.cipher(key), GCM(nonce)).encryptor()
+    encryptor.authenticate_additional_data(aad)
+    return nonce + encryptor.update(plaintext) + encryptor.finalize() + encryptor.tag
+
+
+def _open(algorithm: Algorithm, key: bytes, sealed: bytes, aad: bytes) -> bytes:
+    nonce, text, tag = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:-TAG_BYTES], sealed[-TAG_BYTES:]
+    decryptor = Cipher(algorithm.cipher(key), GCM(nonce, tag)).decryptor()
+    decryptor.authenticate_additional_data(aad)
+    try:
+        return decryptor.update(text) + decryptor.finalize()
+    except InvalidTag:
+        raise DecryptionError("the ciphertext was changed or belongs to another context") from None
+
+
+def _parts(ciphertext: bytes) -> _Parts:
+    try:
+        version, number, id_length = ciphertext[:3]
+        algorithm = Algorithm(number)
+        key_id = ciphertext[3 : 3 + id_length].decode()
+    except ValueError:  # too short, unknown algorithm, or no text
+        raise DecryptionError("this is no ciphertext of ours") from None
+    wrapping_end = 3 + id_length + NONCE_BYTES
+    key_end = wrapping_end + algorithm.key_bytes + TAG_BYTES
+    if version != FORMAT_VERSION or len(ciphertext) < key_end + NONCE_BYTES + TAG_BYTES:
+        raise DecryptionError("the ciphertext has an unknown format or was cut short")
+    wrapping_nonce = ciphertext[wrapping_end - NONCE_BYTES : wrapping_end]
+    return _Parts(algorithm, key_id, wrapping_nonce, ciphertext[wrapping_end:key_end], ciphertext[key_end:])
+
+
+def _ring_key(key_id: str, stated: Mapping[str, str]) -> RingKey:
+    algorithm = _BY_LABEL.get(stated["algorithm"])
+    if algorithm is None:
+        raise KeyRingError(f"key {key_id!r}: the algorithm must be one of {', '.join(sorted(_BY_LABEL))}")
+    return RingKey(key_id, algorithm, _decoded(stated["key"], f"key {key_id!r}"))
+
+
+def _check(key: RingKey) -> None:
+    if not 1 <= len(key.id.encode()) <= MAX_KEY_ID_BYTES:
+        raise KeyRingError(f"a key's id has 1 to {MAX_KEY_ID_BYTES} bytes")
+    if len(key.key) != key.algorithm.key_bytes:
+        raise KeyRingError(f"key {key.id!r}: {key.algorithm.label} takes {key.algorithm.key_bytes} bytes")
+
+
+def _decoded(value: str, name: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise KeyRingError(f"{name} is not base64") from None

@@ -1,0 +1,68 @@
+"""What an error of the database says about trying again: down, in each other's way, or wrong."""
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+# https://www.postgresql.org/docs/17/errcodes-appendix.html
+_UNAVAILABLE_CLASSES = ("08", "53", "58")
+_UNAVAILABLE_STATES = frozenset(
+    {
+        "25006",  # read only: the server has become a replica, the primary is elsewhere
+        "25P03",  # idle in transaction too long: this process was stalled
+        "28000",  # not let in: credentials or server are being changed
+        "28P01",
+        "3D000",  # the database is not there (yet): a restore is under way
+        "57P01",  # shutting down
+        "57P02",
+        "57P03",  # starting up
+        "57P05",
+    }
+)
+_CONTENTION_STATES = frozenset(
+    {
+        "40001",  # could not serialize
+        "40P01",  # deadlock
+        "55P03",  # lock_timeout
+    }
+)
+_CHAIN_LIMIT = 10
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    # SQLAlchemy wraps its dialect's error, which wraps asyncpg's: each link may be the one that knows.
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and len(links) < _CHAIN_LIMIT:
+        links.append(link)
+        link = (link.orig if isinstance(link, DBAPIError) else None) or link.__cause__
+    return links
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE in an exception of asyncpg or SQLAlchemy, or None."""
+    for link in _chain(error):
+        state = getattr(link, "sqlstate", None)
+        if isinstance(state, str):
+            return state
+    return None
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database could not be reached or cannot work at all now: the same will succeed when it is back."""
+    state = sqlstate_of(error)
+    if state is not None:
+        return state in _UNAVAILABLE_STATES or state.startswith(_UNAVAILABLE_CLASSES)
+    return any(_no_connection(link) for link in _chain(error))
+
+
+def _no_connection(error: BaseException) -> bool:
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error) or "released" in str(error)
+    return isinstance(error, OSError)  # TimeoutError and refused connections among them
+
+
+def is_contention(error: BaseException) -> bool:
+    """Whether transactions were in each other's way: the same will succeed when run again from its start."""
+    return sqlstate_of(error) in _CONTENTION_STATES

@@ -1,0 +1,225 @@
+"""The one envelope of events: protobuf payload, CloudEvents 1.0 headers in binary mode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.message import DecodeError, Message
+from opentelemetry import propagate
+
+from kit.topics import Catalogue, CatalogueError, catalogue, message_class
+
+SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/protobuf"
+MAX_PAYLOAD_BYTES = 256 * 1024
+"""More than this is refused when it is written, because a broker would refuse it when nobody can answer any more."""
+
+_OTHER_HEADERS = frozenset({"traceparent", "epoch"})
+
+Headers = list[tuple[str, bytes]]
+
+
+class UnreadableEventError(Exception):
+    """What came from the bus is no event of this platform. The text is fit for a header: it holds no payload."""
+
+
+UnreadableEvent = UnreadableEventError
+
+
+class EventTooLargeError(Exception):
+    """An event's payload exceeds what may be published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact to be told, as a service states it."""
+
+    message: Message
+    key: str
+    """The aggregate: events of one key keep their order."""
+    occurred_at: datetime
+    """When it became true, by the injected clock; aware."""
+    subject: str = ""
+    """What it is about; the key if not given."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subject", self.subject or self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An event as a consumer gets it."""
+
+    id: UUID
+    """The same at every publication of the same event."""
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    sequence: int | None
+    traceparent: str | None
+    epoch: int
+    """Raised by a restore from backup."""
+    message: Message
+    topic: str
+    partition: int
+    offset: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A row of `outbox_event`: what is published, byte for byte the same each time."""
+
+    id: int
+    event_id: UUID
+    topic: str
+    key: str
+    type: str
+    source: str
+    subject: str
+    payload: bytes
+    occurred_at: datetime
+    sequence: int | None
+    traceparent: str | None
+    epoch: int
+
+
+def sequence_of(message: Message) -> int | None:
+    """The message's own `sequence`, if it has such a field."""
+    field = message.DESCRIPTOR.fields_by_name.get("sequence")
+    return int(getattr(message, "sequence")) if field is not None else None  # noqa: B009 - mypy knows no fields here
+
+
+def payload_of(message: Message) -> bytes:
+    """The message's bytes, the same for the same content.
+
+    Raises:
+        EventTooLargeError: it has more than MAX_PAYLOAD_BYTES.
+    """
+    payload = message.SerializeToString(deterministic=True)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise EventTooLargeError(
+            f"{message.DESCRIPTOR.full_name} has {len(payload)} bytes, {MAX_PAYLOAD_BYTES} may be sent"
+        )
+    return payload
+
+
+def current_traceparent() -> str | None:
+    """The W3C trace context of the work under way, or None."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def headers_of(row: StoredEvent) -> Headers:
+    """The Kafka headers of an event."""
+    headers = {
+        "ce_specversion": SPEC_VERSION,
+        "ce_id": str(row.event_id),
+        "ce_type": row.type,
+        "ce_source": row.source,
+        "ce_subject": row.subject,
+        "ce_time": row.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "content-type": CONTENT_TYPE,
+        "epoch": str(row.epoch),
+    }
+    if row.sequence is not None:
+        headers["ce_sequence"] = str(row.sequence)
+    if row.traceparent:
+        headers["traceparent"] = row.traceparent
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+def parse(
+    headers: Sequence[tuple[str, bytes]],
+    value: bytes,
+    *,
+    key: bytes | None = None,
+    topic: str = "",
+    partition: int = 0,
+    offset: int = 0,
+    topics: Catalogue | None = None,
+) -> Envelope:
+    """The event in a Kafka record.
+
+    Raises:
+        UnreadableEventError: a header is missing or malformed, the type is not in the topic's schema, or the payload
+            is not of its type.
+    """
+    known = _texts(headers)
+    full_name = _required(known, "ce_type")
+    if known.get("ce_specversion") != SPEC_VERSION:
+        raise UnreadableEventError("ce_specversion is not 1.0")
+    return Envelope(
+        id=_event_id(_required(known, "ce_id")),
+        type=full_name,
+        source=_required(known, "ce_source"),
+        subject=known.get("ce_subject", ""),
+        time=_time(_required(known, "ce_time")),
+        sequence=_number(known, "ce_sequence"),
+        traceparent=known.get("traceparent"),
+        epoch=_number(known, "epoch") or 0,
+        message=_message(full_name, value, topic, topics or catalogue()),
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=_text("key", key or b""),
+    )
+
+
+def _texts(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
+    return {name: _text(name, value) for name, value in headers if name.startswith("ce_") or name in _OTHER_HEADERS}
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise UnreadableEventError(f"{name} is not UTF-8") from None
+
+
+def _required(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise UnreadableEventError(f"{name} is missing")
+    return value
+
+
+def _event_id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise UnreadableEventError("ce_id is not a UUID") from None
+
+
+def _time(value: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise UnreadableEventError("ce_time is not an RFC 3339 time") from None
+    if time.tzinfo is None:
+        raise UnreadableEventError("ce_time has no offset")
+    return time.astimezone(UTC)
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise UnreadableEventError(f"{name} is not a number")
+    return int(value)
+
+
+def _message(full_name: str, value: bytes, topic: str, topics: Catalogue) -> Message:
+    try:
+        stated = topics.topic_of(full_name)
+        if topic and stated.name != topic:
+            raise UnreadableEventError(f"ce_type is not in the schema of {topic}")
+        return message_class(full_name).FromString(value)
+    except CatalogueError:
+        raise UnreadableEventError("ce_type is not in the catalogue of topics") from None
+    except DecodeError:
+        raise UnreadableEventError(f"the payload is no {full_name}") from None

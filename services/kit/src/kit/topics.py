@@ -1,0 +1,144 @@
+"""The topics of the platform, as `protos/topics/*.yaml` state them, and the command that creates them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import yaml
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import Message
+
+
+class CatalogueError(Exception):
+    """The catalogue of topics is missing, contradicts itself, or does not know what it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic, as its reviewed file states it."""
+
+    name: str
+    owner: str
+    """The one service that publishes here."""
+    key: str
+    """What the key is, in words."""
+    partitions: int
+    """Never raised in place: keys would change their partition."""
+    retention_hours: int
+    schema: tuple[str, ...]
+    """Full names of the messages that may be published."""
+    consumers: tuple[str, ...]
+    """The services that read it."""
+    dlq: str | None
+    """The topic that takes what a consumer could not handle."""
+
+
+class Catalogue:
+    """All topics, and the way from a message's full name to its topic and its class."""
+
+    def __init__(self, topics: Sequence[Topic]) -> None:
+        self._topics = {topic.name: topic for topic in topics}
+        self._of_type: dict[str, Topic] = {}
+        for topic in topics:
+            self._add(topic)
+
+    def _add(self, topic: Topic) -> None:
+        for full_name in topic.schema:
+            other = self._of_type.setdefault(full_name, topic)
+            if other is not topic:
+                raise CatalogueError(f"{full_name} is in {other.name} and in {topic.name}; an event has one topic")
+
+    @property
+    def topics(self) -> Mapping[str, Topic]:
+        """Every topic by its name."""
+        return self._topics
+
+    def topic(self, name: str) -> Topic:
+        """The topic of that name."""
+        try:
+            return self._topics[name]
+        except KeyError:
+            raise CatalogueError(f"there is no topic {name}; add protos/topics/{name}.yaml") from None
+
+    def topic_of(self, full_name: str) -> Topic:
+        """The topic on which a message is published."""
+        try:
+            return self._of_type[full_name]
+        except KeyError:
+            raise CatalogueError(f"no topic lists {full_name} in its schema; add it under protos/topics/") from None
+
+
+def load_catalogue(directory: Path) -> Catalogue:
+    """Read every `*.yaml` of a directory.
+
+    Raises:
+        CatalogueError: there is none, or one cannot be understood.
+    """
+    files = sorted(directory.glob("*.yaml"))
+    if not files:
+        raise CatalogueError(f"no topic files in {directory}; set TOPICS_DIR to the folder protos/topics")
+    return Catalogue([_topic(file) for file in files])
+
+
+def _topic(file: Path) -> Topic:
+    try:
+        stated = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return Topic(
+            name=stated["topic"],
+            owner=stated["owner"],
+            key=stated["key"],
+            partitions=int(stated["partitions"]),
+            retention_hours=int(stated["retention_hours"]),
+            schema=tuple(stated["schema"]),
+            consumers=tuple(stated["consumers"]),
+            dlq=stated.get("dlq"),
+        )
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise CatalogueError(f"{file.name} is no topic file ({type(error).__name__}: {error})") from error
+
+
+def default_directory() -> Path:
+    """Where the topic files are when no setting names a folder: packed with the contracts, or beside their source."""
+    for location in import_module("gongji").__path__:
+        for candidate in (Path(location) / "topics", Path(location).parent.parent / "topics"):
+            if candidate.is_dir():
+                return candidate
+    raise CatalogueError("the topic files are not beside the installed contracts; set TOPICS_DIR")
+
+
+@cache
+def catalogue(directory: Path | None = None) -> Catalogue:
+    """The catalogue in `directory` (default: beside the contracts), read once."""
+    return load_catalogue(directory or default_directory())
+
+
+@cache
+def message_class(full_name: str) -> type[Message]:
+    """The class of a message by its full name, importing the contract's package if that was not done yet.
+
+    Raises:
+        CatalogueError: the installed contracts do not have it.
+    """
+    pool = descriptor_pool.Default()
+    try:
+        descriptor = pool.FindMessageTypeByName(full_name)
+    except KeyError:
+        _import_package(full_name.rpartition(".")[0])
+        try:
+            descriptor = pool.FindMessageTypeByName(full_name)
+        except KeyError:
+            raise CatalogueError(f"the installed contracts have no {full_name}") from None
+    return message_factory.GetMessageClass(descriptor)
+
+
+def _import_package(name: str) -> None:
+    try:
+        package = import_module(name)
+    except ModuleNotFoundError as error:
+        raise CatalogueError(f"the installed contracts have no package {name}") from error
+    for module in iter_modules(package.__path__):
+        if module.name.endswith("_pb2"):
+            import_module(f"{name}.{module.name}")
