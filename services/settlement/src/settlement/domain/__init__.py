@@ -1,0 +1,1 @@
+"""The rules of settlement: pure, on the standard library alone."""
