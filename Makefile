@@ -7,8 +7,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local
-PROTO_FILES = $(shell cd protos && find gongji -name '*.proto' | sort)
-PROTO_SERVICES = $(shell cd protos && grep -lE '^service ' $$(find gongji -name '*.proto') | sort)
 CASES ?= tests/integration/cases/settling.yaml
 LOCAL := $(BIN)/gongji-local
 
@@ -69,11 +67,7 @@ types: setup ## mypy, strict
 	@$(BIN)/mypy services deploy tests protos/tests conftest.py
 
 protos: setup ## generate protos/gen from the contracts
-	@rm -rf protos/gen/gongji protos/gen/buf
-	@cd protos && ../$(BIN)/python -m grpc_tools.protoc -I . -I vendor \
-	  --plugin=protoc-gen-mypy=../$(BIN)/protoc-gen-mypy --python_out=gen --mypy_out=quiet:gen $(PROTO_FILES) buf/validate/validate.proto
-	@cd protos && ../$(BIN)/python -m grpc_tools.protoc -I . -I vendor \
-	  --plugin=protoc-gen-mypy_grpc=../$(BIN)/protoc-gen-mypy_grpc --grpc_python_out=gen --mypy_grpc_out=quiet:gen $(PROTO_SERVICES)
+	@protos/generate.sh
 
 protos-check: setup ## lint the contracts, refuse breaking changes and drift of the generated code
 	@protos/check.sh

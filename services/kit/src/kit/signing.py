@@ -51,7 +51,7 @@ class TokenSigner:
         signed, _, mac = token.rpartition(".")
         key_id, _, payload = signed.partition(".")
         key = self._current().keys.get(key_id)
-        if key is None or not hmac.compare_digest(_mac(key, signed), _decode(mac)):
+        if key is None or not hmac.compare_digest(_encode(_mac(key, signed)).encode(), mac.encode()):
             raise SignatureInvalid("the token was not signed by a key of this ring")
         return _decode(payload)
 
