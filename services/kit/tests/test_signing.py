@@ -42,12 +42,8 @@ def test_a_token_with_any_character_changed_is_refused(ring: Path, payload: byte
     at = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.sampled_from("AZaz09-_.+/= ").filter(lambda character: character != token[at]))
     forged = token[:at] + other + token[at + 1 :]
-    # The last character of base64 has unused bits: such a token may decode to the same bytes, and then it is the same.
-    try:
-        assert signer.verify(forged) == payload
-    except SignatureInvalid:
-        return
-    assert at in {len(token) - 1, token.rindex(".") - 1}
+    with pytest.raises(SignatureInvalid):
+        signer.verify(forged)
 
 
 @pytest.mark.parametrize(
