@@ -96,7 +96,7 @@ class Outcome(_message.Message):
 
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
-        """The time that decided the windows."""
+        """The time that decided the windows; from 2000 to 2099."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class AuthorizationRequest(_message.Message):
     """What is needed at most, fen."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
-        """The time that decides every window and validity."""
+        """The time that decides every window and validity; from 2000 to 2099."""
 
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
