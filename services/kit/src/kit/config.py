@@ -157,7 +157,9 @@ class ServiceSettings(DatabaseSettings):
         min_length=1, description="Kafka's first addresses, separated by commas.", examples=["127.0.0.1:9092"]
     )
     kafka_ca_file: ReadableFile | None = Field(
-        default=None, description="The CA of Kafka's brokers, PEM; all three Kafka files or none.", examples=["tls/ca.crt"]
+        default=None,
+        description="The CA of Kafka's brokers, PEM; all three Kafka files or none.",
+        examples=["tls/ca.crt"],
     )
     kafka_cert_file: ReadableFile | None = Field(
         default=None, description="This service's certificate for Kafka, PEM.", examples=["tls/binding.crt"]

@@ -145,7 +145,12 @@ def _clip(text: str, limit: int = MAX_TEXT_CHARACTERS) -> str:
 def error_info(rpc_error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
     """The ErrorInfo of this platform in an error that a call ended with, or None if there is none to be read."""
     status = _rich_status(rpc_error)
-    for detail in status.details if status else ():
+    return error_info_in(status) if status else None
+
+
+def error_info_in(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
+    """The ErrorInfo of this platform in a rich status, or None."""
+    for detail in status.details:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.domain == DOMAIN:
             return info
@@ -179,4 +184,5 @@ def _rich_status(rpc_error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
 
 def code_name(status: status_pb2.Status) -> str:
     """The code's name, such as `INVALID_ARGUMENT`."""
-    return code_pb2.Code.Name(status.code)
+    name: str = code_pb2.Code.Name(status.code)
+    return name

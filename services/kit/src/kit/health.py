@@ -71,7 +71,12 @@ class Health:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def watch(
-        self, name: str, probe: Callable[[], Awaitable[object]], *, every_seconds: float = 5.0, timeout_seconds: float = 2.0
+        self,
+        name: str,
+        probe: Callable[[], Awaitable[object]],
+        *,
+        every_seconds: float = 5.0,
+        timeout_seconds: float = 2.0,
     ) -> None:
         """Ask `probe` again and again until cancelled; an exception or a time-out means not ok."""
         while True:

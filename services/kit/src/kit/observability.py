@@ -22,7 +22,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     """Send everything that is logged, by us or by libraries, to standard output as redacted JSON, one object a line."""
     before = _before(service)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *before, *_LAST],
+        processors=[*before, *_LAST],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,

@@ -1,5 +1,6 @@
 """Keeps personal data and secrets out of the log, whoever writes the line."""
 
+import itertools
 import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 MASK = "***"
 
 _WORDS = frozenset({"name", "phone", "mobile", "tel", "voucher", "token", "authorization", "assertion", "password"})
-_MORE_WORDS = frozenset({"passwd", "secret", "credential", "certno", "idno", "address", "birthday", "plaintext", "cookie"})
+_MORE_WORDS = frozenset(
+    {"passwd", "secret", "credential", "certno", "idno", "address", "birthday", "plaintext", "cookie"}
+)
 _PAIRS = frozenset({"cert_no", "id_no", "id_number", "identity_number", "card_sn", "private_key", "api_key", "brdy"})
 _SPLIT = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -22,7 +25,7 @@ _DEEPEST = 8
 def sensitive(key: str) -> bool:
     """Whether a value under this key is never shown: `payer_name`, `certNo`, `x-gongji-assertion`."""
     words = [word for word in _SPLIT.split(_CAMEL.sub("_", key).lower()) if word]
-    pairs = {f"{first}_{second}" for first, second in zip(words, words[1:], strict=False)}
+    pairs = {f"{first}_{second}" for first, second in itertools.pairwise(words)}
     return bool(_WORDS.intersection(words) or _MORE_WORDS.intersection(words) or _PAIRS.intersection(pairs, words))
 
 
@@ -55,7 +58,8 @@ def redact(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - one return for
 
 
 def _under(key: str, value: Any, depth: int) -> Any:
-    return MASK if sensitive(key) and value not in {None, ""} else redact(value, depth)
+    empty = value is None or value == ""
+    return MASK if sensitive(key) and not empty else redact(value, depth)
 
 
 def processor(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,0 +1,183 @@
+"""Assertions about people: who sits behind the portal, said by an issuer that is known, for a few minutes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from kit.auth.principals import Principal
+from kit.clock import Clock
+from kit.errors import Refusal
+
+ALGORITHM = "EdDSA"
+LONGEST_LIFE = timedelta(minutes=5)
+LEEWAY = timedelta(seconds=5)
+"""How far the issuer's clock may differ from ours."""
+_CLAIMS = ["iss", "aud", "sub", "exp", "iat", "jti"]
+_LONGEST_TOKEN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """What an issuer says about the person behind a call."""
+
+    subject: str
+    """`psn:<psn_no>` or `clerk:<name>`."""
+    roles: frozenset[str]
+    psn_no: str | None
+    """The person's own number, for citizens."""
+    issuer: str
+    jti: str
+    """Unique per assertion; with `issuer` what a use-once check goes by, until `expires_at`."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Issuer:
+    name: str
+    roles: frozenset[str]
+    caller: str
+    keys: Mapping[str, jwt.PyJWK]
+
+
+class IssuersFileError(Exception):
+    """The file of assertion issuers cannot be used; says why."""
+
+
+class AssertionVerifier:
+    """Believes assertions of the issuers in `jwks_file` for one audience, the name of this service.
+
+    Times in the assertion are judged by `clock`, as all of policy is, and not by PyJWT, which asks the machine.
+    """
+
+    def __init__(self, jwks_file: Path, audience: str, clock: Clock) -> None:
+        self._issuers = _issuers(jwks_file)
+        self._audience = audience
+        self._clock = clock
+
+    def verify(self, token: str, caller: Principal) -> Assertion:
+        """The assertion in `token`, which `caller` presents.
+
+        Raises:
+            Refusal: `UNAUTHENTICATED`, in words that tell the integrator what to correct and not what was sent.
+        """
+        issuer, key = self._key(token)
+        if str(caller) != issuer.caller:
+            raise _refused("this caller may not present assertions of that issuer")
+        claims = self._claims(token, issuer, key)
+        expires_at = self._expiry(claims)
+        roles = _roles(claims, issuer)
+        psn_no = _psn_no(claims, roles)
+        return Assertion(claims["sub"], roles, psn_no, issuer.name, claims["jti"], expires_at)
+
+    def _key(self, token: str) -> tuple[_Issuer, jwt.PyJWK]:
+        if len(token) > _LONGEST_TOKEN:
+            raise _refused("the assertion is too long")
+        try:
+            unverified = jwt.decode_complete(token, options={"verify_signature": False})
+        except jwt.PyJWTError:
+            raise _refused("the assertion is not a JWT") from None
+        issuer = self._issuers.get(str(unverified["payload"].get("iss")))
+        if issuer is None:
+            raise _refused("the assertion's issuer is not known here")
+        key = issuer.keys.get(str(unverified["header"].get("kid")))
+        if key is None:
+            raise _refused("the assertion's key id (kid) is not one of its issuer's")
+        return issuer, key
+
+    def _claims(self, token: str, issuer: _Issuer, key: jwt.PyJWK) -> dict[str, Any]:
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=self._audience,
+                issuer=issuer.name,
+                options={
+                    "require": _CLAIMS,
+                    "strict_aud": True,
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            raise _refused("the assertion's signature is not its issuer's") from None
+        except jwt.InvalidAudienceError:
+            raise _refused(f"the assertion is for another audience than {self._audience}") from None
+        except jwt.MissingRequiredClaimError as error:
+            raise _refused(f"the assertion lacks {error.claim}") from None
+        except jwt.PyJWTError:
+            raise _refused("the assertion is malformed") from None
+
+    def _expiry(self, claims: Mapping[str, Any]) -> datetime:
+        issued_at, expires_at = _time(claims, "iat"), _time(claims, "exp")
+        not_before = _time(claims, "nbf") if "nbf" in claims else issued_at
+        now = self._clock.now()
+        if expires_at - issued_at > LONGEST_LIFE:
+            raise _refused("the assertion lives longer than 5 minutes")
+        if max(issued_at, not_before) > now + LEEWAY:
+            raise _refused("the assertion is not yet valid")
+        if expires_at + LEEWAY <= now or expires_at <= issued_at:
+            raise _refused("the assertion has expired")
+        return expires_at
+
+
+def _time(claims: Mapping[str, Any], name: str) -> datetime:
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _refused(f"the assertion's {name} is not a time")
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise _refused(f"the assertion's {name} is not a time") from None
+
+
+def _roles(claims: Mapping[str, Any], issuer: _Issuer) -> frozenset[str]:
+    value = claims.get("roles")
+    if not isinstance(value, list) or not value or not all(isinstance(role, str) for role in value):
+        raise _refused("the assertion names no roles")
+    roles = frozenset(value)
+    if not roles <= issuer.roles:
+        raise _refused("the assertion claims a role that its issuer may not give")
+    return roles
+
+
+def _psn_no(claims: Mapping[str, Any], roles: frozenset[str]) -> str | None:
+    subject, psn_no = str(claims["sub"]), claims.get("psn_no")
+    kind, _, name = subject.partition(":")
+    if kind not in {"psn", "clerk"} or not name or not claims["jti"]:
+        raise _refused("the assertion's sub is neither psn:… nor clerk:…, or its jti is empty")
+    if psn_no is None and kind == "psn":
+        raise _refused("the assertion about a citizen lacks psn_no")
+    if kind == "psn" and psn_no != name:
+        raise _refused("the assertion's sub and psn_no are of two persons")
+    if ("citizen" in roles) != (kind == "psn"):
+        raise _refused("citizens are psn:…, everybody else is clerk:…")
+    if psn_no is not None and not isinstance(psn_no, str):
+        raise _refused("the assertion's psn_no is not a text")
+    return psn_no
+
+
+def _refused(message: str) -> Refusal:
+    return Refusal("UNAUTHENTICATED", message)
+
+
+def _issuers(path: Path) -> dict[str, _Issuer]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["issuers"]
+        return {name: _issuer(name, entry) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+        raise IssuersFileError(
+            f"{path} is not a file of assertion issuers ({type(error).__name__}: {error}); "
+            'it must look like {"issuers": {NAME: {"roles": […], "caller": "service/portal", "jwks": {"keys": […]}}}}'
+        ) from error
+
+
+def _issuer(name: str, entry: Mapping[str, Any]) -> _Issuer:
+    keys = {key["kid"]: jwt.PyJWK(key, algorithm=ALGORITHM) for key in entry["jwks"]["keys"]}
+    return _Issuer(name, frozenset(entry["roles"]), entry["caller"], keys)

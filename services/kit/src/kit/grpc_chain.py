@@ -1,0 +1,189 @@
+"""What every call passes through, around the servicer's method.
+
+In this order:
+
+1. trace and request id: taken over from the caller or made, told back in the trailing metadata;
+2. log and metrics: one line per call, never a payload;
+3. principal and access: who is at the other end, and whether the table lets them;
+4. deadline: required, capped, and really ending the work;
+5. concurrency: over the limit is refused at once;
+6. contract: bytes that are a message, a message that keeps every rule (each message, for streams);
+7. errors: from exceptions to rich statuses, with nothing from inside.
+
+It is one coroutine around each method and not seven interceptors, each of which would cost another one per call.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from kit import auth, tracing
+from kit.auth import Access, Assertion, AssertionVerifier, CallContext, Deadline, PeerIdentity, Principal
+from kit.clock import Elapsed
+from kit.errors import Refusal, code_name, error_info_in, to_rpc_status
+from kit.grpc_handlers import Context, Handler, Work, handler_of, work_of
+from kit.grpc_headers import ASSERTION, REQUEST_ID, request_id_from
+from kit.ids import uuid7
+from kit.metrics import CALLS, DURATION, IN_FLIGHT
+from kit.validation import Reader
+
+_log = structlog.get_logger()
+
+DEADLINE_CAP_SECONDS = 15.0
+
+UseOnce = Callable[[str, Assertion], Awaitable[None]]
+"""Called with the method and the assertion of every call that is made for a person; raises a Refusal for a used one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Steps 3 to 5: who may come in, for how long, and how many at a time."""
+
+    identity: PeerIdentity
+    access: auth.AccessTable
+    verifier: AssertionVerifier
+    max_concurrent: int
+    deadline_cap_seconds: float = DEADLINE_CAP_SECONDS
+    use_once: UseOnce | None = None
+
+
+class Call:
+    """One call on its way through the chain."""
+
+    __slots__ = ("_elapsed", "_method", "context", "headers", "principal", "request_id")
+
+    def __init__(self, method: str, context: Context) -> None:
+        self._elapsed = Elapsed()
+        self._method = method
+        self.context = context
+        self.headers: dict[str, Any] = dict(context.invocation_metadata() or ())
+        self.request_id = request_id_from(self.headers.get(REQUEST_ID))
+        self.principal: Principal | None = None
+        tracing.take_over(self.headers.get(tracing.HEADER))
+        context.set_trailing_metadata(((REQUEST_ID, self.request_id),))
+
+    def finish(self, code: str, reason: str = "", **more: object) -> None:
+        """Step 2: the call's line in the log and its metrics."""
+        seconds = self._elapsed.seconds
+        CALLS.labels(self._method, code, reason).inc()
+        DURATION.labels(self._method).observe(seconds)
+        _log.info(
+            "call",
+            method=self._method,
+            code=code,
+            reason=reason,
+            duration_ms=round(seconds * 1000, 2),
+            principal=str(self.principal) if self.principal else "",
+            request_id=self.request_id,
+            **more,
+        )
+
+
+class Chain:
+    """Wraps methods; counts the calls that are under way in all of them."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._in_flight = 0
+        IN_FLIGHT.set_function(lambda: self._in_flight)
+
+    def wrap(self, method: str, handler: Handler, read: Reader[Message]) -> Handler:
+        """A handler of raw bytes that does all of the above around `handler`.
+
+        Raises:
+            ServicerError: the servicer's method is not asynchronous.
+        """
+        return handler_of(handler, self._serve(method, work_of(method, handler, read)))
+
+    def _serve(self, method: str, work: Work) -> Work:
+        access = self._gate.access.get(method)
+
+        async def serve(incoming: Any, context: Context) -> bytes | None:
+            call = Call(method, context)
+            bound: asyncio.Timeout | None = None
+            try:
+                with tracing.span(method):
+                    deadline = await self._admit(call, method, access)
+                    async with asyncio.timeout(deadline.seconds) as bound:
+                        answer = await self._limited(work, incoming, context)
+            except BaseException as error:
+                await self._fail(call, _explained(error, bound))
+                raise
+            call.finish("OK")
+            return answer
+
+        return serve
+
+    async def _admit(self, call: Call, method: str, access: Access | None) -> Deadline:
+        principal = call.principal = self._gate.identity.principal(call.context)
+        assertion = self._assertion(call, principal)
+        if access is None:
+            raise Refusal("FORBIDDEN", "this call is open to nobody")
+        access.check(principal, assertion)
+        if assertion is not None and self._gate.use_once is not None:
+            await self._gate.use_once(method, assertion)
+        deadline = self._deadline(call.context)
+        auth.enter(CallContext(method, principal, assertion, call.request_id, deadline))
+        return deadline
+
+    def _assertion(self, call: Call, principal: Principal) -> Assertion | None:
+        token = call.headers.get(ASSERTION)
+        return None if token is None else self._gate.verifier.verify(str(token), principal)
+
+    def _deadline(self, context: Context) -> Deadline:
+        remaining_seconds = context.time_remaining()
+        if remaining_seconds is None:
+            cap = self._gate.deadline_cap_seconds
+            raise Refusal("DEADLINE_REQUIRED", f"set a deadline on every call; at most {cap:g} s are given")
+        return Deadline(min(remaining_seconds, self._gate.deadline_cap_seconds))
+
+    async def _limited(self, work: Work, incoming: Any, context: Context) -> bytes | None:
+        if self._in_flight >= self._gate.max_concurrent:
+            raise Refusal("OVERLOADED", "too many calls are under way; wait a little and send the same again")
+        self._in_flight += 1
+        try:
+            return await work(incoming, context)
+        finally:
+            self._in_flight -= 1
+
+    async def _fail(self, call: Call, error: BaseException) -> None:
+        """Step 7: end the call with what `error` means; returns only for errors that have to be raised on."""
+        if isinstance(error, grpc.aio.AbortError):  # the servicer ended the call by its own status
+            call.finish(_name(call.context.code()))
+        elif isinstance(error, asyncio.CancelledError):
+            call.finish("CANCELLED")
+        elif isinstance(error, Exception):
+            error_id = uuid7().hex
+            status = to_rpc_status(error, error_id)
+            info = error_info_in(status)
+            reason = info.reason if info else ""
+            if reason == "INTERNAL":
+                _log.error("unexpected", error_id=error_id, request_id=call.request_id, exc_info=error)
+                call.finish(code_name(status), reason, error_id=error_id)
+            else:
+                call.finish(code_name(status), reason)
+            await _abort(call, status)
+
+
+def _explained(error: BaseException, bound: asyncio.Timeout | None) -> BaseException:
+    if isinstance(error, TimeoutError) and bound is not None and bound.expired():
+        return Refusal("DEADLINE_EXCEEDED", "the deadline passed before the answer was there; ask for the outcome")
+    return error
+
+
+async def _abort(call: Call, status: status_pb2.Status) -> None:
+    # Aborting replaces the trailing metadata that was set before, so the request id is given again.
+    rich: Any = rpc_status.to_status(status)
+    metadata = ((REQUEST_ID, call.request_id), *rich.trailing_metadata)
+    await call.context.abort(rich.code, rich.details, metadata)
+
+
+def _name(code: object) -> str:
+    return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"

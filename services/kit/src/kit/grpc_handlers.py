@@ -1,0 +1,97 @@
+"""The four shapes of a gRPC method, each as one coroutine from raw bytes to raw bytes.
+
+The servicer's own method keeps its ordinary form: an async function for one answer, an async generator for a stream.
+"""
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import Message
+
+from kit.validation import Reader
+
+# Texts, because gRPC's own classes are generic only in their stubs.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Work = Callable[[Any, Context], Awaitable[bytes | None]]
+"""Takes raw bytes, or an iterator of them, and returns raw bytes, or None after writing them to the context."""
+Write = Callable[[Any], bytes]
+
+
+class ServicerError(Exception):
+    """A servicer's method has a form that cannot be served; a fault in the code, found at start."""
+
+
+def work_of(method: str, handler: Handler, read: Reader[Message]) -> Work:
+    """The work of a generated handler: read, validate, call the servicer, write.
+
+    Raises:
+        ServicerError: the servicer's method is not asynchronous.
+    """
+    servicer_method: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    streaming = bool(handler.response_streaming)
+    fits = inspect.isasyncgenfunction if streaming else inspect.iscoroutinefunction
+    if not fits(servicer_method):
+        raise ServicerError(f"{method} must be written as an async {'generator' if streaming else 'function'}")
+    write: Any = handler.response_serializer
+    return _WORK[bool(handler.request_streaming), streaming](servicer_method, read, write)
+
+
+def handler_of(like: Handler, serve: Work) -> Handler:
+    """A handler of raw bytes of the same shape as `like`."""
+    makers: dict[tuple[bool, bool], Callable[..., Handler]] = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    return makers[bool(like.request_streaming), bool(like.response_streaming)](serve)
+
+
+def _unary_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write) -> Work:
+    async def work(raw: bytes, context: Context) -> bytes:
+        return write(await method(read(raw), context))
+
+    return work
+
+
+def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write) -> Work:
+    async def work(raw: bytes, context: Context) -> None:
+        async with aclosing(method(read(raw), context)) as answers:
+            async for answer in answers:
+                await context.write(write(answer))
+
+    return work
+
+
+def _stream_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write) -> Work:
+    async def work(incoming: AsyncIterator[bytes], context: Context) -> bytes:
+        async with aclosing(_each(incoming, read)) as requests:
+            return write(await method(requests, context))
+
+    return work
+
+
+def _stream_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write) -> Work:
+    async def work(incoming: AsyncIterator[bytes], context: Context) -> None:
+        async with aclosing(_each(incoming, read)) as requests, aclosing(method(requests, context)) as answers:
+            async for answer in answers:
+                await context.write(write(answer))
+
+    return work
+
+
+async def _each(incoming: AsyncIterator[bytes], read: Reader[Message]) -> AsyncGenerator[Message, None]:
+    async for raw in incoming:
+        yield read(raw)
+
+
+_WORK: dict[tuple[bool, bool], Callable[[Callable[..., Any], Reader[Message], Write], Work]] = {
+    (False, False): _unary_unary,
+    (False, True): _unary_stream,
+    (True, False): _stream_unary,
+    (True, True): _stream_stream,
+}

@@ -1,0 +1,137 @@
+"""Finds the place in a message's bytes that does not fit its contract; asked when something is known to be wrong."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from kit.errors import FieldViolation
+
+_VARINT, _FIXED64, _DELIMITED, _START_GROUP, _END_GROUP, _FIXED32 = range(6)
+_KIND_NAMES = {_VARINT: "varint", _FIXED64: "64 bits", _DELIMITED: "length-delimited", _FIXED32: "32 bits"}
+_FIXED = {_FIXED64: 8, _FIXED32: 4}
+_TYPES_64 = {FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64}
+_TYPES_32 = {FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED32}
+_TYPES_DELIMITED = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE}
+_VARINT_BYTES = 10
+_DEEPEST = 100
+
+
+class _Damage(Exception):
+    def __init__(self, path: str, description: str) -> None:
+        super().__init__(description)
+        self.violation = FieldViolation(path, description)
+
+
+def misread(message: Message) -> bool:
+    """Whether a field of the contract came with another wire type than its own.
+
+    Protobuf takes such a field for an unknown one and goes on as if it had not been sent, which is the last thing that
+    a caller who sent an amount wants. Fields of newer contracts, whose numbers are free here, are no concern.
+    """
+    descriptor = message.DESCRIPTOR
+    unknown: Any = UnknownFieldSet(message)  # the stubs do not know that it can be iterated
+    if len(unknown) and any(field.field_number in descriptor.fields_by_number for field in unknown):
+        return True
+    return any(misread(inner) for inner in _inner_messages(message))
+
+
+def _inner_messages(message: Message) -> Iterator[Message]:
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if not field.is_repeated:
+            yield value
+        elif field.message_type.GetOptions().map_entry:
+            if field.message_type.fields_by_name["value"].message_type is not None:
+                yield from value.values()
+        else:
+            yield from value
+
+
+def damage(raw: bytes, descriptor: Any) -> FieldViolation:
+    """The first place in `raw` that does not fit the message `descriptor`, in the words of the contract."""
+    try:
+        _walk(raw, descriptor, "", 0)
+    except _Damage as found:
+        return found.violation
+    return FieldViolation("", "the bytes are not a message of this contract")
+
+
+def _walk(raw: bytes, descriptor: Descriptor, prefix: str, depth: int) -> None:
+    counts: dict[int, int] = {}
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at, prefix)
+        number, kind = tag >> 3, tag & 7
+        field = descriptor.fields_by_number.get(number)
+        path = _path(prefix, field, number, counts)
+        value, at = _value(raw, at, kind, path)
+        if field is not None:
+            _check(field, kind, value, path, depth)
+
+
+def _path(prefix: str, field: FieldDescriptor | None, number: int, counts: dict[int, int]) -> str:
+    if field is None:
+        return f"{prefix}#{number}"
+    if not field.is_repeated:
+        return f"{prefix}{field.name}"
+    index = counts[number] = counts.get(number, -1) + 1
+    return f"{prefix}{field.name}[{index}]"
+
+
+def _check(field: FieldDescriptor, kind: int, value: bytes, path: str, depth: int) -> None:
+    expected = _expected(field)
+    packed = field.is_repeated and kind == _DELIMITED and expected != _DELIMITED
+    if kind != expected and not packed:
+        raise _Damage(path, f"was sent as {_KIND_NAMES[kind]}, the contract says {_KIND_NAMES[expected]}")
+    if field.type == FieldDescriptor.TYPE_STRING:
+        _check_text(value, path)
+    elif field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
+        if depth >= _DEEPEST:
+            raise _Damage(path, "is nested too deeply")
+        _walk(value, field.message_type, f"{path}.", depth + 1)
+
+
+def _check_text(value: bytes, path: str) -> None:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Damage(path, "is not valid UTF-8") from None
+
+
+def _expected(field: FieldDescriptor) -> int:
+    if field.type in _TYPES_DELIMITED:
+        return _DELIMITED
+    if field.type in _TYPES_64:
+        return _FIXED64
+    return _FIXED32 if field.type in _TYPES_32 else _VARINT
+
+
+def _value(raw: bytes, at: int, kind: int, path: str) -> tuple[bytes, int]:
+    if kind == _VARINT:
+        _, end = _varint(raw, at, path)
+        return raw[at:end], end
+    if kind == _DELIMITED:
+        length, at = _varint(raw, at, path)
+    elif kind in _FIXED:
+        length = _FIXED[kind]
+    else:
+        raise _Damage(path, "is not a field of this contract: its wire type is unknown")
+    if at + length > len(raw):
+        raise _Damage(path, "is cut short")
+    return raw[at : at + length], at + length
+
+
+def _varint(raw: bytes, at: int, path: str) -> tuple[int, int]:
+    value = 0
+    for place in range(_VARINT_BYTES):
+        if at + place >= len(raw):
+            raise _Damage(path.rstrip("."), "is cut short")
+        byte = raw[at + place]
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says whether more bytes follow
+            return value, at + place + 1
+    raise _Damage(path.rstrip("."), "holds a number of more than 64 bits")
