@@ -1,0 +1,110 @@
+"""Every RPC answers bad input with INVALID_ARGUMENT and the field's name, and writes nothing; from the descriptors."""
+
+import importlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+import grpc
+import protovalidate
+import pytest
+from support.bad_requests import FILES, Rpc, Wrong, new, rpcs, valid, wrong_requests
+
+from gongji_local.stack import Stack
+from kit.auth import Access
+from kit.errors import reason_of, violations_of
+from kit.grpc_client import TlsFiles, secure_channel
+
+RPCS = list(rpcs())
+MAY_BE_EMPTY = {"/gongji.binding.v1.ReviewService/ListWaiting"}
+INSTITUTION = "H65270199999"
+
+
+def access_of(rpc: Rpc) -> Access:
+    access: Access = importlib.import_module(f"{rpc.service}.access").ACCESS[rpc.path]
+    return access
+
+
+def caller(stack: Stack, rpc: Rpc) -> tuple[TlsFiles, list[tuple[str, str]]]:
+    """Certificate and metadata of somebody who may call it, so that nothing but the input is wrong."""
+    access = access_of(rpc)
+    if access.any_institution:
+        return stack.institution_tls(INSTITUTION), []
+    if access.service_names:
+        return stack.service_tls(min(access.service_names)), []
+    role = min(access.roles)
+    subject = "psn:65270001" if role == "citizen" else "clerk:wang"
+    token = stack.assertion(subject, roles=(role,), audience=rpc.service)
+    return stack.service_tls("portal"), [("x-gongji-assertion", token)]
+
+
+async def rows_of_every_table(stack: Stack) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for service in FILES:
+        connection = await asyncpg.connect(stack.info.database_url(service))
+        try:
+            tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            for table in tables:
+                name = table["tablename"]
+                counts[f"{service}.{name}"] = await connection.fetchval(f'SELECT count(*) FROM "{name}"')  # noqa: S608
+        finally:
+            await connection.close()
+    return counts
+
+
+@pytest.fixture
+async def channel(stack: Stack, rpc: Rpc) -> AsyncIterator[grpc.aio.Channel]:
+    tls, _ = caller(stack, rpc)
+    async with secure_channel(stack.info.services[rpc.service].grpc_address, tls) as opened:
+        yield opened
+
+
+async def answer(
+    channel: grpc.aio.Channel, rpc: Rpc, raw: bytes, metadata: list[tuple[str, str]]
+) -> grpc.aio.AioRpcError:
+    """The error that these bytes are answered with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(channel, rpc, raw, metadata)
+    return caught.value
+
+
+async def call(channel: grpc.aio.Channel, rpc: Rpc, raw: bytes, metadata: list[tuple[str, str]]) -> bytes:
+    if rpc.client_streaming:
+        streamed: bytes = await channel.stream_unary(rpc.path)(iter([raw]), timeout=10, metadata=metadata)
+        return streamed
+    answered: bytes = await channel.unary_unary(rpc.path)(raw, timeout=10, metadata=metadata)
+    return answered
+
+
+def test_the_valid_request_that_is_spoilt_here_is_valid() -> None:
+    for rpc in RPCS:
+        assert protovalidate.collect_violations(valid(rpc.request_type)) == [], rpc.path
+
+
+@pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.path.removeprefix("/gongji."))
+async def test_bad_input_is_answered_with_the_field_and_writes_nothing(
+    stack: Stack, rpc: Rpc, channel: grpc.aio.Channel
+) -> None:
+    _, metadata = caller(stack, rpc)
+    before = await rows_of_every_table(stack)
+    wrong = list(wrong_requests(rpc.request_type))
+    if rpc.path not in MAY_BE_EMPTY:
+        wrong.append(Wrong("empty", "", new(rpc.request_type).SerializeToString()))
+    wrong.append(Wrong("not protobuf", "", b"\xff\xff\xff\xff"))
+    assert len(wrong) > 2
+    problems = []
+    for case in wrong:
+        error = await answer(channel, rpc, case.raw, metadata)
+        named = [violation.field for violation in violations_of(error)]
+        if error.code() != grpc.StatusCode.INVALID_ARGUMENT or reason_of(error) != "INVALID_FIELDS":
+            problems.append(f"{case.what} {case.path}: {error.code()} {error.details()}")
+        elif not any(field.startswith(case.path) for field in named):
+            problems.append(f"{case.what} {case.path}: names {named}")
+    assert problems == []
+    assert await rows_of_every_table(stack) == before
+
+
+@pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.path.removeprefix("/gongji."))
+async def test_a_message_beyond_the_size_limit_is_refused(stack: Stack, rpc: Rpc, channel: grpc.aio.Channel) -> None:
+    _, metadata = caller(stack, rpc)
+    error = await answer(channel, rpc, b"\x0a" + b"\xff" * (5 * 1024 * 1024), metadata)
+    assert error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
