@@ -1,0 +1,259 @@
+"""Consuming from Kafka with FastStream: nothing is acknowledged before its effect is committed.
+
+FastStream polls, batches and commits; what happens with a batch is `kit.handling`. The acknowledgement policy is stated
+at the subscriber, where it counts: a batch that could not be handled is delivered again, after a pause made here,
+because FastStream itself makes none.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from faststream import AckPolicy
+from faststream.exceptions import NackMessage
+from faststream.kafka import KafkaBroker
+from faststream.kafka.subscriber.usecase import BatchSubscriber
+from faststream.security import BaseSecurity
+
+from kit.backoff import backoff_seconds
+from kit.bus_metrics import CONSUMED_AT, HALTED, LAG, POSTPONED
+from kit.clock import Elapsed
+from kit.dead_letters import DeadLetterQueue, KafkaDeadLetterQueue, Record
+from kit.handling import BatchProcessor, Handler, PostponedError, RetryPolicy, TooManyFailuresError
+from kit.health import Health
+from kit.kafka_client import REQUEST_TIMEOUT_MS, KafkaAddress, KafkaError, KafkaSettings, ssl_context
+from kit.observability import get_logger
+from kit.topics import Catalogue
+
+__all__ = ["Consumer", "Handler", "KafkaAddress", "KafkaSettings", "RetryPolicy", "Tuning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a consumer polls."""
+
+    max_records: int = 500
+    """Events in one call of the handler at most."""
+    batch_timeout_ms: int = 100
+    session_timeout_ms: int = 6_000
+    """After so long without a heartbeat another replica takes over; 6 s is the least that brokers allow by default."""
+    heartbeat_interval_ms: int = 1_500
+    sample_seconds: float = 5.0
+    """How often lag and life are looked at."""
+    stuck_seconds: float = 120.0
+    """A batch that takes longer makes the process unready."""
+    graceful_seconds: float = 10.0
+    """How long stopping waits for the batch under way, and then for Kafka."""
+
+
+class Consumer:
+    """One consumer group of one service.
+
+    Args:
+        settings: where Kafka is.
+        topics: what to read.
+        group: the group id, which is also the inbox's consumer name; never changed, or everything is read again.
+        handler: has the effect of a batch in one transaction; must be idempotent by the inbox.
+        health: is told under `consumer <group>` whether events are being consumed, and why not.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Sequence[str],
+        group: str,
+        handler: Handler,
+        *,
+        health: Health | None = None,
+        policy: RetryPolicy | None = None,
+        tuning: Tuning | None = None,
+        dead_letters: DeadLetterQueue | None = None,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        self._settings = settings
+        self._topics = tuple(topics)
+        self._group = group
+        self._health = health or Health()
+        self._tuning = tuning or Tuning()
+        self._dead_letters = dead_letters or KafkaDeadLetterQueue(settings, client_id=f"{group}-dlq")
+        self._processor = BatchProcessor(group, handler, self._dead_letters, policy, catalogue)
+        self._log = get_logger().bind(group=group)
+        self._halted = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._postponed_in_row = 0
+        self._busy: Elapsed | None = None
+        self._done: dict[tuple[str, int], int] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.broker = self._new_broker()
+
+    async def start(self) -> None:
+        """Begin to consume as soon as Kafka answers; returns at once, `health` tells how it goes."""
+        self._tell(ok=False, why="connecting to Kafka")
+        self._task = asyncio.create_task(self._run(), name=f"consumer {self._group}")
+
+    async def stop(self) -> None:
+        """Finish the batch under way and leave the group, in twice `graceful_seconds` at most, also without Kafka."""
+        self._stopping.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._close_broker()
+        await self._dead_letters.close()
+        self._tell(ok=False, why="stopped")
+
+    def _new_broker(self) -> KafkaBroker:
+        context = ssl_context(self._settings)
+        broker = KafkaBroker(
+            self._settings.kafka_bootstrap.split(","),
+            client_id=self._group,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            security=BaseSecurity(ssl_context=context) if context else None,
+            graceful_timeout=self._tuning.graceful_seconds,
+            apply_types=False,
+            logger=None,
+        )
+        self._subscriber = self._subscribe(broker)
+        return broker
+
+    def _subscribe(self, broker: KafkaBroker) -> BatchSubscriber:
+        subscriber = broker.subscriber(
+            *self._topics,
+            group_id=self._group,
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            batch=True,
+            max_records=self._tuning.max_records,
+            batch_timeout_ms=self._tuning.batch_timeout_ms,
+            session_timeout_ms=self._tuning.session_timeout_ms,
+            heartbeat_interval_ms=self._tuning.heartbeat_interval_ms,
+            parser=_parsed,
+            decoder=_records,
+            no_reply=True,
+            include_in_schema=False,
+        )
+        subscriber(self._on_batch)
+        return subscriber
+
+    async def _on_batch(self, records: Sequence[Record]) -> None:
+        if self._halted.is_set():
+            await self._stopping.wait()
+            raise NackMessage
+        self._busy = Elapsed()
+        try:
+            await self._processor.process(records)
+        except PostponedError as error:
+            await self._postpone(error)
+        except TooManyFailuresError as error:
+            self._halt(error)
+            raise NackMessage from error
+        finally:
+            self._busy = None
+        self._consumed(records)
+
+    async def _postpone(self, error: PostponedError) -> None:
+        self._postponed_in_row += 1
+        POSTPONED.labels(self._group).inc()
+        self._tell(ok=False, why=f"waiting: {error}")
+        self._log.warning("events wait", why=str(error), times=self._postponed_in_row)
+        # FastStream rewinds and polls again at once, about 1,450 times a second; the pause is ours to make.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), backoff_seconds(self._postponed_in_row))
+        raise NackMessage from error
+
+    def _halt(self, error: TooManyFailuresError) -> None:
+        self._halted.set()
+        HALTED.labels(self._group).set(1)
+        self._log.error("consuming stopped: find the fault, then restart and replay the DLQ", why=str(error))
+        self._tell(ok=False, why=f"stopped: {error}")
+
+    def _consumed(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._done[record.topic, record.partition] = record.offset + 1
+        if self._postponed_in_row:
+            self._postponed_in_row = 0
+            self._tell(ok=True)
+        CONSUMED_AT.labels(self._group).set_to_current_time()
+
+    async def _run(self) -> None:
+        while True:
+            await self._connect()
+            self._tell(ok=True)
+            await self._watch()
+            await self._close_broker()
+            if self._halted.is_set():
+                return
+            self._tell(ok=False, why="the consuming loop ended, starting it again")
+            self.broker = self._new_broker()
+
+    async def _connect(self) -> None:
+        failures = 0
+        while True:
+            try:
+                return await self.broker.start()
+            except (KafkaError, OSError) as error:
+                failures += 1
+                self._tell(ok=False, why=f"Kafka does not answer: {type(error).__name__}")
+                self._log.warning("Kafka does not answer", error=type(error).__name__, failures=failures)
+            await self._close_broker()
+            self.broker = self._new_broker()
+            await asyncio.sleep(backoff_seconds(failures))
+
+    async def _watch(self) -> None:
+        while not self._halted.is_set() and self._alive():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._halted.wait(), self._tuning.sample_seconds)
+            await self._sample_lag()
+            if self._busy is not None and self._busy.seconds > self._tuning.stuck_seconds:
+                self._tell(ok=False, why=f"one batch has taken {self._busy.seconds:.0f} s")
+
+    def _alive(self) -> bool:
+        return self._subscriber.running and any(not task.done() for task in self._subscriber.tasks)
+
+    async def _sample_lag(self) -> None:
+        consumer = self._subscriber.consumer
+        if consumer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(self._tuning.sample_seconds):
+                    await self._sample(consumer)
+
+    async def _sample(self, consumer: Any) -> None:
+        assignment = consumer.assignment()
+        ends = await consumer.end_offsets(assignment) if assignment else {}
+        for place, end in ends.items():
+            done = self._done.get((place.topic, place.partition))
+            if done is None:
+                done = await consumer.committed(place) or 0
+            LAG.labels(self._group, place.topic, place.partition).set(max(0, end - done))
+
+    async def _close_broker(self) -> None:
+        await _within(2 * self._tuning.graceful_seconds, self.broker.stop)
+
+    def _tell(self, *, ok: bool, why: str = "") -> None:
+        self._health.set(f"consumer {self._group}", ok, why)
+
+
+async def _within(seconds: float, step: Callable[[], Awaitable[object]]) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(seconds):
+            await step()
+
+
+async def _parsed(batch: tuple[Any, ...], original: Callable[[Any], Awaitable[Any]]) -> Any:
+    # FastStream's parser decodes every header as UTF-8, and a bad one would make it rewind for ever without asking us.
+    # So it is shown one record without headers, and the batch is put in its place.
+    bare = _bare(batch[0])
+    message = await original((bare,))
+    message.raw_message = batch
+    return message
+
+
+def _bare(record: Any) -> Any:
+    return type(record)(**{**{name: getattr(record, name) for name in record.__dataclass_fields__}, "headers": ()})
+
+
+async def _records(message: Any) -> Any:
+    return message.raw_message

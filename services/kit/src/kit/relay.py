@@ -1,0 +1,209 @@
+"""The relay: publishes what the outbox holds, in order, one relay at a time.
+
+A round takes the lowest unsent ids, packs them into one record batch per partition, sends all batches at once and waits
+for all of them. Kafka takes a record batch whole or not at all, so within a key no event can be confirmed while an
+earlier one of the same round failed; and no round begins before the one before is confirmed and cleared. After any
+failure the producer is dropped and the next round begins again at the lowest unsent id: an event may be published twice
+(with the same `ce_id`), never lost, never ahead of its predecessor.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import asyncpg
+
+from kit.backoff import backoff_seconds
+from kit.bus_metrics import RELAY_ACTIVE, RELAY_FAILURES, UNSENT, UNSENT_AGE
+from kit.clock import Elapsed
+from kit.db import Database, Transaction
+from kit.events import StoredEvent
+from kit.kafka_client import KafkaSettings
+from kit.observability import get_logger
+from kit.outbox import CHANNEL
+from kit.relay_publisher import Publisher, PublishError
+
+ROUND_EVENTS = 1000
+LEASE_SECONDS = 10.0
+POLL_SECONDS = 1.0
+SAMPLE_SECONDS = 5.0
+LISTEN_TIMEOUT_SECONDS = 5.0
+
+_CLEAR = "DELETE FROM outbox_unsent WHERE id = ANY($1::bigint[])"
+# Ages by the database's clock: it is the one clock that all relays share.
+_LEASE = """
+INSERT INTO outbox_lease AS lease (holder, expires_at)
+VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+ON CONFLICT (only) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
+WHERE lease.holder = excluded.holder OR lease.expires_at < clock_timestamp()
+RETURNING true
+"""
+_RELEASE = "DELETE FROM outbox_lease WHERE holder = $1"
+_TAKE = """
+SELECT e.id, e.event_id, e.topic, e.key, e.type, e.source, e.subject, e.payload, e.occurred_at, e.sequence,
+       e.traceparent, e.epoch
+FROM outbox_unsent AS u JOIN outbox_event AS e ON e.id = u.id
+ORDER BY u.id
+LIMIT $1
+"""
+_SAMPLE = """
+SELECT count(*) AS unsent,
+       coalesce(extract(epoch FROM clock_timestamp() - (
+           SELECT e.created_at FROM outbox_event AS e WHERE e.id = min(u.id))), 0)::float8 AS age_seconds
+FROM outbox_unsent AS u
+"""
+
+
+class Publishing(Protocol):
+    """What the relay needs of a publisher."""
+
+    async def publish(self, rows: Sequence[StoredEvent]) -> list[int]:
+        """Publish one round; the ids that Kafka confirmed. Raises PublishError with those that it did."""
+        ...
+
+    async def close(self) -> None:
+        """Give up the connection; the next round makes a new one."""
+        ...
+
+
+class Relay:
+    """Publishes one service's outbox. Every replica runs one; the holder of the lease works, the others stand by.
+
+    Args:
+        database: the service's database.
+        dsn: the same, for the connection that listens for NOTIFY.
+        kafka: where to publish.
+        holder: who this is, unique among the replicas.
+        publisher: replaces the one that speaks to Kafka; for tests.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        dsn: str,
+        kafka: KafkaSettings,
+        holder: str,
+        *,
+        publisher: Publishing | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._database = database
+        self._dsn = dsn
+        self._holder = holder
+        self._publisher = publisher or Publisher(kafka, client_id=f"relay-{holder}")
+        self._lease_seconds = lease_seconds
+        self._poll_seconds = poll_seconds
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._confirmed: list[int] = []
+        self._failures = 0
+        self._sampled: Elapsed | None = None
+        self._log = get_logger().bind(relay=holder)
+
+    async def run(self) -> None:
+        """Publish until `stop` or cancellation; no failure of database or Kafka ends it."""
+        listener = asyncio.create_task(self._listen())
+        try:
+            while not self._stopping:
+                await self._guarded_round()
+        finally:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+            await self._leave()
+
+    async def stop(self) -> None:
+        """Let `run` end after the round under way."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _guarded_round(self) -> None:
+        try:
+            await self._round()
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is unsent stays unsent and is tried again
+            await self._recover(error)
+        else:
+            self._failures = 0
+
+    async def _round(self) -> None:
+        self._wake.clear()  # before looking, so that a NOTIFY from now on is not missed
+        rows = await self._clear_and_take()
+        RELAY_ACTIVE.set(rows is not None)
+        if rows:
+            await self._publish(rows)
+        else:
+            await self._idle(self._poll_seconds)
+
+    async def _publish(self, rows: Sequence[StoredEvent]) -> None:
+        try:
+            self._confirmed = await self._publisher.publish(rows)
+        except PublishError as error:
+            self._confirmed = error.confirmed
+            raise
+
+    async def _clear_and_take(self) -> list[StoredEvent] | None:
+        """Clear what is confirmed, and take the next round; None if another relay is active."""
+        async with self._database.transaction() as transaction:
+            if self._confirmed:
+                await transaction.raw.execute(_CLEAR, self._confirmed)
+            held = await transaction.raw.fetchval(_LEASE, self._holder, self._lease_seconds)
+            await self._sample(transaction)
+            rows = await transaction.raw.fetch(_TAKE, ROUND_EVENTS) if held else []
+        self._confirmed = []
+        return [StoredEvent(**dict(row)) for row in rows] if held else None
+
+    async def _sample(self, transaction: Transaction) -> None:
+        if self._sampled is None or self._sampled.seconds >= SAMPLE_SECONDS:
+            sample = await transaction.raw.fetchrow(_SAMPLE)
+            UNSENT.set(sample["unsent"] if sample else 0)
+            UNSENT_AGE.set(sample["age_seconds"] if sample else 0)
+            self._sampled = Elapsed()
+
+    async def _recover(self, error: Exception) -> None:
+        self._failures += 1
+        RELAY_FAILURES.labels(type(error).__name__).inc()
+        self._log.warning("outbox relay stopped and begins again", error=type(error).__name__, failures=self._failures)
+        # Another replica may reach Kafka where this one does not; it need not wait for the lease to run out.
+        await self._leave()
+        await self._idle(backoff_seconds(self._failures), wakes=False)
+
+    async def _leave(self) -> None:
+        RELAY_ACTIVE.set(0)
+        await self._publisher.close()
+        with contextlib.suppress(Exception):  # the lease runs out by itself, and confirmed rows are only sent again
+            async with asyncio.timeout(LISTEN_TIMEOUT_SECONDS), self._database.transaction() as transaction:
+                await transaction.raw.execute(_CLEAR, self._confirmed)
+                await transaction.raw.execute(_RELEASE, self._holder)
+            self._confirmed = []
+
+    async def _idle(self, seconds: float, *, wakes: bool = True) -> None:
+        if not wakes and not self._stopping:
+            self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._listen_until_closed()
+                failures = 0
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                failures += 1
+                self._log.info("not listening for NOTIFY, polling goes on", error=type(error).__name__)
+            await asyncio.sleep(backoff_seconds(failures + 1))
+
+    async def _listen_until_closed(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=LISTEN_TIMEOUT_SECONDS)
+        closed = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _connection: closed.set())
+            await connection.add_listener(CHANNEL, self._notified)
+            self._wake.set()  # what was written before listening began
+            await closed.wait()
+        finally:
+            connection.terminate()
+
+    def _notified(self, *_notification: Any) -> None:
+        self._wake.set()
