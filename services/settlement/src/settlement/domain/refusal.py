@@ -1,0 +1,82 @@
+"""Whether a visit's bill may be settled at all: the reasons about the visit, of which the first in order is told (R8)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from settlement.domain.bill import Bill, adds_up, in_scope
+from settlement.domain.types import Reason
+from settlement.domain.visit import InsuranceStatus, Projection, VisitFacts, freshest
+
+_PROVINCE_DIGITS = 2
+_CITY_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A bill at an institution, and what is known about the visit."""
+
+    fixmedins_code: str
+    bill: Bill
+    facts: VisitFacts | None
+    """None: the credential was not issued by identity for settlement."""
+    bound_mdtrt_id: str | None
+    """The visit that the credential belongs to since its first settlement; None before that."""
+    projection: Projection
+
+
+def decide_refusal(visit: Visit, now: datetime, home_region_prefix: str = "65") -> Reason | None:
+    """Why this bill must not be settled at `now`, the first reason in the vocabulary's order; None if it may."""
+    return next(_reasons(visit, now, home_region_prefix), None)
+
+
+def _reasons(visit: Visit, now: datetime, home_region_prefix: str) -> Iterator[Reason]:
+    facts = visit.facts
+    if facts is None or not _credential_fits(visit, facts):
+        yield Reason.CREDENTIAL_INVALID
+        return
+    if now >= facts.expires_at:
+        yield Reason.CREDENTIAL_EXPIRED
+    facts = freshest(facts, visit.projection, now)
+    yield from _about_institution(facts, home_region_prefix)
+    yield from _about_patient(facts)
+    yield from _about_bill(visit.bill, facts)
+
+
+def _credential_fits(visit: Visit, facts: VisitFacts) -> bool:
+    own_visit = visit.bound_mdtrt_id in {None, visit.bill.mdtrt_id}
+    return facts.fixmedins_code == visit.fixmedins_code and own_visit
+
+
+def _about_institution(facts: VisitFacts, home_region_prefix: str) -> Iterator[Reason]:
+    if not facts.designated:
+        yield Reason.INSTITUTION_NOT_DESIGNATED
+    if facts.mdtrtarea_admvs.startswith(home_region_prefix):
+        return
+    if not facts.remote_settlement:
+        yield Reason.INSTITUTION_NO_REMOTE_SETTLEMENT
+    if not any(covers(filed, facts.mdtrtarea_admvs) for filed in facts.filed_admdvs):
+        yield Reason.REMOTE_CARE_UNFILED
+
+
+def _about_patient(facts: VisitFacts) -> Iterator[Reason]:
+    if facts.deceased:
+        yield Reason.DECEASED
+    if facts.enrolment is None or facts.enrolment.psn_insu_stas is not InsuranceStatus.NORMAL:
+        yield Reason.NOT_INSURED
+
+
+def _about_bill(bill: Bill, facts: VisitFacts) -> Iterator[Reason]:
+    if bill.psn_no != facts.psn_no:
+        yield Reason.NOT_OWN_BILL
+    if not in_scope(bill, facts.fixmedins_type):
+        yield Reason.OUT_OF_SCOPE
+    if not adds_up(bill):
+        yield Reason.BILL_ARITHMETIC
+
+
+def covers(filed_admdvs: str, admdvs: str) -> bool:
+    """Whether a filing (异地就医备案) for one region covers another: xx0000 the province, xxxx00 the city."""
+    province_wide = filed_admdvs[_PROVINCE_DIGITS:] == "0000"
+    digits = _PROVINCE_DIGITS if province_wide else _CITY_DIGITS
+    return filed_admdvs[:digits] == admdvs[:digits]

@@ -1,0 +1,68 @@
+"""What accounts and settlements share: accounts as they stand, and the vocabulary of reasons."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AccountState(StrEnum):
+    """Where a personal account (个人账户) stands."""
+
+    OPEN = "OPEN"
+    FROZEN = "FROZEN"
+    """Gives nothing until it is released; refunds still arrive."""
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A personal account as it stands."""
+
+    psn_no: str
+    state: AccountState
+    balance_fen: int
+    """Ledger balance, held amounts included."""
+    held_fen: int
+    """Held by previews; part of the balance."""
+    version: int
+    """Counts its entries and changes of state; the sequence of its events."""
+
+    @property
+    def available_fen(self) -> int:
+        """What may be spent: the balance without what is held."""
+        return self.balance_fen - self.held_fen
+
+
+class Reason(StrEnum):
+    """The reasons that settlement itself gives; the names of `gongji.common.v1.Reason` without `REASON_`."""
+
+    CREDENTIAL_INVALID = "CREDENTIAL_INVALID"
+    CREDENTIAL_EXPIRED = "CREDENTIAL_EXPIRED"
+    INSTITUTION_NOT_DESIGNATED = "INSTITUTION_NOT_DESIGNATED"
+    INSTITUTION_NO_REMOTE_SETTLEMENT = "INSTITUTION_NO_REMOTE_SETTLEMENT"
+    REMOTE_CARE_UNFILED = "REMOTE_CARE_UNFILED"
+    DECEASED = "DECEASED"
+    NOT_INSURED = "NOT_INSURED"
+    NOT_OWN_BILL = "NOT_OWN_BILL"
+    OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    BILL_ARITHMETIC = "BILL_ARITHMETIC"
+    ACCOUNT_FROZEN = "ACCOUNT_FROZEN"
+    ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
+    LIMIT_REACHED = "LIMIT_REACHED"
+    INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+    MSGID_REUSED = "MSGID_REUSED"
+    AMOUNT_CHANGED = "AMOUNT_CHANGED"
+    IN_PROGRESS = "IN_PROGRESS"
+    ABANDONED = "ABANDONED"
+    NOT_FOUND = "NOT_FOUND"
+    FORBIDDEN_INSTITUTION = "FORBIDDEN_INSTITUTION"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class SettlementRefusedError(Exception):
+    """A request is refused for a reason of the vocabulary; `metadata` never holds personal data."""
+
+    def __init__(self, reason: Reason | str, message: str = "", metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message or str(reason))
+        self.reason = str(reason)
+        self.metadata: Mapping[str, str] = dict(metadata or {})

@@ -1,0 +1,157 @@
+"""Facts about a visit: what the credential carries, what identity has told by events, and which of the two is newer.
+
+A fact becomes true when identity records it or when its first (or the day after its last) day begins, whichever is
+later. That moment decides which of two sources is newer, so a credential of yesterday evening does not outlive an
+enrolment that ended at midnight.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from enum import IntEnum
+from zoneinfo import ZoneInfo
+
+from settlement.domain.bill import InstitutionType
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+"""Where the days are counted that policy speaks of."""
+
+
+class InsuranceType(IntEnum):
+    """insutype, by national code."""
+
+    EMPLOYEE = 310
+    RESIDENT = 390
+
+
+class InsuranceStatus(IntEnum):
+    """psn_insu_stas as the contract numbers it."""
+
+    NORMAL = 1
+    SUSPENDED = 2
+    INVALID = 3
+    ENDED = 4
+    NOT_INSURED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What insurance a person holds from a day on."""
+
+    insutype: InsuranceType
+    psn_insu_stas: InsuranceStatus
+    valid_from: date
+    valid_to: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitFacts:
+    """What a visit credential (就诊凭证) carries: facts as of `issued_at`."""
+
+    jti: str
+    psn_no: str
+    fixmedins_code: str
+    fixmedins_type: InstitutionType
+    mdtrtarea_admvs: str
+    """Region of the institution."""
+    designated: bool
+    remote_settlement: bool
+    enrolment: Enrolment | None
+    deceased: bool
+    filed_admdvs: tuple[str, ...]
+    """Regions of the filings in force: xx0000 covers the province, xxxx00 the city."""
+    issued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentFact:
+    """An enrolment as an event told it."""
+
+    enrolment: Enrolment
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFacts:
+    """What events have told of a person."""
+
+    died_on: date | None = None
+    enrolments: tuple[EnrolmentFact, ...] = ()
+    """By first day, rising; each replaces the one before from its first day on."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstitutionFacts:
+    """What events have told of an institution."""
+
+    fixmedins_type: InstitutionType
+    admdvs: str
+    designated_from: date | None
+    """None: not designated."""
+    designated_to: date | None
+    """Last day; None: open-ended."""
+    remote_settlement: bool
+    suspended: bool
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What settlement itself knows of a visit's patient and institution; None where no event has come yet."""
+
+    person: PersonFacts | None = None
+    institution: InstitutionFacts | None = None
+
+
+def day_of(at: datetime) -> date:
+    """The Asia/Shanghai date of a moment."""
+    return at.astimezone(SHANGHAI).date()
+
+
+def freshest(facts: VisitFacts, projection: Projection, now: datetime) -> VisitFacts:
+    """The credential's facts with what the projection knows better: the newer of the two wins."""
+    if projection.institution is not None:
+        facts = _with_institution(facts, projection.institution, now)
+    if projection.person is not None:
+        facts = _with_person(facts, projection.person, now)
+    return facts
+
+
+def _with_institution(facts: VisitFacts, told: InstitutionFacts, now: datetime) -> VisitFacts:
+    if _true_since(told.as_of, told.designated_from, told.designated_to, now) <= facts.issued_at:
+        return facts
+    return replace(
+        facts,
+        fixmedins_type=told.fixmedins_type,
+        mdtrtarea_admvs=told.admdvs,
+        designated=not told.suspended and _within(told.designated_from, told.designated_to, day_of(now)),
+        remote_settlement=told.remote_settlement,
+    )
+
+
+def _with_person(facts: VisitFacts, told: PersonFacts, now: datetime) -> VisitFacts:
+    facts = replace(facts, deceased=facts.deceased or told.died_on is not None)  # nobody comes back from it
+    begun = [fact for fact in told.enrolments if fact.enrolment.valid_from <= day_of(now)]
+    if not begun:
+        return facts
+    latest = begun[-1]
+    enrolment = latest.enrolment
+    if _true_since(latest.as_of, enrolment.valid_from, enrolment.valid_to, now) <= facts.issued_at:
+        return facts
+    in_force = _within(enrolment.valid_from, enrolment.valid_to, day_of(now))
+    return replace(facts, enrolment=enrolment if in_force else None)
+
+
+def _within(first_day: date | None, last_day: date | None, day: date) -> bool:
+    return first_day is not None and first_day <= day and (last_day is None or day <= last_day)
+
+
+def _true_since(as_of: datetime, first_day: date | None, last_day: date | None, now: datetime) -> datetime:
+    """The last moment, not after `now`, at which the fact began to be as it is."""
+    begins = [_midnight(first_day)] if first_day else []
+    ends = [_midnight(last_day + timedelta(days=1))] if last_day and last_day < date.max else []
+    return max([as_of, *(moment for moment in (*begins, *ends) if moment <= now)])
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
