@@ -1,11 +1,11 @@
-"""Whether a visit's bill may be settled at all: the reasons about the visit, of which the first in order is told (R8)."""
+"""Whether a visit's bill may be settled at all: the reasons about the visit, the first in order is told (R8)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from settlement.domain.bill import Bill, adds_up, in_scope
-from settlement.domain.types import Reason
+from settlement.domain.reasons import Reason
 from settlement.domain.visit import InsuranceStatus, Projection, VisitFacts, freshest
 
 _PROVINCE_DIGITS = 2

@@ -1,36 +1,7 @@
-"""What accounts and settlements share: accounts as they stand, and the vocabulary of reasons."""
+"""The vocabulary of refusals, as far as settlement itself gives them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-
-
-class AccountState(StrEnum):
-    """Where a personal account (个人账户) stands."""
-
-    OPEN = "OPEN"
-    FROZEN = "FROZEN"
-    """Gives nothing until it is released; refunds still arrive."""
-    CLOSED = "CLOSED"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A personal account as it stands."""
-
-    psn_no: str
-    state: AccountState
-    balance_fen: int
-    """Ledger balance, held amounts included."""
-    held_fen: int
-    """Held by previews; part of the balance."""
-    version: int
-    """Counts its entries and changes of state; the sequence of its events."""
-
-    @property
-    def available_fen(self) -> int:
-        """What may be spent: the balance without what is held."""
-        return self.balance_fen - self.held_fen
 
 
 class Reason(StrEnum):

@@ -1,0 +1,70 @@
+"""What a msgid is bound to: a hash over a listed, versioned set of business fields and the patient.
+
+Never the credential, the deadline or fields that this version does not know: the same bill sent again with a new
+credential is the same request. A list is never changed: a new one gets a new version, and what was stored under an old
+version is compared under that.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from settlement.domain.state import Fingerprint, Order
+
+Fields = Mapping[str, object]
+
+CURRENT_VERSION: Final = 1
+
+
+class UnknownHashVersionError(Exception):
+    """A record was hashed by a version that this release does not know; a newer release wrote it."""
+
+
+def _order_v1(order: Order) -> Fields:
+    bill = order.bill
+    return {
+        "fixmedins_code": order.fixmedins_code,
+        "psn_no": bill.psn_no,
+        "mdtrt_id": bill.mdtrt_id,
+        "med_type": int(bill.med_type),
+        "medfee_sumamt": bill.medfee_sumamt_fen,
+        "fund_pay_sumamt": bill.fund_pay_sumamt_fen,
+        "psn_part_amt": bill.psn_part_amt_fen,
+        "hosp_part_amt": bill.hosp_part_amt_fen,
+        "fulamt_ownpay_amt": bill.fulamt_ownpay_amt_fen,
+        "overlmt_selfpay": bill.overlmt_selfpay_fen,
+        "preselfpay_amt": bill.preselfpay_amt_fen,
+        "inscp_scp_amt": bill.inscp_scp_amt_fen,
+        "act_pay_dedc": bill.act_pay_dedc_fen,
+        "items": [[int(item.kind), item.amount_fen] for item in bill.items],
+        "acct_used_flag": order.acct_used_flag,
+        "use_mutual_aid": order.use_mutual_aid,
+        "expected_acct_pay": order.expected_acct_pay_fen,
+        "expected_acct_mulaid_pay": order.expected_acct_mulaid_pay_fen,
+    }
+
+
+_ORDER_FIELDS: Final[Mapping[int, Callable[[Order], Fields]]] = {1: _order_v1}
+
+
+def order_fingerprint(order: Order, version: int = CURRENT_VERSION) -> Fingerprint:
+    """The fingerprint of a Settle request under one version of the list.
+
+    Raises:
+        UnknownHashVersionError: there is no such version.
+    """
+    fields = _ORDER_FIELDS.get(version)
+    if fields is None:
+        raise UnknownHashVersionError(f"there is no version {version} of the body hash")
+    return Fingerprint(version, _digest(fields(order)))
+
+
+def reversal_fingerprint(fixmedins_code: str, original: str) -> Fingerprint:
+    """The fingerprint of a Reverse request: which settlement, by its msgid or setl_id. The reason is not part of it."""
+    return Fingerprint(CURRENT_VERSION, _digest({"fixmedins_code": fixmedins_code, "original": original}))
+
+
+def _digest(fields: Fields) -> bytes:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).digest()
