@@ -10,12 +10,9 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from settlement.domain.ledger import Standing
+from settlement.domain.ledger import EntryKind, Standing
+from settlement.domain.visit import InsuranceStatus, InsuranceType
 
-EMPLOYEE_INSURANCE: Final = 310
-"""insutype of employee insurance, the only one with a personal account."""
-NORMALLY_INSURED: Final = 1
-"""psn_insu_stas of a person in normal standing."""
 DEATH_REASON: Final = "the owner has died"
 """The reason on the freeze that follows a death (R14)."""
 
@@ -123,6 +120,24 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One entry as its owner reads it."""
+
+    version: int
+    kind: EntryKind
+    amount_fen: int
+    """Positive came in, negative went out."""
+    balance_after_fen: int
+    posted_at: datetime
+    reference: str
+    """The settlement's id, or the contribution's."""
+    patient_psn_no: str
+    """Empty of a contribution."""
+    fixmedins_code: str
+    """Empty of a contribution."""
+
+
+@dataclass(frozen=True, slots=True)
 class Insured:
     """What opening an account asks about a person, in force on the day."""
 
@@ -141,7 +156,7 @@ def open_account(psn_no: str, insured: Insured | None) -> Account:
         raise NotEligibleError("nothing is known of this person yet; identity tells when the person is registered")
     if insured.died_on is not None:
         raise NotEligibleError("this person has died")
-    if (insured.insutype, insured.psn_insu_stas) != (EMPLOYEE_INSURANCE, NORMALLY_INSURED):
+    if (insured.insutype, insured.psn_insu_stas) != (InsuranceType.EMPLOYEE, InsuranceStatus.NORMAL):
         raise NotEligibleError("only a person who is normally insured under 310 today has a personal account")
     return Account(psn_no, AccountState.OPEN, balance_fen=0, held_fen=0, version=0)
 

@@ -1,0 +1,112 @@
+"""Personal accounts ⇄ the contract: messages of AccountService and the accounts' events."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gongji.settlement.events.v1 import account_events_pb2 as events_pb2
+from gongji.settlement.v1 import account_pb2
+from kit.errors import FieldViolation, InvalidFields
+from kit.events import Event
+from settlement.domain.accounts import Account, AccountChange, AccountChangeKind, AccountState, StatementLine
+from settlement.domain.ledger import EntryKind, EntryRow
+
+_STATES: Final[Mapping[AccountState, account_pb2.AccountState.ValueType]] = {
+    AccountState.OPEN: account_pb2.ACCOUNT_STATE_OPEN,
+    AccountState.FROZEN: account_pb2.ACCOUNT_STATE_FROZEN,
+    AccountState.CLOSED: account_pb2.ACCOUNT_STATE_CLOSED,
+}
+_KINDS: Final[Mapping[EntryKind, account_pb2.EntryKind.ValueType]] = {
+    EntryKind.CONTRIBUTION: account_pb2.ENTRY_KIND_CONTRIBUTION,
+    EntryKind.SETTLEMENT: account_pb2.ENTRY_KIND_SETTLEMENT,
+    EntryKind.REFUND: account_pb2.ENTRY_KIND_REFUND,
+}
+_LONGEST_VERSION_DIGITS: Final = 19
+
+
+def account_message(account: Account) -> account_pb2.Account:
+    """The account as the contract shows it."""
+    return account_pb2.Account(
+        psn_no=account.psn_no,
+        state=_STATES[account.state],
+        balance=account.balance_fen,
+        held=account.held_fen,
+        version=account.version,
+    )
+
+
+def entry_message(line: StatementLine) -> account_pb2.Entry:
+    """One line of a statement as the contract shows it."""
+    return account_pb2.Entry(
+        version=line.version,
+        kind=_KINDS[line.kind],
+        amount=line.amount_fen,
+        balance_after=line.balance_after_fen,
+        posted_at=_timestamp(line.posted_at),
+        reference=line.reference,
+        patient_psn_no=line.patient_psn_no,
+        fixmedins_code=line.fixmedins_code,
+    )
+
+
+def page_token(last: StatementLine) -> str:
+    """The opaque token with which the page after this line is asked for."""
+    return base64.urlsafe_b64encode(str(last.version).encode()).decode()
+
+
+def version_of(token: str) -> int | None:
+    """The version below which the page begins; None at the newest.
+
+    Raises:
+        InvalidFields: the token is not one that `page_token` made.
+    """
+    if not token:
+        return None
+    try:
+        text = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise _bad_token() from None
+    if not (text.isdigit() and len(text) < _LONGEST_VERSION_DIGITS):
+        raise _bad_token()
+    return int(text)
+
+
+def _bad_token() -> InvalidFields:
+    return InvalidFields([FieldViolation("page_token", "is not a token of an answer before")])
+
+
+def credited(row: EntryRow) -> Event:
+    """The event of a contribution's entry on its personal account."""
+    message = events_pb2.AccountCredited(
+        psn_no=row.account_key,
+        sequence=row.version or 0,
+        amount_fen=row.amount_fen,
+        balance_after_fen=row.balance_after_fen or 0,
+        posted_at=_timestamp(row.occasion.posted_at),
+        contribution_id=row.occasion.contribution_id or "",
+    )
+    return Event(message, key=row.account_key, occurred_at=row.occasion.posted_at)
+
+
+def changed(account: Account, change: AccountChange) -> Event:
+    """The event of a freeze or release; `account` as it is after it."""
+    message: events_pb2.AccountFrozen | events_pb2.AccountUnfrozen
+    if change.kind is AccountChangeKind.FROZEN:
+        message = events_pb2.AccountFrozen(frozen_at=_timestamp(change.changed_at))
+    else:
+        message = events_pb2.AccountUnfrozen(unfrozen_at=_timestamp(change.changed_at))
+    message.psn_no = account.psn_no
+    message.sequence = change.version
+    message.balance_after_fen = account.balance_fen
+    message.reason = change.reason
+    return Event(message, key=account.psn_no, occurred_at=change.changed_at)
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(at)
+    return timestamp

@@ -1,0 +1,163 @@
+"""Operations on personal accounts, one transaction each. Amounts are in fen."""
+
+import hashlib
+from datetime import datetime
+
+from kit.clock import Clock, shanghai_date
+from kit.db import Work
+from kit.ids import uuid7
+from settlement import account_codec as codec
+from settlement.account_repository import AccountRepository
+from settlement.domain.accounts import (
+    Account,
+    AccountChange,
+    AccountChangeKind,
+    AccountNotFoundError,
+    Contribution,
+    StatementLine,
+    check_creditable,
+    freeze,
+    open_account,
+    repeated_answer,
+    unfreeze,
+)
+from settlement.domain.ledger import EntryKind, LedgerError, Occasion, Posting, contribution_posting, post
+
+OPENING_REASON = "opened"
+
+
+class AccountService:
+    """What AccountService of the contract does."""
+
+    def __init__(self, work: Work[AccountRepository], clock: Clock) -> None:
+        self._work = work
+        self._clock = clock
+
+    async def open(self, psn_no: str) -> Account:
+        """The account, opened if there was none (R1).
+
+        Raises:
+            NotEligibleError: the person is not known to be a living 310 member in normal standing today.
+        """
+        now = self._clock.now()
+        async with self._work() as repository:
+            if known := await repository.find(psn_no):
+                return known
+            account = open_account(psn_no, await repository.insured(psn_no, shanghai_date(now)))
+            if await repository.add(account):
+                opening = AccountChange(psn_no, account.version, AccountChangeKind.OPENED, OPENING_REASON, now)
+                await repository.add_changes([opening])
+                return account
+            return await _found(repository, psn_no)  # somebody else opened it meanwhile
+
+    async def contribute(self, psn_no: str, contribution_id: str, amount_fen: int) -> int:
+        """Credit a contribution once; the balance after it in fen, repeated for the same id.
+
+        Raises:
+            ContributionReusedError: the id was used before with another body.
+            AccountClosedError: the account is closed or was never opened.
+        """
+        body_hash = _body_hash(psn_no, amount_fen)
+        async with self._work() as repository:
+            if known := await repository.contribution(contribution_id):
+                return repeated_answer(known, body_hash)
+            locked = await repository.lock([psn_no])
+            account = check_creditable(locked[0] if locked else None)
+            answer = account.balance_fen + amount_fen
+            if not await repository.claim(Contribution(contribution_id, psn_no, amount_fen, answer, body_hash)):
+                return await _answer_of_another(repository, contribution_id, body_hash)
+            await self._credit(repository, account, contribution_id, amount_fen)
+            return answer
+
+    async def _credit(
+        self, repository: AccountRepository, account: Account, contribution_id: str, amount_fen: int
+    ) -> None:
+        posting = _posting(account.psn_no, contribution_id, amount_fen, self._clock.now())
+        posted = post([posting], {account.psn_no: account.standing})
+        if not await repository.hold_day(posting.occasion.business_day):
+            raise LedgerError("today's business day is closed already; check the clocks")
+        await repository.add_entries(posted.rows)
+        await repository.save([account.after(posted.standings[account.psn_no])])
+        await repository.outbox.add([codec.credited(row) for row in posted.personal_rows])
+
+    async def get(self, psn_no: str) -> Account:
+        """The account.
+
+        Raises:
+            AccountNotFoundError: it was never opened.
+        """
+        async with self._work() as repository:
+            return await _found(repository, psn_no)
+
+    async def statement(self, psn_no: str, before_version: int | None, limit: int) -> list[StatementLine]:
+        """At most `limit` entries below that version, newest first.
+
+        Raises:
+            AccountNotFoundError: the account was never opened.
+        """
+        async with self._work() as repository:
+            await _found(repository, psn_no)
+            return await repository.statement(psn_no, before_version, limit)
+
+    async def freeze(self, psn_no: str, reason: str) -> Account:
+        """The account, frozen: it gives nothing, refunds and contributions still arrive. Again changes nothing.
+
+        Raises:
+            AccountNotFoundError: it was never opened.
+            StateForbidsError: it is closed.
+        """
+        async with self._work() as repository:
+            account = await _locked(repository, psn_no)
+            after, change = freeze(account, reason, self._clock.now())
+            await _keep(repository, after, change)
+            return after
+
+    async def unfreeze(self, psn_no: str, reason: str) -> Account:
+        """The account, released. Again changes nothing.
+
+        Raises:
+            AccountNotFoundError: it was never opened.
+            StateForbidsError: it is closed, or its owner has died (R14).
+        """
+        async with self._work() as repository:
+            account = await _locked(repository, psn_no)
+            after, change = unfreeze(account, reason, self._clock.now(), await repository.died_on(psn_no))
+            await _keep(repository, after, change)
+            return after
+
+
+async def _found(repository: AccountRepository, psn_no: str) -> Account:
+    account = await repository.find(psn_no)
+    if account is None:
+        raise AccountNotFoundError("this person has no account")
+    return account
+
+
+async def _locked(repository: AccountRepository, psn_no: str) -> Account:
+    locked = await repository.lock([psn_no])
+    if not locked:
+        raise AccountNotFoundError("this person has no account")
+    return locked[0]
+
+
+async def _keep(repository: AccountRepository, after: Account, change: AccountChange | None) -> None:
+    if change is not None:
+        await repository.save([after])
+        await repository.add_changes([change])
+        await repository.outbox.add([codec.changed(after, change)])
+
+
+async def _answer_of_another(repository: AccountRepository, contribution_id: str, body_hash: bytes) -> int:
+    known = await repository.contribution(contribution_id)
+    if known is None:
+        raise LedgerError("a contribution's id is taken, yet there is no such contribution")
+    return repeated_answer(known, body_hash)
+
+
+def _posting(psn_no: str, contribution_id: str, amount_fen: int, now: datetime) -> Posting:
+    occasion = Occasion(EntryKind.CONTRIBUTION, now, shanghai_date(now), contribution_id=contribution_id)
+    return contribution_posting(uuid7(), occasion, psn_no, amount_fen)
+
+
+def _body_hash(psn_no: str, amount_fen: int) -> bytes:
+    return hashlib.sha256(f"contribution/1|{psn_no}|{amount_fen}".encode()).digest()
