@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 
 
 async def test_two_databases_of_one_service_share_nothing(service_database: Callable[[str], str]) -> None:
-    first = await asyncpg.connect(service_database("binding"))
-    second = await asyncpg.connect(service_database("binding"))
+    first = await asyncpg.connect(service_database("trial"))
+    second = await asyncpg.connect(service_database("trial"))
     await first.execute("CREATE TABLE only_here (id bigint)")
     assert await second.fetchval("SELECT to_regclass('only_here')") is None
     await first.close()
@@ -18,10 +18,10 @@ async def test_two_databases_of_one_service_share_nothing(service_database: Call
 
 
 async def test_a_services_role_may_not_enter_another_services_database(service_database: Callable[[str], str]) -> None:
-    binding, settlement = service_database("binding"), service_database("settlement")
-    other_database = settlement.rpartition("/")[2]
+    first, second = service_database("trial"), service_database("other")
+    other_database = second.rpartition("/")[2]
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await asyncpg.connect(f"{binding.rpartition('/')[0]}/{other_database}")
+        await asyncpg.connect(f"{first.rpartition('/')[0]}/{other_database}")
 
 
 async def test_an_event_goes_through_the_real_broker(kafka_bootstrap: str) -> None:

@@ -36,7 +36,15 @@ class Choice:
     kafka_bootstrap: str | None = None
 
 
-def choose(environ: Mapping[str, str], options: Named = Named()) -> Choice:
+NOTHING_NAMED: Final = Named()
+
+
+def says_nothing(environ: Mapping[str, str], options: Named) -> bool:
+    """Whether neither an option nor the environment asks for anything in particular."""
+    return not environ.get(MODE_VARIABLE, "").strip() and _named(environ, options) == NOTHING_NAMED
+
+
+def choose(environ: Mapping[str, str], options: Named = NOTHING_NAMED) -> Choice:
     """Decides from the options and the environment; nothing is started or asked.
 
     `GONGJI_STACK` unset: a named server is used, the other one is embedded. `external`: both must be named.
@@ -66,9 +74,14 @@ def _mode(environ: Mapping[str, str]) -> Source | None:
 
 def _named(environ: Mapping[str, str], options: Named) -> Named:
     return Named(
-        options.postgres_url or environ.get("DATABASE_URL") or None,
+        _asyncpg_scheme(options.postgres_url or environ.get("DATABASE_URL") or None),
         options.kafka_bootstrap or environ.get("KAFKA_BOOTSTRAP") or None,
     )
+
+
+def _asyncpg_scheme(url: str | None) -> str | None:
+    """`postgres://` is the older name of the same scheme."""
+    return f"postgresql://{url.removeprefix('postgres://')}" if url and url.startswith("postgres://") else url
 
 
 def _source(address: str | None) -> Source:

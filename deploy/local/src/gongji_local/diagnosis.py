@@ -21,11 +21,6 @@ class LogTail:
     path: Path
     start_bytes: int
 
-    @classmethod
-    def from_now(cls, path: Path) -> "LogTail":
-        """Everything that is written after this moment."""
-        return cls(path, path.stat().st_size if path.exists() else 0)
-
     def text(self) -> str:
         """What was written, at most the last 64 KiB."""
         if not self.path.exists():
@@ -54,14 +49,15 @@ def explain_end(name: str, process: ProcessRecord, log: LogTail, ports: tuple[in
         )
     return StackError(
         f"{name} ended while starting{_how(exit_code(process))}. Its last lines:\n{log.last_lines()}\n",
-        f"The whole log is {log.path} (`gongji-local logs {name}`); remove the cause, then run `gongji-local up` again.",
+        f"Remove the cause (the whole log: `gongji-local logs {name}`), then run `gongji-local up` again.",
     )
 
 
-def explain_silence(name: str, log: LogTail, timeout_seconds: float) -> StackError:
-    """A process runs but did not become ready."""
+def explain_silence(name: str, log: LogTail, timeout_seconds: float, why: str = "") -> StackError:
+    """A process runs but did not become ready; `why` is what it says of itself."""
+    said = f" It says: {why}." if why else ""
     return StackError(
-        f"{name} was not ready after {timeout_seconds:.0f} s. Its last lines:\n{log.last_lines()}\n",
+        f"{name} runs but was not ready after {timeout_seconds:.0f} s.{said} Its last lines:\n{log.last_lines()}\n",
         f"The whole log is {log.path} (`gongji-local logs {name}`); run `gongji-local down`, then `gongji-local up`.",
     )
 

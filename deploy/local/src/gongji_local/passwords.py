@@ -5,7 +5,8 @@ import secrets
 import threading
 from typing import Final
 
-from gongji_local.state import StateFolder, write_private
+from gongji_local.files import write_private
+from gongji_local.state import StateFolder
 
 _mutex: Final = threading.Lock()
 

@@ -23,10 +23,12 @@ class ProcessRecord:
     """A process, told apart from a later one with the same id by when it started.
 
     The start is counted from the machine's boot, so that setting the computer's clock does not change it.
+    `log_start_bytes` is where in its log this run begins.
     """
 
     pid: int
     started_after_boot_seconds: float
+    log_start_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Command:
 def spawn(command: Command, log: Path) -> ProcessRecord:
     """Starts a child in a session of its own (Ctrl-C does not reach it), writing to the end of `log`."""
     with log.open("ab") as output:
+        log_start_bytes = output.tell()
         child = subprocess.Popen(
             list(command.argv),
             stdin=subprocess.DEVNULL,
@@ -59,10 +62,12 @@ def spawn(command: Command, log: Path) -> ProcessRecord:
             cwd=command.folder,
             env=dict(command.environ),
             start_new_session=True,
-            **_as_account(command.account),
+            user=command.account.uid if command.account else None,
+            group=command.account.gid if command.account else None,
+            extra_groups=[] if command.account else None,
         )
     _children[child.pid] = child
-    return ProcessRecord(child.pid, _started_after_boot_seconds(psutil.Process(child.pid)))
+    return ProcessRecord(child.pid, _started_after_boot_seconds(psutil.Process(child.pid)), log_start_bytes)
 
 
 def run(command: Command, timeout_seconds: float) -> subprocess.CompletedProcess[str]:
@@ -78,7 +83,9 @@ def run(command: Command, timeout_seconds: float) -> subprocess.CompletedProcess
         env=dict(command.environ),
         timeout=timeout_seconds,
         check=False,
-        **_as_account(command.account),
+        user=command.account.uid if command.account else None,
+        group=command.account.gid if command.account else None,
+        extra_groups=[] if command.account else None,
     )
 
 
@@ -130,9 +137,3 @@ def _reap(pid: int) -> None:
 
 def _started_after_boot_seconds(process: psutil.Process) -> float:
     return process.create_time() - psutil.boot_time()
-
-
-def _as_account(account: Account | None) -> dict[str, int | list[int]]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}

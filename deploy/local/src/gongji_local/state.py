@@ -4,19 +4,19 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 from gongji_local.clock import wait_until
 from gongji_local.errors import StackError, from_os_error
+from gongji_local.files import PRIVATE_FILE, PRIVATE_FOLDER, write_private
 from gongji_local.processes import ProcessRecord
 
-PRIVATE_FILE: Final = 0o600
-PRIVATE_FOLDER: Final = 0o700
 LOCK_TIMEOUT_SECONDS: Final = 600.0
 
 
@@ -29,16 +29,6 @@ def default_state(environ: Mapping[str, str]) -> Path:
     """`GONGJI_STATE`, else `.local/` of the checkout."""
     named = environ.get("GONGJI_STATE")
     return Path(named).expanduser().resolve() if named else repository_root() / ".local"
-
-
-def write_private(path: Path, content: str | bytes) -> None:
-    """Writes a file that only its owner may read; a reader sees the old content or the new, never half."""
-    data = content.encode() if isinstance(content, str) else content
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    draft.replace(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +84,22 @@ class StateFolder:
     def create(self) -> None:
         """Makes the folders that are not there; PostgreSQL's account may walk through the root, nowhere else."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o711)
+            if not self.root.exists():
+                self.root.mkdir(parents=True)
+                self.root.chmod(0o711)
             for folder in (self.logs, self.tls, self.secrets, self.kafka):
                 folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         except OSError as error:
             raise from_os_error(error, self.root) from error
+
+    def remove(self) -> None:
+        """Deletes what the stack made here, and the folder when nothing else is in it."""
+        for folder in (self.logs, self.tls, self.secrets, self.kafka, self.postgres, self.root / "cache"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.record_file, self.clock_offset_file, self.lock_file):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.root.rmdir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class StateLock:
     def _busy(self, descriptor: int) -> StackError:
         holder = os.pread(descriptor, 20, 0).decode() or "unknown"
         return StackError(
-            f"Another command (process {holder}) has been changing {self._folder.root} for {self._timeout_seconds:.0f} s.",
+            f"Another command (process {holder}) has been changing {self._folder.root} for too long.",
             "Wait for it or end it, then run the command again.",
         )
 

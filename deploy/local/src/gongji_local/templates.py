@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from gongji_local.blocking import run_blocking
 from gongji_local.postgres.databases import ServiceDatabase, ensure_databases, execute, quoted, service_url
 from gongji_local.state import repository_root
 
@@ -13,10 +14,10 @@ Migrate = Callable[[str, str], None]
 def migrate_in_process(service: str, url: str) -> None:
     """Runs the service's migrations; a service that has none yet gets an empty database."""
     folder = repository_root() / "services" / service / "migrations"
-    if any(folder.rglob("*.py")):
-        from kit.migrate import migrate  # noqa: PLC0415 - alembic is loaded only where something is to migrate
+    if any(folder.glob("versions/*.py")):
+        from kit.migrate import apply  # noqa: PLC0415 - alembic is loaded only where something is to migrate
 
-        migrate(url, folder)
+        run_blocking(lambda: apply(url, folder))
 
 
 class DatabaseTemplates:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import requests
-from maven_artifact.artifact import Artifact  # type: ignore[import-untyped]
-from maven_artifact.downloader import Downloader  # type: ignore[import-untyped]
-from maven_artifact.requestor import RequestException, Requestor  # type: ignore[import-untyped]
+from maven_artifact.artifact import Artifact
+from maven_artifact.downloader import Downloader
+from maven_artifact.requestor import RequestException, Requestor
 
 from gongji_local.errors import StackError, from_os_error
 

@@ -9,18 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from gongji_local.blocking import run_blocking
 from gongji_local.clock import wait_until
 from gongji_local.diagnosis import DISK_FULL_WORDS, LogTail, explain_end, explain_silence
 from gongji_local.errors import StackError, disk_full
-from gongji_local.kafka.jars import Fetch, ensure_jars, fetch_from_maven, jar_folder, read_lock
+from gongji_local.files import write_private
+from gongji_local.kafka.jars import Fetch, ensure_jars, fetch_from_maven, jar_folder, missing_jars, read_lock
 from gongji_local.kafka.java import find_java
 from gongji_local.ports import LOOPBACK, free_port, listens
 from gongji_local.processes import Command, is_alive, run, spawn, stop
-from gongji_local.state import StateBook, write_private
+from gongji_local.progress import SILENT, Progress, told
+from gongji_local.state import StateBook
 
 NAME: Final = "kafka"
 CONTROLLER: Final = "kafka-controller"
@@ -52,19 +54,26 @@ class EmbeddedKafka:
         """Whether our own broker runs."""
         return is_alive(self._book.read().processes.get(NAME))
 
+    def address(self) -> str:
+        """`host:port`; empty before the first start."""
+        port = self._book.read().ports.get(NAME)
+        return f"{LOOPBACK}:{port}" if port else ""
+
     def is_ready(self) -> bool:
         """Whether our own broker runs and answers with its metadata."""
         return self.is_alive() and serves_metadata(self.bootstrap)
 
-    def start(self) -> None:
+    def start(self, progress: Progress = SILENT) -> None:
         """Fetches the jars and formats the data folder if need be, starts the broker and waits for its metadata."""
-        if not self.is_alive():
-            java = self._java()
-            self._configure()
-            if not (self._data / "meta.properties").exists():
-                self._format(java)
-            self._launch(java)
-        self._wait_ready(LogTail.from_now(self._log))
+        java = None if self.is_alive() else self._java(progress)
+        with told(progress, "Kafka") as step:
+            if java is not None:
+                self._configure()
+                if not (self._data / "meta.properties").exists():
+                    self._format(java)
+                self._launch(java)
+            self._wait_ready()
+            step.detail = self.bootstrap
 
     def stop(self) -> None:
         """Asks the broker to close its segments and end."""
@@ -76,9 +85,13 @@ class EmbeddedKafka:
         self.stop()
         shutil.rmtree(self._data, ignore_errors=True)
 
-    def _java(self) -> "_Java":
-        jars = ensure_jars(jar_folder(self._environ, self._book.folder.root), read_lock(), self._fetch)
-        return _Java(find_java(self._environ), jars, self._book.folder.logs)
+    def _java(self, progress: Progress) -> "_Java":
+        runtime, locked = find_java(self._environ), read_lock()
+        folder = jar_folder(self._environ, self._book.folder.root)
+        missing = missing_jars(folder, locked)
+        with told(progress, "Kafka's jars", f"{missing} of {len(locked)} to fetch" if missing else "in the cache"):
+            jars = ensure_jars(folder, locked, self._fetch)
+        return _Java(runtime, jars, self._book.folder.logs)
 
     def _configure(self) -> None:
         """Writes the broker's configuration with ports that are free now, the former ones where they are."""
@@ -103,14 +116,13 @@ class EmbeddedKafka:
             raise _explain_format(self._data, finished.stdout)
 
     def _launch(self, java: "_Java") -> None:
-        tail = LogTail.from_now(self._log)
         command = java.command("kafka.Kafka", str(self._properties))
         self._book.put_process(NAME, spawn(command, self._log))
-        self._wait_ready(tail)
 
-    def _wait_ready(self, tail: LogTail) -> None:
+    def _wait_ready(self) -> None:
         record = self._book.read()
         process = record.processes[NAME]
+        tail = LogTail(self._log, process.log_start_bytes)
         in_time = wait_until(lambda: not is_alive(process) or serves_metadata(self.bootstrap), START_TIMEOUT_SECONDS)
         if not is_alive(process):
             self._book.forget_process(NAME)

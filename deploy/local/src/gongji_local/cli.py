@@ -1,0 +1,182 @@
+"""`gongji-local`: the local stack from the command line."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+from rich.console import Console
+
+from gongji_local.choice import Named
+from gongji_local.console import ConsoleProgress, addresses, print_error, states
+from gongji_local.errors import StackError
+from gongji_local.logs import follow, last_lines
+from gongji_local.stack import Stack
+from kit.clock import SHANGHAI
+
+R = TypeVar("R")
+
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="gongji-local",
+    help="PostgreSQL, Kafka, certificates and the four services on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the options before the command's name say."""
+
+    state: Path | None
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    state: Annotated[
+        Path | None, typer.Option(envvar="GONGJI_STATE", help="State folder; default .local/ of the checkout.")
+    ] = None,
+) -> None:
+    context.obj = Context(state)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    postgres_url: Annotated[
+        str | None, typer.Option(help="A PostgreSQL that is already there; default DATABASE_URL, else an own one.")
+    ] = None,
+    kafka: Annotated[
+        str | None, typer.Option(help="A Kafka that is already there; default KAFKA_BOOTSTRAP, else an own one.")
+    ] = None,
+) -> None:
+    """Start everything that does not run yet and print the addresses."""
+    stack = _stack(context, Named(postgres_url, kafka))
+    progress = ConsoleProgress(out)
+    info = _or_end(lambda: stack.up(progress), progress)
+    out.print()
+    out.print(addresses(info))
+
+
+@app.command()
+def down(
+    context: typer.Context,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Delete data, keys and logs too.")] = False,  # noqa: FBT002
+) -> None:
+    """End what this state folder started, and nothing else."""
+    stack = _stack(context)
+    progress = ConsoleProgress(out)
+    if wipe:
+        _or_end(lambda: stack.wipe(progress), progress)
+    elif not _or_end(lambda: stack.down(progress), progress):
+        out.print("Nothing was running.")
+
+
+@app.command()
+def status(context: typer.Context) -> None:
+    """Tell what each process is doing; exit status 1 when something is not ready."""
+    processes = _or_end(_stack(context).status)
+    out.print(states(processes))
+    if not all(process.ready for process in processes):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A service, postgres or kafka.", metavar="SERVICE")],
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines to show.")] = 50,
+    following: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,  # noqa: FBT002
+) -> None:
+    """Show a process's log."""
+    path = _or_end(lambda: _stack(context).log_file(name))
+    for line in last_lines(path, lines):
+        out.print(line, markup=False, soft_wrap=True)
+    if following:
+        for line in follow(path):
+            out.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def assertion(
+    context: typer.Context,
+    subject: Annotated[str, typer.Option("--as", help="clerk:wang or psn:<psn_no>.")],
+    audience: Annotated[str, typer.Option(help="The service it is shown to.")],
+    role: Annotated[
+        list[str] | None, typer.Option(help="May be repeated; default: citizen for psn:, handler for clerk:.")
+    ] = None,
+) -> None:
+    """Print a signed assertion for the metadata x-gongji-assertion, good for five minutes."""
+    stack = _stack(context)
+    print(_or_end(lambda: stack.assertion(subject, audience=audience, roles=tuple(role or ()))))
+
+
+@app.command()
+def certificate(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="An institution's fixmedins_code, or service/NAME.", metavar="INSTITUTION")
+    ],
+) -> None:
+    """Make a client certificate and print where it, its key and the servers' CA are."""
+    stack = _stack(context)
+    kind, _slash, service = name.partition("/")
+    files = _or_end(lambda: stack.service_tls(service) if kind == "service" else stack.institution_tls(name))
+    print(f"cert={files.cert}\nkey={files.key}\nca={files.ca}")
+
+
+@app.command()
+def clock(
+    context: typer.Context,
+    to: Annotated[
+        datetime | None,
+        typer.Option(help="Move the services' clock here (Asia/Shanghai).", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Back to the computer's time.")] = False,  # noqa: FBT002
+) -> None:
+    """Show the time that the services go by, or move it."""
+    stack = _stack(context)
+    if reset:
+        _or_end(stack.reset_clock)
+    if to is not None:
+        _or_end(lambda: stack.move_clock(to.replace(tzinfo=SHANGHAI)))
+    print(stack.now().astimezone(SHANGHAI).isoformat(timespec="seconds"))
+
+
+def _stack(context: typer.Context, named: Named | None = None) -> Stack:
+    options: Context = context.obj
+    return _or_end(lambda: Stack(options.state, named=named or Named(), environ=os.environ))
+
+
+def _or_end(work: Callable[[], R], progress: ConsoleProgress | None = None) -> R:
+    """The result of `work`, or the end of the command with one clear sentence and the next step."""
+    try:
+        return work()
+    except StackError as error:
+        _close(progress)
+        print_error(err, error)
+        raise typer.Exit(EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        _close(progress)
+        err.print("Interrupted. What was started goes on: `gongji-local down` ends it.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _close(progress: ConsoleProgress | None) -> None:
+    if progress is not None:
+        progress.close()
+
+
+def main() -> None:
+    """The entry point."""
+    app()

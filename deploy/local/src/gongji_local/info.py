@@ -1,0 +1,47 @@
+"""What a running stack looks like from outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInfo:
+    """One service: where it listens (`host:port`) and as which process."""
+
+    grpc_address: str
+    http_address: str
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """One process, as it is now. Of servers that the stack did not start no process id is known."""
+
+    name: str
+    address: str
+    pid: int | None
+    alive: bool
+    ready: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackInfo:
+    """Addresses, files and secrets' places of one stack."""
+
+    postgres_admin_url: str
+    kafka_bootstrap: str
+    services: Mapping[str, ServiceInfo]
+    database_urls: Mapping[str, str]
+    tls_dir: Path
+    institution_ca_file: Path
+    service_ca_file: Path
+    clock_offset_file: Path
+    jwks_file: Path
+    credential_keyring_file: Path
+    keyring_files: Mapping[str, Path]
+
+    def database_url(self, service: str) -> str:
+        """The service's own database, as its owning role."""
+        return self.database_urls[service]

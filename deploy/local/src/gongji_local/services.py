@@ -1,0 +1,186 @@
+"""The four services as processes: what they are told, how they start, when they are ready, how they end."""
+
+import http.client
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gongji_local.certificates import TRUST_DOMAIN, Certificates
+from gongji_local.clock import wait_until
+from gongji_local.diagnosis import LogTail, explain_end, explain_silence
+from gongji_local.errors import StackError
+from gongji_local.keys import Keys
+from gongji_local.ports import LOOPBACK, free_port
+from gongji_local.processes import Command, is_alive, run, send, spawn, stop
+from gongji_local.state import StateBook
+
+SERVICES: Final = ("identity", "binding", "settlement", "notify")
+ENCRYPTING_SERVICES: Final = ("identity", "binding", "notify")
+START_TIMEOUT_SECONDS: Final = 60.0
+STOP_TIMEOUT_SECONDS: Final = 30.0
+MIGRATE_TIMEOUT_SECONDS: Final = 120.0
+PROBE_TIMEOUT_SECONDS: Final = 3.0
+HTTP_OK: Final = 200
+GRPC: Final = "grpc"
+HTTP: Final = "http"
+# What this shell happens to have set for something else must not reach a service
+STRIPPED_PREFIXES: Final = ("GONGJI_", "DATABASE_URL", "KAFKA_BOOTSTRAP")
+
+Launcher = Callable[[str, str], Sequence[str]]
+
+
+def python_module(service: str, action: str) -> Sequence[str]:
+    """`python -m binding serve`, with this very Python."""
+    return (sys.executable, "-m", service, action)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a service needs to know about the rest of the stack."""
+
+    database_url: str
+    kafka_bootstrap: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A service's own answer to whether it is ready."""
+
+    ready: bool
+    why: str
+
+
+class ServiceProcesses:
+    """Starts, probes and ends the services of one state folder."""
+
+    def __init__(self, book: StateBook, environ: Mapping[str, str], launcher: Launcher = python_module) -> None:
+        self._book = book
+        self._environ = environ
+        self._launcher = launcher
+
+    def migrate(self, service: str, database_url: str) -> None:
+        """Brings the service's database to the newest schema."""
+        log = self._book.folder.log_of(f"{service}-migrate")
+        environ = {**self._inherited(), "GONGJI_ENVIRONMENT": "local", "GONGJI_DATABASE_URL": database_url}
+        finished = run(Command(self._launcher(service, "migrate"), environ), MIGRATE_TIMEOUT_SECONDS)
+        log.write_text(finished.stdout)
+        if finished.returncode != 0:
+            raise StackError(
+                f"The migration of {service} failed. Its last lines:\n{LogTail(log, 0).last_lines()}\n",
+                f"The whole output is {log}; correct the migration, then run `gongji-local up` again.",
+            )
+
+    def start(self, service: str, surroundings: Surroundings, extra: Mapping[str, str] | None = None) -> None:
+        """Starts the service if it does not run; it is not ready yet when this returns."""
+        if self.is_alive(service):
+            return
+        self._choose_ports(service)
+        environ = {**self._inherited(), **self._settings(service, surroundings), **(extra or {})}
+        command = Command(self._launcher(service, "serve"), environ)
+        self._book.put_process(service, spawn(command, self._book.folder.log_of(service)))
+
+    def wait_ready(self, service: str) -> None:
+        """Returns when `/readyz` says yes; tells why when the process ends or stays silent."""
+        process = self._book.read().processes.get(service)
+        if process is None:
+            raise StackError(f"{service} was not started.", "Run `gongji-local up`.")
+        tail = LogTail(self._book.folder.log_of(service), process.log_start_bytes)
+        in_time = wait_until(lambda: not is_alive(process) or self.probe(service).ready, START_TIMEOUT_SECONDS)
+        if not is_alive(process):
+            self._book.forget_process(service)
+            raise explain_end(service, process, tail, (self.port(service, GRPC), self.port(service, HTTP)))
+        if not in_time:
+            raise explain_silence(service, tail, START_TIMEOUT_SECONDS, self.probe(service).why)
+
+    def stop(self, service: str) -> bool:
+        """Lets the service drain and end; whether there was anything to end."""
+        process = self._book.read().processes.get(service)
+        alive = is_alive(process)
+        stop(process, signal.SIGTERM, STOP_TIMEOUT_SECONDS)
+        self._book.forget_process(service)
+        return alive
+
+    def kill(self, service: str, signal_number: int) -> None:
+        """Sends a signal; after SIGKILL it returns when the process is gone."""
+        process = self._book.read().processes.get(service)
+        if not send(process, signal_number):
+            raise StackError(f"{service} does not run.", "Start it with `gongji-local up` first.")
+        if signal_number == signal.SIGKILL:
+            wait_until(lambda: not is_alive(process), STOP_TIMEOUT_SECONDS)
+
+    def is_alive(self, service: str) -> bool:
+        """Whether our own process of that service runs."""
+        return is_alive(self._book.read().processes.get(service))
+
+    def probe(self, service: str) -> Probe:
+        """What `/readyz` answers."""
+        return ask(self.port(service, HTTP))
+
+    def port(self, service: str, kind: str) -> int:
+        """The service's port for gRPC or HTTP; 0 where it never ran."""
+        return self._book.read().ports.get(f"{service}-{kind}", 0)
+
+    def address(self, service: str, kind: str) -> str:
+        """`host:port`; empty before the first start."""
+        port = self.port(service, kind)
+        return f"{LOOPBACK}:{port}" if port else ""
+
+    def _choose_ports(self, service: str) -> None:
+        for kind in (GRPC, HTTP):
+            name = f"{service}-{kind}"
+            ports = self._book.read().ports
+            taken = {port for other, port in ports.items() if other != name}
+            self._book.put_port(name, free_port(ports.get(name), taken))
+
+    def _inherited(self) -> dict[str, str]:
+        return {name: value for name, value in self._environ.items() if not name.startswith(STRIPPED_PREFIXES)}
+
+    def _settings(self, service: str, surroundings: Surroundings) -> dict[str, str]:
+        folder = self._book.folder
+        certificates, keys = Certificates(folder.tls), Keys(folder.secrets)
+        own = certificates.service(service)
+        settings: dict[str, str | Path] = {
+            "ENVIRONMENT": "local",
+            "TRUST_DOMAIN": TRUST_DOMAIN,
+            "GRPC_ADDRESS": f"{LOOPBACK}:{self.port(service, GRPC)}",
+            "HTTP_ADDRESS": f"{LOOPBACK}:{self.port(service, HTTP)}",
+            "TLS_CERT_FILE": own.cert,
+            "TLS_KEY_FILE": own.key,
+            "INSTITUTION_CA_FILE": certificates.institutions.file,
+            "SERVICE_CA_FILE": certificates.services.file,
+            "DATABASE_URL": surroundings.database_url,
+            "KAFKA_BOOTSTRAP": surroundings.kafka_bootstrap,
+            "CLOCK_OFFSET_FILE": folder.clock_offset_file,
+            "JWKS_FILE": keys.jwks(),
+            **_own_settings(service, keys, self.port("binding", GRPC)),
+        }
+        return {f"GONGJI_{name}": str(value) for name, value in settings.items()}
+
+
+def _own_settings(service: str, keys: Keys, binding_port: int) -> dict[str, str | Path]:
+    """What not every service needs: a key that a service does not use is not handed to it."""
+    settings: dict[str, str | Path] = {}
+    if service in ENCRYPTING_SERVICES:
+        settings["KEYRING_FILE"] = keys.keyring(service)
+    if service in {"identity", "settlement"}:
+        settings["CREDENTIAL_KEYRING_FILE"] = keys.credential_keyring()
+    if service == "settlement":
+        settings["BINDING_TARGET"] = f"{LOOPBACK}:{binding_port}"
+    return settings
+
+
+def ask(http_port: int) -> Probe:
+    """Asks a process's `/readyz`; what it says besides is kept for a person."""
+    connection = http.client.HTTPConnection(LOOPBACK, http_port, timeout=PROBE_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        text = answer.read(2000).decode(errors="replace").strip()
+        return Probe(answer.status == HTTP_OK, text)
+    except (OSError, http.client.HTTPException) as error:
+        return Probe(ready=False, why=f"/readyz does not answer ({error})")
+    finally:
+        connection.close()

@@ -1,0 +1,35 @@
+"""The topics of the catalogue on the local broker, and who reads them."""
+
+from collections.abc import Collection
+from typing import Final
+
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+
+from gongji_local.blocking import run_blocking
+from gongji_local.errors import StackError
+from gongji_local.quiesce import Reader
+from kit.topics import TopicError, catalogue, ensure_topics
+
+REPLICATION: Final = 1
+
+
+def create_topics(bootstrap: str) -> int:
+    """Creates what is not there (one replica each) and returns how many topics the catalogue has."""
+    try:
+        run_blocking(lambda: ensure_topics(bootstrap, REPLICATION))
+    except (TopicError, KafkaError) as error:
+        raise StackError(
+            f"The topics could not be created: {error}.",
+            "On a throw-away stack, `gongji-local down --wipe` and `gongji-local up` make them anew.",
+        ) from error
+    return len(catalogue().topics)
+
+
+def readers_of(services: Collection[str]) -> list[Reader]:
+    """The consumer groups of these services: a group is named after its service."""
+    return [
+        Reader(topic.name, consumer)
+        for topic in catalogue().topics.values()
+        for consumer in topic.consumers
+        if consumer in services
+    ]
