@@ -21,13 +21,24 @@ from kit.backoff import backoff_seconds
 from kit.bus_metrics import CONSUMED_AT, HALTED, LAG, POSTPONED
 from kit.clock import Elapsed
 from kit.dead_letters import DeadLetterQueue, KafkaDeadLetterQueue, Record
+from kit.dlq_replay import Replay, ReplayStoppedError, replay_dlq
 from kit.handling import BatchProcessor, Handler, PostponedError, RetryPolicy, TooManyFailuresError
 from kit.health import Health
 from kit.kafka_client import REQUEST_TIMEOUT_MS, KafkaAddress, KafkaError, KafkaSettings, ssl_context
 from kit.observability import get_logger
 from kit.topics import Catalogue
 
-__all__ = ["Consumer", "Handler", "KafkaAddress", "KafkaSettings", "RetryPolicy", "Tuning"]
+__all__ = [
+    "Consumer",
+    "Handler",
+    "KafkaAddress",
+    "KafkaSettings",
+    "Replay",
+    "ReplayStoppedError",
+    "RetryPolicy",
+    "Tuning",
+    "replay_dlq",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,7 @@ class Consumer:
         self._topics = tuple(topics)
         self._group = group
         self._health = health or Health()
+        self._name = f"consumer {group}"
         self._tuning = tuning or Tuning()
         self._dead_letters = dead_letters or KafkaDeadLetterQueue(settings, client_id=f"{group}-dlq")
         self._processor = BatchProcessor(group, handler, self._dead_letters, policy, catalogue)
@@ -114,6 +126,7 @@ class Consumer:
             security=BaseSecurity(ssl_context=context) if context else None,
             graceful_timeout=self._tuning.graceful_seconds,
             apply_types=False,
+            serializer=None,
             logger=None,
         )
         self._subscriber = self._subscribe(broker)
@@ -179,6 +192,13 @@ class Consumer:
         CONSUMED_AT.labels(self._group).set_to_current_time()
 
     async def _run(self) -> None:
+        try:
+            await self._consume()
+        except Exception as error:
+            self._log.exception("the consumer ended", error=type(error).__name__)
+            self._health.set(self._name, False, f"ended by {type(error).__name__}", vital=True)
+
+    async def _consume(self) -> None:
         while True:
             await self._connect()
             self._tell(ok=True)
@@ -233,7 +253,7 @@ class Consumer:
         await _within(2 * self._tuning.graceful_seconds, self.broker.stop)
 
     def _tell(self, *, ok: bool, why: str = "") -> None:
-        self._health.set(f"consumer {self._group}", ok, why)
+        self._health.set(self._name, ok, why)
 
 
 async def _within(seconds: float, step: Callable[[], Awaitable[object]]) -> None:

@@ -111,12 +111,13 @@ async def drop(producer: Any) -> None:
 
 
 async def started(build: Callable[[], Any]) -> Any:
-    """A started producer or consumer; what did not start is closed before the error is passed on."""
+    """A started client; what did not start is closed before the error is passed on."""
     client = build()
     try:
         await client.start()
     except BaseException:
+        end = client.close if hasattr(client, "close") else client.stop  # the admin client says close
         with contextlib.suppress(KafkaError, TimeoutError):
-            await asyncio.wait_for(client.stop(), DROP_TIMEOUT_SECONDS)
+            await asyncio.wait_for(end(), DROP_TIMEOUT_SECONDS)
         raise
     return client

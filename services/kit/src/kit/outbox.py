@@ -46,15 +46,15 @@ CREATE TABLE outbox_unsent (
 
 -- Who may publish, until when by the clock of this database.
 CREATE TABLE outbox_lease (
-    only       boolean     PRIMARY KEY DEFAULT true CHECK (only),
+    singleton  boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
     holder     text        NOT NULL,
     expires_at timestamptz NOT NULL
 );
 
 -- Raised after a restore from backup, so that consumers can tell the two histories apart.
 CREATE TABLE outbox_epoch (
-    only  boolean PRIMARY KEY DEFAULT true CHECK (only),
-    epoch integer NOT NULL CHECK (epoch >= 1)
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    epoch     integer NOT NULL CHECK (epoch >= 1)
 );
 INSERT INTO outbox_epoch (epoch) VALUES (1);
 """

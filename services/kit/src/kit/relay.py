@@ -35,7 +35,7 @@ _CLEAR = "DELETE FROM outbox_unsent WHERE id = ANY($1::bigint[])"
 _LEASE = """
 INSERT INTO outbox_lease AS lease (holder, expires_at)
 VALUES ($1, clock_timestamp() + make_interval(secs => $2))
-ON CONFLICT (only) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
+ON CONFLICT (singleton) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
 WHERE lease.holder = excluded.holder OR lease.expires_at < clock_timestamp()
 RETURNING true
 """

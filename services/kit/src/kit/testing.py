@@ -1,10 +1,11 @@
-"""Doubles for unit tests: a unit of work in memory that rolls back, and a bus that delivers as badly as a real one may."""
+"""Doubles for unit tests: a unit of work in memory that rolls back, and a bus that delivers as badly as it may."""
 
 import asyncio
 import copy
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import is_dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from kit.events import Envelope, StoredEvent, headers_of, parse
@@ -34,7 +35,8 @@ class MemoryWork(Generic[R]):
     """Units of work on a repository in memory: one at a time, kept if the block ends well, else undone.
 
     The repository's attributes are its state. Dictionaries, lists and sets go back in place, so a test may hold on to
-    them; what is `Snapshotted` goes back by itself; anything else is replaced by a copy.
+    them; what is `Snapshotted` goes back by itself; dataclasses are replaced by what they were; of anything else only
+    the attribute itself goes back.
     """
 
     def __init__(self, repository: R) -> None:
@@ -75,10 +77,13 @@ def _attributes(repository: object) -> Mapping[str, Any]:
 
 
 def _snapshot(repository: object) -> dict[str, object]:
-    return {
-        name: value.snapshot() if isinstance(value, Snapshotted) else copy.deepcopy(value)
-        for name, value in _attributes(repository).items()
-    }
+    return {name: _saved(value) for name, value in _attributes(repository).items()}
+
+
+def _saved(value: object) -> object:
+    if isinstance(value, Snapshotted):
+        return value.snapshot()
+    return copy.deepcopy(value) if isinstance(value, dict | list | set) or is_dataclass(value) else value
 
 
 def _restore(repository: object, before: Mapping[str, object]) -> None:

@@ -1,15 +1,23 @@
 """The topics of the platform, as `protos/topics/*.yaml` state them, and the command that creates them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
 import yaml
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
+
+from kit.kafka_client import KafkaAddress, KafkaSettings, client_options, started
+
+_TOPIC_ALREADY_EXISTS = 36
+_HOUR_MS = 3_600_000
+_REPLICATION_WITH_QUORUM = 3
 
 
 class CatalogueError(Exception):
@@ -34,6 +42,10 @@ class Topic:
     """The services that read it."""
     dlq: str | None
     """The topic that takes what a consumer could not handle."""
+
+
+class TopicError(Exception):
+    """The topics on the brokers are not what the catalogue states, and may not be changed in place."""
 
 
 class Catalogue:
@@ -142,3 +154,61 @@ def _import_package(name: str) -> None:
     for module in iter_modules(package.__path__):
         if module.name.endswith("_pb2"):
             import_module(f"{name}.{module.name}")
+
+
+async def ensure_topics(kafka: str | KafkaSettings, replication: int, topics: Catalogue | None = None) -> list[str]:
+    """Create what the catalogue states and the brokers do not have; the names of the topics that were created.
+
+    A DLQ has one partition, so that it keeps its order, and as long a retention as its topic.
+
+    Args:
+        kafka: `host:port`, or how to reach it over TLS.
+        replication: copies of each partition; with three or more, two of them must have an event before it counts.
+        topics: instead of the catalogue beside the contracts.
+
+    Raises:
+        TopicError: a topic has another number of partitions, or the brokers refused to create one.
+    """
+    settings = KafkaAddress(kafka) if isinstance(kafka, str) else kafka
+    wanted = [new for topic in (topics or catalogue()).topics.values() for new in _new_topics(topic, replication)]
+    admin = await started(lambda: AIOKafkaAdminClient(**client_options(settings, "topics")))
+    try:
+        created = await _create(admin, wanted)
+        await _compare(admin, wanted)
+    finally:
+        await admin.close()
+    return created
+
+
+def _new_topics(topic: Topic, replication: int) -> Iterator[Any]:
+    configs = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(topic.retention_hours * _HOUR_MS),
+        "min.insync.replicas": "2" if replication >= _REPLICATION_WITH_QUORUM else "1",
+    }
+    yield NewTopic(topic.name, topic.partitions, replication, topic_configs=configs)
+    if topic.dlq is not None:
+        yield NewTopic(topic.dlq, 1, replication, topic_configs=configs)
+
+
+async def _create(admin: Any, wanted: Sequence[Any]) -> list[str]:
+    answer = (await admin.create_topics(list(wanted))).to_object()
+    refused = {
+        error["topic"]: error.get("error_message") or f"error {error['error_code']}"
+        for error in answer["topic_errors"]
+        if error["error_code"] not in {0, _TOPIC_ALREADY_EXISTS}
+    }
+    if refused:
+        raise TopicError("; ".join(f"{name}: {why}" for name, why in refused.items()))
+    return [error["topic"] for error in answer["topic_errors"] if error["error_code"] == 0]
+
+
+async def _compare(admin: Any, wanted: Sequence[Any]) -> None:
+    found = {
+        each["topic"]: len(each["partitions"]) for each in await admin.describe_topics([new.name for new in wanted])
+    }
+    # A topic that was created just now may not be known everywhere yet; it has what was asked for.
+    wrong = [new for new in wanted if found.get(new.name) not in {0, None, new.num_partitions}]
+    if wrong:
+        told = ", ".join(f"{new.name} has {found[new.name]} instead of {new.num_partitions}" for new in wrong)
+        raise TopicError(f"partitions of a keyed topic are never changed in place: {told}; make a new topic -v2")
