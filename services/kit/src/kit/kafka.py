@@ -194,7 +194,7 @@ class Consumer:
     async def _run(self) -> None:
         try:
             await self._consume()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, only a restart helps
             self._log.exception("the consumer ended", error=type(error).__name__)
             self._health.set(self._name, False, f"ended by {type(error).__name__}", vital=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
-from aiokafka.errors import KafkaError, ProducerClosed  # type: ignore[import-untyped]
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]
 
 __all__ = ["KafkaAddress", "KafkaError", "KafkaSettings", "client_options", "drop", "new_consumer", "new_producer"]
@@ -101,13 +101,14 @@ def new_consumer(settings: KafkaSettings, client_id: str, *topics: str, **option
 async def drop(producer: Any) -> None:
     """End a producer at once: what it did not send is given up, and nothing of it goes on in the background.
 
-    An idempotent producer tries for ever, and its own `stop` waits for that; so its queue is failed first.
+    An idempotent producer tries for ever, and its own `stop` waits for that. So the connections are closed and the
+    sending task is ended, which the library offers no public way for.
     """
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - the library offers no other way
+    producer._closed = True  # noqa: SLF001 - or it complains, when collected, that nobody called stop
     with contextlib.suppress(TimeoutError, KafkaError):
         async with asyncio.timeout(DROP_TIMEOUT_SECONDS):
             await producer.client.close()
-            await producer.stop()
+            await producer._sender.close()  # noqa: SLF001 - see above
 
 
 async def started(build: Callable[[], Any]) -> Any:
