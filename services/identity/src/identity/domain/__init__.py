@@ -1,0 +1,1 @@
+"""The rules of identity: pure, over frozen values, with the standard library only."""

@@ -1,0 +1,80 @@
+"""Why identity refuses. Messages and metadata never carry a name, a number, a telephone or a voucher."""
+
+from collections.abc import Mapping
+
+
+class IdentityRefusal(Exception):
+    """A refusal with a reason of the platform's vocabulary (`gongji.common.v1.Reason` without `REASON_`)."""
+
+    reason = "INTERNAL"
+    message = ""
+
+    def __init__(self, message: str = "", metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message or self.message)
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+
+
+class CertificateInvalid(IdentityRefusal):
+    """The number is wrong in itself, whoever it is said to belong to (GB 11643-1999)."""
+
+    reason = "CERTIFICATE_INVALID"
+
+
+class RealNameMismatch(IdentityRefusal):
+    """Name and certificate are not those of one insured person.
+
+    One message for an unknown certificate and for a wrong name: telling them apart would let anybody ask whether a
+    number is in the register.
+    """
+
+    reason = "REAL_NAME_MISMATCH"
+    message = "name and certificate do not match the register of insured persons"
+
+
+class VoucherInvalid(IdentityRefusal):
+    """The voucher is unknown, was first shown elsewhere, or has run out; which of them is not told."""
+
+    reason = "VOUCHER_INVALID"
+    message = "the voucher is unknown, was used at another institution, or has run out; ask for a new one"
+
+
+class PersonNotFound(IdentityRefusal):
+    """There is no such person, or none that is registered."""
+
+    reason = "NOT_FOUND"
+    message = "no person of this psn_no is known here"
+
+
+class InstitutionNotFound(IdentityRefusal):
+    """There is no such institution."""
+
+    reason = "NOT_FOUND"
+    message = "no institution of this fixmedins_code is known here"
+
+
+class NotEntitled(IdentityRefusal):
+    """The caller is known and may not do this for that person."""
+
+    reason = "FORBIDDEN"
+    message = "one acts for oneself, or for a minor whom one registered"
+
+
+class ForbiddenInstitution(IdentityRefusal):
+    """The request names another institution than the caller."""
+
+    reason = "FORBIDDEN_INSTITUTION"
+    message = "fixmedins_code is not the calling institution's"
+
+
+class InstitutionNotDesignated(IdentityRefusal):
+    """The caller holds a certificate, but was never registered as a designated institution (R8)."""
+
+    reason = "INSTITUTION_NOT_DESIGNATED"
+    message = "this institution is not registered; the operators register it first"
+
+
+class Deceased(IdentityRefusal):
+    """The person has died, so cannot register any more."""
+
+    reason = "DECEASED"
+    message = "a death is recorded for this person"
