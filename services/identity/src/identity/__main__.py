@@ -1,0 +1,6 @@
+"""`python -m identity`."""
+
+from identity.cli import app
+from kit.cli import main
+
+main(app)

@@ -1,0 +1,59 @@
+"""What identity tells the others. Events name persons by psn_no alone: no name, number, telephone or voucher."""
+
+from datetime import datetime
+
+from gongji.identity.events.v1 import events_pb2
+from identity import codec
+from identity.domain.institution import KnownInstitution
+from identity.domain.person import Person
+from kit.events import Event
+
+
+class UntoldFact(Exception):
+    """An event was asked for that the person's state does not support; a fault in the code."""
+
+
+def person_verified(person: Person) -> Event:
+    """The person passed the real-name check."""
+    if person.registration is None:
+        raise UntoldFact("the person is not registered")
+    verified_at = person.registration.verified_at
+    message = events_pb2.PersonVerified(
+        psn_no=person.psn_no,
+        brdy=codec.day_text(person.brdy),
+        verified_at=codec.timestamp(verified_at),
+        sequence=person.version,
+    )
+    return Event(message, person.psn_no, verified_at)
+
+
+def enrolment_changed(person: Person, now: datetime) -> Event:
+    """The person's newest statement of enrolment changed something."""
+    message = events_pb2.EnrolmentChanged(
+        psn_no=person.psn_no,
+        enrolment=codec.enrolment_message(person.enrolments[-1]),
+        changed_at=codec.timestamp(now),
+        sequence=person.version,
+    )
+    return Event(message, person.psn_no, now)
+
+
+def person_died(person: Person, now: datetime) -> Event:
+    """A day of death was recorded or corrected."""
+    message = events_pb2.PersonDied(
+        psn_no=person.psn_no,
+        died_on=codec.day_text(person.died_on),
+        recorded_at=codec.timestamp(now),
+        sequence=person.version,
+    )
+    return Event(message, person.psn_no, now)
+
+
+def institution_changed(known: KnownInstitution, now: datetime) -> Event:
+    """An institution was registered or changed."""
+    message = events_pb2.InstitutionChanged(
+        institution=codec.institution_message(known.institution),
+        changed_at=codec.timestamp(now),
+        sequence=known.version,
+    )
+    return Event(message, known.institution.fixmedins_code, now)

@@ -1,0 +1,110 @@
+"""The one place that constructs things."""
+
+from dataclasses import dataclass
+
+from gongji.identity.v1 import institution_pb2_grpc, person_pb2_grpc, visit_pb2_grpc
+from identity import codec
+from identity.access import ACCESS
+from identity.config import Settings
+from identity.domain.visit import Visit
+from identity.postgres import PostgresRepository
+from identity.registry import ImportedRegister, RealNameRegistry
+from identity.repository import Repository
+from identity.service import InstitutionService, PersonService
+from identity.servicer import InstitutionServicer, PersonServicer, VisitServicer
+from identity.vault import Vault
+from identity.visits import VisitService
+from kit import tracing
+from kit.clock import Clock, clock_from
+from kit.crypto import KeyRing
+from kit.db import Database, PostgresWork, Transaction, Work
+from kit.grpc_server import GrpcServer, Service
+from kit.health import Health
+from kit.ids import uuid7
+from kit.lifecycle import Application
+from kit.observability import HttpProbes
+from kit.relay import Relay
+from kit.signing import TokenSigner
+
+SERVICE = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A process that can be run, and its server, whose port is known once it runs."""
+
+    application: Application
+    server: GrpcServer
+
+
+def build(settings: Settings) -> Serving:
+    """The service on PostgreSQL and Kafka."""
+    clock = clock_from(settings)
+    health = Health()
+    database = Database(settings.database_url, settings.database_pool_size, SERVICE)
+    vault = Vault(KeyRing.load(settings.keyring_file))
+
+    def repository(transaction: Transaction) -> Repository:
+        return PostgresRepository(transaction, vault)
+
+    server = GrpcServer(
+        settings,
+        grpc_services(settings, PostgresWork(database, repository), clock),
+        ACCESS,
+        clock,
+        service_name=SERVICE,
+    )
+    relay = Relay(database, settings.database_url, settings, f"{SERVICE}-{uuid7()}")
+    return Serving(_application(settings, health, database, server, relay), server)
+
+
+def grpc_services(
+    settings: Settings, work: Work[Repository], clock: Clock, registry: RealNameRegistry | None = None
+) -> list[Service]:
+    """The contract's services, on any kind of work."""
+    signer = TokenSigner(settings.credential_keyring_file)
+
+    def sign(visit: Visit) -> str:
+        return signer.sign(codec.visit_facts(visit).SerializeToString(deterministic=True))
+
+    persons = PersonService(work, registry or ImportedRegister(work), clock)
+    visits = VisitService(
+        work,
+        sign,
+        clock,
+        credential_lifetime=settings.credential_lifetime,
+        home_prefix=settings.home_region_prefix,
+    )
+    institutions = InstitutionServicer(InstitutionService(work, clock))
+    return [
+        (
+            person_pb2_grpc.add_PersonServiceServicer_to_server,
+            PersonServicer(persons),
+            "gongji.identity.v1.PersonService",
+        ),
+        (
+            institution_pb2_grpc.add_InstitutionServiceServicer_to_server,
+            institutions,
+            "gongji.identity.v1.InstitutionService",
+        ),
+        (visit_pb2_grpc.add_VisitServiceServicer_to_server, VisitServicer(visits), "gongji.identity.v1.VisitService"),
+    ]
+
+
+def _application(
+    settings: Settings, health: Health, database: Database, server: GrpcServer, relay: Relay
+) -> Application:
+    probes = HttpProbes(settings.http_address, health)
+    application = Application(health)
+    application.add("tracing", lambda: _configure_tracing(settings), None)
+    application.add("probes", probes.start, probes.stop)
+    application.add("database", database.connect, database.close)
+    application.background("relay", relay.run)
+    application.add("grpc", server.start, server.stop)
+    application.on_draining(server.not_serving)
+    application.watch("database", database.ping)
+    return application
+
+
+async def _configure_tracing(settings: Settings) -> None:
+    tracing.configure(SERVICE, settings.otlp_endpoint)

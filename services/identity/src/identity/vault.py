@@ -1,0 +1,95 @@
+"""What identifies a person, as the database has it: encrypted to be read back, hashed by key to be found."""
+
+from dataclasses import dataclass
+
+from identity.domain.certificate import Certificate, CertificateType, comparable_name
+from identity.domain.person import Person
+from kit.crypto import KeyRing
+
+_SEPARATOR = "\x1f"  # in no number and no name, so that two pairs never make one text
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPerson:
+    """The encrypted columns of `insured`."""
+
+    name_ct: bytes
+    tel_ct: bytes | None
+    card_sn_ct: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCertificate:
+    """The columns of `insured_certificate`."""
+
+    psn_no: str
+    psn_cert_type: str
+    number_ct: bytes
+    number_index: bytes
+    real_name_index: bytes
+    card_index: bytes | None
+
+
+class Vault:
+    """Seals and opens by the service's key ring. Each ciphertext is bound to its person and column."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    def seal(self, person: Person) -> SealedPerson:
+        """The person's encrypted columns."""
+        return SealedPerson(
+            self._encrypt(person.name, "name", person.psn_no),
+            self._encrypt(person.tel, "tel", person.psn_no) if person.tel else None,
+            self._encrypt(person.card_sn, "card_sn", person.psn_no) if person.card_sn else None,
+        )
+
+    def seal_certificates(self, person: Person) -> list[SealedCertificate]:
+        """The rows of the person's certificates."""
+        return [self._seal_certificate(person, certificate) for certificate in person.certificates]
+
+    def _seal_certificate(self, person: Person, certificate: Certificate) -> SealedCertificate:
+        return SealedCertificate(
+            person.psn_no,
+            certificate.type,
+            self._encrypt(certificate.number, f"number {certificate.type}", person.psn_no),
+            self.number_index(certificate),
+            self.real_name_index(person.name, certificate),
+            self.card_index(certificate.number, person.card_sn) if person.card_sn else None,
+        )
+
+    def open(self, ciphertext: bytes | None, column: str, psn_no: str) -> str:
+        """What a column of `insured` says; empty for null."""
+        return self._decrypt(ciphertext, column, psn_no) if ciphertext is not None else ""
+
+    def open_certificate(self, psn_no: str, psn_cert_type: str, number_ct: bytes) -> Certificate:
+        """The certificate in a row."""
+        number = self._decrypt(number_ct, f"number {psn_cert_type}", psn_no)
+        return Certificate(CertificateType(psn_cert_type), number)
+
+    def number_index(self, certificate: Certificate) -> bytes:
+        """Finds a certificate by its number."""
+        return self._ring.blind_index(_SEPARATOR.join((certificate.type, certificate.number)), "certificate")
+
+    def real_name_index(self, name: str, certificate: Certificate) -> bytes:
+        """Finds a person by certificate and name together, however the name is spaced or dotted."""
+        told = _SEPARATOR.join((certificate.type, certificate.number, comparable_name(name)))
+        return self._ring.blind_index(told, "real name")
+
+    def card_index(self, number: str, card_sn: str) -> bytes:
+        """Finds a person by a certificate's number and the social security card together."""
+        return self._ring.blind_index(_SEPARATOR.join((number, card_sn)), "social security card")
+
+    def voucher_index(self, token: str) -> bytes:
+        """Finds a voucher by its token."""
+        return self._ring.blind_index(token, "voucher")
+
+    def _encrypt(self, text: str, column: str, psn_no: str) -> bytes:
+        return self._ring.encrypt(text.encode(), _context(column, psn_no))
+
+    def _decrypt(self, ciphertext: bytes, column: str, psn_no: str) -> str:
+        return self._ring.decrypt(ciphertext, _context(column, psn_no)).decode()
+
+
+def _context(column: str, psn_no: str) -> bytes:
+    return f"identity insured {column} {psn_no}".encode()
