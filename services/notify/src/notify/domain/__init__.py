@@ -1,0 +1,1 @@
+"""What people are told, in pure functions: facts in, notices out."""

@@ -1,0 +1,213 @@
+"""What happened, as far as people are told of it (R15). Amounts in fen, times aware, people by their psn_no."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+
+
+class Relationship(Enum):
+    """What the beneficiary is to the payer; the value is how a family says it."""
+
+    SPOUSE = "配偶"
+    PARENT = "父母"
+    CHILD = "子女"
+    OTHER = "家人"
+
+
+class Window(Enum):
+    """A window of a limit (R6); the value is how a family says it."""
+
+    SETTLEMENT = "每次就医"
+    DAY = "每日"
+    MONTH = "每月"
+    YEAR = "每年"
+    TOTAL = "累计"
+
+
+class EndCause(Enum):
+    """Why a relation ended."""
+
+    UNBOUND = "UNBOUND"
+    EXPIRED = "EXPIRED"
+    PAYER_DIED = "PAYER_DIED"
+    BENEFICIARY_DIED = "BENEFICIARY_DIED"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Money that left or came back to an account because of a bill."""
+
+    owner: str
+    patient: str
+    fixmedins_code: str
+    amount_fen: int
+    balance_after_fen: int
+    at: datetime
+
+    @property
+    def is_own_bill(self) -> bool:
+        """Whether the account's owner was the patient, so that nobody else was helped."""
+        return self.patient == self.owner
+
+
+@dataclass(frozen=True, slots=True)
+class Debited:
+    """A settlement took money."""
+
+    movement: Movement
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """A reversal gave money back."""
+
+    movement: Movement
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """A contribution came in."""
+
+    owner: str
+    amount_fen: int
+    balance_after_fen: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """The account's state changed."""
+
+    owner: str
+    balance_after_fen: int
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The account was frozen."""
+
+    change: AccountChange
+
+
+@dataclass(frozen=True, slots=True)
+class Unfrozen:
+    """The account was released."""
+
+    change: AccountChange
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The account was closed."""
+
+    change: AccountChange
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Payer (授权人) and beneficiary (使用人)."""
+
+    payer: str
+    beneficiary: str
+    relationship: Relationship
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An application was handed in."""
+
+    pair: Pair
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """An application was returned for correction."""
+
+    pair: Pair
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An application was rejected."""
+
+    pair: Pair
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which terms a relation holds."""
+
+    limits_fen: tuple[tuple[Window, int], ...]
+    """The limits that there are, by window, in the order of R6."""
+    valid_from: date
+    valid_to: date
+    """Included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """A relation took effect after its approval."""
+
+    pair: Pair
+    terms: Terms
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A suspended relation is in force again."""
+
+    pair: Pair
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Limits, dates or priority of a relation changed."""
+
+    pair: Pair
+    terms: Terms
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """A relation was suspended."""
+
+    pair: Pair
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A relation ended."""
+
+    pair: Pair
+    at: datetime
+    cause: EndCause
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNearlyUsed:
+    """A window of a limit is used to a large part."""
+
+    pair: Pair
+    window: Window
+    used_fen: int
+    limit_fen: int
+    at: datetime
+
+
+AccountFact = Debited | Refunded | Credited | Frozen | Unfrozen | Closed
+ApplicationFact = Submitted | Returned | Rejected
+RelationFact = Activated | Resumed | Changed | Suspended | Ended | LimitNearlyUsed
+Fact = AccountFact | ApplicationFact | RelationFact

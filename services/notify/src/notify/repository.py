@@ -1,0 +1,133 @@
+"""Messages in PostgreSQL, with title and body encrypted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from asyncpg import Record
+
+from kit.crypto import KeyRing
+from kit.db import Transaction
+from kit.inbox import Inbox, PostgresInbox
+from notify.domain.texts import Category, Notice
+
+_ADD = """
+INSERT INTO message (message_id, psn_no, category, title_ct, body_ct, occurred_at, event_id)
+SELECT m.message_id, m.psn_no, m.category, m.title_ct, m.body_ct, m.occurred_at, m.event_id
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[], $7::uuid[])
+     WITH ORDINALITY AS m (message_id, psn_no, category, title_ct, body_ct, occurred_at, event_id, place)
+ORDER BY m.place
+ON CONFLICT (event_id, psn_no) DO NOTHING
+RETURNING message_id
+"""
+_LIST = """
+SELECT message_id, position, psn_no, category, title_ct, body_ct, occurred_at, event_id
+FROM message
+WHERE psn_no = $1
+  AND ($2::timestamptz IS NULL OR (occurred_at, position) < ($2::timestamptz, $3::bigint))
+ORDER BY occurred_at DESC, position DESC
+LIMIT $4
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to be kept."""
+
+    message_id: UUID
+    event_id: UUID
+    """ce_id of the event that it tells of."""
+    occurred_at: datetime
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a person's messages."""
+
+    occurred_at: datetime
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as it was kept."""
+
+    message: NewMessage
+    position: int
+    """Rises with arrival."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """Its place."""
+        return Cursor(self.message.occurred_at, self.position)
+
+
+class Repository(Protocol):
+    """What one unit of work can do."""
+
+    @property
+    def inbox(self) -> Inbox:
+        """The events that were taken in."""
+        ...
+
+    async def add(self, messages: Sequence[NewMessage]) -> set[UUID]:
+        """Keep messages in this order; one of an event and addressee that is there already is left as it is.
+
+        Returns the message_ids that were kept.
+        """
+        ...
+
+    async def newest(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
+        """A person's messages from the newest on, or from the one after `before`; at most `limit`."""
+        ...
+
+
+class PostgresRepository:
+    """The repository of one transaction."""
+
+    def __init__(self, transaction: Transaction, keyring: KeyRing) -> None:
+        self._raw = transaction.raw
+        self._keyring = keyring
+        self.inbox: Inbox = PostgresInbox(transaction)
+
+    async def add(self, messages: Sequence[NewMessage]) -> set[UUID]:
+        """See `Repository.add`."""
+        if not messages:
+            return set()
+        rows = await self._raw.fetch(
+            _ADD,
+            [message.message_id for message in messages],
+            [message.notice.addressee for message in messages],
+            [message.notice.category.value for message in messages],
+            [self._sealed("title", message, message.notice.title) for message in messages],
+            [self._sealed("body", message, message.notice.body) for message in messages],
+            [message.occurred_at for message in messages],
+            [message.event_id for message in messages],
+        )
+        return {row["message_id"] for row in rows}
+
+    async def newest(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
+        """See `Repository.newest`."""
+        occurred_at, position = (before.occurred_at, before.position) if before else (None, None)
+        rows = await self._raw.fetch(_LIST, psn_no, occurred_at, position, limit)
+        return [self._stored(row) for row in rows]
+
+    def _sealed(self, column: str, message: NewMessage, text: str) -> bytes:
+        return self._keyring.encrypt(text.encode(), _context(column, message.message_id, message.notice.addressee))
+
+    def _opened(self, column: str, row: Record) -> str:
+        context = _context(column, row["message_id"], row["psn_no"])
+        return self._keyring.decrypt(row[f"{column}_ct"], context).decode()
+
+    def _stored(self, row: Record) -> StoredMessage:
+        notice = Notice(row["psn_no"], Category(row["category"]), self._opened("title", row), self._opened("body", row))
+        message = NewMessage(row["message_id"], row["event_id"], row["occurred_at"], notice)
+        return StoredMessage(message, row["position"])
+
+
+def _context(column: str, message_id: UUID, psn_no: str) -> bytes:
+    # A ciphertext that is copied to another row, column or person does not open there.
+    return f"message.{column} {message_id} {psn_no}".encode()

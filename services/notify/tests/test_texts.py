@@ -1,0 +1,264 @@
+"""What people read: each text is a whole one, and the right people get it."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from gongji.binding.events.v1 import events_pb2 as binding
+from gongji.settlement.events.v1 import account_events_pb2 as account
+from kit.topics import catalogue, message_class
+from notify.codec import IncompleteEventError, UnknownEventError, fact_of
+from notify.domain import facts
+from notify.domain.texts import Category, Notice, notices
+from notify.domain.wording import because, moment, yuan
+from notify.subscriber import TOPICS
+
+FATHER, CHILD = "65270100000000001985", "65270100000000002015"
+HOSPITAL = "H65270100001"
+AT = datetime(2025, 6, 10, 2, 5, tzinfo=UTC)
+PAIR = facts.Pair(FATHER, CHILD, facts.Relationship.CHILD)
+TERMS = facts.Terms(
+    ((facts.Window.SETTLEMENT, 20_000), (facts.Window.YEAR, 100_000)), date(2025, 1, 5), date(2026, 12, 31)
+)
+EXAMPLES = Path(__file__).resolve().parents[3] / "protos" / "examples"
+
+
+def movement(patient: str = CHILD, amount_fen: int = 9_000) -> facts.Movement:
+    return facts.Movement(FATHER, patient, HOSPITAL, amount_fen, 123_456, AT)
+
+
+def consumed_types() -> Iterator[str]:
+    for topic in TOPICS:
+        yield from catalogue().topic(topic).schema
+
+
+def filled(full_name: str) -> Message:
+    """An event with every field set, as the contract's golden examples have it."""
+    stated: dict[str, Any] = json.loads((EXAMPLES / f"{full_name}.json").read_text(encoding="utf-8"))
+    return json_format.ParseDict(stated, message_class(full_name)())
+
+
+def only(fact: facts.Fact) -> Notice:
+    (notice,) = notices(fact)
+    return notice
+
+
+@pytest.mark.parametrize("full_name", list(consumed_types()))
+def test_every_event_of_the_consumed_topics_has_a_text(full_name: str) -> None:
+    told = notices(fact_of(filled(full_name)))
+    assert told
+    for notice in told:
+        assert notice.addressee
+        assert notice.title
+        assert notice.body.endswith("。")
+        assert "None" not in notice.body
+
+
+def test_notify_is_a_consumer_of_the_topics_that_it_reads() -> None:
+    assert {topic.name for topic in catalogue().topics.values() if "notify" in topic.consumers} == set(TOPICS)
+
+
+def test_an_event_without_a_text_is_an_error_that_names_it() -> None:
+    with pytest.raises(UnknownEventError, match="RelationFacts"):
+        fact_of(binding.RelationFacts())
+
+
+def test_a_debit_tells_the_payer_who_where_when_how_much_and_what_is_left() -> None:
+    notice = only(facts.Debited(movement()))
+    assert (notice.addressee, notice.category, notice.title) == (FATHER, Category.BALANCE, "共济账户支出提醒")
+    assert notice.body.startswith(
+        "您的家人（人员编号尾号2015）于2025年6月10日10:05在定点医药机构H65270100001就医，"
+        "通过家庭共济使用您的个人账户支付¥90.00，支付后账户余额为¥1,234.56。"
+    )
+
+
+def test_a_debit_for_ones_own_bill_does_not_speak_of_mutual_aid() -> None:
+    notice = only(facts.Debited(movement(patient=FATHER)))
+    assert notice.title == "个人账户支出提醒"
+    assert notice.body.startswith(
+        "您于2025年6月10日10:05在定点医药机构H65270100001就医，使用您本人的个人账户支付¥90.00"
+    )
+    assert "共济" not in notice.body
+
+
+def test_a_refund_tells_the_payer_what_came_back() -> None:
+    notice = only(facts.Refunded(movement()))
+    assert (notice.addressee, notice.title) == (FATHER, "共济账户退款提醒")
+    assert "¥90.00已原路退回您的个人账户，退回后账户余额为¥1,234.56。" in notice.body
+    assert "人员编号尾号2015" in notice.body
+
+
+def test_a_refund_of_ones_own_bill_does_not_speak_of_mutual_aid() -> None:
+    notice = only(facts.Refunded(movement(patient=FATHER)))
+    assert notice.title == "个人账户退款提醒"
+    assert "共济" not in notice.body
+
+
+def test_a_contribution_tells_what_came_in() -> None:
+    notice = only(facts.Credited(FATHER, 50_000, 50_000, AT))
+    assert notice.body == "您的个人账户于2025年6月10日10:05入账¥500.00，入账后账户余额为¥500.00。"
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "said"),
+    [
+        (facts.Frozen, "个人账户冻结提醒", "冻结期间，您和您的家人不能使用该账户支付，退款仍会正常退回。"),
+        (facts.Unfrozen, "个人账户解冻提醒", "您和您的家人可以继续使用该账户支付。"),
+        (facts.Closed, "个人账户注销提醒", "注销后，该账户不能再用于支付。"),
+    ],
+)
+def test_a_change_of_the_account_tells_why_and_what_it_means(
+    kind: type[facts.Frozen | facts.Unfrozen | facts.Closed], title: str, said: str
+) -> None:
+    notice = only(kind(facts.AccountChange(FATHER, 41_000, AT, "单位申请")))
+    assert (notice.addressee, notice.category, notice.title) == (FATHER, Category.ACCOUNT, title)
+    assert "¥410.00。原因：单位申请。" in notice.body
+    assert notice.body.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("fact", "title", "said"),
+    [
+        (facts.Submitted(PAIR, AT), "共济申请已提交", "请等待医保经办机构审核"),
+        (
+            facts.Returned(PAIR, AT, "户口本照片不清晰。"),
+            "共济申请被退回",
+            "原因：户口本照片不清晰。请补充或更正后重新提交。",
+        ),
+        (facts.Rejected(PAIR, AT, "关系不符"), "共济申请未通过", "原因：关系不符。如有疑问"),
+    ],
+)
+def test_each_step_of_an_application_is_told_to_the_payer_alone(
+    fact: facts.ApplicationFact, title: str, said: str
+) -> None:
+    notice = only(fact)
+    assert (notice.addressee, notice.category, notice.title) == (FATHER, Category.APPLICATION, title)
+    assert "您与您的子女（人员编号尾号2015）的家庭共济申请" in notice.body
+    assert said in notice.body
+
+
+def test_an_approval_is_told_to_both_sides_with_its_terms() -> None:
+    payers, beneficiarys = notices(facts.Activated(PAIR, TERMS, AT))
+    assert (payers.addressee, beneficiarys.addressee) == (FATHER, CHILD)
+    said = "支付限额为每次就医不超过¥200.00、每年不超过¥1,000.00，有效期为2025年1月5日至2026年12月31日。"
+    assert said in payers.body
+    assert said in beneficiarys.body
+    assert "人员编号尾号1985" in beneficiarys.body
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"), [(facts.EndCause.UNBOUND, "已由一方解除"), (facts.EndCause.EXPIRED, "因有效期届满而终止")]
+)
+def test_an_end_is_told_to_both_sides_with_its_cause(cause: facts.EndCause, said: str) -> None:
+    told = notices(facts.Ended(PAIR, AT, cause))
+    assert [notice.addressee for notice in told] == [FATHER, CHILD]
+    assert all(said in notice.body for notice in told)
+
+
+@pytest.mark.parametrize(
+    ("cause", "addressee"),
+    [(facts.EndCause.PAYER_DIED, CHILD), (facts.EndCause.BENEFICIARY_DIED, FATHER)],
+)
+def test_nobody_writes_to_the_one_who_died(cause: facts.EndCause, addressee: str) -> None:
+    notice = only(facts.Ended(PAIR, AT, cause))
+    assert notice.addressee == addressee
+    assert "离世" in notice.body
+
+
+@pytest.mark.parametrize(
+    ("fact", "title"),
+    [
+        (facts.Resumed(PAIR, AT), "共济关系已恢复"),
+        (facts.Changed(PAIR, TERMS, AT), "共济关系已变更"),
+        (facts.Suspended(PAIR, AT, "核查"), "共济关系已暂停"),
+    ],
+)
+def test_what_happens_to_a_relation_meanwhile_is_told_to_the_payer_alone(fact: facts.RelationFact, title: str) -> None:
+    notice = only(fact)
+    assert (notice.addressee, notice.category, notice.title) == (FATHER, Category.RELATION, title)
+
+
+def test_a_limit_that_is_nearly_used_tells_what_is_left() -> None:
+    notice = only(facts.LimitNearlyUsed(PAIR, facts.Window.YEAR, 85_000, 100_000, AT))
+    assert "家庭共济限额（每年¥1,000.00）已使用¥850.00，剩余¥150.00。" in notice.body
+
+
+def test_a_limit_that_was_lowered_below_its_use_has_nothing_left() -> None:
+    notice = only(facts.LimitNearlyUsed(PAIR, facts.Window.DAY, 200, 100, AT))
+    assert "剩余¥0.00" in notice.body
+
+
+def test_no_title_names_a_person_an_amount_or_an_institution() -> None:
+    for full_name in consumed_types():
+        for notice in notices(fact_of(filled(full_name))):
+            assert not any(character.isascii() for character in notice.title)
+
+
+def test_a_relation_without_an_application_was_resumed() -> None:
+    event = filled("gongji.binding.events.v1.RelationActivated")
+    assert isinstance(event, binding.RelationActivated)
+    event.application_id = ""
+    assert isinstance(fact_of(event), facts.Resumed)
+
+
+def test_a_cause_or_relationship_of_a_later_contract_still_has_a_text() -> None:
+    event = filled("gongji.binding.events.v1.RelationEnded")
+    assert isinstance(event, binding.RelationEnded)
+    event.cause = 77  # type: ignore[assignment]
+    event.relation.relationship = 77  # type: ignore[assignment]
+    payers, _ = notices(fact_of(event))
+    assert "您的家人" in payers.body
+    assert "关系已终止" in payers.body
+
+
+@pytest.mark.parametrize("field", ["valid_from", "valid_to"])
+def test_a_relation_with_an_impossible_date_is_refused_without_telling_its_value(field: str) -> None:
+    event = filled("gongji.binding.events.v1.RelationChanged")
+    assert isinstance(event, binding.RelationChanged)
+    setattr(event.relation, field, "2025-02-30")
+    with pytest.raises(IncompleteEventError, match=f"relation.{field} is not a date"):
+        fact_of(event)
+
+
+def test_a_relation_without_limits_is_refused() -> None:
+    event = filled("gongji.binding.events.v1.RelationChanged")
+    assert isinstance(event, binding.RelationChanged)
+    event.relation.ClearField("limits")
+    with pytest.raises(IncompleteEventError, match="limits"):
+        fact_of(event)
+
+
+def test_an_unknown_window_is_refused() -> None:
+    with pytest.raises(IncompleteEventError, match="window"):
+        fact_of(binding.LimitNearlyUsed())
+
+
+def test_every_field_of_a_debit_reaches_its_fact() -> None:
+    event = account.AccountDebited(
+        psn_no=FATHER, amount_fen=1, balance_after_fen=2, patient_psn_no=CHILD, fixmedins_code=HOSPITAL
+    )
+    event.posted_at.FromDatetime(AT)
+    assert fact_of(event) == facts.Debited(facts.Movement(FATHER, CHILD, HOSPITAL, 1, 2, AT))
+
+
+@pytest.mark.parametrize(
+    ("amount_fen", "text"),
+    [(0, "¥0.00"), (5, "¥0.05"), (123_456, "¥1,234.56"), (10_000_000_000, "¥100,000,000.00"), (-150, "-¥1.50")],
+)
+def test_amounts_are_yuan_with_thousands_and_two_places(amount_fen: int, text: str) -> None:
+    assert yuan(amount_fen) == text
+
+
+def test_moments_are_shanghai_time() -> None:
+    assert moment(datetime(2025, 6, 30, 16, 5, tzinfo=UTC)) == "2025年7月1日00:05"
+
+
+def test_a_reason_is_one_sentence_whatever_the_clerk_ended_it_with() -> None:
+    assert because(" 材料不全。。 ") == "原因：材料不全。"
+    assert because("  ") == ""
