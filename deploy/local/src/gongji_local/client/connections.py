@@ -111,11 +111,14 @@ class Connections:
             await channel.close()
 
     def channel(self, service: str, principal: str, tls: Callable[[], TlsFiles]) -> aio.Channel:
-        """The channel of `principal` to `service`; opened once for each address that the service has had."""
-        key = (self.stack.info.services[service].grpc_address, principal)
-        if key not in self._channels:
-            self._channels[key] = secure_channel(key[0], tls(), options=RECONNECT_OPTIONS)
-        return self._channels[key]
+        """The channel of `principal` to `service`, opened when it is first asked for.
+
+        A service that is started again has its former address, and the channel finds it by itself.
+        """
+        if (service, principal) not in self._channels:
+            address = self.stack.info.services[service].grpc_address
+            self._channels[service, principal] = secure_channel(address, tls(), options=RECONNECT_OPTIONS)
+        return self._channels[service, principal]
 
 
 class Caller:
