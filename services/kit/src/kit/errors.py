@@ -7,24 +7,28 @@ caller does next. Nothing here knows any single business reason.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import grpc
 from google.protobuf import any_pb2
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from gongji.common.v1 import reason_pb2
 from kit.ids import uuid7
 
+D = TypeVar("D", bound=Message)
+
 DOMAIN = "gongji"
 """The `domain` of every ErrorInfo that this platform sends."""
 
 _PREFIX = "REASON_"
-# Trailing metadata beyond 8 KiB is refused by clients' default limits, and then they would see no reason at all.
+# Trailing metadata beyond 8 KiB is refused by clients' default limits, and then they would see no reason at all. The
+# message travels percent-encoded (nine characters for a Chinese one), the details in base64.
 MAX_VIOLATIONS = 20
-MAX_TEXT_CHARACTERS = 200
+MAX_DETAILS_BYTES = 3000
+MAX_TEXT_CHARACTERS = 160
 
 
 @runtime_checkable
@@ -109,26 +113,28 @@ def _internal(error_id: str) -> status_pb2.Status:
 
 
 def _invalid(error: InvalidFields) -> status_pb2.Status:
-    shown = error.violations[:MAX_VIOLATIONS]
-    metadata = {"violations": str(len(error.violations))}
-    detail = error_details_pb2.BadRequest(
-        field_violations=[
-            error_details_pb2.BadRequest.FieldViolation(
-                field=_clip(violation.field), description=_clip(violation.description)
-            )
-            for violation in shown
-        ]
-    )
-    first = f"{shown[0].field or 'request'}: {shown[0].description}" if shown else "invalid request"
-    rest = f" (and {len(error.violations) - 1} more)" if len(error.violations) > 1 else ""
-    return _status(table()["INVALID_FIELDS"], _clip(first) + rest, metadata, detail)
+    total = len(error.violations)
+    first = error.violations[0] if error.violations else FieldViolation("", "breaks the contract")
+    rest = f" (and {total - 1} more)" if total > 1 else ""
+    message = _clip(f"{first.field or 'request'}: {first.description}", MAX_TEXT_CHARACTERS - len(rest)) + rest
+    return _status(table()["INVALID_FIELDS"], message, {"violations": str(total)}, _bad_request(error))
+
+
+def _bad_request(error: InvalidFields) -> error_details_pb2.BadRequest:
+    detail = error_details_pb2.BadRequest()
+    for violation in error.violations[:MAX_VIOLATIONS]:
+        detail.field_violations.add(field=_clip(violation.field), description=_clip(violation.description))
+        if detail.ByteSize() > MAX_DETAILS_BYTES:
+            del detail.field_violations[-1]
+            break
+    return detail
 
 
 def _status(row: TableRow, message: str, metadata: Mapping[str, str], *details: Message) -> status_pb2.Status:
     facts = {key: _clip(value) for key, value in metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=facts)
     return status_pb2.Status(
-        code=row.code, message=_clip(message, 2 * MAX_TEXT_CHARACTERS), details=[_packed(d) for d in (info, *details)]
+        code=row.code, message=_clip(message), details=[_packed(detail) for detail in (info, *details)]
     )
 
 
@@ -150,21 +156,15 @@ def error_info(rpc_error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo |
 
 def error_info_in(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
     """The ErrorInfo of this platform in a rich status, or None."""
-    for detail in status.details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            return info
-    return None
+    found = _details(status, error_details_pb2.ErrorInfo)
+    return next((info for info in found if info.domain == DOMAIN), None)
 
 
 def violations_of(rpc_error: grpc.aio.AioRpcError) -> tuple[FieldViolation, ...]:
     """The field violations in an error that a call ended with; empty if it has none."""
     status = _rich_status(rpc_error)
-    for detail in status.details if status else ():
-        bad = error_details_pb2.BadRequest()
-        if detail.Unpack(bad):
-            return tuple(FieldViolation(violation.field, violation.description) for violation in bad.field_violations)
-    return ()
+    found = _details(status, error_details_pb2.BadRequest) if status else []
+    return tuple(FieldViolation(one.field, one.description) for bad in found for one in bad.field_violations)
 
 
 def reason_of(rpc_error: grpc.aio.AioRpcError) -> str | None:
@@ -177,9 +177,21 @@ def _rich_status(rpc_error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     # What a peer or a proxy on the way sends may be inconsistent or no protobuf at all; then there is no rich status.
     try:
         status: status_pb2.Status | None = rpc_status.from_call(rpc_error)  # type: ignore[arg-type]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, DecodeError):
         return None
     return status
+
+
+def _details(status: status_pb2.Status, kind: type[D]) -> list[D]:
+    found = []
+    for detail in status.details:
+        message = kind()
+        try:
+            if detail.Unpack(message):
+                found.append(message)
+        except DecodeError:
+            continue
+    return found
 
 
 def code_name(status: status_pb2.Status) -> str:

@@ -1,5 +1,6 @@
 """Logs, probes, metrics and traces, set up in one place."""
 
+import json
 import logging
 import sys
 from typing import Any
@@ -50,8 +51,11 @@ def _before(service: str) -> list[Processor]:
     ]
 
 
-_LAST: list[Processor] = [
-    structlog.processors.format_exc_info,
-    redaction.processor,
-    structlog.processors.JSONRenderer(ensure_ascii=False),
-]
+_encoder = json.JSONEncoder(ensure_ascii=False)
+
+
+def _render(_logger: object, _method: str, event: Any) -> str:
+    return _encoder.encode(event)
+
+
+_LAST: list[Processor] = [structlog.processors.format_exc_info, redaction.processor, _render]
