@@ -34,6 +34,11 @@ def disk_full(path: Path, what: str) -> StackError:
 
 def from_os_error(error: OSError, path: Path) -> StackError:
     """Puts an operating system's refusal into a sentence; `path` is used where the error names no file."""
+    if isinstance(error, ConnectionError):
+        return StackError(
+            f"A server stopped answering in the middle ({error}).",
+            "Look at `gongji-local status`, then run `gongji-local up` again.",
+        )
     where = Path(error.filename) if isinstance(error.filename, str) else path
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return disk_full(where, "the stack")

@@ -70,6 +70,11 @@ def spawn(command: Command, log: Path) -> ProcessRecord:
     return ProcessRecord(child.pid, _started_after_boot_seconds(psutil.Process(child.pid)), log_start_bytes)
 
 
+def this_process() -> ProcessRecord:
+    """The record of the process that asks."""
+    return ProcessRecord(os.getpid(), _started_after_boot_seconds(psutil.Process()))
+
+
 def run(command: Command, timeout_seconds: float) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end and keeps what it printed (both streams, in order)."""
     return subprocess.run(
@@ -101,6 +106,19 @@ def is_alive(record: ProcessRecord | None) -> bool:
     except psutil.Error:
         return False
     return not zombie and abs(started - record.started_after_boot_seconds) < SAME_START_SECONDS
+
+
+def owns_port(record: ProcessRecord | None, port: int) -> bool:
+    """Whether the recorded process itself listens on that TCP port of this machine."""
+    if record is None or not is_alive(record):
+        return False
+    try:
+        connections = psutil.Process(record.pid).net_connections("tcp")
+    except psutil.AccessDenied:
+        return True  # an operating system that does not tell; what answers there is believed
+    except psutil.Error:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr[1] == port for each in connections)
 
 
 def send(record: ProcessRecord | None, signal_number: int) -> bool:

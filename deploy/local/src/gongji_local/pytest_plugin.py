@@ -3,17 +3,18 @@
 Tests that use a fixture of this module get the marker `stack`, so `-m "not stack"` needs no server at all.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
+from gongji_local.sessions import new_session_folder, remove_orphans, remove_session
 from gongji_local.stack import Stack
 from gongji_local.templates import DatabaseTemplates
 
-STACK_FIXTURES: Final = frozenset({"server_stack", "postgres_admin_url", "kafka_bootstrap", "service_database"})
+STACK_FIXTURES: Final = frozenset(
+    {"server_stack", "running_stack", "postgres_admin_url", "kafka_bootstrap", "service_database"}
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` is applied
@@ -27,10 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server_stack() -> Iterator[Stack]:
     """The session's own stack in a temporary state folder (or on the servers that the environment names)."""
-    folder = Path(tempfile.mkdtemp(prefix="gongji-test-"))
-    stack = Stack(folder)
+    remove_orphans()
+    stack = Stack(new_session_folder())
     yield stack
-    stack.wipe()
+    remove_session(stack)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,17 @@ def postgres_admin_url(server_stack: Stack) -> str:
 def kafka_bootstrap(server_stack: Stack) -> str:
     """`host:port` of a real Kafka; topics are the test's to create."""
     return server_stack.start_kafka()
+
+
+@pytest.fixture
+def running_stack(server_stack: Stack) -> Iterator[Stack]:
+    """The whole stack, every part of it ready again before each test, whatever the one before did to it.
+
+    The clock is put back afterwards. The data stay: a test uses persons and institutions of its own.
+    """
+    server_stack.up()
+    yield server_stack
+    server_stack.reset_clock()
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,13 @@ async def quiesce(
 
 async def _under_way(database_urls: Mapping[str, str], broker: "_Broker", readers: Sequence[Reader]) -> str:
     """What is still under way, for a person; empty when nothing is."""
+    try:
+        return await _look(database_urls, broker, readers)
+    except KafkaError as error:  # such as: the broker is being restarted, or has just had its first group
+        return f"Kafka does not tell ({error})"
+
+
+async def _look(database_urls: Mapping[str, str], broker: "_Broker", readers: Sequence[Reader]) -> str:
     ends = await broker.ends(sorted({reader.topic for reader in readers}))
     behind = [text for reader in readers if (text := await broker.behind(reader, ends))]
     unsent = [text for service, url in database_urls.items() if (text := await _unsent(service, url))]

@@ -14,7 +14,7 @@ from gongji_local.diagnosis import LogTail, explain_end, explain_silence
 from gongji_local.errors import StackError
 from gongji_local.keys import Keys
 from gongji_local.ports import LOOPBACK, free_port
-from gongji_local.processes import Command, is_alive, run, send, spawn, stop
+from gongji_local.processes import Command, is_alive, owns_port, run, send, spawn, stop
 from gongji_local.state import StateBook
 
 SERVICES: Final = ("identity", "binding", "settlement", "notify")
@@ -116,8 +116,11 @@ class ServiceProcesses:
         return is_alive(self._book.read().processes.get(service))
 
     def probe(self, service: str) -> Probe:
-        """What `/readyz` answers."""
-        return ask(self.port(service, HTTP))
+        """What our own process's `/readyz` answers; a stranger's at the same port does not count."""
+        port = self.port(service, HTTP)
+        if not owns_port(self._book.read().processes.get(service), port):
+            return Probe(ready=False, why=f"it does not listen on {LOOPBACK}:{port}")
+        return ask(port)
 
     def port(self, service: str, kind: str) -> int:
         """The service's port for gRPC or HTTP; 0 where it never ran."""

@@ -20,7 +20,7 @@ from gongji_local.files import write_private
 from gongji_local.kafka.jars import Fetch, ensure_jars, fetch_from_maven, jar_folder, missing_jars, read_lock
 from gongji_local.kafka.java import find_java
 from gongji_local.ports import LOOPBACK, free_port, listens
-from gongji_local.processes import Command, is_alive, run, spawn, stop
+from gongji_local.processes import Command, is_alive, owns_port, run, spawn, stop
 from gongji_local.progress import SILENT, Progress, told
 from gongji_local.state import StateBook
 
@@ -31,7 +31,8 @@ FORMAT_TIMEOUT_SECONDS: Final = 60.0
 START_TIMEOUT_SECONDS: Final = 90.0
 STOP_TIMEOUT_SECONDS: Final = 30.0
 PROBE_TIMEOUT_MS: Final = 2000
-JVM_OPTIONS: Final = ("-Xms128M", "-Xmx384M", "-XX:+UseSerialGC")
+# The first compiler alone: half the start-up time, and at a developer's loads less CPU than with the second one
+JVM_OPTIONS: Final = ("-Xms128M", "-Xmx384M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class EmbeddedKafka:
@@ -60,8 +61,10 @@ class EmbeddedKafka:
         return f"{LOOPBACK}:{port}" if port else ""
 
     def is_ready(self) -> bool:
-        """Whether our own broker runs and answers with its metadata."""
-        return self.is_alive() and serves_metadata(self.bootstrap)
+        """Whether our own broker runs, is the one at its port and answers with its metadata."""
+        record = self._book.read()
+        process, port = record.processes.get(NAME), record.ports.get(NAME)
+        return port is not None and owns_port(process, port) and serves_metadata(f"{LOOPBACK}:{port}")
 
     def start(self, progress: Progress = SILENT) -> None:
         """Fetches the jars and formats the data folder if need be, starts the broker and waits for its metadata."""
@@ -123,7 +126,7 @@ class EmbeddedKafka:
         record = self._book.read()
         process = record.processes[NAME]
         tail = LogTail(self._log, process.log_start_bytes)
-        in_time = wait_until(lambda: not is_alive(process) or serves_metadata(self.bootstrap), START_TIMEOUT_SECONDS)
+        in_time = wait_until(lambda: not is_alive(process) or self.is_ready(), START_TIMEOUT_SECONDS)
         if not is_alive(process):
             self._book.forget_process(NAME)
             raise explain_end(NAME, process, tail, (record.ports[NAME], record.ports[CONTROLLER]))

@@ -21,7 +21,7 @@ from gongji_local.passwords import password_of
 from gongji_local.ports import LOOPBACK, free_port
 from gongji_local.postgres.home import PostgresHome, find_home, remove_home
 from gongji_local.postgres.pidfile import refuse_unknown_postmaster
-from gongji_local.processes import is_alive, run, spawn, stop
+from gongji_local.processes import is_alive, owns_port, run, spawn, stop
 from gongji_local.progress import SILENT, Progress, told
 from gongji_local.state import StateBook
 
@@ -57,8 +57,10 @@ class EmbeddedPostgres:
         return f"{LOOPBACK}:{port}" if port else ""
 
     def is_ready(self) -> bool:
-        """Whether our own postmaster runs and answers a query."""
-        return self.is_alive() and answers(self.admin_url)
+        """Whether our own postmaster runs, is the one at its port and answers a query."""
+        record = self._book.read()
+        process, port = record.processes.get(NAME), record.ports.get(NAME)
+        return port is not None and owns_port(process, port) and answers(self.admin_url)
 
     def start(self, progress: Progress = SILENT) -> None:
         """Makes the data folder if need be, starts the server and waits until it answers."""
@@ -92,7 +94,7 @@ class EmbeddedPostgres:
         record = self._book.read()
         process = record.processes[NAME]
         tail = LogTail(self._log, process.log_start_bytes)
-        in_time = wait_until(lambda: not is_alive(process) or answers(self.admin_url), START_TIMEOUT_SECONDS)
+        in_time = wait_until(lambda: not is_alive(process) or self.is_ready(), START_TIMEOUT_SECONDS)
         if not is_alive(process):
             self._book.forget_process(NAME)
             raise explain_end(NAME, process, tail, (record.ports[NAME],))

@@ -1,0 +1,47 @@
+"""State folders of test sessions, and the removal of what a killed session left running."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from gongji_local.processes import ProcessRecord, is_alive, this_process
+from gongji_local.stack import Stack
+
+PREFIX: Final = "gongji-test-"
+OWNER_FILE: Final = "session.json"
+
+
+def new_session_folder(parent: Path | None = None) -> Path:
+    """A state folder that says which process it belongs to."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    folder.chmod(0o711)  # PostgreSQL's account may walk through
+    (folder / OWNER_FILE).write_text(json.dumps(asdict(this_process())))
+    return folder
+
+
+def remove_session(stack: Stack) -> None:
+    """Ends a session's stack and deletes its folder."""
+    stack.wipe()
+    (stack.folder.root / OWNER_FILE).unlink(missing_ok=True)
+    stack.folder.remove()
+
+
+def remove_orphans(parent: Path | None = None) -> list[Path]:
+    """Ends the stacks of sessions whose process is gone (killed before it could); returns their folders."""
+    folders = (parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*")
+    orphans = [folder for folder in folders if _is_orphan(folder)]
+    for folder in orphans:
+        remove_session(Stack(folder, environ=dict(os.environ)))
+    return orphans
+
+
+def _is_orphan(folder: Path) -> bool:
+    try:
+        if folder.stat().st_uid != os.geteuid():
+            return False
+        return not is_alive(ProcessRecord(**json.loads((folder / OWNER_FILE).read_text())))
+    except (OSError, ValueError, TypeError):
+        return False  # not ours to judge: somebody else's, or just being made
