@@ -1,0 +1,186 @@
+"""Asking binding which payers may give how much. Idempotent by settlement, so that it may be asked again."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+import grpc
+
+from gongji.binding.v1 import authorization_pb2 as pb2
+from gongji.binding.v1 import authorization_pb2_grpc, relation_pb2
+from gongji.common.v1 import reason_pb2
+from kit.grpc_client import TlsFiles, call, secure_channel
+from settlement.domain.allocate import Grant
+from settlement.domain.reasons import Reason
+from settlement.domain.state import Settlement, SettlementState
+from settlement.timestamps import timestamp
+
+MAX_REQUESTS: Final = 500
+"""In one call, by the contract."""
+IDEMPOTENT: Final = ("/gongji.binding.v1.AuthorizationService/",)
+_REASON: Final = "REASON_"
+_WINDOW: Final = "LIMIT_WINDOW_"
+
+_OUTCOMES: Final = {
+    SettlementState.SETTLED: pb2.OUTCOME_STATE_CAPTURED,
+    SettlementState.REVERSED: pb2.OUTCOME_STATE_RESTORED,
+    SettlementState.REFUSED: pb2.OUTCOME_STATE_RELEASED,
+    SettlementState.ABANDONED: pb2.OUTCOME_STATE_RELEASED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one settlement or preview asks of its patient's payers."""
+
+    settlement_id: UUID
+    psn_no: str
+    amount_fen: int
+    """What is needed at most."""
+    occurred_at: datetime
+    """Decides windows and validity."""
+    requested_at: datetime
+    """Real time; binding refuses what is too old."""
+    recent: tuple[Settlement, ...] = ()
+    """The patient's recent settlements that are decided; binding takes them in first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoGrant:
+    """Binding does not answer one ask, so its settlement cannot go on."""
+
+    reason: str
+
+
+Granted = tuple[Grant, ...] | NoGrant
+"""Payers in the order in which they pay; or why there is no answer."""
+
+
+class BindingUnavailableError(Exception):
+    """Binding could not be asked, also not again within the time there is."""
+
+    reason: Final = str(Reason.UNAVAILABLE)
+    metadata: Final[dict[str, str]] = {}
+
+
+class Authorizer(Protocol):
+    """Who says which payers may give how much."""
+
+    async def authorize(self, asks: Sequence[Ask]) -> Sequence[Granted]:
+        """Hold for each ask what its payers may give; the answers in the asks' order.
+
+        Raises:
+            BindingUnavailableError: nothing is known about any of them.
+        """
+        ...
+
+    async def preview(self, asks: Sequence[Ask]) -> Sequence[Granted]:
+        """The same answers without holding anything."""
+        ...
+
+
+class BindingClient:
+    """AuthorizationService over gRPC."""
+
+    def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float) -> None:
+        self._channel = channel
+        self._stub = authorization_pb2_grpc.AuthorizationServiceStub(channel)
+        self._timeout_seconds = timeout_seconds
+
+    @classmethod
+    def connect(cls, target: str, tls: TlsFiles, timeout_seconds: float) -> "BindingClient":
+        """A client on a channel of its own; tried again where binding cannot be reached, never beyond the time-out."""
+        return cls(secure_channel(target, tls, idempotent=IDEMPOTENT), timeout_seconds)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def authorize(self, asks: Sequence[Ask]) -> Sequence[Granted]:
+        """See `Authorizer.authorize`."""
+        return await self._in_parts(asks, self._authorize)
+
+    async def preview(self, asks: Sequence[Ask]) -> Sequence[Granted]:
+        """See `Authorizer.preview`."""
+        return await self._in_parts(asks, self._preview)
+
+    async def _in_parts(
+        self, asks: Sequence[Ask], ask_binding: Callable[[list[pb2.AuthorizationRequest]], Awaitable[list[Granted]]]
+    ) -> list[Granted]:
+        answers: list[Granted] = []
+        for start in range(0, len(asks), MAX_REQUESTS):
+            part = [_request(ask) for ask in asks[start : start + MAX_REQUESTS]]
+            try:
+                answers += await ask_binding(part)
+            except grpc.aio.AioRpcError as error:
+                raise BindingUnavailableError(f"binding did not answer: {error.code().name}") from error
+        return answers
+
+    async def _authorize(self, requests: list[pb2.AuthorizationRequest]) -> list[Granted]:
+        request = pb2.AuthorizeRequest(requests=requests)
+        answer = await call(self._stub.Authorize, request, self._timeout_seconds)
+        return _granted(requests, answer.results)
+
+    async def _preview(self, requests: list[pb2.AuthorizationRequest]) -> list[Granted]:
+        request = pb2.PreviewAuthorizationRequest(requests=requests)
+        answer = await call(self._stub.PreviewAuthorization, request, self._timeout_seconds)
+        return _granted(requests, answer.results)
+
+
+def _request(ask: Ask) -> pb2.AuthorizationRequest:
+    return pb2.AuthorizationRequest(
+        authorization_id=str(ask.settlement_id),
+        beneficiary_psn_no=ask.psn_no,
+        amount_fen=ask.amount_fen,
+        occurred_at=timestamp(ask.occurred_at),
+        requested_at=timestamp(ask.requested_at),
+        outcomes=[_outcome(settlement) for settlement in ask.recent],
+    )
+
+
+def _outcome(settlement: Settlement) -> pb2.Outcome:
+    lines = settlement.split.lines if settlement.split else ()
+    return pb2.Outcome(
+        authorization_id=str(settlement.settlement_id),
+        state=_OUTCOMES[settlement.state],
+        lines=[pb2.OutcomeLine(relation_id=str(line.relation_id), amount_fen=line.amount_fen) for line in lines],
+        occurred_at=timestamp(settlement.occurred_at) if settlement.occurred_at else None,
+    )
+
+
+def _granted(requests: Sequence[pb2.AuthorizationRequest], results: Sequence[pb2.AuthorizationResult]) -> list[Granted]:
+    by_id = {result.authorization_id: result for result in results}
+    return [_answer(request, by_id.get(request.authorization_id)) for request in requests]
+
+
+def _answer(request: pb2.AuthorizationRequest, result: pb2.AuthorizationResult | None) -> Granted:
+    if result is None:
+        return NoGrant("INTERNAL")
+    if result.refusal:
+        return NoGrant(_name(result.refusal))
+    if not all(_is_sound(request, grant) for grant in result.grants):
+        return NoGrant("INTERNAL")
+    return tuple(_grant(grant) for grant in result.grants)
+
+
+def _is_sound(request: pb2.AuthorizationRequest, grant: pb2.PayerGrant) -> bool:
+    """Whether a grant says what the contract lets it say; on another nothing may be paid."""
+    limited = grant.reason == reason_pb2.REASON_LIMIT_REACHED
+    within = 0 <= grant.granted_fen <= request.amount_fen
+    return within and limited == bool(grant.window) and bool(grant.reason) == (grant.granted_fen < request.amount_fen)
+
+
+def _grant(grant: pb2.PayerGrant) -> Grant:
+    return Grant(
+        payer_psn_no=grant.payer_psn_no,
+        relation_id=UUID(grant.relation_id),
+        granted_fen=grant.granted_fen,
+        reason=_name(grant.reason) if grant.reason else None,
+        window=relation_pb2.LimitWindow.Name(grant.window).removeprefix(_WINDOW) if grant.window else None,
+    )
+
+
+def _name(reason: "reason_pb2.Reason.ValueType") -> str:
+    return reason_pb2.Reason.Name(reason).removeprefix(_REASON)

@@ -1,0 +1,72 @@
+"""Visit credentials: issued and signed by identity, believed here only with its signature and for this audience."""
+
+from datetime import UTC, date, datetime
+from typing import Final, Protocol
+
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gongji.identity.v1 import person_pb2, visit_pb2
+from kit.signing import SignatureInvalid, TokenSigner
+from settlement.domain.bill import InstitutionType
+from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, VisitFacts
+
+AUDIENCE: Final = "settlement"
+
+
+class CredentialReader(Protocol):
+    """Reads what identity has signed."""
+
+    def read(self, token: str) -> VisitFacts | None:
+        """The facts that a credential carries; None if it was not issued by identity for settlement."""
+        ...
+
+
+class SignedCredentials:
+    """Credentials signed with a key of the ring that identity and settlement share."""
+
+    def __init__(self, signer: TokenSigner) -> None:
+        self._signer = signer
+
+    def read(self, token: str) -> VisitFacts | None:
+        """See `CredentialReader.read`."""
+        try:
+            facts = visit_pb2.VisitFacts.FromString(self._signer.verify(token))
+            return visit_facts(facts) if facts.audience == AUDIENCE else None
+        except (SignatureInvalid, DecodeError, ValueError):
+            return None
+
+
+def visit_facts(facts: visit_pb2.VisitFacts) -> VisitFacts:
+    """The facts in the domain's words.
+
+    Raises:
+        ValueError: a code or date is none of this release.
+    """
+    return VisitFacts(
+        jti=facts.jti,
+        psn_no=facts.psn_no,
+        fixmedins_code=facts.fixmedins_code,
+        fixmedins_type=InstitutionType(facts.fixmedins_type),
+        mdtrtarea_admvs=facts.mdtrtarea_admvs,
+        designated=facts.designated,
+        remote_settlement=facts.remote_settlement,
+        enrolment=_enrolment(facts.enrolment) if facts.HasField("enrolment") else None,
+        deceased=facts.deceased,
+        filed_admdvs=tuple(facts.filed_admdvs),
+        issued_at=_moment(facts.issued_at),
+        expires_at=_moment(facts.expires_at),
+    )
+
+
+def _enrolment(enrolment: person_pb2.Enrolment) -> Enrolment:
+    return Enrolment(
+        insutype=InsuranceType(enrolment.insutype),
+        psn_insu_stas=InsuranceStatus(enrolment.psn_insu_stas),
+        valid_from=date.fromisoformat(enrolment.valid_from),
+        valid_to=date.fromisoformat(enrolment.valid_to) if enrolment.valid_to else None,
+    )
+
+
+def _moment(timestamp: Timestamp) -> datetime:
+    return timestamp.ToDatetime(tzinfo=UTC)

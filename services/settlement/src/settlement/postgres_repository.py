@@ -1,0 +1,187 @@
+"""`SettlementRepository` on PostgreSQL: asyncpg, one statement for a whole batch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+from kit.db import Transaction
+from settlement import settlement_rows as rows
+from settlement import settlement_sql as sql
+from settlement.account_repository import PostgresAccountRepository
+from settlement.domain.accounts import Account, AccountState
+from settlement.domain.ledger import Posted
+from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState
+from settlement.repository import MsgKey, Projections, Reversal
+
+
+class LostSettlementError(Exception):
+    """A locked settlement was not there to be updated; a fault in the code."""
+
+
+class PostgresSettlementRepository:
+    """Settlements, what they are judged by and what they move, in one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._raw = transaction.raw
+        self._accounts = PostgresAccountRepository(transaction)
+        self.outbox = self._accounts.outbox
+
+    async def real_time(self) -> datetime:
+        """See `SettlementRepository.real_time`."""
+        at: datetime = await self._raw.fetchval(sql.REAL_TIME)
+        return at
+
+    async def find_by_msgids(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Settlement]:
+        """See `SettlementRepository.find_by_msgids`."""
+        found = await self._whole(await self._raw.fetch(sql.BY_MSGIDS, *_key_columns(keys)))
+        return {(settlement.fixmedins_code, settlement.msgid): settlement for settlement in found}
+
+    async def find_by_ids(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """See `SettlementRepository.find_by_ids`."""
+        return _by_id(await self._whole(await self._raw.fetch(sql.BY_IDS, list(ids))))
+
+    async def find_reversals(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Reversal]:
+        """See `SettlementRepository.find_reversals`."""
+        found = [
+            Reversal(
+                fixmedins_code=row["fixmedins_code"],
+                msgid=row["msgid"],
+                settlement_id=row["settlement_id"],
+                fingerprint=Fingerprint(row["hash_version"], bytes(row["body_hash"])),
+                reason=row["reason"],
+            )
+            for row in await self._raw.fetch(sql.FIND_REVERSALS, *_key_columns(keys))
+        ]
+        return {reversal.key: reversal for reversal in found}
+
+    async def projections(self, psn_nos: Iterable[str], fixmedins_codes: Iterable[str]) -> Projections:
+        """See `SettlementRepository.projections`."""
+        persons = await self._raw.fetch(sql.PERSONS, list(set(psn_nos)))
+        institutions = await self._raw.fetch(sql.INSTITUTIONS, list(set(fixmedins_codes)))
+        return Projections(rows.persons_of(persons), rows.institutions_of(institutions))
+
+    async def bound_visits(self, jtis: Iterable[str]) -> dict[str, str]:
+        """See `SettlementRepository.bound_visits`."""
+        return {row["jti"]: row["mdtrt_id"] for row in await self._raw.fetch(sql.BOUND_VISITS, list(jtis))}
+
+    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, datetime]:
+        """See `SettlementRepository.add_intents`."""
+        written = await self._raw.fetch(sql.ADD_INTENTS, *rows.intent_columns(intents))
+        return {row["id"]: row["created_at"] for row in written}
+
+    async def withdraw_intents(self, ids: Sequence[UUID]) -> None:
+        """See `SettlementRepository.withdraw_intents`."""
+        await self._raw.execute(sql.WITHDRAW_INTENTS, list(ids))
+
+    async def bind_credentials(self, visits: Mapping[str, str]) -> dict[str, str]:
+        """See `SettlementRepository.bind_credentials`."""
+        await self._raw.execute(sql.BIND_CREDENTIALS, list(visits), list(visits.values()))
+        return await self.bound_visits(visits)
+
+    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Settlement]]:
+        """See `SettlementRepository.recent_outcomes`."""
+        recent: dict[str, list[Settlement]] = {}
+        for settlement in await self._whole(await self._raw.fetch(sql.RECENT, list(set(psn_nos)))):
+            if settlement.order is not None:
+                recent.setdefault(settlement.order.bill.psn_no, []).append(settlement)
+        return recent
+
+    async def lock_pending(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """See `SettlementRepository.lock_pending`."""
+        return _by_id([rows.settlement_of(row) for row in await self._raw.fetch(sql.LOCK_PENDING, list(ids))])
+
+    async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """See `SettlementRepository.lock`."""
+        return _by_id(await self._whole(await self._raw.fetch(sql.LOCK, list(ids))))
+
+    async def take_stale(self, age_seconds: float, limit: int) -> list[Settlement]:
+        """See `SettlementRepository.take_stale`."""
+        return [rows.settlement_of(row) for row in await self._raw.fetch(sql.TAKE_STALE, age_seconds, limit)]
+
+    async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:
+        """See `SettlementRepository.save`."""
+        status = await self._raw.execute(sql.SAVE, *rows.outcome_columns(settlements), business_day)
+        if status != f"UPDATE {len(settlements)}":
+            raise LostSettlementError(f"{len(settlements)} settlements were to change, the database says {status}")
+        await self._add_parts([each for each in settlements if each.state is SettlementState.SETTLED])
+        await self._add_refunds([each for each in settlements if each.state is SettlementState.REVERSED])
+
+    async def add_fences(self, fences: Sequence[Settlement]) -> set[UUID]:
+        """See `SettlementRepository.add_fences`."""
+        written = await self._raw.fetch(
+            sql.ADD_FENCES,
+            [fence.settlement_id for fence in fences],
+            [fence.fixmedins_code for fence in fences],
+            [fence.msgid for fence in fences],
+            [fence.reason for fence in fences],
+        )
+        return {row["id"] for row in written}
+
+    async def add_reversals(self, reversals: Sequence[Reversal]) -> None:
+        """See `SettlementRepository.add_reversals`."""
+        await self._raw.execute(
+            sql.ADD_REVERSALS,
+            [reversal.fixmedins_code for reversal in reversals],
+            [reversal.msgid for reversal in reversals],
+            [reversal.settlement_id for reversal in reversals],
+            [reversal.fingerprint.version for reversal in reversals],
+            [reversal.fingerprint.digest for reversal in reversals],
+            [reversal.reason for reversal in reversals],
+        )
+
+    async def lock_accounts(self, psn_nos: Iterable[str]) -> dict[str, Account]:
+        """See `SettlementRepository.lock_accounts`."""
+        return {account.psn_no: account for account in await self._accounts.lock(sorted(set(psn_nos)))}
+
+    async def read_accounts(self, psn_nos: Iterable[str]) -> dict[str, Account]:
+        """See `SettlementRepository.read_accounts`."""
+        found = await self._raw.fetch(sql.READ_ACCOUNTS, list(set(psn_nos)))
+        return {
+            row["psn_no"]: Account(
+                row["psn_no"], AccountState(row["state"]), row["balance_fen"], row["held_fen"], row["version"]
+            )
+            for row in found
+        }
+
+    async def hold_business_day(self, day: date) -> bool:
+        """See `SettlementRepository.hold_business_day`."""
+        return await self._accounts.hold_day(day)
+
+    async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
+        """See `SettlementRepository.post`."""
+        if posted.rows:
+            await self._accounts.add_entries(posted.rows)
+            changed = [accounts[psn_no].after(standing) for psn_no, standing in posted.standings.items()]
+            await self._accounts.save(changed)
+
+    async def _whole(self, found: rows.Rows) -> list[Settlement]:
+        """Settlements with all that belongs to them; what was never settled has nothing."""
+        ids = [row["id"] for row in found if row["setl_time"] is not None]
+        if not ids:
+            return [rows.settlement_of(row) for row in found]
+        lines = rows.by_settlement(await self._raw.fetch(sql.LINES, ids))
+        declines = rows.by_settlement(await self._raw.fetch(sql.DECLINES, ids))
+        refunds = rows.by_settlement(await self._raw.fetch(sql.REFUNDS, ids))
+        return [
+            rows.settlement_of(row, lines.get(row["id"], ()), declines.get(row["id"], ()), refunds.get(row["id"], ()))
+            for row in found
+        ]
+
+    async def _add_parts(self, settlements: Sequence[Settlement]) -> None:
+        if lines := rows.line_columns(settlements):
+            await self._raw.execute(sql.ADD_LINES, *lines)
+        if declines := rows.decline_columns(settlements):
+            await self._raw.execute(sql.ADD_DECLINES, *declines)
+
+    async def _add_refunds(self, settlements: Sequence[Settlement]) -> None:
+        if refunds := rows.refund_columns(settlements):
+            await self._raw.execute(sql.ADD_REFUNDS, *refunds)
+
+
+def _key_columns(keys: Iterable[MsgKey]) -> tuple[list[str], list[str]]:
+    listed = list(keys)
+    return [fixmedins_code for fixmedins_code, _ in listed], [msgid for _, msgid in listed]
+
+
+def _by_id(settlements: Iterable[Settlement]) -> dict[UUID, Settlement]:
+    return {settlement.settlement_id: settlement for settlement in settlements}

@@ -1,0 +1,137 @@
+"""What the settle pipeline asks of the database. Everything in lists; one transaction for each unit of work."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+from uuid import UUID
+
+from kit.outbox import Outbox
+from settlement.domain.accounts import Account
+from settlement.domain.ledger import Posted
+from settlement.domain.state import Fingerprint, Intent, Settlement
+from settlement.domain.visit import InstitutionFacts, PersonFacts, Projection
+
+MsgKey = tuple[str, str]
+"""fixmedins_code and msgid: what a request is known by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A request to reverse, by its own msgid."""
+
+    fixmedins_code: str
+    msgid: str
+    settlement_id: UUID
+    fingerprint: Fingerprint
+    reason: str
+
+    @property
+    def key(self) -> MsgKey:
+        """What the request is known by."""
+        return self.fixmedins_code, self.msgid
+
+
+@dataclass(frozen=True, slots=True)
+class Projections:
+    """What events have told, of several persons and institutions."""
+
+    persons: Mapping[str, PersonFacts]
+    institutions: Mapping[str, InstitutionFacts]
+
+    def of(self, psn_no: str, fixmedins_code: str) -> Projection:
+        """Of one visit."""
+        return Projection(self.persons.get(psn_no), self.institutions.get(fixmedins_code))
+
+
+class SettlementRepository(Protocol):
+    """Settlements, what they are judged by, and what they move."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where facts are told, in this transaction."""
+        ...
+
+    async def real_time(self) -> datetime:
+        """The database's clock, which nobody moves."""
+        ...
+
+    async def find_by_msgids(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Settlement]:
+        """The settlements of these msgids, those that there are."""
+        ...
+
+    async def find_by_ids(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """The settlements of these ids, those that there are."""
+        ...
+
+    async def find_reversals(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Reversal]:
+        """The requests to reverse under these msgids, those that there are."""
+        ...
+
+    async def projections(self, psn_nos: Iterable[str], fixmedins_codes: Iterable[str]) -> Projections:
+        """What events have told of these persons and institutions."""
+        ...
+
+    async def bound_visits(self, jtis: Iterable[str]) -> dict[str, str]:
+        """The mdtrt_id that each of these credentials belongs to, of those that have been used."""
+        ...
+
+    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, datetime]:
+        """Write what is about to be settled; when each was written, by the database's clock.
+
+        One that is missing in the answer was not written: its msgid is taken, or its patient has another settlement
+        under way.
+        """
+        ...
+
+    async def withdraw_intents(self, ids: Sequence[UUID]) -> None:
+        """Undo intents that this transaction wrote, without a trace."""
+        ...
+
+    async def bind_credentials(self, visits: Mapping[str, str]) -> dict[str, str]:
+        """Bind each `jti` to its mdtrt_id unless it is bound already; what each is bound to now."""
+        ...
+
+    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Settlement]]:
+        """By patient, what was decided in the last day about settlements that had asked payers; oldest first."""
+        ...
+
+    async def lock_pending(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """Lock those of these settlements that are still PENDING; who holds them decides them."""
+        ...
+
+    async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """Lock these settlements in whatever state, those that there are."""
+        ...
+
+    async def take_stale(self, age_seconds: float, limit: int) -> list[Settlement]:
+        """Lock PENDING settlements older than this by the database's clock, passing over those that others hold."""
+        ...
+
+    async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:
+        """Write locked settlements as their last move left them, with new lines, declines or refunds."""
+        ...
+
+    async def add_fences(self, fences: Sequence[Settlement]) -> set[UUID]:
+        """Write records of msgids that shall never be settled; those written: the others' msgids are taken."""
+        ...
+
+    async def add_reversals(self, reversals: Sequence[Reversal]) -> None:
+        """Write requests to reverse; those whose msgid is taken are passed over."""
+        ...
+
+    async def lock_accounts(self, psn_nos: Iterable[str]) -> dict[str, Account]:
+        """Lock the accounts of these persons, those that there are."""
+        ...
+
+    async def read_accounts(self, psn_nos: Iterable[str]) -> dict[str, Account]:
+        """The accounts of these persons, those that there are, as they stand now."""
+        ...
+
+    async def hold_business_day(self, day: date) -> bool:
+        """Keep this day from being closed until the transaction ends; False if it is closed already."""
+        ...
+
+    async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
+        """Write entries and what they make of the accounts, which are as they were locked."""
+        ...

@@ -1,0 +1,218 @@
+"""Rows of settlements ⇄ the domain."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import asyncpg
+
+from settlement.domain.allocate import Decline, Line, Split
+from settlement.domain.bill import Bill, BillItem, InstitutionType, ItemKind, MedicalType
+from settlement.domain.state import Fingerprint, Intent, Order, Refund, Settlement, SettlementState
+from settlement.domain.visit import (
+    Enrolment,
+    EnrolmentFact,
+    InstitutionFacts,
+    InsuranceStatus,
+    InsuranceType,
+    PersonFacts,
+)
+
+Rows = Sequence[asyncpg.Record]
+
+_OPTIONAL_AMOUNTS = (
+    "fulamt_ownpay_amt_fen",
+    "overlmt_selfpay_fen",
+    "preselfpay_amt_fen",
+    "inscp_scp_amt_fen",
+    "act_pay_dedc_fen",
+)
+
+
+def bill_details(bill: Bill) -> str:
+    """What of a bill has no column of its own, as JSON."""
+    told = {name: getattr(bill, name) for name in _OPTIONAL_AMOUNTS if getattr(bill, name) is not None}
+    items = [[int(item.kind), item.amount_fen] for item in bill.items]
+    return json.dumps({**told, "items": items}, separators=(",", ":"))
+
+
+def intent_columns(intents: Sequence[Intent]) -> tuple[list[object], ...]:
+    """One array for each column that an intent fills."""
+    orders = [intent.order for intent in intents]
+    bills = [order.bill for order in orders]
+    return (
+        [intent.settlement_id for intent in intents],
+        [order.fixmedins_code for order in orders],
+        [order.msgid for order in orders],
+        [intent.fingerprint.version for intent in intents],
+        [intent.fingerprint.digest for intent in intents],
+        [bill.psn_no for bill in bills],
+        [bill.mdtrt_id for bill in bills],
+        [int(bill.med_type) for bill in bills],
+        [bill.medfee_sumamt_fen for bill in bills],
+        [bill.fund_pay_sumamt_fen for bill in bills],
+        [bill.psn_part_amt_fen for bill in bills],
+        [bill.hosp_part_amt_fen for bill in bills],
+        [bill_details(bill) for bill in bills],
+        [order.acct_used_flag for order in orders],
+        [order.use_mutual_aid for order in orders],
+        [order.expected_acct_pay_fen for order in orders],
+        [order.expected_acct_mulaid_pay_fen for order in orders],
+        [int(intent.insutype) for intent in intents],
+        [int(bill.clr_type) for bill in bills],
+        [intent.occurred_at for intent in intents],
+    )
+
+
+def outcome_columns(settlements: Sequence[Settlement]) -> tuple[list[object], ...]:
+    """One array for each column that a move of the state machine fills."""
+    splits = [settlement.split for settlement in settlements]
+    return (
+        [settlement.settlement_id for settlement in settlements],
+        [str(settlement.state) for settlement in settlements],
+        [settlement.reason for settlement in settlements],
+        [settlement.setl_time for settlement in settlements],
+        [settlement.reversed_at for settlement in settlements],
+        [split.acct_pay_fen if split else None for split in splits],
+        [split.acct_mulaid_pay_fen if split else None for split in splits],
+        [split.psn_cash_pay_fen if split else None for split in splits],
+        [split.own_balance_after_fen if split else None for split in splits],
+    )
+
+
+def settlement_of(row: asyncpg.Record, lines: Rows = (), declines: Rows = (), refunds: Rows = ()) -> Settlement:
+    """The settlement of a row and of its rows in the tables that belong to it."""
+    known = row["body_hash"] is not None
+    return Settlement(
+        settlement_id=row["id"],
+        fixmedins_code=row["fixmedins_code"],
+        msgid=row["msgid"],
+        state=SettlementState(row["state"]),
+        reason=row["reason"],
+        order=_order(row) if known else None,
+        fingerprint=Fingerprint(row["hash_version"], bytes(row["body_hash"])) if known else None,
+        insutype=InsuranceType(row["insutype"]) if known else None,
+        occurred_at=row["occurred_at"],
+        split=_split(row, lines, declines) if row["setl_time"] else None,
+        setl_time=row["setl_time"],
+        reversed_at=row["reversed_at"],
+        refunds=tuple(
+            Refund(refund["psn_no"], refund["amount_fen"], refund["balance_after_fen"]) for refund in refunds
+        ),
+    )
+
+
+def _order(row: asyncpg.Record) -> Order:
+    return Order(
+        fixmedins_code=row["fixmedins_code"],
+        msgid=row["msgid"],
+        bill=_bill(row),
+        acct_used_flag=row["acct_used_flag"],
+        use_mutual_aid=row["use_mutual_aid"],
+        expected_acct_pay_fen=row["expected_acct_pay_fen"],
+        expected_acct_mulaid_pay_fen=row["expected_acct_mulaid_pay_fen"],
+    )
+
+
+def _bill(row: asyncpg.Record) -> Bill:
+    details: dict[str, Any] = json.loads(row["bill_details"])
+    return Bill(
+        psn_no=row["psn_no"],
+        mdtrt_id=row["mdtrt_id"],
+        med_type=MedicalType(row["med_type"]),
+        medfee_sumamt_fen=row["medfee_sumamt_fen"],
+        fund_pay_sumamt_fen=row["fund_pay_sumamt_fen"],
+        psn_part_amt_fen=row["psn_part_amt_fen"],
+        hosp_part_amt_fen=row["hosp_part_amt_fen"],
+        items=tuple(BillItem(ItemKind(kind), amount_fen) for kind, amount_fen in details.pop("items")),
+        **details,
+    )
+
+
+def _split(row: asyncpg.Record, lines: Rows, declines: Rows) -> Split:
+    return Split(
+        acct_pay_fen=row["acct_pay_fen"],
+        acct_mulaid_pay_fen=row["acct_mulaid_pay_fen"],
+        psn_cash_pay_fen=row["psn_cash_pay_fen"],
+        own_balance_after_fen=row["own_balance_after_fen"],
+        lines=tuple(
+            Line(line["payer_psn_no"], line["relation_id"], line["amount_fen"], line["balance_after_fen"])
+            for line in lines
+        ),
+        declines=tuple(
+            Decline(decline["payer_psn_no"], decline["reason"], decline["limit_window"]) for decline in declines
+        ),
+    )
+
+
+def persons_of(rows: Rows) -> dict[str, PersonFacts]:
+    """Facts of persons, from rows of facts joined with their enrolments and sorted by person and first day."""
+    persons = {}
+    for psn_no, group in groupby(rows, key=itemgetter("psn_no")):
+        told = list(group)
+        enrolments = tuple(_enrolment_fact(row) for row in told if row["valid_from"] is not None)
+        persons[psn_no] = PersonFacts(told[0]["died_on"], enrolments)
+    return persons
+
+
+def _enrolment_fact(row: asyncpg.Record) -> EnrolmentFact:
+    status = InsuranceStatus(row["psn_insu_stas"])
+    enrolment = Enrolment(InsuranceType(row["insutype"]), status, row["valid_from"], row["valid_to"])
+    return EnrolmentFact(enrolment, row["enrolment_as_of"])
+
+
+def institutions_of(rows: Rows) -> dict[str, InstitutionFacts]:
+    """Facts of institutions by fixmedins_code."""
+    return {
+        row["fixmedins_code"]: InstitutionFacts(
+            fixmedins_type=InstitutionType(row["fixmedins_type"]),
+            admdvs=row["admdvs"],
+            designated_from=row["designated_from"],
+            designated_to=row["designated_to"],
+            remote_settlement=row["remote_settlement"],
+            suspended=row["suspended"],
+            as_of=row["as_of"],
+        )
+        for row in rows
+    }
+
+
+def by_settlement(rows: Iterable[asyncpg.Record]) -> Mapping[Any, list[asyncpg.Record]]:
+    """Rows of a table that belongs to settlements, by settlement, in their order."""
+    grouped: dict[Any, list[asyncpg.Record]] = {}
+    for row in rows:
+        grouped.setdefault(row["settlement_id"], []).append(row)
+    return grouped
+
+
+def line_columns(settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
+    """The columns of the payers' lines; empty if there are none."""
+    return _transposed(
+        (settlement.settlement_id, place, line.payer_psn_no, line.relation_id, line.amount_fen, line.balance_after_fen)
+        for settlement in settlements
+        for place, line in enumerate(settlement.split.lines if settlement.split else ())
+    )
+
+
+def decline_columns(settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
+    """The columns of the declines; empty if there are none."""
+    return _transposed(
+        (settlement.settlement_id, place, decline.payer_psn_no, str(decline.reason), decline.window)
+        for settlement in settlements
+        for place, decline in enumerate(settlement.split.declines if settlement.split else ())
+    )
+
+
+def refund_columns(settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
+    """The columns of the refunds; empty if there are none."""
+    return _transposed(
+        (settlement.settlement_id, place, refund.psn_no, refund.amount_fen, refund.balance_after_fen)
+        for settlement in settlements
+        for place, refund in enumerate(settlement.refunds)
+    )
+
+
+def _transposed(written: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return list(zip(*written, strict=True))

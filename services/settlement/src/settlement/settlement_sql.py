@@ -1,0 +1,156 @@
+"""The statements of the settle pipeline: arrays in, one statement for a whole batch, locks in sorted order."""
+
+_SELECT = """
+SELECT id, fixmedins_code, msgid, hash_version, body_hash, state, reason, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+       fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::text AS bill_details, acct_used_flag,
+       use_mutual_aid, expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, occurred_at, setl_time,
+       reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
+FROM settlement
+"""
+
+BY_MSGIDS = (
+    _SELECT + "JOIN unnest($1::text[], $2::text[]) AS asked (fixmedins_code, msgid) USING (fixmedins_code, msgid)"
+)
+
+BY_IDS = _SELECT + "WHERE id = ANY($1::uuid[])"
+
+LOCK = _SELECT + "WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
+
+# The state is looked at again after waiting for the lock: whoever comes second finds it decided.
+LOCK_PENDING = _SELECT + "WHERE id = ANY($1::uuid[]) AND state = 'PENDING' ORDER BY id FOR UPDATE"
+
+# Real elapsed time of the database, never the movable clock: an age says how long somebody has been silent.
+TAKE_STALE = (
+    _SELECT
+    + """
+WHERE state = 'PENDING' AND created_at < clock_timestamp() - make_interval(secs => $1)
+ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+"""
+)
+
+# The contract takes 200 outcomes with a request; the newest are the ones that may not have arrived by Kafka yet.
+_RECENT_ONES = """
+WHERE id IN (
+    SELECT recent.id FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
+        SELECT s.id FROM settlement AS s
+        WHERE s.psn_no = patient.psn_no AND s.updated_at > clock_timestamp() - interval '1 day'
+          AND s.state <> 'PENDING' AND s.use_mutual_aid AND s.psn_part_amt_fen > 0
+        ORDER BY s.updated_at DESC LIMIT 200
+    ) AS recent
+)
+ORDER BY updated_at
+"""
+RECENT = _SELECT + _RECENT_ONES
+
+LINES = """
+SELECT settlement_id, payer_psn_no, relation_id, amount_fen, balance_after_fen FROM settlement_line
+WHERE settlement_id = ANY($1::uuid[]) ORDER BY settlement_id, position
+"""
+
+DECLINES = """
+SELECT settlement_id, payer_psn_no, reason, limit_window FROM settlement_decline
+WHERE settlement_id = ANY($1::uuid[]) ORDER BY settlement_id, position
+"""
+
+REFUNDS = """
+SELECT settlement_id, psn_no, amount_fen, balance_after_fen FROM refund
+WHERE settlement_id = ANY($1::uuid[]) ORDER BY settlement_id, position
+"""
+
+# Sorted by patient: two processes with the same patients wait for each other in the same order.
+ADD_INTENTS = """
+INSERT INTO settlement (
+    id, fixmedins_code, msgid, hash_version, body_hash, state, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+    fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at
+)
+SELECT id, fixmedins_code, msgid, hash_version, body_hash, 'PENDING', psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+       fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
+       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at
+FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
+    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[]
+) AS i (
+    id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+    fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at
+)
+ORDER BY psn_no, msgid
+ON CONFLICT DO NOTHING
+RETURNING id, created_at
+"""
+
+WITHDRAW_INTENTS = "DELETE FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING'"
+
+ADD_FENCES = """
+INSERT INTO settlement (id, fixmedins_code, msgid, state, reason)
+SELECT id, fixmedins_code, msgid, 'ABANDONED', reason
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS f (id, fixmedins_code, msgid, reason)
+ORDER BY fixmedins_code, msgid
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+
+SAVE = """
+UPDATE settlement AS s
+SET state = n.state, reason = n.reason, setl_time = n.setl_time, reversed_at = n.reversed_at,
+    business_day = coalesce($10, s.business_day), acct_pay_fen = n.acct_pay_fen,
+    acct_mulaid_pay_fen = n.acct_mulaid_pay_fen, psn_cash_pay_fen = n.psn_cash_pay_fen,
+    own_balance_after_fen = n.own_balance_after_fen, updated_at = clock_timestamp()
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::bigint[])
+  AS n (id, state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
+        own_balance_after_fen)
+WHERE s.id = n.id
+"""
+
+ADD_LINES = """
+INSERT INTO settlement_line (settlement_id, position, payer_psn_no, relation_id, amount_fen, balance_after_fen)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[])
+"""
+
+ADD_DECLINES = """
+INSERT INTO settlement_decline (settlement_id, position, payer_psn_no, reason, limit_window)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[])
+"""
+
+ADD_REFUNDS = """
+INSERT INTO refund (settlement_id, position, psn_no, amount_fen, balance_after_fen)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[])
+"""
+
+FIND_REVERSALS = """
+SELECT fixmedins_code, msgid, settlement_id, hash_version, body_hash, reason FROM reversal
+JOIN unnest($1::text[], $2::text[]) AS asked (fixmedins_code, msgid) USING (fixmedins_code, msgid)
+"""
+
+ADD_REVERSALS = """
+INSERT INTO reversal (fixmedins_code, msgid, settlement_id, hash_version, body_hash, reason)
+SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::smallint[], $5::bytea[], $6::text[]) AS r
+ORDER BY 1, 2
+ON CONFLICT DO NOTHING
+"""
+
+PERSONS = """
+SELECT p.psn_no, p.died_on, e.insutype, e.psn_insu_stas, e.valid_from, e.valid_to, e.as_of AS enrolment_as_of
+FROM person_fact AS p LEFT JOIN person_enrolment AS e USING (psn_no)
+WHERE p.psn_no = ANY($1::text[]) ORDER BY p.psn_no, e.valid_from
+"""
+
+INSTITUTIONS = """
+SELECT fixmedins_code, fixmedins_type, admdvs, designated_from, designated_to, remote_settlement, suspended, as_of
+FROM institution_fact WHERE fixmedins_code = ANY($1::text[])
+"""
+
+BOUND_VISITS = "SELECT jti, mdtrt_id FROM credential_use WHERE jti = ANY($1::text[])"
+
+BIND_CREDENTIALS = """
+INSERT INTO credential_use (jti, mdtrt_id)
+SELECT jti, mdtrt_id FROM unnest($1::text[], $2::text[]) AS c (jti, mdtrt_id) ORDER BY jti
+ON CONFLICT DO NOTHING
+"""
+
+READ_ACCOUNTS = "SELECT psn_no, state, balance_fen, held_fen, version FROM account WHERE psn_no = ANY($1::text[])"
+
+REAL_TIME = "SELECT clock_timestamp()"
