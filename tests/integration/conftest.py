@@ -1,0 +1,46 @@
+"""One real stack for all scenarios: PostgreSQL, Kafka and the four services as processes, with TLS between them."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from support.families import Families
+
+from gongji_local.client import Connections
+from gongji_local.stack import Stack
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Scenarios need the stack, also those that only look at it."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.timeout(180))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The stack of the session, in a state folder of its own, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="gongji-scenarios-", ignore_cleanup_errors=True) as folder:
+        running = Stack(Path(folder) / "state")
+        running.up()
+        try:
+            yield running
+        finally:
+            running.wipe()
+
+
+@pytest.fixture
+async def connections(stack: Stack) -> AsyncIterator[Connections]:
+    """Channels to the services, closed after the test."""
+    async with Connections(stack) as opened:
+        yield opened
+
+
+@pytest.fixture
+def families(stack: Stack, connections: Connections) -> Families:
+    """Makes families with accounts and relations, each of its own."""
+    return Families(stack, connections)
