@@ -3,10 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from gongji.settlement.events.v1 import account_events_pb2 as events_pb2
 from gongji.settlement.v1 import account_pb2
@@ -14,6 +11,7 @@ from kit.errors import FieldViolation, InvalidFields
 from kit.events import Event
 from settlement.domain.accounts import Account, AccountChange, AccountChangeKind, AccountState, StatementLine
 from settlement.domain.ledger import EntryKind, EntryRow
+from settlement.timestamps import timestamp
 
 _STATES: Final[Mapping[AccountState, account_pb2.AccountState.ValueType]] = {
     AccountState.OPEN: account_pb2.ACCOUNT_STATE_OPEN,
@@ -46,7 +44,7 @@ def entry_message(line: StatementLine) -> account_pb2.Entry:
         kind=_KINDS[line.kind],
         amount=line.amount_fen,
         balance_after=line.balance_after_fen,
-        posted_at=_timestamp(line.posted_at),
+        posted_at=timestamp(line.posted_at),
         reference=line.reference,
         patient_psn_no=line.patient_psn_no,
         fixmedins_code=line.fixmedins_code,
@@ -86,7 +84,7 @@ def credited(row: EntryRow) -> Event:
         sequence=row.version or 0,
         amount_fen=row.amount_fen,
         balance_after_fen=row.balance_after_fen or 0,
-        posted_at=_timestamp(row.occasion.posted_at),
+        posted_at=timestamp(row.occasion.posted_at),
         contribution_id=row.occasion.contribution_id or "",
     )
     return Event(message, key=row.account_key, occurred_at=row.occasion.posted_at)
@@ -96,17 +94,11 @@ def changed(account: Account, change: AccountChange) -> Event:
     """The event of a freeze or release; `account` as it is after it."""
     message: events_pb2.AccountFrozen | events_pb2.AccountUnfrozen
     if change.kind is AccountChangeKind.FROZEN:
-        message = events_pb2.AccountFrozen(frozen_at=_timestamp(change.changed_at))
+        message = events_pb2.AccountFrozen(frozen_at=timestamp(change.changed_at))
     else:
-        message = events_pb2.AccountUnfrozen(unfrozen_at=_timestamp(change.changed_at))
+        message = events_pb2.AccountUnfrozen(unfrozen_at=timestamp(change.changed_at))
     message.psn_no = account.psn_no
     message.sequence = change.version
     message.balance_after_fen = account.balance_fen
     message.reason = change.reason
     return Event(message, key=account.psn_no, occurred_at=change.changed_at)
-
-
-def _timestamp(at: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(at)
-    return timestamp

@@ -1,0 +1,96 @@
+"""The audit: walks the books chunk by chunk and says what is not as it must be. Reads only, also while serving."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kit.db import Database
+from settlement.audit_checks import UNSENT, Check, all_checks
+
+SHOWN_FINDINGS: Final = 20
+"""Findings of one check that are spelled out; all are counted."""
+STATEMENT_TIMEOUT_SECONDS: Final = 600.0
+
+# One row for a chunk, so that neither the length of the books nor the number of findings needs memory here.
+_LOOK: Final = """
+WITH looked AS MATERIALIZED ({sql})
+SELECT count(*) AS looked_at, count(problem) AS found, (SELECT key FROM looked ORDER BY key DESC LIMIT 1) AS last,
+       ARRAY(SELECT key::text || ': ' || problem FROM looked WHERE problem IS NOT NULL ORDER BY key LIMIT {shown})
+           AS findings
+FROM looked
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one check found."""
+
+    name: str
+    looked_at: int
+    """Keys: postings, accounts, settlements."""
+    found: int
+    findings: tuple[str, ...]
+    """The first of them, each with the key that it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the audit found."""
+
+    results: tuple[Result, ...]
+    unsent_events: int
+    """Events that wait for the relay: told for information, a busy service has some."""
+    unsent_age_seconds: float
+
+    @property
+    def found(self) -> int:
+        """Findings of all checks; 0 is a clean audit."""
+        return sum(result.found for result in self.results)
+
+
+async def audit(database: Database, pending_age_seconds: float, *, chunk_keys: int | None = None) -> Report:
+    """Every check over all of the books; `chunk_keys` makes the chunks smaller, for tests."""
+    results = [await _run(database, check, chunk_keys) for check in all_checks(pending_age_seconds)]
+    async with database.transaction() as transaction:
+        unsent = await transaction.raw.fetchrow(UNSENT)
+    return Report(tuple(results), *(unsent.values() if unsent else (0, 0.0)))
+
+
+async def _run(database: Database, check: Check, chunk_keys: int | None) -> Result:
+    limit = check.chunk_keys and (chunk_keys or check.chunk_keys)
+    query = _LOOK.format(sql=check.sql, shown=SHOWN_FINDINGS)
+    result, after = Result(check.name, 0, 0, ()), check.first_key
+    while True:
+        async with database.transaction(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as transaction:
+            row = await transaction.raw.fetchrow(query, after, limit, *check.arguments)
+        if row is None or row["last"] is None:
+            return result
+        result = _with(result, row["looked_at"], row["found"], row["findings"])
+        if limit is None:
+            return result
+        after = row["last"]
+
+
+def _with(result: Result, looked_at: int, found: int, findings: Sequence[str]) -> Result:
+    shown = (*result.findings, *findings)[:SHOWN_FINDINGS]
+    return Result(result.name, result.looked_at + looked_at, result.found + found, shown)
+
+
+def lines_of(report: Report) -> Iterator[str]:
+    """The report as plain text, a line at a time."""
+    width = max(len(result.name) for result in report.results)
+    yield f"{'what must be true':<{width}}  {'looked at':>10}  {'findings':>8}"
+    for result in report.results:
+        yield f"{result.name:<{width}}  {result.looked_at:>10}  {result.found:>8}"
+    yield f"outbox: {report.unsent_events} event(s) wait to be sent, the oldest for {report.unsent_age_seconds:.0f} s"
+    for result in report.results:
+        yield from _findings_of(result)
+    yield "the books are in order" if not report.found else f"{report.found} finding(s): see above"
+
+
+def _findings_of(result: Result) -> Iterator[str]:
+    if result.found:
+        yield f"NOT TRUE: {result.name}"
+        yield from (f"  {finding}" for finding in result.findings)
+    if result.found > len(result.findings):
+        yield f"  … and {result.found - len(result.findings)} more"

@@ -1,0 +1,251 @@
+"""What must always be true of the books, each as one query over the rows themselves.
+
+Every query takes the key after which to go on ($1) and how many keys to look at ($2), and gives each key with the
+problem it found there or NULL. One query is one snapshot, so a running service makes no false finding. Keys are walked
+by index, so memory stays the same however long the books are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+from uuid import UUID
+
+Key = str | UUID | int
+KeyType = Literal["text", "uuid", "bigint"]
+_FIRST_KEYS: Final[Mapping[KeyType, Key]] = {"text": "", "uuid": UUID(int=0), "bigint": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One invariant."""
+
+    name: str
+    """What is true when there is no finding, in words."""
+    sql: str
+    """Gives (key, problem) in the order of the key; `$1` and `$2` as in the module's description."""
+    key_type: KeyType = "text"
+    chunk_keys: int | None = 2000
+    """How many keys one query looks at; None is all of them, for what no index can walk."""
+    arguments: tuple[float, ...] = ()
+    """What the query takes from $3 on."""
+
+    @property
+    def first_key(self) -> Key:
+        """A key below all others."""
+        return _FIRST_KEYS[self.key_type]
+
+
+POSTINGS: Final = Check(
+    "postings sum to zero",
+    """
+    SELECT p.key, CASE WHEN p.part_fen <> 0 AND w.sum_fen <> 0
+                       THEN format('posting %s sums to %s fen', p.posting_id, w.sum_fen) END AS problem
+    FROM (SELECT posting_id, max(id) AS key, sum(amount_fen) AS part_fen
+          FROM (SELECT id, posting_id, amount_fen FROM entry WHERE id > $1 ORDER BY id LIMIT $2) AS chunk
+          GROUP BY posting_id) AS p
+    LEFT JOIN LATERAL (
+        -- A posting is one statement, so its ids are next to each other but for what others wrote at that moment.
+        SELECT sum(e.amount_fen) AS sum_fen FROM entry AS e
+        WHERE p.part_fen <> 0 AND e.posting_id = p.posting_id AND e.id BETWEEN p.key - 10000 AND p.key + 10000
+    ) AS w ON true
+    ORDER BY p.key
+    """,
+    key_type="bigint",
+    chunk_keys=20_000,
+)
+
+BALANCES: Final = Check(
+    "a balance is the sum of its entries, never negative",
+    """
+    SELECT a.psn_no AS key,
+           CASE WHEN a.balance_fen <> e.sum_fen
+                THEN format('the balance is %s fen, the entries sum to %s', a.balance_fen, e.sum_fen)
+                WHEN a.balance_fen < 0 OR a.held_fen < 0 OR a.held_fen > a.balance_fen
+                THEN format('the balance is %s fen with %s held', a.balance_fen, a.held_fen) END AS problem
+    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
+    CROSS JOIN LATERAL (SELECT coalesce(sum(amount_fen), 0) AS sum_fen FROM entry
+                        WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no) AS e
+    ORDER BY a.psn_no
+    """,
+)
+
+CHAINS: Final = Check(
+    "balances follow from entry to entry, versions without a gap",
+    """
+    SELECT a.psn_no AS key,
+           CASE WHEN v.broken_at IS NOT NULL
+                THEN format('version %s follows %s', v.broken_at, v.broken_at - v.step)
+                WHEN v.newest <> a.version THEN format('the version is %s, the newest row has %s', a.version, v.newest)
+                WHEN e.wrong_at IS NOT NULL THEN format('the balance after version %s does not follow', e.wrong_at)
+                END AS problem
+    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
+    CROSS JOIN LATERAL (
+        SELECT min(version) FILTER (WHERE step <> 1) AS broken_at, coalesce(max(version), 0) AS newest,
+               (array_agg(step ORDER BY version) FILTER (WHERE step <> 1))[1] AS step
+        FROM (SELECT version, version - lag(version, 1, 0::bigint) OVER (ORDER BY version) AS step
+              FROM (SELECT version FROM entry WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no
+                    UNION ALL
+                    SELECT version FROM account_change WHERE psn_no = a.psn_no AND version > 0) AS rows) AS steps) AS v
+    CROSS JOIN LATERAL (
+        SELECT min(version) FILTER (WHERE balance_after_fen IS DISTINCT FROM before_fen + amount_fen) AS wrong_at
+        FROM (SELECT version, amount_fen, balance_after_fen,
+                     lag(balance_after_fen, 1, 0::bigint) OVER (ORDER BY version) AS before_fen
+              FROM entry WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no) AS chain) AS e
+    ORDER BY a.psn_no
+    """,
+    chunk_keys=500,
+)
+
+OWNERS: Final = Check(
+    "every personal entry is on an account that exists",
+    """
+    SELECT e.account_key AS key, CASE WHEN a.psn_no IS NULL THEN 'there is no such account' END AS problem
+    FROM (SELECT DISTINCT account_key FROM entry
+          WHERE account_kind = 'PERSONAL' AND account_key > $1
+          ORDER BY account_key LIMIT $2) AS e
+    LEFT JOIN account AS a ON a.psn_no = e.account_key
+    ORDER BY e.account_key
+    """,
+)
+
+CONTRIBUTIONS: Final = Check(
+    "every contribution is one entry of its amount",
+    """
+    SELECT c.contribution_id AS key,
+           CASE WHEN e.posted IS DISTINCT FROM jsonb_build_array(jsonb_build_array(
+                    c.psn_no, c.amount_fen, c.balance_after_fen))
+                THEN format('recorded %s fen, posted %s', c.amount_fen, coalesce(e.posted::text, 'nothing'))
+                END AS problem
+    FROM (SELECT * FROM contribution WHERE contribution_id > $1
+          ORDER BY contribution_id LIMIT $2) AS c
+    CROSS JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_array(account_key, amount_fen, balance_after_fen) ORDER BY id) AS posted
+        FROM entry WHERE account_kind = 'PERSONAL' AND account_key = c.psn_no AND contribution_id = c.contribution_id
+    ) AS e
+    ORDER BY c.contribution_id
+    """,
+)
+
+SETTLEMENTS: Final = Check(
+    "a settlement's lines and refunds are its entries; what is reversed nets to zero",
+    """
+    SELECT s.id AS key,
+           CASE WHEN s.state NOT IN ('SETTLED', 'REVERSED') AND (t.paid IS NOT NULL OR e.taken IS NOT NULL)
+                THEN format('%s, yet lines %s and entries %s', s.state, t.paid, e.taken)
+                WHEN s.state <> 'REVERSED' AND (t.refunded IS NOT NULL OR e.given IS NOT NULL)
+                THEN format('%s, yet refunds %s and entries %s', s.state, t.refunded, e.given)
+                WHEN t.paid IS DISTINCT FROM e.taken THEN format('lines %s, entries %s', t.paid, e.taken)
+                WHEN t.refunded IS DISTINCT FROM e.given THEN format('refunds %s, entries %s', t.refunded, e.given)
+                WHEN s.state = 'REVERSED' AND e.unbalanced > 0
+                THEN format('reversed, yet %s account(s) did not get back what they paid', e.unbalanced)
+                WHEN e.elsewhere > 0 THEN format('%s clearing entries of another institution', e.elsewhere)
+                END AS problem
+    FROM (SELECT * FROM settlement WHERE id > $1 ORDER BY id LIMIT $2) AS s
+    CROSS JOIN LATERAL (
+        SELECT (SELECT jsonb_agg(jsonb_build_array(p.psn_no, p.amount_fen, p.balance_after_fen) ORDER BY p.psn_no)
+                FROM (SELECT payer_psn_no AS psn_no, amount_fen, balance_after_fen FROM settlement_line
+                      WHERE settlement_id = s.id
+                      UNION ALL SELECT s.psn_no, s.acct_pay_fen, s.own_balance_after_fen WHERE s.acct_pay_fen > 0) AS p
+               ) AS paid,
+               (SELECT jsonb_agg(jsonb_build_array(psn_no, amount_fen, balance_after_fen) ORDER BY psn_no)
+                FROM refund WHERE settlement_id = s.id) AS refunded) AS t
+    CROSS JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_array(account_key, -amount_fen, balance_after_fen) ORDER BY account_key)
+                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind = 'SETTLEMENT') AS taken,
+               jsonb_agg(jsonb_build_array(account_key, amount_fen, balance_after_fen) ORDER BY account_key)
+                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind = 'REFUND') AS given,
+               count(*) FILTER (WHERE account_kind = 'CLEARING' AND account_key <> s.fixmedins_code) AS elsewhere,
+               (SELECT count(*) FROM (SELECT FROM entry WHERE settlement_id = s.id GROUP BY account_kind, account_key
+                                      HAVING sum(amount_fen) <> 0) AS open) AS unbalanced
+        FROM entry WHERE settlement_id = s.id) AS e
+    ORDER BY s.id
+    """,
+    key_type="uuid",
+)
+
+SPLITS: Final = Check(
+    "the parts of a bill and of its split add up (R16)",
+    """
+    SELECT s.id AS key,
+           CASE WHEN s.medfee_sumamt_fen <> s.fund_pay_sumamt_fen + s.psn_part_amt_fen + s.hosp_part_amt_fen
+                THEN format('the bill of %s fen is %s + %s + %s', s.medfee_sumamt_fen, s.fund_pay_sumamt_fen,
+                            s.psn_part_amt_fen, s.hosp_part_amt_fen)
+                WHEN s.setl_time IS NOT NULL
+                     AND s.psn_part_amt_fen IS DISTINCT FROM s.acct_pay_fen + s.acct_mulaid_pay_fen + s.psn_cash_pay_fen
+                THEN format('%s fen of the person are %s + %s + %s', s.psn_part_amt_fen, s.acct_pay_fen,
+                            s.acct_mulaid_pay_fen, s.psn_cash_pay_fen)
+                WHEN s.setl_time IS NOT NULL AND s.acct_mulaid_pay_fen <> l.sum_fen
+                THEN format('payers paid %s fen, the lines sum to %s', s.acct_mulaid_pay_fen, l.sum_fen)
+                END AS problem
+    FROM (SELECT * FROM settlement WHERE id > $1 ORDER BY id LIMIT $2) AS s
+    CROSS JOIN LATERAL (SELECT coalesce(sum(amount_fen), 0) AS sum_fen FROM settlement_line
+                        WHERE settlement_id = s.id) AS l
+    ORDER BY s.id
+    """,
+    key_type="uuid",
+)
+
+STRAYS: Final = Check(
+    "every entry of a settlement belongs to one that exists",
+    """
+    SELECT e.settlement_id AS key, CASE WHEN s.id IS NULL THEN 'there is no such settlement' END AS problem
+    FROM (SELECT DISTINCT settlement_id FROM entry
+          WHERE settlement_id IS NOT NULL AND settlement_id > $1
+          ORDER BY settlement_id LIMIT $2) AS e
+    LEFT JOIN settlement AS s ON s.id = e.settlement_id
+    ORDER BY e.settlement_id
+    """,
+    key_type="uuid",
+)
+
+PENDING: Final = Check(
+    "no settlement is PENDING for longer than the sweeper lets it",
+    """
+    SELECT s.id AS key,
+           CASE WHEN s.age_seconds > $3::float8 THEN format('PENDING for %s s', round(s.age_seconds)) END AS problem
+    FROM (SELECT id, extract(epoch FROM clock_timestamp() - created_at) AS age_seconds FROM settlement
+          WHERE state = 'PENDING' AND id > $1 ORDER BY id LIMIT $2) AS s
+    ORDER BY s.id
+    """,
+    key_type="uuid",
+)
+
+EVENTS: Final = Check(
+    "every version of an account was told once, in order",
+    """
+    SELECT coalesce(a.psn_no, o.key) AS key,
+           CASE WHEN a.psn_no IS NULL THEN 'events of an account that does not exist'
+                WHEN o.key IS NULL AND a.version > 0 AND kept.from_the_first
+                THEN format('version %s, no events', a.version)
+                WHEN o.highest <> a.version OR o.told <> o.highest - o.lowest + 1 OR o.different <> o.told
+                     OR o.disordered OR (kept.from_the_first AND o.lowest <> 1)
+                THEN format('version %s, %s events with sequences %s to %s%s', a.version, o.told, o.lowest, o.highest,
+                            CASE WHEN o.disordered THEN ', out of order' END) END AS problem
+    FROM account AS a
+    FULL JOIN (
+        SELECT key, count(*) AS told, count(DISTINCT sequence) AS different, min(sequence) AS lowest,
+               max(sequence) AS highest, bool_or(sequence <= before) AS disordered
+        FROM (SELECT key, sequence, lag(sequence) OVER (PARTITION BY key ORDER BY id) AS before
+              FROM outbox_event WHERE topic = 'account-events-v1') AS told
+        GROUP BY key) AS o ON o.key = a.psn_no
+    CROSS JOIN (SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('outbox_event_1'))
+                       AS from_the_first) AS kept  -- false once policy has dropped the oldest events
+    WHERE coalesce(a.psn_no, o.key) > $1
+    ORDER BY 1 LIMIT $2
+    """,
+    chunk_keys=None,  # the outbox has no index by key: all of it is read once and aggregated on the server
+)
+
+UNSENT: Final = """
+SELECT count(*) AS unsent,
+       coalesce(extract(epoch FROM clock_timestamp() - (
+           SELECT e.created_at FROM outbox_event AS e WHERE e.id = min(u.id))), 0)::float8 AS age_seconds
+FROM outbox_unsent AS u
+"""
+"""How many events wait for the relay, and how long the oldest has."""
+
+
+def all_checks(pending_age_seconds: float) -> tuple[Check, ...]:
+    """Every invariant; `pending_age_seconds` is how long the sweeper leaves a PENDING settlement alone."""
+    pending = replace(PENDING, arguments=(pending_age_seconds,))
+    return (POSTINGS, BALANCES, CHAINS, OWNERS, CONTRIBUTIONS, SETTLEMENTS, STRAYS, SPLITS, pending, EVENTS)
