@@ -69,6 +69,17 @@ def up(
 
 
 @app.command()
+def demo(context: typer.Context) -> None:
+    """Play the main job on this stack, from registration to the payer's notice; starts what does not run."""
+    from gongji_local.demo import play  # noqa: PLC0415 - the other commands call no service
+
+    stack = _stack(context)
+    progress = ConsoleProgress(out)
+    _or_end(lambda: stack.up(progress), progress)
+    _or_end(lambda: play(stack, out))
+
+
+@app.command()
 def down(
     context: typer.Context,
     wipe: Annotated[bool, typer.Option("--wipe", help="Delete data, keys and logs too.")] = False,  # noqa: FBT002

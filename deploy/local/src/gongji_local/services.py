@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ ENCRYPTING_SERVICES: Final = ("identity", "binding", "notify")
 START_TIMEOUT_SECONDS: Final = 60.0
 STOP_TIMEOUT_SECONDS: Final = 30.0
 MIGRATE_TIMEOUT_SECONDS: Final = 120.0
+COMMAND_TIMEOUT_SECONDS: Final = 300.0
 PROBE_TIMEOUT_SECONDS: Final = 3.0
 HTTP_OK: Final = 200
 GRPC: Final = "grpc"
@@ -72,6 +74,13 @@ class ServiceProcesses:
                 f"The migration of {service} failed. Its last lines:\n{LogTail(log, 0).last_lines()}\n",
                 f"The whole output is {log}; correct the migration, then run `gongji-local up` again.",
             )
+
+    def command(
+        self, service: str, surroundings: Surroundings, action: str, arguments: Sequence[str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs one of the service's other commands to its end, such as `audit`, told what `serve` is told."""
+        environ = {**self._inherited(), **self._settings(service, surroundings)}
+        return run(Command((*self._launcher(service, action), *arguments), environ), COMMAND_TIMEOUT_SECONDS)
 
     def start(self, service: str, surroundings: Surroundings, extra: Mapping[str, str] | None = None) -> None:
         """Starts the service if it does not run; it is not ready yet when this returns."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -183,6 +184,14 @@ class Stack:
     def kill_service(self, name: str, signal_number: int = signal.SIGKILL) -> None:
         """Sends a signal to one service; after SIGKILL it returns when the process is gone."""
         self._processes.kill(name, signal_number)
+
+    def run_command(self, name: str, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a service's command to its end, such as `settlement audit` or `notify replay-dlq account-events-v1`.
+
+        The exit status and what it printed are for the caller to judge.
+        """
+        surroundings = self._bring_up(self._servers(), SILENT).surroundings(name)
+        return self._processes.command(name, surroundings, action, arguments)
 
     def wait_ready(self, name: str) -> None:
         """Returns when the service's `/readyz` says yes."""
