@@ -1,0 +1,273 @@
+"""The contract's messages to domain objects and back."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import TypeVar
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from binding.domain.applications import Application, ApplicationState, Proof, ProofKind, Step
+from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
+from binding.domain.batch import Answer, Request
+from binding.domain.granting import Grant
+from binding.domain.limits import NO_USE, CounterKey, Limits, LimitWindow, Use, counter_keys
+from binding.domain.relations import Relation, Relationship, RelationState
+from binding.repository import Place
+from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2, review_pb2
+from gongji.common.v1 import reason_pb2
+from kit.clock import shanghai_date
+from kit.errors import FieldViolation, InvalidFields
+
+MAX_PAGE, DEFAULT_PAGE = 200, 50
+
+E = TypeVar("E", Relationship, ProofKind)
+
+_RELATIONSHIPS = {
+    Relationship.SPOUSE: relation_pb2.RELATIONSHIP_SPOUSE,
+    Relationship.PARENT: relation_pb2.RELATIONSHIP_PARENT,
+    Relationship.CHILD: relation_pb2.RELATIONSHIP_CHILD,
+}
+_RELATION_STATES = {
+    RelationState.ACTIVE: relation_pb2.RELATION_STATE_ACTIVE,
+    RelationState.SUSPENDED: relation_pb2.RELATION_STATE_SUSPENDED,
+    RelationState.ENDED: relation_pb2.RELATION_STATE_ENDED,
+}
+_WINDOWS = {
+    LimitWindow.SETTLEMENT: relation_pb2.LIMIT_WINDOW_SETTLEMENT,
+    LimitWindow.DAY: relation_pb2.LIMIT_WINDOW_DAY,
+    LimitWindow.MONTH: relation_pb2.LIMIT_WINDOW_MONTH,
+    LimitWindow.YEAR: relation_pb2.LIMIT_WINDOW_YEAR,
+    LimitWindow.TOTAL: relation_pb2.LIMIT_WINDOW_TOTAL,
+}
+_APPLICATION_STATES = {
+    ApplicationState.DRAFT: application_pb2.APPLICATION_STATE_DRAFT,
+    ApplicationState.SUBMITTED: application_pb2.APPLICATION_STATE_SUBMITTED,
+    ApplicationState.CLAIMED: application_pb2.APPLICATION_STATE_CLAIMED,
+    ApplicationState.APPROVED: application_pb2.APPLICATION_STATE_APPROVED,
+    ApplicationState.REJECTED: application_pb2.APPLICATION_STATE_REJECTED,
+    ApplicationState.RETURNED: application_pb2.APPLICATION_STATE_RETURNED,
+}
+_PROOF_KINDS = {
+    ProofKind.HOUSEHOLD_REGISTER: application_pb2.PROOF_KIND_HOUSEHOLD_REGISTER,
+    ProofKind.BIRTH_CERTIFICATE: application_pb2.PROOF_KIND_BIRTH_CERTIFICATE,
+    ProofKind.MARRIAGE_CERTIFICATE: application_pb2.PROOF_KIND_MARRIAGE_CERTIFICATE,
+}
+_DECISIONS = {
+    review_pb2.DECISION_APPROVE: Step.APPROVE,
+    review_pb2.DECISION_REJECT: Step.REJECT,
+    review_pb2.DECISION_RETURN: Step.RETURN,
+}
+_OUTCOMES = {
+    authorization_pb2.OUTCOME_STATE_CAPTURED: OutcomeState.CAPTURED,
+    authorization_pb2.OUTCOME_STATE_RELEASED: OutcomeState.RELEASED,
+    authorization_pb2.OUTCOME_STATE_RESTORED: OutcomeState.RESTORED,
+}
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """A moment as the contract carries it."""
+    message = Timestamp()
+    message.FromDatetime(at)
+    return message
+
+
+def moment(at: Timestamp) -> datetime:
+    """The contract's moment, aware, in UTC."""
+    return at.ToDatetime(tzinfo=UTC)
+
+
+def date_text(day: date | None) -> str:
+    """A date as the contract carries it; None is empty."""
+    return day.isoformat() if day else ""
+
+
+def date_of(text: str, field: str) -> date:
+    """The date in a field of the request. Raises InvalidFields for one that no calendar has, such as 30 February."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidFields([FieldViolation(field, "is not a date of the calendar")]) from None
+
+
+def limits_of(message: relation_pb2.Limits) -> Limits:
+    """Limits from the contract; what is not there is no limit."""
+    return Limits(**{field.name: value for field, value in message.ListFields()})
+
+
+def limits_message(limits: Limits) -> relation_pb2.Limits:
+    """Limits as the contract carries them."""
+    return relation_pb2.Limits(
+        settlement_fen=limits.settlement_fen,
+        day_fen=limits.day_fen,
+        month_fen=limits.month_fen,
+        year_fen=limits.year_fen,
+        total_fen=limits.total_fen,
+    )
+
+
+def relationship_value(relationship: Relationship) -> relation_pb2.Relationship.ValueType:
+    """A relationship as the contract carries it."""
+    return _RELATIONSHIPS[relationship]
+
+
+def relationship_of(value: relation_pb2.Relationship.ValueType) -> Relationship:
+    """A relationship from the contract, which has refused the unknown ones."""
+    return _key(_RELATIONSHIPS, value)
+
+
+def proof_kind_of(value: application_pb2.ProofKind.ValueType) -> ProofKind:
+    """A kind of proof from the contract, which has refused the unknown ones."""
+    return _key(_PROOF_KINDS, value)
+
+
+def decision_of(value: review_pb2.Decision.ValueType) -> Step:
+    """A decision from the contract, which has refused the unknown ones."""
+    return _DECISIONS[value]
+
+
+def _key(names: Mapping[E, int], value: int) -> E:
+    return next(name for name, number in names.items() if number == value)
+
+
+def application_state_value(state: ApplicationState) -> application_pb2.ApplicationState.ValueType:
+    """A state as the contract carries it."""
+    return _APPLICATION_STATES[state]
+
+
+def application_message(application: Application, *, for_staff: bool) -> application_pb2.Application:
+    """An application; only staff is told which clerk handles it."""
+    message = application_pb2.Application(
+        application_id=str(application.application_id),
+        state=_APPLICATION_STATES[application.state],
+        payer_psn_no=application.payer_psn_no,
+        beneficiary_psn_no=application.beneficiary_psn_no,
+        relationship=_RELATIONSHIPS[application.relationship],
+        limits=limits_message(application.limits),
+        valid_from=date_text(application.valid_from),
+        valid_to=date_text(application.valid_to),
+        priority=application.priority,
+        pledge_version=application.pledge_version,
+        proofs=[_proof_message(proof) for proof in application.proofs],
+        consented=application.consented_at is not None,
+        handler=application.handler if for_staff else "",
+        decision_reason=application.decision_reason,
+        relation_id=str(application.relation_id or ""),
+    )
+    if application.submitted_at:
+        message.submitted_at.CopyFrom(timestamp(application.submitted_at))
+    return message
+
+
+def _proof_message(proof: Proof) -> application_pb2.Proof:
+    return application_pb2.Proof(
+        proof_id=str(proof.proof_id),
+        kind=_PROOF_KINDS[proof.kind],
+        media_type=proof.media_type,
+        size_bytes=proof.size_bytes,
+    )
+
+
+def relation_message(relation: Relation, day: date, uses: Mapping[CounterKey, Use]) -> relation_pb2.Relation:
+    """A relation with the use of the windows that `day` falls into."""
+    return relation_pb2.Relation(
+        relation_id=str(relation.relation_id),
+        payer_psn_no=relation.payer_psn_no,
+        beneficiary_psn_no=relation.beneficiary_psn_no,
+        relationship=_RELATIONSHIPS[relation.relationship],
+        state=_RELATION_STATES[relation.state],
+        priority=relation.priority,
+        limits=limits_message(relation.limits),
+        valid_from=date_text(relation.valid_from),
+        valid_to=date_text(relation.valid_to),
+        use=[_window_use(relation, key, uses.get(key, NO_USE)) for key in counter_keys(relation.relation_id, day)],
+        state_reason=relation.state_reason,
+    )
+
+
+def _window_use(relation: Relation, key: CounterKey, use: Use) -> relation_pb2.WindowUse:
+    return relation_pb2.WindowUse(
+        window=_WINDOWS[key.window],
+        used_fen=use.used_fen,
+        held_fen=use.held_fen,
+        limit_fen=relation.limits.of(key.window),
+    )
+
+
+def request_of(message: authorization_pb2.AuthorizationRequest) -> Request:
+    """What settlement asks about one bill."""
+    occurred_at = moment(message.occurred_at)
+    return Request(
+        authorization_id=UUID(message.authorization_id),
+        beneficiary_psn_no=message.beneficiary_psn_no,
+        need_fen=message.amount_fen,
+        occurred_at=occurred_at,
+        occurred_on=shanghai_date(occurred_at),
+        requested_at=moment(message.requested_at),
+        outcomes=tuple(_outcome_of(outcome, message.beneficiary_psn_no) for outcome in message.outcomes),
+    )
+
+
+def _outcome_of(message: authorization_pb2.Outcome, beneficiary_psn_no: str) -> Outcome:
+    occurred_at = moment(message.occurred_at)
+    return Outcome(
+        authorization_id=UUID(message.authorization_id),
+        state=_OUTCOMES[message.state],
+        beneficiary_psn_no=beneficiary_psn_no,
+        occurred_at=occurred_at,
+        occurred_on=shanghai_date(occurred_at),
+        lines=tuple(OutcomeLine(UUID(line.relation_id), line.amount_fen) for line in message.lines),
+    )
+
+
+def answer_message(answer: Answer) -> authorization_pb2.AuthorizationResult:
+    """What settlement is told about one bill."""
+    return authorization_pb2.AuthorizationResult(
+        authorization_id=str(answer.authorization_id),
+        refusal=_reason(answer.refusal),
+        grants=[_grant_message(grant) for grant in answer.grants],
+    )
+
+
+def _grant_message(grant: Grant) -> authorization_pb2.PayerGrant:
+    return authorization_pb2.PayerGrant(
+        payer_psn_no=grant.payer_psn_no,
+        relation_id=str(grant.relation_id),
+        granted_fen=grant.granted_fen,
+        reason=_reason(grant.reason),
+        window=_WINDOWS[grant.window] if grant.window else relation_pb2.LIMIT_WINDOW_UNSPECIFIED,
+    )
+
+
+def _reason(name: str | None) -> reason_pb2.Reason.ValueType:
+    return reason_pb2.Reason.Value(f"REASON_{name or 'UNSPECIFIED'}")
+
+
+def page_size_of(asked: int) -> int:
+    """How many a page has: 50 unless asked otherwise, 200 at most."""
+    return min(asked or DEFAULT_PAGE, MAX_PAGE)
+
+
+def page_token(place: Place) -> str:
+    """An opaque token for where a page ended."""
+    return base64.urlsafe_b64encode(f"{place.at.isoformat()} {place.id}".encode()).decode()
+
+
+def place_of(token: str) -> Place | None:
+    """Where the page before ended; None from the beginning. Raises InvalidFields for a token that is none of ours."""
+    if not token:
+        return None
+    try:
+        at, _, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").partition(" ")
+        place = Place(datetime.fromisoformat(at), UUID(identifier))
+    except (binascii.Error, ValueError):
+        raise _bad_token() from None
+    if place.at.tzinfo is None:
+        raise _bad_token()
+    return place
+
+
+def _bad_token() -> InvalidFields:
+    return InvalidFields([FieldViolation("page_token", "is not a token from an earlier answer")])

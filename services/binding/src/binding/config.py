@@ -1,0 +1,32 @@
+"""Settings of binding, beside those of every service."""
+
+from pydantic import Field
+
+from binding.domain.eligibility import Policy
+from kit.config import ReadableFile, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What binding needs to serve."""
+
+    keyring_file: ReadableFile = Field(description="The keys that encrypt proofs, JSON.", examples=["keyring.json"])
+    account_region_prefix: str = Field(
+        default="6527",
+        pattern=r"^[1-9][0-9]{1,5}$",
+        description="The region of payers' accounts, its first digits (R1).",
+        examples=["6527"],
+    )
+    insured_region_prefix: str = Field(
+        default="65",
+        pattern=r"^[1-9][0-9]{1,5}$",
+        description="Where beneficiaries are insured, its first digits (R3).",
+        examples=["65"],
+    )
+    adult_age_years: int = Field(
+        default=18, ge=14, le=25, description="From this age on a beneficiary consents (R4).", examples=["18"]
+    )
+
+    @property
+    def policy(self) -> Policy:
+        """The region's rules."""
+        return Policy(self.account_region_prefix, self.insured_region_prefix, self.adult_age_years)

@@ -1,0 +1,197 @@
+"""Authorizations: what is held and captured for a settlement, and how outcomes move it, only forward.
+
+    HELD → CAPTURED → RESTORED        HELD → RELEASED
+
+What an authorization charges to the counters follows from its lines alone, so a transition's effect is the charge after
+it minus the charge before it. That is why outcomes may come in any order and more than once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from binding.domain.granting import Grant
+from binding.domain.limits import NO_USE, CounterKey, LimitWindow, Use, counter_keys
+
+
+class AuthorizationState(StrEnum):
+    """Where an authorization stands."""
+
+    HELD = "HELD"
+    CAPTURED = "CAPTURED"
+    RELEASED = "RELEASED"
+    RESTORED = "RESTORED"
+
+
+class OutcomeState(StrEnum):
+    """What settlement has decided about an authorization."""
+
+    TRIMMED = "TRIMMED"
+    """A held preview keeps just the amounts of its lines."""
+    CAPTURED = "CAPTURED"
+    RELEASED = "RELEASED"
+    RESTORED = "RESTORED"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeLine:
+    """What was paid under one relation, fen, absolute."""
+
+    relation_id: UUID
+    amount_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A decision of settlement, complete in itself."""
+
+    authorization_id: UUID
+    state: OutcomeState
+    beneficiary_psn_no: str
+    occurred_at: datetime
+    occurred_on: date
+    """Asia/Shanghai date of `occurred_at`: the windows."""
+    lines: tuple[OutcomeLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One payer's part: the answer that was given, and what it charges to the counters now, fen."""
+
+    relation_id: UUID
+    payer_psn_no: str = ""
+    """Empty on a line that an outcome made; nobody is ever answered from it before it is stored."""
+    granted_fen: int = 0
+    reason: str | None = None
+    window: LimitWindow | None = None
+    held_fen: int = 0
+    used_fen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What is held, or was paid, for one settlement."""
+
+    authorization_id: UUID
+    state: AuthorizationState
+    beneficiary_psn_no: str
+    occurred_at: datetime
+    occurred_on: date
+    lines: tuple[Line, ...] = ()
+
+
+Charges = dict[CounterKey, Use]
+
+_FORWARD = {
+    AuthorizationState.HELD: frozenset(OutcomeState),
+    AuthorizationState.CAPTURED: frozenset({OutcomeState.RESTORED}),
+    AuthorizationState.RELEASED: frozenset[OutcomeState](),
+    AuthorizationState.RESTORED: frozenset[OutcomeState](),
+}
+_CONTRADICTIONS = frozenset(
+    {
+        (AuthorizationState.RELEASED, OutcomeState.CAPTURED),
+        (AuthorizationState.RELEASED, OutcomeState.RESTORED),
+        (AuthorizationState.CAPTURED, OutcomeState.RELEASED),
+        (AuthorizationState.RESTORED, OutcomeState.RELEASED),
+    }
+)
+
+
+def moves(state: AuthorizationState, outcome: OutcomeState) -> bool:
+    """Whether an outcome moves an authorization in this state; if not it is a repeat, late, or a contradiction."""
+    return outcome in _FORWARD[state]
+
+
+def contradicts(state: AuthorizationState, outcome: OutcomeState) -> bool:
+    """Whether settlement has said two things that exclude each other. The first stands; operators must hear of it."""
+    return (state, outcome) in _CONTRADICTIONS
+
+
+def hold(
+    authorization_id: UUID, beneficiary_psn_no: str, occurred_at: datetime, day: date, grants: Iterable[Grant]
+) -> Authorization:
+    """A new authorization that holds what was granted."""
+    lines = tuple(
+        Line(grant.relation_id, grant.payer_psn_no, grant.granted_fen, grant.reason, grant.window, grant.granted_fen)
+        for grant in grants
+    )
+    return Authorization(authorization_id, AuthorizationState.HELD, beneficiary_psn_no, occurred_at, day, lines)
+
+
+def grants_of(authorization: Authorization) -> tuple[Grant, ...]:
+    """The answer that was given when the authorization was made, whatever became of it since."""
+    return tuple(
+        Grant(line.payer_psn_no, line.relation_id, line.granted_fen, line.reason, line.window)
+        for line in authorization.lines
+    )
+
+
+def apply_outcome(known: Authorization | None, outcome: Outcome) -> Authorization:
+    """The authorization after an outcome; the very same object when the outcome moves nothing. Never refuses."""
+    before = known or _unknown(outcome)
+    if not moves(before.state, outcome.state):
+        return before
+    if outcome.state is OutcomeState.TRIMMED:
+        return _trimmed(before, outcome) if known else _held_by_trim(before, outcome)
+    paid = _paid(outcome) if outcome.state is OutcomeState.CAPTURED else {}
+    return replace(before, state=AuthorizationState(outcome.state), lines=_charged(before.lines, paid))
+
+
+def _unknown(outcome: Outcome) -> Authorization:
+    return Authorization(
+        outcome.authorization_id,
+        AuthorizationState.HELD,
+        outcome.beneficiary_psn_no,
+        outcome.occurred_at,
+        outcome.occurred_on,
+    )
+
+
+def _paid(outcome: Outcome) -> dict[UUID, int]:
+    paid: dict[UUID, int] = {}
+    for line in outcome.lines:
+        paid[line.relation_id] = paid.get(line.relation_id, 0) + line.amount_fen
+    return paid
+
+
+def _charged(lines: tuple[Line, ...], paid: dict[UUID, int]) -> tuple[Line, ...]:
+    # The hold is over; what was paid is used. Payments under relations that nothing was held for count just the same.
+    known = {line.relation_id for line in lines}
+    rest = (Line(relation_id) for relation_id in paid if relation_id not in known)
+    return tuple(replace(line, held_fen=0, used_fen=paid.get(line.relation_id, 0)) for line in (*lines, *rest))
+
+
+def _trimmed(before: Authorization, outcome: Outcome) -> Authorization:
+    kept = _paid(outcome)
+    lines = tuple(replace(line, held_fen=min(line.held_fen, kept.get(line.relation_id, 0))) for line in before.lines)
+    return before if lines == before.lines else replace(before, lines=lines)
+
+
+def _held_by_trim(before: Authorization, outcome: Outcome) -> Authorization:
+    lines = tuple(
+        Line(relation_id, granted_fen=kept_fen, held_fen=kept_fen) for relation_id, kept_fen in _paid(outcome).items()
+    )
+    return replace(before, lines=lines)
+
+
+def charges(authorization: Authorization | None) -> Charges:
+    """What an authorization contributes to each counter, fen."""
+    if authorization is None:
+        return {}
+    return {
+        key: Use(line.used_fen, line.held_fen)
+        for line in authorization.lines
+        if line.used_fen or line.held_fen
+        for key in counter_keys(line.relation_id, authorization.occurred_on)
+    }
+
+
+def change_of_charges(before: Authorization | None, after: Authorization) -> Charges:
+    """By how much each counter moves from one state of an authorization to the next, fen; unmoved ones are left out."""
+    old, new = charges(before), charges(after)
+    keys = dict.fromkeys((*old, *new))
+    changes = {key: new.get(key, NO_USE) - old.get(key, NO_USE) for key in keys}
+    return {key: change for key, change in changes.items() if change != NO_USE}

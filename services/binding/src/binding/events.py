@@ -1,0 +1,122 @@
+"""What binding tells on binding-events-v1: from domain objects to the contract's messages.
+
+Each aggregate counts its own events without a gap: take the message from the aggregate after `counted`, and store it.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from binding.codec import date_text, limits_message, relationship_value, timestamp
+from binding.domain.applications import Application
+from binding.domain.relations import EndCause, Relation
+from gongji.binding.events.v1 import events_pb2
+from kit.events import Event
+
+A = TypeVar("A", Application, Relation)
+
+
+def counted(aggregate: A) -> A:
+    """The aggregate with one more event told about it."""
+    return replace(aggregate, sequence=aggregate.sequence + 1)
+
+
+def application_submitted(application: Application, at: datetime) -> Event:
+    """It was handed in."""
+    message = events_pb2.ApplicationSubmitted(
+        application=_application(application), submitted_at=timestamp(at), sequence=application.sequence
+    )
+    return Event(message, str(application.application_id), at)
+
+
+def application_returned(application: Application, at: datetime) -> Event:
+    """It was returned for correction."""
+    message = events_pb2.ApplicationReturned(
+        application=_application(application),
+        returned_at=timestamp(at),
+        reason=application.decision_reason,
+        sequence=application.sequence,
+    )
+    return Event(message, str(application.application_id), at)
+
+
+def application_rejected(application: Application, at: datetime) -> Event:
+    """It was rejected."""
+    message = events_pb2.ApplicationRejected(
+        application=_application(application),
+        rejected_at=timestamp(at),
+        reason=application.decision_reason,
+        sequence=application.sequence,
+    )
+    return Event(message, str(application.application_id), at)
+
+
+def relation_activated(relation: Relation, at: datetime, *, resumed: bool = False) -> Event:
+    """It took effect, by approval or again after a suspension."""
+    message = events_pb2.RelationActivated(
+        relation=_relation(relation),
+        activated_at=timestamp(at),
+        application_id="" if resumed else str(relation.application_id),
+        sequence=relation.sequence,
+    )
+    return Event(message, str(relation.relation_id), at)
+
+
+def relation_changed(relation: Relation, at: datetime) -> Event:
+    """Its limits changed."""
+    message = events_pb2.RelationChanged(
+        relation=_relation(relation), changed_at=timestamp(at), sequence=relation.sequence
+    )
+    return Event(message, str(relation.relation_id), at)
+
+
+def relation_suspended(relation: Relation, at: datetime) -> Event:
+    """An operator suspended it."""
+    message = events_pb2.RelationSuspended(
+        relation=_relation(relation),
+        suspended_at=timestamp(at),
+        reason=relation.state_reason,
+        sequence=relation.sequence,
+    )
+    return Event(message, str(relation.relation_id), at)
+
+
+def relation_ended(relation: Relation, at: datetime) -> Event:
+    """It ended."""
+    message = events_pb2.RelationEnded(
+        relation=_relation(relation),
+        ended_at=timestamp(at),
+        cause=_CAUSES[relation.end_cause] if relation.end_cause else events_pb2.RELATION_END_CAUSE_UNSPECIFIED,
+        sequence=relation.sequence,
+    )
+    return Event(message, str(relation.relation_id), at)
+
+
+_CAUSES = {
+    EndCause.UNBOUND: events_pb2.RELATION_END_CAUSE_UNBOUND,
+    EndCause.EXPIRED: events_pb2.RELATION_END_CAUSE_EXPIRED,
+    EndCause.PAYER_DIED: events_pb2.RELATION_END_CAUSE_PAYER_DIED,
+    EndCause.BENEFICIARY_DIED: events_pb2.RELATION_END_CAUSE_BENEFICIARY_DIED,
+}
+
+
+def _application(application: Application) -> events_pb2.ApplicationFacts:
+    return events_pb2.ApplicationFacts(
+        application_id=str(application.application_id),
+        payer_psn_no=application.payer_psn_no,
+        beneficiary_psn_no=application.beneficiary_psn_no,
+        relationship=relationship_value(application.relationship),
+    )
+
+
+def _relation(relation: Relation) -> events_pb2.RelationFacts:
+    return events_pb2.RelationFacts(
+        relation_id=str(relation.relation_id),
+        payer_psn_no=relation.payer_psn_no,
+        beneficiary_psn_no=relation.beneficiary_psn_no,
+        relationship=relationship_value(relation.relationship),
+        limits=limits_message(relation.limits),
+        valid_from=date_text(relation.valid_from),
+        valid_to=date_text(relation.valid_to),
+        priority=relation.priority,
+    )

@@ -1,0 +1,105 @@
+"""The one place that puts binding together."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from binding.access import ACCESS, APPLICATIONS, AUTHORIZATIONS, RELATIONS, REVIEWS
+from binding.config import Settings
+from binding.repository import PostgresRepository, Repository
+from binding.service.applications import Applications
+from binding.service.authorizations import Authorizations
+from binding.service.persons import Persons
+from binding.service.relations import Relations
+from binding.service.reviews import Reviews
+from binding.servicer import ApplicationServicer, AuthorizationServicer, RelationServicer, ReviewServicer
+from binding.subscriber import GROUP, TOPICS, Subscriber
+from gongji.binding.v1.application_pb2_grpc import add_ApplicationServiceServicer_to_server
+from gongji.binding.v1.authorization_pb2_grpc import add_AuthorizationServiceServicer_to_server
+from gongji.binding.v1.relation_pb2_grpc import add_RelationServiceServicer_to_server
+from gongji.binding.v1.review_pb2_grpc import add_ReviewServiceServicer_to_server
+from kit import tracing
+from kit.clock import Clock, SystemClock, clock_from
+from kit.crypto import KeyRing
+from kit.db import Database, PostgresWork, Work
+from kit.grpc_server import GrpcServer, Service
+from kit.health import Health
+from kit.kafka import Consumer, replay_dlq
+from kit.lifecycle import Application
+from kit.observability import HttpProbes
+from kit.relay import Relay
+
+SERVICE = "binding"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Binding without its surroundings: what serves calls and what takes events."""
+
+    services: Sequence[Service]
+    subscriber: Subscriber
+
+
+def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_clock: Clock) -> Parts:
+    """The use cases on a unit of work; tests call it with a fake one."""
+    policy = settings.policy
+    authorizations = Authorizations(work, real_clock)
+    applications = Applications(work, clock, KeyRing.load(settings.keyring_file), policy)
+    services: list[Service] = [
+        (add_ApplicationServiceServicer_to_server, ApplicationServicer(applications), APPLICATIONS),
+        (add_ReviewServiceServicer_to_server, ReviewServicer(Reviews(work, clock, policy)), REVIEWS),
+        (add_RelationServiceServicer_to_server, RelationServicer(Relations(work, clock, policy)), RELATIONS),
+        (add_AuthorizationServiceServicer_to_server, AuthorizationServicer(authorizations), AUTHORIZATIONS),
+    ]
+    return Parts(services, Subscriber(work, authorizations, Persons(clock)))
+
+
+def build(settings: Settings) -> Application:
+    """The whole process."""
+    health = Health()
+    database = _database(settings)
+    clock = clock_from(settings)
+    parts = assemble(settings, PostgresWork(database, PostgresRepository), clock, SystemClock())
+    server = GrpcServer(settings, parts.services, ACCESS, clock, service_name=SERVICE)
+    consumer = Consumer(settings, TOPICS, GROUP, parts.subscriber.handle, health=health)
+    probes = HttpProbes(settings.http_address, health)
+    application = Application(health)
+    application.add("probes", probes.start, probes.stop)
+    application.add("database", database.connect, database.close)
+    application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
+    application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
+    application.add("grpc", server.start, server.stop)
+    application.on_draining(server.not_serving)
+    application.watch("database", database.ping)
+    return application
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; the exit status."""
+    tracing.configure(SERVICE, settings.otlp_endpoint)
+    return build(settings).run()
+
+
+def replay(settings: Settings, topic: str, limit: int) -> int:
+    """Give events that failed to the subscriber again; how many were handled."""
+    return asyncio.run(_replay(settings, topic, limit))
+
+
+async def _replay(settings: Settings, topic: str, limit: int) -> int:
+    database = _database(settings)
+    work = PostgresWork(database, PostgresRepository)
+    parts = assemble(settings, work, clock_from(settings), SystemClock())
+    try:
+        return (await replay_dlq(settings, topic, GROUP, parts.subscriber.handle, limit=limit)).replayed
+    finally:
+        await database.close()
+
+
+def _database(settings: Settings) -> Database:
+    return Database(settings.database_url, settings.database_pool_size, SERVICE)
+
+
+def _holder() -> str:
+    return f"{SERVICE}-{socket.gethostname()}-{os.getpid()}"

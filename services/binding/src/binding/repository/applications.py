@@ -1,0 +1,166 @@
+"""Applications, proofs and relations: SQLAlchemy Core."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from binding.domain.applications import Application, ApplicationState, Proof
+from binding.domain.eligibility import RelationExists
+from binding.domain.relations import Relation, RelationState
+from binding.repository.interface import Created, Place
+from binding.repository.rows import (
+    application_of,
+    changing_columns,
+    proof_of,
+    relation_columns,
+    relation_of,
+    stated_columns,
+    step_columns,
+)
+from binding.repository.tables import APPLICATION, PROOF, RELATION
+from kit.db import Transaction
+
+_PENDING = (ApplicationState.SUBMITTED.value, ApplicationState.CLAIMED.value)
+_PROOF_FACTS = [column for column in PROOF.columns if column.name != "content_ct"]
+
+
+class ApplicationRows:
+    """Applications and their proofs in one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._sql = transaction.sql
+
+    async def create_application(self, draft: Application, request_id: UUID, body_hash: bytes) -> Created:
+        """See `Repository.create_application`."""
+        columns = {
+            **stated_columns(draft),
+            **step_columns(draft),
+            "request_id": request_id,
+            "body_hash": body_hash,
+        }
+        await self._sql.execute(insert(APPLICATION).values(columns).on_conflict_do_nothing())
+        stored = select(APPLICATION.c.application_id, APPLICATION.c.body_hash).where(
+            APPLICATION.c.applicant == draft.applicant, APPLICATION.c.request_id == request_id
+        )
+        row = (await self._sql.execute(stored)).one()
+        return Created(row.application_id, row.body_hash)
+
+    async def application(self, application_id: UUID, *, lock: bool = False) -> Application | None:
+        """See `Repository.application`."""
+        query = select(APPLICATION).where(APPLICATION.c.application_id == application_id)
+        found = await self._applications(query.with_for_update() if lock else query)
+        return found[0] if found else None
+
+    async def save_application(self, application: Application) -> None:
+        """See `Repository.save_application`."""
+        change = (
+            update(APPLICATION)
+            .where(APPLICATION.c.application_id == application.application_id)
+            .values(step_columns(application))
+        )
+        try:
+            await self._sql.execute(change)
+        except IntegrityError as error:
+            _raise_if(error, "application_one_pending", "an application of this pair is waiting for its decision")
+
+    async def pending_application(self, payer_psn_no: str, beneficiary_psn_no: str) -> UUID | None:
+        """See `Repository.pending_application`."""
+        query = select(APPLICATION.c.application_id).where(
+            APPLICATION.c.payer_psn_no == payer_psn_no,
+            APPLICATION.c.beneficiary_psn_no == beneficiary_psn_no,
+            APPLICATION.c.state.in_(_PENDING),
+        )
+        return (await self._sql.execute(query)).scalar_one_or_none()
+
+    async def waiting_applications(self, after: Place | None, limit: int) -> list[Application]:
+        """See `Repository.waiting_applications`."""
+        order = (APPLICATION.c.submitted_at, APPLICATION.c.application_id)
+        query = select(APPLICATION).where(APPLICATION.c.state.in_(_PENDING)).order_by(*order).limit(limit)
+        return await self._applications(query.where(tuple_(*order) > tuple_(*after)) if after else query)
+
+    async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
+        """See `Repository.add_proof`."""
+        columns = {
+            "proof_id": proof.proof_id,
+            "application_id": application_id,
+            "kind": proof.kind.value,
+            "media_type": proof.media_type,
+            "sha256": proof.sha256,
+            "size_bytes": proof.size_bytes,
+            "content_ct": content_ct,
+        }
+        await self._sql.execute(insert(PROOF).values(columns).on_conflict_do_nothing())
+        same_file = select(*_PROOF_FACTS).where(
+            PROOF.c.application_id == application_id, PROOF.c.kind == proof.kind.value, PROOF.c.sha256 == proof.sha256
+        )
+        return proof_of((await self._sql.execute(same_file)).mappings().one())
+
+    async def _applications(self, query: Select[Any]) -> list[Application]:
+        rows = (await self._sql.execute(query)).mappings().all()
+        proofs = await self._proofs([row["application_id"] for row in rows])
+        return [application_of(row, proofs.get(row["application_id"], [])) for row in rows]
+
+    async def _proofs(self, application_ids: Sequence[UUID]) -> Mapping[UUID, list[Proof]]:
+        found: dict[UUID, list[Proof]] = {}
+        if application_ids:
+            query = select(*_PROOF_FACTS).where(PROOF.c.application_id.in_(application_ids)).order_by(PROOF.c.proof_id)
+            for row in (await self._sql.execute(query)).mappings():
+                found.setdefault(row["application_id"], []).append(proof_of(row))
+        return found
+
+
+class RelationRows:
+    """Relations in one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._sql = transaction.sql
+
+    async def relation(self, relation_id: UUID, *, lock: bool = False) -> Relation | None:
+        """See `Repository.relation`."""
+        query = select(RELATION).where(RELATION.c.relation_id == relation_id)
+        found = await self._relations(query.with_for_update(key_share=True) if lock else query)
+        return found[0] if found else None
+
+    async def relations_of_beneficiary(self, psn_no: str) -> list[Relation]:
+        """See `Repository.relations_of_beneficiary`."""
+        return await self._relations(select(RELATION).where(RELATION.c.beneficiary_psn_no == psn_no))
+
+    async def relations_of_person(self, psn_no: str, after: Place | None, limit: int) -> list[Relation]:
+        """See `Repository.relations_of_person`."""
+        order = (RELATION.c.approved_at, RELATION.c.relation_id)
+        party = or_(RELATION.c.payer_psn_no == psn_no, RELATION.c.beneficiary_psn_no == psn_no)
+        query = select(RELATION).where(party).order_by(*(column.desc() for column in order)).limit(limit)
+        return await self._relations(query.where(tuple_(*order) < tuple_(*after)) if after else query)
+
+    async def lock_unended_relations(self, psn_nos: Collection[str]) -> list[Relation]:
+        """See `Repository.lock_unended_relations`."""
+        party = or_(RELATION.c.payer_psn_no.in_(psn_nos), RELATION.c.beneficiary_psn_no.in_(psn_nos))
+        query = select(RELATION).where(party, RELATION.c.state != RelationState.ENDED.value)
+        return await self._relations(query.order_by(RELATION.c.relation_id).with_for_update(key_share=True))
+
+    async def add_relation(self, relation: Relation) -> None:
+        """See `Repository.add_relation`."""
+        try:
+            await self._sql.execute(insert(RELATION).values(relation_columns(relation)))
+        except IntegrityError as error:
+            _raise_if(error, "relation_one_living", "this pair has a relation; unbind it first")
+
+    async def save_relation(self, relation: Relation) -> None:
+        """See `Repository.save_relation`."""
+        await self._sql.execute(
+            update(RELATION).where(RELATION.c.relation_id == relation.relation_id).values(changing_columns(relation))
+        )
+
+    async def _relations(self, query: Select[Any]) -> list[Relation]:
+        return [relation_of(row) for row in (await self._sql.execute(query)).mappings()]
+
+
+def _raise_if(error: IntegrityError, constraint: str, message: str) -> None:
+    # Two of one pair at the same moment: the index decides, and the second is refused like a later one.
+    if constraint in str(error.orig):
+        raise RelationExists(message) from error
+    raise error

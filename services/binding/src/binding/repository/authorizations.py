@@ -1,0 +1,265 @@
+"""Authorizations, their lines and the counters, in one transaction: asyncpg, every statement over a whole batch.
+
+The order of locks is the one of `Repository`: authorizations by id, then relations by id. Counters are read and written
+only under the lock of their relation.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Protocol
+from uuid import UUID
+
+from binding.domain.authorizations import Authorization, AuthorizationState, Charges, Line, Outcome, moves
+from binding.domain.batch import Book, Request
+from binding.domain.limits import CounterKey, LimitWindow, Use, counter_keys
+from binding.domain.persons import Person
+from binding.domain.relations import Relation
+from binding.repository.rows import Row, relation_of
+from kit.db import Transaction
+
+_STATES = """
+SELECT authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on
+FROM authorization_record WHERE authorization_id = ANY($1::uuid[])
+"""
+_LOCK = _STATES + " ORDER BY authorization_id FOR NO KEY UPDATE"
+# Whoever inserts the same id at the same time waits here until the other one has ended, in the order of ids.
+_TAKE = """
+INSERT INTO authorization_record (authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on)
+SELECT t.authorization_id, 'HELD', t.beneficiary, t.occurred_at, t.occurred_on
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[])
+     AS t (authorization_id, beneficiary, occurred_at, occurred_on)
+ORDER BY t.authorization_id
+ON CONFLICT DO NOTHING
+RETURNING authorization_id
+"""
+_LINES = """
+SELECT l.authorization_id, l.relation_id, r.payer_psn_no, l.granted_fen, l.reason, l.window_kind, l.held_fen, l.used_fen
+FROM authorization_line AS l JOIN relation AS r USING (relation_id)
+WHERE l.authorization_id = ANY($1::uuid[]) ORDER BY l.authorization_id, l.position
+"""
+_RELATIONS = "SELECT * FROM relation WHERE relation_id = ANY($1::uuid[]) OR beneficiary_psn_no = ANY($2::text[])"
+_LOCK_RELATIONS = _RELATIONS + " ORDER BY relation_id FOR NO KEY UPDATE"
+_USES = """
+SELECT c.relation_id, c.window_kind, c.window_start, c.used_fen, c.held_fen
+FROM limit_counter AS c JOIN unnest($1::uuid[], $2::text[], $3::date[]) AS k (relation_id, window_kind, window_start)
+     USING (relation_id, window_kind, window_start)
+"""
+_BEGIN_COUNTING = """
+INSERT INTO limit_counter (relation_id, window_kind, window_start)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::date[]) ON CONFLICT DO NOTHING
+"""
+_MOVE = """
+UPDATE limit_counter AS c SET used_fen = c.used_fen + m.used_fen, held_fen = c.held_fen + m.held_fen
+FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[], $5::bigint[])
+     AS m (relation_id, window_kind, window_start, used_fen, held_fen)
+WHERE c.relation_id = m.relation_id AND c.window_kind = m.window_kind AND c.window_start = m.window_start
+"""
+# The guard: a grant is written only where it fits under the limit as the locked relation states it.
+_HOLD = (
+    _MOVE
+    + """
+AND EXISTS (
+    SELECT FROM relation AS r WHERE r.relation_id = m.relation_id AND c.used_fen + c.held_fen + m.held_fen <= coalesce(
+        CASE m.window_kind WHEN 'DAY' THEN r.day_fen WHEN 'MONTH' THEN r.month_fen WHEN 'YEAR' THEN r.year_fen
+                           ELSE r.total_fen END,
+        9223372036854775807))
+RETURNING 1
+"""
+)
+_STORE_STATES = """
+UPDATE authorization_record AS a SET state = s.state
+FROM unnest($1::uuid[], $2::text[]) AS s (authorization_id, state) WHERE a.authorization_id = s.authorization_id
+"""
+_STORE_LINES = """
+INSERT INTO authorization_line
+    (authorization_id, relation_id, position, granted_fen, reason, window_kind, held_fen, used_fen)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],
+                     $8::bigint[])
+ON CONFLICT (authorization_id, relation_id) DO UPDATE SET held_fen = excluded.held_fen, used_fen = excluded.used_fen
+"""
+
+
+class _Persons(Protocol):
+    async def persons(self, psn_nos: Collection[str], *, lock: bool = False) -> dict[str, Person]: ...
+
+
+class GuardBroken(Exception):
+    """A grant that the rules allowed would exceed a limit in the table; a fault in the code, nothing is committed."""
+
+
+class AuthorizationRows:
+    """Authorizations and counters in one transaction."""
+
+    def __init__(self, transaction: Transaction, persons: _Persons) -> None:
+        self._raw = transaction.raw
+        self._persons = persons
+
+    async def uses(self, keys: Collection[CounterKey]) -> dict[CounterKey, Use]:
+        """See `Repository.uses`."""
+        if not keys:
+            return {}
+        rows = await self._raw.fetch(_USES, *_key_columns(sorted(keys)))
+        return {
+            CounterKey(row["relation_id"], LimitWindow(row["window_kind"]), row["window_start"]): Use(
+                row["used_fen"], row["held_fen"]
+            )
+            for row in rows
+        }
+
+    async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
+        """See `Repository.open_book`."""
+        every = [*outcomes, *(outcome for request in requests for outcome in request.outcomes)]
+        known, moving = await self._known(every, requests, hold=hold)
+        relations = await self._in_play(requests, every, known, lock=hold or moving)
+        psn_nos = {psn for r in relations.values() for psn in (r.payer_psn_no, r.beneficiary_psn_no)}
+        persons = await self._persons.persons(psn_nos) if requests else {}
+        uses = await self.uses(_keys_of(requests, relations))
+        return Book(relations, persons, uses, known, counted=frozenset(uses))
+
+    async def close_book(self, book: Book) -> None:
+        """See `Repository.close_book`."""
+        if not book.changed:
+            return
+        await self._store(list(book.changed.values()))
+        await self._begin_counting((book.freed.keys() | book.held.keys()) - book.counted)
+        if book.freed:
+            await self._raw.execute(_MOVE, *_move_columns(book.freed))
+        if book.held:
+            fitting = await self._raw.fetch(_HOLD, *_move_columns(book.held))
+            if len(fitting) != len(book.held):
+                raise GuardBroken(f"{len(book.held) - len(fitting)} of {len(book.held)} counters would exceed a limit")
+
+    async def _known(
+        self, outcomes: Sequence[Outcome], requests: Sequence[Request], *, hold: bool
+    ) -> tuple[dict[UUID, Authorization], bool]:
+        """Known authorizations, and whether any may move: those are locked, and unknown ones are taken."""
+        asked = {request.authorization_id for request in requests}
+        seen = await self._read(_STATES, asked | {outcome.authorization_id for outcome in outcomes})
+        moving = {o.authorization_id for o in outcomes if _may_move(seen.get(o.authorization_id), o)}
+        taken: set[UUID] = set()
+        wanted = _unknown([*outcomes, *(requests if hold else ())], seen)
+        if wanted:
+            taken = {row["authorization_id"] for row in await self._raw.fetch(_TAKE, *_columns(wanted))}
+        # An id that was unknown and could not be taken: somebody else took it meanwhile and has committed.
+        lost = {authorization_id for authorization_id, *_ in wanted} - taken
+        locked = await self._read(_LOCK, (moving | lost) - taken)
+        return await self._with_lines(seen | locked, (asked | moving | lost) - taken), bool(moving)
+
+    async def _read(self, query: str, ids: Collection[UUID]) -> dict[UUID, Authorization]:
+        if not ids:
+            return {}
+        return {row["authorization_id"]: _authorization_of(row) for row in await self._raw.fetch(query, sorted(ids))}
+
+    async def _with_lines(
+        self, known: Mapping[UUID, Authorization], ids: Collection[UUID]
+    ) -> dict[UUID, Authorization]:
+        lines: dict[UUID, list[Line]] = {}
+        if wanted := sorted(known.keys() & ids):
+            for row in await self._raw.fetch(_LINES, wanted):
+                lines.setdefault(row["authorization_id"], []).append(_line_of(row))
+        return {key: replace(known[key], lines=tuple(lines.get(key, ()))) for key in known}
+
+    async def _in_play(
+        self,
+        requests: Sequence[Request],
+        outcomes: Sequence[Outcome],
+        known: Mapping[UUID, Authorization],
+        *,
+        lock: bool,
+    ) -> dict[UUID, Relation]:
+        ids = {line.relation_id for outcome in outcomes for line in outcome.lines}
+        ids |= {line.relation_id for authorization in known.values() for line in authorization.lines}
+        patients = {request.beneficiary_psn_no for request in requests}
+        if not ids and not patients:
+            return {}
+        rows = await self._raw.fetch(_LOCK_RELATIONS if lock else _RELATIONS, sorted(ids), sorted(patients))
+        return {row["relation_id"]: relation_of(row) for row in rows}
+
+    async def _store(self, changed: Sequence[Authorization]) -> None:
+        moved = [(a.authorization_id, a.state.value) for a in changed if a.state is not AuthorizationState.HELD]
+        if moved:
+            await self._raw.execute(_STORE_STATES, *_columns(moved))
+        lines = [_line_row(a, position, line) for a in changed for position, line in enumerate(a.lines)]
+        if lines:
+            await self._raw.execute(_STORE_LINES, *_columns(lines))
+
+    async def _begin_counting(self, keys: Collection[CounterKey]) -> None:
+        if keys:
+            await self._raw.execute(_BEGIN_COUNTING, *_key_columns(sorted(keys)))
+
+
+def _may_move(known: Authorization | None, outcome: Outcome) -> bool:
+    # States only move forward, so what cannot move any more needs no lock, however old this reading is.
+    return known is None or moves(known.state, outcome.state)
+
+
+def _unknown(
+    wanting: Iterable[Outcome | Request], seen: Mapping[UUID, Authorization]
+) -> list[tuple[UUID, str, datetime, date]]:
+    rows = {
+        it.authorization_id: (it.authorization_id, it.beneficiary_psn_no, it.occurred_at, it.occurred_on)
+        for it in wanting
+        if it.authorization_id not in seen
+    }
+    return [rows[key] for key in sorted(rows)]
+
+
+def _keys_of(requests: Sequence[Request], relations: Mapping[UUID, Relation]) -> set[CounterKey]:
+    days: dict[str, set[date]] = {}
+    for request in requests:
+        days.setdefault(request.beneficiary_psn_no, set()).add(request.occurred_on)
+    return {
+        key
+        for relation in relations.values()
+        for day in days.get(relation.beneficiary_psn_no, ())
+        for key in counter_keys(relation.relation_id, day)
+    }
+
+
+def _authorization_of(row: Row) -> Authorization:
+    return Authorization(
+        row["authorization_id"],
+        AuthorizationState(row["state"]),
+        row["beneficiary_psn_no"],
+        row["occurred_at"],
+        row["occurred_on"],
+    )
+
+
+def _line_of(row: Row) -> Line:
+    window = LimitWindow(row["window_kind"]) if row["window_kind"] else None
+    return Line(
+        row["relation_id"],
+        row["payer_psn_no"],
+        row["granted_fen"],
+        row["reason"],
+        window,
+        row["held_fen"],
+        row["used_fen"],
+    )
+
+
+def _line_row(authorization: Authorization, position: int, line: Line) -> tuple[object, ...]:
+    return (
+        authorization.authorization_id,
+        line.relation_id,
+        position,
+        line.granted_fen,
+        line.reason,
+        line.window,
+        line.held_fen,
+        line.used_fen,
+    )
+
+
+def _move_columns(changes: Charges) -> list[list[object]]:
+    return _columns([(*key, changes[key].used_fen, changes[key].held_fen) for key in sorted(changes)])
+
+
+def _key_columns(keys: Sequence[CounterKey]) -> list[list[object]]:
+    return _columns(keys)
+
+
+def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,157 @@
+"""What the service needs of its data. The contract suite holds the fake and PostgreSQL to it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from binding.domain.applications import Application, Proof
+from binding.domain.authorizations import Outcome
+from binding.domain.batch import Book, Request
+from binding.domain.limits import CounterKey, Use
+from binding.domain.persons import Enrolment, Person
+from binding.domain.relations import Relation
+from kit.inbox import Inbox
+from kit.outbox import Outbox
+
+
+class Verified(NamedTuple):
+    """A person passed the real-name check."""
+
+    psn_no: str
+    brdy: date
+    verified_at: datetime
+
+
+class Place(NamedTuple):
+    """Where a page of a list ended: a time and the id that breaks ties."""
+
+    at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The application of a request id, and the hash of the body that made it."""
+
+    application_id: UUID
+    body_hash: bytes
+
+
+class Repository(Protocol):
+    """The data of binding in one unit of work.
+
+    Locks are taken in one order everywhere, so that nobody waits in a circle: applications, persons by psn_no,
+    authorizations by id, relations by id.
+    """
+
+    @property
+    def outbox(self) -> Outbox:
+        """Events of this unit of work."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox:
+        """Events taken in by this unit of work."""
+        ...
+
+    # persons
+
+    async def persons(self, psn_nos: Collection[str], *, lock: bool = False) -> dict[str, Person]:
+        """The known ones among these. With `lock`, none of them can be recorded dead until this unit of work ends."""
+        ...
+
+    async def record_verified(self, rows: Sequence[Verified]) -> None:
+        """Take in birth dates; what is known already stays."""
+        ...
+
+    async def record_enrolments(self, rows: Sequence[tuple[str, Enrolment]]) -> None:
+        """Take in enrolments, in any order; one of a known sequence is known."""
+        ...
+
+    async def record_deaths(self, rows: Sequence[tuple[str, date]]) -> None:
+        """Take in days of death; what is known already stays."""
+        ...
+
+    # applications
+
+    async def create_application(self, draft: Application, request_id: UUID, body_hash: bytes) -> Created:
+        """Store a draft, unless its applicant has used the request id: then what that made."""
+        ...
+
+    async def application(self, application_id: UUID, *, lock: bool = False) -> Application | None:
+        """An application with its proofs; with `lock`, nobody else changes it until this unit of work ends."""
+        ...
+
+    async def save_application(self, application: Application) -> None:
+        """Store what steps change: state, consent, review, relation, sequence.
+
+        Raises:
+            RelationExists: another application of the pair waits.
+        """
+        ...
+
+    async def pending_application(self, payer_psn_no: str, beneficiary_psn_no: str) -> UUID | None:
+        """The application of a pair that waits for a clerk or a decision."""
+        ...
+
+    async def waiting_applications(self, after: Place | None, limit: int) -> list[Application]:
+        """Submitted and claimed applications, oldest submission first."""
+        ...
+
+    async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
+        """Store a proof, unless the application has the same file of that kind: then that one."""
+        ...
+
+    # relations
+
+    async def relation(self, relation_id: UUID, *, lock: bool = False) -> Relation | None:
+        """A relation; with `lock`, nobody else changes or spends under it until this unit of work ends."""
+        ...
+
+    async def relations_of_beneficiary(self, psn_no: str) -> list[Relation]:
+        """Every relation of a beneficiary, ended ones too."""
+        ...
+
+    async def relations_of_person(self, psn_no: str, after: Place | None, limit: int) -> list[Relation]:
+        """A person's relations as payer or beneficiary, newest approval first."""
+        ...
+
+    async def lock_unended_relations(self, psn_nos: Collection[str]) -> list[Relation]:
+        """Relations that have not ended and have one of these as payer or beneficiary, locked, by id."""
+        ...
+
+    async def add_relation(self, relation: Relation) -> None:
+        """Store a new relation.
+
+        Raises:
+            RelationExists: the pair has one that has not ended.
+        """
+        ...
+
+    async def save_relation(self, relation: Relation) -> None:
+        """Store what changes: limits, state, end, sequence."""
+        ...
+
+    async def uses(self, keys: Collection[CounterKey]) -> dict[CounterKey, Use]:
+        """What is used and held in these windows; a counter that never moved is left out."""
+        ...
+
+    # authorizations
+
+    async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
+        """Everything that these requests (with the outcomes that they carry) and outcomes touch.
+
+        With `hold`, unknown ids of requests are taken: whoever comes second with the same id waits here. Whatever an
+        outcome may move is locked.
+        """
+        ...
+
+    async def close_book(self, book: Book) -> None:
+        """Write what changed, under the same locks.
+
+        Raises:
+            GuardBroken: a grant would exceed a limit; nothing may be committed then.
+        """
+        ...

@@ -1,0 +1,24 @@
+"""The repository on PostgreSQL: its parts share one transaction."""
+
+from binding.repository.applications import ApplicationRows, RelationRows
+from binding.repository.authorizations import AuthorizationRows, GuardBroken
+from binding.repository.persons import PersonRows
+from kit.db import Transaction
+from kit.inbox import PostgresInbox
+from kit.outbox import PostgresOutbox
+
+__all__ = ["GuardBroken", "PostgresRepository"]
+
+SERVICE = "binding"
+
+
+class PostgresRepository(ApplicationRows, RelationRows, PersonRows, AuthorizationRows):
+    """See `binding.repository.Repository`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        ApplicationRows.__init__(self, transaction)
+        RelationRows.__init__(self, transaction)
+        PersonRows.__init__(self, transaction)
+        AuthorizationRows.__init__(self, transaction, self)
+        self.outbox = PostgresOutbox(transaction, SERVICE)
+        self.inbox = PostgresInbox(transaction)

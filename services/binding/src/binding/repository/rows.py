@@ -1,0 +1,140 @@
+"""Rows of applications and relations to domain objects, whichever driver read them."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from binding.domain.applications import Application, ApplicationState, Proof, ProofKind
+from binding.domain.limits import Limits
+from binding.domain.relations import EndCause, Relation, Relationship, RelationState
+
+
+class Row(Protocol):
+    """A row of either driver."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """The value of a column."""
+        ...
+
+
+_LIMITS = ("settlement_fen", "day_fen", "month_fen", "year_fen", "total_fen")
+
+
+def limits_of(row: Row) -> Limits:
+    """The limits in a row."""
+    return Limits(*(row[column] for column in _LIMITS))
+
+
+def limit_columns(limits: Limits) -> dict[str, int | None]:
+    """Limits as columns."""
+    return {column: getattr(limits, column) for column in _LIMITS}
+
+
+def application_of(row: Row, proofs: Sequence[Proof]) -> Application:
+    """The application in a row."""
+    return Application(
+        application_id=row["application_id"],
+        applicant=row["applicant"],
+        payer_psn_no=row["payer_psn_no"],
+        beneficiary_psn_no=row["beneficiary_psn_no"],
+        relationship=Relationship(row["relationship"]),
+        limits=limits_of(row),
+        valid_from=row["valid_from"],
+        valid_to=row["valid_to"],
+        priority=row["priority"],
+        pledge_version=row["pledge_version"],
+        state=ApplicationState(row["state"]),
+        proofs=tuple(proofs),
+        consented_at=row["consented_at"],
+        submitted_at=row["submitted_at"],
+        handler=row["handler"],
+        decider=row["decider"],
+        decision_reason=row["decision_reason"],
+        decided_at=row["decided_at"],
+        relation_id=row["relation_id"],
+        sequence=row["sequence"],
+    )
+
+
+def stated_columns(application: Application) -> dict[str, object]:
+    """What a draft states once and for all."""
+    return {
+        "application_id": application.application_id,
+        "applicant": application.applicant,
+        "payer_psn_no": application.payer_psn_no,
+        "beneficiary_psn_no": application.beneficiary_psn_no,
+        "relationship": application.relationship.value,
+        "valid_from": application.valid_from,
+        "valid_to": application.valid_to,
+        "priority": application.priority,
+        "pledge_version": application.pledge_version,
+        **limit_columns(application.limits),
+    }
+
+
+def step_columns(application: Application) -> dict[str, object]:
+    """What steps change."""
+    return {
+        "state": application.state.value,
+        "consented_at": application.consented_at,
+        "submitted_at": application.submitted_at,
+        "handler": application.handler,
+        "decider": application.decider,
+        "decision_reason": application.decision_reason,
+        "decided_at": application.decided_at,
+        "relation_id": application.relation_id,
+        "sequence": application.sequence,
+    }
+
+
+def proof_of(row: Row) -> Proof:
+    """The proof in a row, without its bytes."""
+    return Proof(row["proof_id"], ProofKind(row["kind"]), row["media_type"], row["sha256"], row["size_bytes"])
+
+
+def relation_of(row: Row) -> Relation:
+    """The relation in a row."""
+    return Relation(
+        relation_id=row["relation_id"],
+        application_id=row["application_id"],
+        payer_psn_no=row["payer_psn_no"],
+        beneficiary_psn_no=row["beneficiary_psn_no"],
+        relationship=Relationship(row["relationship"]),
+        priority=row["priority"],
+        limits=limits_of(row),
+        valid_from=row["valid_from"],
+        valid_to=row["valid_to"],
+        approved_at=row["approved_at"],
+        state=RelationState(row["state"]),
+        state_reason=row["state_reason"],
+        end_cause=EndCause(row["end_cause"]) if row["end_cause"] else None,
+        ended_at=row["ended_at"],
+        sequence=row["sequence"],
+    )
+
+
+def relation_columns(relation: Relation) -> dict[str, object]:
+    """Every column of a relation."""
+    return {
+        "relation_id": relation.relation_id,
+        "application_id": relation.application_id,
+        "payer_psn_no": relation.payer_psn_no,
+        "beneficiary_psn_no": relation.beneficiary_psn_no,
+        "relationship": relation.relationship.value,
+        "priority": relation.priority,
+        "valid_from": relation.valid_from,
+        "valid_to": relation.valid_to,
+        "approved_at": relation.approved_at,
+        **changing_columns(relation),
+    }
+
+
+def changing_columns(relation: Relation) -> dict[str, object]:
+    """What changes in the life of a relation."""
+    return {
+        "state": relation.state.value,
+        "state_reason": relation.state_reason,
+        "end_cause": relation.end_cause.value if relation.end_cause else None,
+        "ended_at": relation.ended_at,
+        "sequence": relation.sequence,
+        **limit_columns(relation.limits),
+    }

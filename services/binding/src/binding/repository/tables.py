@@ -1,0 +1,69 @@
+"""Tables as SQLAlchemy sees them; the migrations state them in full."""
+
+from sqlalchemy import BigInteger, Column, Date, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+
+METADATA = MetaData()
+_TIME = DateTime(timezone=True)
+
+
+def _limits() -> list[Column[int]]:
+    return [Column(f"{window}_fen", BigInteger) for window in ("settlement", "day", "month", "year", "total")]
+
+
+APPLICATION = Table(
+    "application",
+    METADATA,
+    Column("application_id", Uuid, primary_key=True),
+    Column("applicant", Text),
+    Column("request_id", Uuid),
+    Column("body_hash", LargeBinary),
+    Column("payer_psn_no", Text),
+    Column("beneficiary_psn_no", Text),
+    Column("relationship", Text),
+    *_limits(),
+    Column("valid_from", Date),
+    Column("valid_to", Date),
+    Column("priority", Integer),
+    Column("pledge_version", Text),
+    Column("state", Text),
+    Column("consented_at", _TIME),
+    Column("submitted_at", _TIME),
+    Column("handler", Text),
+    Column("decider", Text),
+    Column("decision_reason", Text),
+    Column("decided_at", _TIME),
+    Column("relation_id", Uuid),
+    Column("sequence", BigInteger),
+)
+
+PROOF = Table(
+    "proof",
+    METADATA,
+    Column("proof_id", Uuid, primary_key=True),
+    Column("application_id", Uuid),
+    Column("kind", Text),
+    Column("media_type", Text),
+    Column("sha256", Text),
+    Column("size_bytes", BigInteger),
+    Column("content_ct", LargeBinary),
+)
+
+RELATION = Table(
+    "relation",
+    METADATA,
+    Column("relation_id", Uuid, primary_key=True),
+    Column("application_id", Uuid),
+    Column("payer_psn_no", Text),
+    Column("beneficiary_psn_no", Text),
+    Column("relationship", Text),
+    Column("priority", Integer),
+    *_limits(),
+    Column("valid_from", Date),
+    Column("valid_to", Date),
+    Column("approved_at", _TIME),
+    Column("state", Text),
+    Column("state_reason", Text),
+    Column("end_cause", Text),
+    Column("ended_at", _TIME),
+    Column("sequence", BigInteger),
+)

@@ -1,0 +1,95 @@
+"""Authorizing: holds for settlements under way, and the outcomes that end them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from prometheus_client import Counter
+
+from binding.domain.authorizations import Outcome
+from binding.domain.batch import Answer, Book, Request, apply_all, authorize_all, preview_all, refuse_early
+from binding.repository import Repository
+from kit.clock import Clock
+from kit.db import Work, retrying
+from kit.handling import is_postponable
+from kit.observability import get_logger
+
+CONTRADICTIONS = Counter(
+    "gongji_binding_contradictory_outcomes", "Outcomes that contradict an earlier one; the first stands."
+)
+UNKNOWN_RELATIONS = Counter(
+    "gongji_binding_outcomes_of_unknown_relations", "Relations named in outcomes that binding does not have."
+)
+
+Decide = Callable[[Sequence[Request], Book], list[Answer]]
+
+
+class Authorizations:
+    """What settlement asks, and what it tells afterwards.
+
+    Args:
+        work: units of work.
+        real_clock: real time, by which a request is too old; never the movable clock.
+    """
+
+    def __init__(self, work: Work[Repository], real_clock: Clock) -> None:
+        self._work = work
+        self._real_clock = real_clock
+        self._log = get_logger()
+
+    async def authorize(self, requests: Sequence[Request]) -> list[Answer]:
+        """Apply the outcomes that come along, then hold for each request what its payers may give."""
+        return await self._answers(requests, partial(self._batch, decide=authorize_all, hold=True))
+
+    async def preview(self, requests: Sequence[Request]) -> list[Answer]:
+        """The same answers, holding nothing; the outcomes are applied all the same."""
+        return await self._answers(requests, partial(self._batch, decide=preview_all, hold=False))
+
+    async def apply(self, repository: Repository, outcomes: Sequence[Outcome]) -> None:
+        """Apply outcomes that came as events, in the unit of work of their inbox."""
+        book = await repository.open_book([], outcomes, hold=False)
+        apply_all(outcomes, book)
+        self._report(book)
+        await repository.close_book(book)
+
+    async def _answers(
+        self, requests: Sequence[Request], ask: Callable[[Sequence[Request]], Awaitable[list[Answer]]]
+    ) -> list[Answer]:
+        early = refuse_early(requests, self._real_clock.now())
+        rest = [request for request, refusal in zip(requests, early, strict=True) if refusal is None]
+        answers = iter(await self._together_or_alone(rest, ask) if rest else [])
+        return [refusal or next(answers) for refusal in early]
+
+    async def _together_or_alone(
+        self, requests: Sequence[Request], ask: Callable[[Sequence[Request]], Awaitable[list[Answer]]]
+    ) -> list[Answer]:
+        try:
+            return await ask(requests)
+        except Exception as error:
+            if is_postponable(error):
+                raise
+            # One bad request never fails the others: whoever it is fails alone.
+            self._log.exception("authorizing failed", requests=len(requests))
+            if len(requests) == 1:
+                return [Answer(requests[0].authorization_id, refusal="INTERNAL")]
+        return [answer for request in requests for answer in await self._together_or_alone([request], ask)]
+
+    async def _batch(self, requests: Sequence[Request], *, decide: Decide, hold: bool) -> list[Answer]:
+        return await retrying(partial(self._unit, requests, decide, hold=hold))
+
+    async def _unit(self, requests: Sequence[Request], decide: Decide, *, hold: bool) -> list[Answer]:
+        async with self._work() as repository:
+            book = await repository.open_book(requests, [], hold=hold)
+            answers = decide(requests, book)
+            await repository.close_book(book)
+        self._report(book)
+        return answers
+
+    def _report(self, book: Book) -> None:
+        for it in book.contradictions:
+            CONTRADICTIONS.inc()
+            self._log.error(
+                "contradictory outcome", authorization=str(it.authorization_id), state=it.state, outcome=it.outcome
+            )
+        if book.unknown_relations:
+            UNKNOWN_RELATIONS.inc(len(book.unknown_relations))
+            self._log.error("outcome of unknown relations", relations=sorted(map(str, book.unknown_relations)))

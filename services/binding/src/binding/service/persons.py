@@ -1,0 +1,49 @@
+"""What identity tells about persons; deaths end relations (R14)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from binding import events
+from binding.domain.persons import Enrolment
+from binding.domain.relations import EndCause, Relation, end
+from binding.repository import Repository, Verified
+from kit.clock import Clock
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a batch of identity's events says."""
+
+    verified: list[Verified] = field(default_factory=list)
+    enrolments: list[tuple[str, Enrolment]] = field(default_factory=list)
+    deaths: list[tuple[str, date]] = field(default_factory=list)
+
+
+class Persons:
+    """Binding's own picture of persons."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def take_in(self, repository: Repository, facts: Facts) -> None:
+        """Record the facts and end the relations of the dead, in the unit of work of the inbox."""
+        await repository.record_verified(facts.verified)
+        await repository.record_enrolments(facts.enrolments)
+        await repository.record_deaths(facts.deaths)
+        if facts.deaths:
+            await self._end_relations(repository, [psn_no for psn_no, _ in facts.deaths])
+
+    async def _end_relations(self, repository: Repository, dead: Sequence[str]) -> None:
+        now = self._clock.now()
+        ended = [
+            events.counted(end(relation, _cause(relation, dead), "", now))
+            for relation in await repository.lock_unended_relations(dead)
+        ]
+        for relation in ended:
+            await repository.save_relation(relation)
+        await repository.outbox.add([events.relation_ended(relation, now) for relation in ended])
+
+
+def _cause(relation: Relation, dead: Sequence[str]) -> EndCause:
+    return EndCause.PAYER_DIED if relation.payer_psn_no in dead else EndCause.BENEFICIARY_DIED
