@@ -25,12 +25,13 @@ class BatchHandlerError(Exception):
 
 
 class _Waiting(Generic[Req, Res]):
-    __slots__ = ("answer", "key", "request")
+    __slots__ = ("answer", "has_place", "key", "request")
 
     def __init__(self, request: Req, key: Hashable | None, answer: "asyncio.Future[Res]") -> None:
         self.request = request
         self.key = key
         self.answer = answer
+        self.has_place = True
 
 
 class MicroBatcher(Generic[Req, Res]):
@@ -61,6 +62,7 @@ class MicroBatcher(Generic[Req, Res]):
         self._size = BATCH_SIZE.labels(name)
         self._length = BATCH_WAITING.labels(name)
         self._waiting: deque[_Waiting[Req, Res]] = deque()
+        self._places_taken = 0  # less than the queue's length when callers have left it
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -75,19 +77,28 @@ class MicroBatcher(Generic[Req, Res]):
         """
         if self._closed:
             raise Refusal("UNAVAILABLE", "this process is stopping; send the request again, another one takes it")
-        if len(self._waiting) >= self._max_waiting:
+        if self._places_taken >= self._max_waiting:
             raise Refusal("OVERLOADED", "too many requests are waiting; wait a little and send the same again")
         key = self._key(request) if self._key else None
         waiting: _Waiting[Req, Res] = _Waiting(request, key, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
+        self._places_taken += 1
         self._wake()
-        return await waiting.answer
+        try:
+            return await waiting.answer
+        finally:
+            self._free_place(waiting)
 
     async def drain(self) -> None:
         """Refuse what comes from now on, and return when everything accepted before has its answer."""
         self._closed = True
         while self._worker is not None:
             await asyncio.wait([self._worker])
+
+    def _free_place(self, waiting: _Waiting[Req, Res]) -> None:
+        if waiting.has_place:
+            waiting.has_place = False
+            self._places_taken -= 1
 
     def _wake(self) -> None:
         if self._worker is None:
@@ -118,6 +129,7 @@ class MicroBatcher(Generic[Req, Res]):
                 continue
             keys.add(waiting.key)
             batch.append(waiting)
+            self._free_place(waiting)
         self._waiting.extendleft(reversed(passed_over))
         self._length.set(len(self._waiting))
         return batch

@@ -19,8 +19,8 @@ EXIT_MISCONFIGURED = 2
 
 Command = Callable[[S], int]
 """Gets the settings, returns the exit status; its docstring is its help."""
-ReplayDlq = Callable[[S, str, int], int]
-"""Gets the settings, a topic and the most events to take; returns how many were put back."""
+ReplayDlq = Callable[[S, str, int], object]
+"""Gets the settings, a topic and the most events to take; returns what to print: how many were handled, and so on."""
 
 
 def service_cli(
@@ -77,21 +77,16 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
 
 
 def _add_replay(app: typer.Typer, name: str, settings_cls: type[S], replay_dlq: ReplayDlq[S]) -> None:
-    @app.command("replay-dlq", help="Put events that failed back on their topic, once what made them fail is mended.")
+    @app.command("replay-dlq", help="Handle the events that had failed, once what made them fail is mended.")
     def command(
         topic: Annotated[str, typer.Argument(help="The topic that they failed on, such as settlement-events-v1.")],
         limit: Annotated[int, typer.Option(min=1, help="The most events to take.")] = 1000,
     ) -> None:
-        replayed = 0
-
         def run(settings: S) -> int:
-            nonlocal replayed
-            replayed = replay_dlq(settings, topic, limit)
+            typer.echo(f"{topic}: {replay_dlq(settings, topic, limit)}")
             return 0
 
-        status = _prepared(name, settings_cls, run)()
-        typer.echo(f"replayed {replayed} event(s) of {topic}")
-        raise typer.Exit(status)
+        raise typer.Exit(_prepared(name, settings_cls, run)())
 
 
 def _prepared(name: str, settings_cls: type[S], command: Command[S]) -> Callable[[], int]:

@@ -14,6 +14,19 @@ from kit.probes import HttpProbes
 __all__ = ["HttpProbes", "configure_logging", "get_logger", "tracing"]
 
 
+class _StandardOutput:
+    """Standard output as it is at the time of writing; whoever replaces it for a while gets the lines of that while."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+_standard_output: Any = _StandardOutput()
+
+
 def get_logger() -> Any:
     """The logger; bind what belongs together, name events in few constant words, and log no payloads."""
     return structlog.get_logger()
@@ -25,10 +38,10 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*before, *_LAST],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
+        logger_factory=structlog.PrintLoggerFactory(_standard_output),
+        cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(_standard_output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*before, structlog.stdlib.ExtraAdder()],
@@ -55,7 +68,8 @@ _encoder = json.JSONEncoder(ensure_ascii=False)
 
 
 def _render(_logger: object, _method: str, event: Any) -> str:
-    return _encoder.encode(event)
+    # Half a surrogate pair, as from a file name, can be printed to no stream.
+    return _encoder.encode(event).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _LAST: list[Processor] = [structlog.processors.format_exc_info, redaction.processor, _render]

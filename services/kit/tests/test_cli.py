@@ -1,0 +1,147 @@
+"""The commands that every service has."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+import typer
+from typer.testing import CliRunner
+
+from kit import cli, migrate
+from kit.config import ServiceSettings
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    values = {
+        "ENVIRONMENT": "test",
+        "TRUST_DOMAIN": "gongji-test",
+        "GRPC_ADDRESS": "127.0.0.1:7101",
+        "HTTP_ADDRESS": "127.0.0.1:7201",
+        "DATABASE_URL": "postgresql://gongji_binding:s3cret@127.0.0.1:5432/gongji_binding",
+        "KAFKA_BOOTSTRAP": "127.0.0.1:9092",
+    } | dict.fromkeys(
+        ("TLS_CERT_FILE", "TLS_KEY_FILE", "INSTITUTION_CA_FILE", "SERVICE_CA_FILE", "JWKS_FILE"), str(file)
+    )
+    for name, value in values.items():
+        monkeypatch.setenv(f"GONGJI_{name}", value)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers, root.level = before
+
+
+def serve(settings: ServiceSettings) -> int:
+    typer.echo(f"serving on {settings.grpc_address}")
+    return 3
+
+
+def audit(settings: ServiceSettings) -> int:
+    """Recompute every invariant."""
+    typer.echo(f"audited with {settings.database_pool_size}")
+    return 0
+
+
+def replay(settings: ServiceSettings, topic: str, limit: int) -> object:
+    return f"{limit} of {topic} in {settings.environment}"
+
+
+def app(**more: object) -> typer.Typer:
+    return cli.service_cli("binding", ServiceSettings, serve, Path("migrations"), {"audit": audit}, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("environ")
+def test_serve_ends_with_the_status_that_serving_ended_with() -> None:
+    result = RUNNER.invoke(app(), ["serve"])
+    assert (result.exit_code, result.output) == (3, "serving on 127.0.0.1:7101\n")
+
+
+@pytest.mark.usefixtures("environ")
+def test_config_prints_the_effective_settings_without_secrets() -> None:
+    result = RUNNER.invoke(app(), ["config"])
+    assert result.exit_code == 0
+    assert "GONGJI_GRPC_MAX_CONCURRENT=256" in result.output
+    assert "s3cret" not in result.output
+
+
+@pytest.mark.parametrize("command", ["serve", "config", "migrate", "audit"])
+def test_a_wrong_environment_ends_every_command_with_status_2_and_all_problems(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ENVIRONMENT", "DATABASE_URL"):
+        monkeypatch.delenv(f"GONGJI_{name}", raising=False)
+    result = RUNNER.invoke(app(), [command])
+    assert result.exit_code == 2
+    assert "GONGJI_ENVIRONMENT is missing" in result.stderr
+    assert "GONGJI_DATABASE_URL is missing" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("environ")
+def test_a_service_adds_its_own_commands_with_their_help() -> None:
+    assert RUNNER.invoke(app(), ["audit"]).output == "audited with 8\n"
+    assert "Recompute every invariant." in RUNNER.invoke(app(), ["--help"]).output
+
+
+@pytest.mark.usefixtures("environ")
+def test_only_consumers_can_replay() -> None:
+    assert RUNNER.invoke(app(), ["replay-dlq", "t-v1"]).exit_code == 2
+    result = RUNNER.invoke(app(replay_dlq=replay), ["replay-dlq", "t-v1", "--limit", "5"])
+    assert (result.exit_code, result.output) == (0, "t-v1: 5 of t-v1 in test\n")
+
+
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize(
+    ("found", "output"), [(["0001", "0002"], "applied 0001\napplied 0002\n"), ([], "up to date\n")]
+)
+def test_migrate_tells_what_it_applied(found: list[str], output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Path]] = []
+
+    def apply(url: str, folder: Path) -> list[str]:
+        asked.append((url, folder))
+        return found
+
+    monkeypatch.setattr(migrate, "migrate", apply)
+    result = RUNNER.invoke(app(), ["migrate"])
+    assert (result.exit_code, result.output) == (0, output)
+    assert asked == [("postgresql://gongji_binding:s3cret@127.0.0.1:5432/gongji_binding", Path("migrations"))]
+
+
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize(("found", "status"), [(["0002"], 1), ([], 0)])
+def test_migrate_check_changes_nothing_and_tells_by_its_status(
+    found: list[str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "pending", lambda _url, _folder: found)
+    monkeypatch.delattr(migrate, "migrate")
+    assert RUNNER.invoke(app(), ["migrate", "--check"]).exit_code == status
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    result = RUNNER.invoke(app(), [])
+    for command in ("serve", "migrate", "config", "audit"):
+        assert command in result.output
+
+
+def test_what_fails_unforeseen_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["binding", "boom"])
+    broken = app()
+
+    @broken.command("boom")
+    def boom() -> None:
+        raise ConnectionError("gone")
+
+    with pytest.raises(SystemExit) as caught:
+        cli.main(broken)
+    assert caught.value.code == 1
