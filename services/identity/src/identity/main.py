@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from gongji.identity.v1 import institution_pb2_grpc, person_pb2_grpc, visit_pb2_grpc
-from identity import codec
 from identity.access import ACCESS
 from identity.config import Settings
-from identity.domain.visit import Visit
+from identity.credential import VisitCredentials
 from identity.postgres import PostgresRepository
-from identity.registry import ImportedRegister, RealNameRegistry
+from identity.registry import ImportedRegister
 from identity.repository import Repository
 from identity.service import InstitutionService, PersonService
 from identity.servicer import InstitutionServicer, PersonServicer, VisitServicer
@@ -58,24 +57,16 @@ def build(settings: Settings) -> Serving:
     return Serving(_application(settings, health, database, server, relay), server)
 
 
-def grpc_services(
-    settings: Settings, work: Work[Repository], clock: Clock, registry: RealNameRegistry | None = None
-) -> list[Service]:
-    """The contract's services, on any kind of work."""
-    signer = TokenSigner(settings.credential_keyring_file)
-
-    def sign(visit: Visit) -> str:
-        return signer.sign(codec.visit_facts(visit).SerializeToString(deterministic=True))
-
-    persons = PersonService(work, registry or ImportedRegister(work), clock)
+def grpc_services(settings: Settings, work: Work[Repository], clock: Clock) -> list[Service]:
+    """The contract's services."""
     visits = VisitService(
         work,
-        sign,
+        VisitCredentials(TokenSigner(settings.credential_keyring_file)),
         clock,
         credential_lifetime=settings.credential_lifetime,
         home_prefix=settings.home_region_prefix,
     )
-    institutions = InstitutionServicer(InstitutionService(work, clock))
+    persons = PersonService(work, ImportedRegister(work), clock)
     return [
         (
             person_pb2_grpc.add_PersonServiceServicer_to_server,
@@ -84,7 +75,7 @@ def grpc_services(
         ),
         (
             institution_pb2_grpc.add_InstitutionServiceServicer_to_server,
-            institutions,
+            InstitutionServicer(InstitutionService(work, clock)),
             "gongji.identity.v1.InstitutionService",
         ),
         (visit_pb2_grpc.add_VisitServiceServicer_to_server, VisitServicer(visits), "gongji.identity.v1.VisitService"),

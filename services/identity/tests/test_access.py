@@ -1,0 +1,30 @@
+from identity.access import ACCESS
+from kit.auth import Access, institutions, people, services, uncovered
+from kit.grpc_server import methods_of
+
+SERVICES = [f"gongji.identity.v1.{name}" for name in ("PersonService", "InstitutionService", "VisitService")]
+OFFICE = services("operator", "registry")
+
+
+def test_every_method_of_the_contract_is_in_the_table() -> None:
+    assert uncovered(methods_of(*SERVICES), ACCESS) == set()
+
+
+def test_the_table_has_nothing_that_the_contract_has_not() -> None:
+    assert set(ACCESS) - methods_of(*SERVICES) == set()
+
+
+def test_who_may_call_what() -> None:
+    expected: dict[str, Access] = {
+        "ImportInsured": OFFICE,
+        "RegisterPerson": people("citizen"),
+        "GetPerson": people("citizen") | services("operator"),
+        "RecordEnrolment": OFFICE,
+        "RecordDeath": OFFICE,
+        "FileRemoteCare": OFFICE,
+        "IssueVoucher": people("citizen"),
+        "RegisterInstitution": OFFICE,
+        "GetInstitution": OFFICE,
+        "Identify": institutions(),
+    }
+    assert {method.rpartition("/")[2]: access for method, access in ACCESS.items()} == expected
