@@ -22,6 +22,7 @@ from settlement.domain.accounts import (
     unfreeze,
 )
 from settlement.domain.ledger import EntryKind, LedgerError, Occasion, Posting, contribution_posting, post
+from settlement.domain.reasons import Reason, SettlementRefusedError
 
 OPENING_REASON = "opened"
 
@@ -75,7 +76,7 @@ class AccountService:
         posting = _posting(account.psn_no, contribution_id, amount_fen, self._clock.now())
         posted = post([posting], {account.psn_no: account.standing})
         if not await repository.hold_day(posting.occasion.business_day):
-            raise LedgerError("today's business day is closed already; check the clocks")
+            raise SettlementRefusedError(Reason.UNAVAILABLE, "today's business day is closed already: see to the clock")
         await repository.add_entries(posted.rows)
         await repository.save([account.after(posted.standings[account.psn_no])])
         await repository.outbox.add([codec.credited(row) for row in posted.personal_rows])

@@ -11,6 +11,7 @@ import grpc
 from gongji.binding.v1 import authorization_pb2 as pb2
 from gongji.binding.v1 import authorization_pb2_grpc, relation_pb2
 from gongji.common.v1 import reason_pb2
+from kit.errors import reason_of
 from kit.grpc_client import TlsFiles, call, secure_channel
 from settlement.domain.allocate import Grant
 from settlement.domain.reasons import Reason
@@ -65,6 +66,18 @@ class BindingUnavailableError(Exception):
     metadata: Final[dict[str, str]] = {}
 
 
+AskBinding = Callable[[list[pb2.AuthorizationRequest]], Awaitable[list[Granted]]]
+
+_UNREACHABLE: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+
+
 class Authorizer(Protocol):
     """Who says which payers may give how much."""
 
@@ -106,16 +119,10 @@ class BindingClient:
         """See `Authorizer.preview`."""
         return await self._in_parts(asks, self._preview)
 
-    async def _in_parts(
-        self, asks: Sequence[Ask], ask_binding: Callable[[list[pb2.AuthorizationRequest]], Awaitable[list[Granted]]]
-    ) -> list[Granted]:
+    async def _in_parts(self, asks: Sequence[Ask], ask_binding: AskBinding) -> list[Granted]:
         answers: list[Granted] = []
         for start in range(0, len(asks), MAX_REQUESTS):
-            part = [_request(ask) for ask in asks[start : start + MAX_REQUESTS]]
-            try:
-                answers += await ask_binding(part)
-            except grpc.aio.AioRpcError as error:
-                raise BindingUnavailableError(f"binding did not answer: {error.code().name}") from error
+            answers += await _ask([_request(ask) for ask in asks[start : start + MAX_REQUESTS]], ask_binding)
         return answers
 
     async def _authorize(self, requests: list[pb2.AuthorizationRequest]) -> list[Granted]:
@@ -127,6 +134,18 @@ class BindingClient:
         request = pb2.PreviewAuthorizationRequest(requests=requests)
         answer = await call(self._stub.PreviewAuthorization, request, self._timeout_seconds)
         return _granted(requests, answer.results)
+
+
+async def _ask(requests: list[pb2.AuthorizationRequest], ask_binding: AskBinding) -> list[Granted]:
+    """Ask for all at once; if binding refuses the call as such, for each alone, so that a bad one fails by itself."""
+    try:
+        return await ask_binding(requests)
+    except grpc.aio.AioRpcError as error:
+        if error.code() in _UNREACHABLE:
+            raise BindingUnavailableError(f"binding did not answer: {error.code().name}") from error
+        if len(requests) == 1:
+            return [NoGrant(reason_of(error) or error.code().name)]
+    return [answer for request in requests for answer in await _ask([request], ask_binding)]
 
 
 def _request(ask: Ask) -> pb2.AuthorizationRequest:

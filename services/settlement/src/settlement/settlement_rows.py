@@ -60,7 +60,7 @@ def intent_columns(intents: Sequence[Intent]) -> tuple[list[object], ...]:
         [order.use_mutual_aid for order in orders],
         [order.expected_acct_pay_fen for order in orders],
         [order.expected_acct_mulaid_pay_fen for order in orders],
-        [int(intent.insutype) for intent in intents],
+        [intent.insutype for intent in intents],
         [int(bill.clr_type) for bill in bills],
         [intent.occurred_at for intent in intents],
     )
@@ -93,7 +93,7 @@ def settlement_of(row: asyncpg.Record, lines: Rows = (), declines: Rows = (), re
         reason=row["reason"],
         order=_order(row) if known else None,
         fingerprint=Fingerprint(row["hash_version"], bytes(row["body_hash"])) if known else None,
-        insutype=InsuranceType(row["insutype"]) if known else None,
+        insutype=InsuranceType(row["insutype"]) if row["insutype"] else None,
         occurred_at=row["occurred_at"],
         split=_split(row, lines, declines) if row["setl_time"] else None,
         setl_time=row["setl_time"],

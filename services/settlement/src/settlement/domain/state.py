@@ -96,7 +96,7 @@ class Intent:
     settlement_id: UUID
     order: Order
     fingerprint: Fingerprint
-    insutype: InsuranceType
+    insutype: InsuranceType | None
     jti: str
     occurred_at: datetime
 

@@ -1,0 +1,23 @@
+"""Who may call what. What is not here is refused."""
+
+from kit.auth import AccessTable, institutions, people, services
+
+SETTLEMENTS = "gongji.settlement.v1.SettlementService"
+ACCOUNTS = "gongji.settlement.v1.AccountService"
+SERVICES = (SETTLEMENTS, ACCOUNTS)
+
+_KEEPERS = services("operator", "registry")
+_OWNERS = people("citizen") | services("operator")
+
+ACCESS: AccessTable = {
+    f"/{SETTLEMENTS}/PreSettle": institutions(),
+    f"/{SETTLEMENTS}/Settle": institutions(),
+    f"/{SETTLEMENTS}/Reverse": institutions(),
+    f"/{SETTLEMENTS}/GetSettlement": institutions(),
+    f"/{ACCOUNTS}/OpenAccount": _KEEPERS,
+    f"/{ACCOUNTS}/RecordContribution": _KEEPERS,
+    f"/{ACCOUNTS}/FreezeAccount": _KEEPERS,
+    f"/{ACCOUNTS}/UnfreezeAccount": _KEEPERS,
+    f"/{ACCOUNTS}/GetAccount": _OWNERS,
+    f"/{ACCOUNTS}/ListEntries": _OWNERS,
+}

@@ -1,0 +1,136 @@
+"""Settlements ⇄ the contract: messages of SettlementService."""
+
+from uuid import UUID
+
+from gongji.settlement.v1 import settlement_pb2 as pb2
+from settlement import enums
+from settlement.domain.allocate import Decline, Line, Split
+from settlement.domain.bill import Bill, BillItem, ItemKind, MedicalType
+from settlement.domain.state import Order, Refund, Settlement
+from settlement.intents import Command
+from settlement.preview_service import Preview, PreviewCommand
+from settlement.reverse_service import ReverseCommand
+from settlement.timestamps import timestamp
+from settlement.visits import Presented
+
+_OPTIONAL = ("fulamt_ownpay_amt", "overlmt_selfpay", "preselfpay_amt", "inscp_scp_amt", "act_pay_dedc")
+
+
+def bill_of(bill: pb2.Bill) -> Bill:
+    """A bill in the domain's words; what was not told is None."""
+    told = {f"{name}_fen": getattr(bill, name) for name in _OPTIONAL if bill.HasField(name)}  # type: ignore[arg-type]
+    return Bill(
+        psn_no=bill.psn_no,
+        mdtrt_id=bill.mdtrt_id,
+        med_type=MedicalType(bill.med_type),
+        medfee_sumamt_fen=bill.medfee_sumamt,
+        fund_pay_sumamt_fen=bill.fund_pay_sumamt,
+        psn_part_amt_fen=bill.psn_part_amt,
+        hosp_part_amt_fen=bill.hosp_part_amt,
+        items=tuple(BillItem(ItemKind(item.kind), item.amount) for item in bill.items),
+        **told,
+    )
+
+
+def bill_message(bill: Bill) -> pb2.Bill:
+    """A bill as it was sent."""
+    return pb2.Bill(
+        psn_no=bill.psn_no,
+        mdtrt_id=bill.mdtrt_id,
+        med_type=enums.medical_type(bill.med_type),
+        medfee_sumamt=bill.medfee_sumamt_fen,
+        fund_pay_sumamt=bill.fund_pay_sumamt_fen,
+        psn_part_amt=bill.psn_part_amt_fen,
+        hosp_part_amt=bill.hosp_part_amt_fen,
+        fulamt_ownpay_amt=bill.fulamt_ownpay_amt_fen,
+        overlmt_selfpay=bill.overlmt_selfpay_fen,
+        preselfpay_amt=bill.preselfpay_amt_fen,
+        inscp_scp_amt=bill.inscp_scp_amt_fen,
+        act_pay_dedc=bill.act_pay_dedc_fen,
+        items=[pb2.BillItem(kind=enums.item_kind(item.kind), amount=item.amount_fen) for item in bill.items],
+    )
+
+
+def settle_command(request: pb2.SettleRequest) -> Command:
+    """What a Settle request orders."""
+    order = Order(
+        fixmedins_code=request.fixmedins_code,
+        msgid=request.msgid,
+        bill=bill_of(request.bill),
+        acct_used_flag=request.acct_used_flag,
+        use_mutual_aid=request.use_mutual_aid,
+        expected_acct_pay_fen=request.expected_acct_pay if request.HasField("expected_acct_pay") else None,
+        expected_acct_mulaid_pay_fen=(
+            request.expected_acct_mulaid_pay if request.HasField("expected_acct_mulaid_pay") else None
+        ),
+    )
+    return Command(order, request.visit_credential)
+
+
+def preview_command(request: pb2.PreSettleRequest) -> PreviewCommand:
+    """What a PreSettle request asks."""
+    presented = Presented(request.fixmedins_code, bill_of(request.bill), request.visit_credential)
+    return PreviewCommand(presented, request.acct_used_flag, request.use_mutual_aid)
+
+
+def reverse_command(request: pb2.ReverseRequest) -> ReverseCommand:
+    """What a Reverse request names."""
+    by_id = request.WhichOneof("original") == "setl_id"
+    original = UUID(request.setl_id) if by_id else request.original_msgid
+    return ReverseCommand(request.fixmedins_code, request.msgid, original, request.reason)
+
+
+def preview_message(preview: Preview) -> pb2.PreSettleResponse:
+    """The answer to a PreSettle."""
+    return pb2.PreSettleResponse(refusal=enums.reason_value(preview.refusal), split=_split(preview.split))
+
+
+def settlement_message(settlement: Settlement) -> pb2.Settlement:
+    """A settlement in whatever state."""
+    return pb2.Settlement(
+        setl_id=str(settlement.settlement_id),
+        fixmedins_code=settlement.fixmedins_code,
+        msgid=settlement.msgid,
+        state=enums.state_value(settlement.state),
+        bill=bill_message(settlement.order.bill) if settlement.order else None,
+        split=_split(settlement.split) if settlement.split else None,
+        clr_type=enums.clearing_type(settlement.clr_type),
+        insutype=enums.insurance_type(settlement.insutype),
+        occurred_at=timestamp(settlement.occurred_at) if settlement.occurred_at else None,
+        setl_time=timestamp(settlement.setl_time) if settlement.setl_time else None,
+        reversed_at=timestamp(settlement.reversed_at) if settlement.reversed_at else None,
+        refunds=[_refund(refund) for refund in settlement.refunds],
+        reason=enums.reason_value(settlement.reason),
+    )
+
+
+def _split(split: Split) -> pb2.Split:
+    return pb2.Split(
+        acct_pay=split.acct_pay_fen,
+        acct_mulaid_pay=split.acct_mulaid_pay_fen,
+        psn_cash_pay=split.psn_cash_pay_fen,
+        balc=split.own_balance_after_fen,
+        lines=[_line(line) for line in split.lines],
+        declines=[_decline(decline) for decline in split.declines],
+    )
+
+
+def _line(line: Line) -> pb2.SettlementLine:
+    return pb2.SettlementLine(
+        payer_psn_no=line.payer_psn_no,
+        relation_id=str(line.relation_id),
+        amount=line.amount_fen,
+        balance_after=line.balance_after_fen,
+    )
+
+
+def _decline(decline: Decline) -> pb2.Decline:
+    return pb2.Decline(
+        payer_psn_no=decline.payer_psn_no,
+        reason=enums.reason_value(decline.reason),
+        window=enums.window_value(decline.window),
+    )
+
+
+def _refund(refund: Refund) -> pb2.Refund:
+    return pb2.Refund(psn_no=refund.psn_no, amount=refund.amount_fen, balance_after=refund.balance_after_fen)

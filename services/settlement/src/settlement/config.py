@@ -1,0 +1,74 @@
+"""Settings of settlement, beside those of every service."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from kit.config import ReadableFile, ServiceSettings
+from settlement.domain.allocate import PaymentOrder
+from settlement.failpoints import Failpoints, UnknownFailpointError, parse
+
+
+def _known_failpoints(value: str) -> str:
+    try:
+        parse(value)
+    except UnknownFailpointError as error:
+        raise PydanticCustomError("refused", "{what}", {"what": f"is not acceptable: {error}"}) from None
+    return value
+
+
+class Settings(ServiceSettings):
+    """What settlement needs to serve."""
+
+    credential_keyring_file: ReadableFile = Field(
+        description="The keys of visit credentials, JSON; the ring that identity signs with.",
+        examples=["credential-keyring.json"],
+    )
+    binding_target: str = Field(
+        min_length=1, description="Where binding serves gRPC.", examples=["127.0.0.1:7102", "dns:///binding:7102"]
+    )
+    binding_timeout_seconds: float = Field(
+        default=6.0, gt=0, le=15, description="How long binding is waited for, repeats included.", examples=["6"]
+    )
+    payment_order: PaymentOrder = Field(
+        default=PaymentOrder.OWN_ACCOUNT_FIRST,
+        description="Which pays first, the patient's own account or mutual aid (R9).",
+        examples=["own_account_first"],
+    )
+    home_region_prefix: str = Field(
+        default="65",
+        pattern=r"^[1-9][0-9]{1,5}$",
+        description="Where care needs no filing, the regions' first digits (R8).",
+        examples=["65"],
+    )
+    batch_max: int = Field(default=200, ge=1, le=500, description="Requests in one batch at most.", examples=["200"])
+    batch_waiting_max: int = Field(
+        default=2000, ge=1, le=100_000, description="Requests that wait for a batch at most.", examples=["2000"]
+    )
+    sweep_age_seconds: float = Field(
+        default=20.0,
+        ge=16,
+        description="After how long a settlement left PENDING is given up; above the cap on deadlines, 15 s.",
+        examples=["20"],
+    )
+    sweep_every_seconds: float = Field(
+        default=2.0, gt=0, le=60, description="How often what was left PENDING is looked for.", examples=["2"]
+    )
+    failpoints: Annotated[str, AfterValidator(_known_failpoints)] = Field(
+        default="",
+        description="Where this process stands still or dies, for tests of crashes; see failpoints.py.",
+        examples=["after_authorize=pause"],
+    )
+
+    @field_validator("failpoints")
+    @classmethod
+    def _only_in_tests(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("environment") not in {"local", "test"}:
+            raise PydanticCustomError("refused", "{what}", {"what": "must be empty outside local and test"})
+        return value
+
+    @property
+    def points(self) -> Failpoints:
+        """Where this process stands still or dies."""
+        return Failpoints(parse(self.failpoints))

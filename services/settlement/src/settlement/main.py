@@ -1,0 +1,170 @@
+"""The one place that puts settlement together."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gongji.settlement.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
+from gongji.settlement.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
+from kit import tracing
+from kit.batcher import MicroBatcher
+from kit.clock import Clock, clock_from
+from kit.db import Database, PostgresWork, Work
+from kit.grpc_client import TlsFiles
+from kit.grpc_server import GrpcServer, Service
+from kit.health import Health
+from kit.kafka import Consumer, replay_dlq
+from kit.lifecycle import Application
+from kit.observability import HttpProbes
+from kit.relay import Relay
+from kit.signing import TokenSigner
+from settlement.access import ACCESS, ACCOUNTS, SETTLEMENTS
+from settlement.account_repository import PostgresAccountRepository
+from settlement.account_service import AccountService
+from settlement.account_servicer import AccountServicer
+from settlement.binding_client import Authorizer, BindingClient
+from settlement.config import Settings
+from settlement.credentials import CredentialReader, SignedCredentials
+from settlement.domain.state import Settlement
+from settlement.intents import Command, Intake
+from settlement.postgres_repository import PostgresSettlementRepository
+from settlement.preview_service import Preview, PreviewCommand, PreviewService
+from settlement.projection import GROUP, Projection
+from settlement.projection_repository import PostgresProjectionRepository
+from settlement.query_service import QueryService
+from settlement.repository import SettlementRepository
+from settlement.reverse_service import ReverseCommand, ReverseService
+from settlement.servicer import SettlementServicer
+from settlement.settle_service import SettleService
+from settlement.subscriber import TOPICS, Subscriber
+from settlement.sweeper import Sweeper
+from settlement.visits import VisitJudge
+
+SERVICE = "settlement"
+SETTLED_WITHIN_SECONDS = 15.0
+"""How long stopping waits for the batches under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What settles, previews and reverses: calls are gathered into batches, each patient's one after the other."""
+
+    settling: MicroBatcher[Command, Settlement]
+    previewing: MicroBatcher[PreviewCommand, Preview]
+    reversing: MicroBatcher[ReverseCommand, Settlement]
+    query: QueryService
+
+    @property
+    def servicer(self) -> SettlementServicer:
+        """SettlementService on this pipeline."""
+        return SettlementServicer(self.settling, self.previewing, self.reversing, self.query)
+
+    async def drain(self) -> None:
+        """Refuse what comes from now on, answer what was accepted before."""
+        await asyncio.gather(self.settling.drain(), self.previewing.drain(), self.reversing.drain())
+
+
+def assemble(
+    settings: Settings,
+    work: Work[SettlementRepository],
+    authorizer: Authorizer,
+    credentials: CredentialReader,
+    clock: Clock,
+) -> Pipeline:
+    """The pipeline on a unit of work; tests call it with fakes."""
+    judge = VisitJudge(credentials, settings.home_region_prefix)
+    order = settings.payment_order
+    settle = SettleService(
+        work=work,
+        intake=Intake(work, judge, clock),
+        authorizer=authorizer,
+        clock=clock,
+        order=order,
+        failpoints=settings.points,
+    )
+    preview = PreviewService(work, judge, authorizer, clock, order)
+    most, waiting = settings.batch_max, settings.batch_waiting_max
+    return Pipeline(
+        settling=MicroBatcher(settle.settle, most, waiting, lambda each: each.order.bill.psn_no, "settle"),
+        previewing=MicroBatcher(preview.preview, most, waiting, lambda each: each.presented.bill.psn_no, "preview"),
+        reversing=MicroBatcher(ReverseService(work, clock).reverse, most, waiting, _original, "reverse"),
+        query=QueryService(work),
+    )
+
+
+def _original(command: ReverseCommand) -> tuple[str, str]:
+    return command.fixmedins_code, str(command.original)
+
+
+def build(settings: Settings) -> Application:
+    """The whole process."""
+    clock = clock_from(settings)
+    health = Health()
+    database = _database(settings)
+    binding = _binding(settings)
+    credentials = SignedCredentials(TokenSigner(settings.credential_keyring_file))
+    work = PostgresWork(database, PostgresSettlementRepository)
+    pipeline = assemble(settings, work, binding, credentials, clock)
+    server = GrpcServer(settings, _services(database, pipeline, clock), ACCESS, clock, service_name=SERVICE)
+    application = Application(health)
+    probes = HttpProbes(settings.http_address, health)
+    application.add("probes", probes.start, probes.stop)
+    application.add("database", database.connect, database.close)
+    application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
+    consumer = Consumer(settings, TOPICS, GROUP, _subscriber(database, clock).handle, health=health)
+    application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
+    sweeper = Sweeper(work, clock, settings.sweep_age_seconds, settings.sweep_every_seconds)
+    application.background("sweeper", sweeper.run)
+    application.add("binding", None, binding.close)
+    application.add("batcher", None, pipeline.drain, stop_timeout_seconds=SETTLED_WITHIN_SECONDS)
+    application.add("grpc", server.start, server.stop)
+    application.on_draining(server.not_serving)
+    application.watch("database", database.ping)
+    return application
+
+
+def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[Service]:
+    accounts = AccountService(PostgresWork(database, PostgresAccountRepository), clock)
+    return [
+        (add_SettlementServiceServicer_to_server, pipeline.servicer, SETTLEMENTS),
+        (add_AccountServiceServicer_to_server, AccountServicer(accounts), ACCOUNTS),
+    ]
+
+
+def _subscriber(database: Database, clock: Clock) -> Subscriber:
+    return Subscriber(Projection(PostgresWork(database, PostgresProjectionRepository), clock))
+
+
+def _binding(settings: Settings) -> BindingClient:
+    tls = TlsFiles(settings.tls_cert_file, settings.tls_key_file, settings.service_ca_file)
+    return BindingClient.connect(settings.binding_target, tls, settings.binding_timeout_seconds)
+
+
+def _database(settings: Settings) -> Database:
+    return Database(settings.database_url, settings.database_pool_size, SERVICE)
+
+
+def _holder() -> str:
+    return f"{SERVICE}-{socket.gethostname()}-{os.getpid()}"
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; the exit status."""
+    tracing.configure(SERVICE, settings.otlp_endpoint)
+    return build(settings).run()
+
+
+def replay(settings: Settings, topic: str, limit: int) -> int:
+    """Give events that failed to the subscriber again; how many were handled."""
+    return asyncio.run(_replay(settings, topic, limit))
+
+
+async def _replay(settings: Settings, topic: str, limit: int) -> int:
+    database = _database(settings)
+    try:
+        handler = _subscriber(database, clock_from(settings)).handle
+        return (await replay_dlq(settings, topic, GROUP, handler, limit=limit)).replayed
+    finally:
+        await database.close()

@@ -1,0 +1,42 @@
+"""Asking for a settlement by its id or by the msgid of its request."""
+
+from uuid import UUID
+
+from kit.db import Work
+from settlement.domain.reasons import Reason, SettlementRefusedError
+from settlement.domain.state import Settlement
+from settlement.repository import SettlementRepository
+
+
+class QueryService:
+    """Answers from the record."""
+
+    def __init__(self, work: Work[SettlementRepository]) -> None:
+        self._work = work
+
+    async def by_msgid(self, fixmedins_code: str, msgid: str) -> Settlement:
+        """The settlement of a request.
+
+        Raises:
+            SettlementRefusedError: NOT_FOUND, which is not final while the request may still be on its way.
+        """
+        key = (fixmedins_code, msgid)
+        async with self._work() as repository:
+            found = (await repository.find_by_msgids([key])).get(key)
+        if found is None:
+            raise SettlementRefusedError(Reason.NOT_FOUND, "nothing has come under this msgid yet")
+        return found
+
+    async def by_id(self, fixmedins_code: str, settlement_id: UUID) -> Settlement:
+        """The settlement of an id.
+
+        Raises:
+            SettlementRefusedError: NOT_FOUND, or FORBIDDEN_INSTITUTION if it is another institution's.
+        """
+        async with self._work() as repository:
+            found = (await repository.find_by_ids([settlement_id])).get(settlement_id)
+        if found is None:
+            raise SettlementRefusedError(Reason.NOT_FOUND, "there is no settlement of this setl_id")
+        if found.fixmedins_code != fixmedins_code:
+            raise SettlementRefusedError(Reason.FORBIDDEN_INSTITUTION, "this setl_id belongs to another institution")
+        return found

@@ -1,0 +1,251 @@
+"""Settling (结算): intents, holds at binding, and the second transaction that moves the money. Everything in lists."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from kit.clock import Clock, shanghai_date
+from kit.db import Work, retrying
+from kit.db_errors import is_unavailable
+from kit.errors import Refusal
+from kit.observability import get_logger
+from settlement import settlement_events as events
+from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
+from settlement.domain.accounts import Account
+from settlement.domain.allocate import Grant, Need, PaymentOrder, allocate_all
+from settlement.domain.reasons import Reason, SettlementRefusedError
+from settlement.domain.settling import postings_of, settle_or_refuse
+from settlement.domain.state import Settlement, abandoned, answer_from_record
+from settlement.failpoints import Boundary, Failpoints
+from settlement.intents import Answer, Command, Intake, UnderWay
+from settlement.repository import SettlementRepository
+
+_log = get_logger()
+
+Grants = Mapping[UUID, tuple[Grant, ...]]
+"""By settlement, payers in the order in which they pay."""
+
+
+class BusinessDayClosedError(Exception):
+    """The day on which this would be posted has been closed: the clock stands wrong, or was moved back."""
+
+    reason = str(Reason.UNAVAILABLE)
+    metadata: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What binding answered: grants by settlement, and the settlements that cannot go on."""
+
+    grants: Grants
+    lost: frozenset[UUID]
+
+
+class SettleService:
+    """The pipeline. A batch's answers are those of settling one by one in the order of arrival.
+
+    Args:
+        work: units of work.
+        intake: steps 1 to 3.
+        authorizer: who says which payers may give how much.
+        clock: business time.
+        order: which accounts pay first (R9).
+        failpoints: where tests let this process die.
+    """
+
+    def __init__(
+        self,
+        *,
+        work: Work[SettlementRepository],
+        intake: Intake,
+        authorizer: Authorizer,
+        clock: Clock,
+        order: PaymentOrder,
+        failpoints: Failpoints,
+    ) -> None:
+        self._work = work
+        self._intake = intake
+        self._authorizer = authorizer
+        self._clock = clock
+        self._order = order
+        self._failpoints = failpoints
+
+    async def settle(self, commands: Sequence[Command]) -> list[Answer]:
+        """An answer for each command, in their order.
+
+        Once intents are written this raises no more: each command gets its own answer.
+
+        Raises:
+            Exception: the first transaction failed; it had no effect, so all may be tried again.
+        """
+        begun = await self._intake.begin(commands)
+        answers = begun.answers
+        if begun.under_way:
+            answers |= await self._carry_on(begun.under_way)
+        return [answers[place] for place in range(len(commands))]
+
+    async def _carry_on(self, under_way: Sequence[UnderWay]) -> dict[int, Answer]:
+        await self._failpoints.reach(Boundary.AFTER_INTENT)
+        holds = await self._hold(under_way)
+        await self._failpoints.reach(Boundary.AFTER_AUTHORIZE)
+        lost = [each for each in under_way if each.id in holds.lost]
+        held = [each for each in under_way if each.id not in holds.lost]
+        answers = await self._give_up(lost) if lost else {}
+        if held:
+            answers |= await self._finish(held, holds.grants)
+            await self._failpoints.reach(Boundary.AFTER_COMMIT)
+        return answers
+
+    async def _hold(self, under_way: Sequence[UnderWay]) -> Holds:
+        asks = [_ask(each) for each in under_way if each.intent.order.asks_payers]
+        try:
+            answers = await self._authorizer.authorize(asks) if asks else []
+        except Exception as error:  # noqa: BLE001 - with intents written, every way to fail ends in giving up
+            expected = isinstance(error, BindingUnavailableError)
+            _log.error("binding gave no answer, giving up", settlements=len(asks), exc_info=None if expected else error)
+            answers = [NoGrant(Reason.UNAVAILABLE) for _ in asks]
+        return _holds(asks, answers)
+
+    async def _finish(self, held: Sequence[UnderWay], grants: Grants) -> dict[int, Answer]:
+        """The second transaction; if a batch fails, each alone, so that a bad one never fails the others."""
+        try:
+            return await retrying(lambda: self._move_money(held, grants))
+        except Exception as error:  # noqa: BLE001 - whatever it is, each request gets an answer of its own
+            if len(held) > 1 and not is_unavailable(error):
+                return await self._finish_one_by_one(held, grants)
+            _log.error("settling failed, giving up", settlements=len(held), exc_info=error)
+            return await self._give_up(held)
+
+    async def _finish_one_by_one(self, held: Sequence[UnderWay], grants: Grants) -> dict[int, Answer]:
+        answers: dict[int, Answer] = {}
+        for each in held:
+            answers |= await self._finish([each], grants)
+        return answers
+
+    async def _move_money(self, held: Sequence[UnderWay], grants: Grants) -> dict[int, Answer]:
+        async with self._work() as repository:
+            now = self._clock.now()
+            pending = await repository.lock_pending(each.id for each in held)
+            # Those that are missing were swept or reversed meanwhile: they are no longer ours to decide.
+            owned = [each.intent.settlement for each in held if each.id in pending]
+            decided = await self._decide(repository, owned, grants, now)
+            overtaken = [each.id for each in held if each.id not in pending]
+            found = await repository.find_by_ids(overtaken) if overtaken else {}
+            await self._failpoints.reach(Boundary.BEFORE_COMMIT)
+        return _answers(held, found | decided)
+
+    async def _decide(
+        self, repository: SettlementRepository, owned: Sequence[Settlement], grants: Grants, now: datetime
+    ) -> dict[UUID, Settlement]:
+        if not owned:
+            return {}
+        needs = [_need(settlement, grants) for settlement in owned]
+        accounts = await repository.lock_accounts(_owners(needs))
+        day = await _open_day(repository, now)
+        allocations = allocate_all(needs, accounts, self._order)
+        decided = [
+            settle_or_refuse(settlement, allocation, now)
+            for settlement, allocation in zip(owned, allocations, strict=True)
+        ]
+        await _record(repository, decided, accounts, day, now)
+        return {settlement.settlement_id: settlement for settlement in decided}
+
+    async def _give_up(self, under_way: Sequence[UnderWay]) -> dict[int, Answer]:
+        """ABANDONED and the holds released, at once; if even that fails the sweeper does it."""
+        ids = [each.id for each in under_way]
+        try:
+            found = await retrying(lambda: abandon(self._work, ids, self._clock.now()))
+        except Exception as error:  # noqa: BLE001 - the sweeper is there for what cannot even be given up
+            _log.error("giving up failed, leaving it to the sweeper", settlements=len(ids), exc_info=error)
+            return {each.place: _unknown_outcome(each) for each in under_way}
+        return _answers(under_way, found)
+
+
+async def abandon(work: Work[SettlementRepository], ids: Sequence[UUID], now: datetime) -> dict[UUID, Settlement]:
+    """Abandon those of these settlements that are still PENDING; all of them as they are now."""
+    async with work() as repository:
+        pending = await repository.lock_pending(ids)
+        await release(repository, list(pending.values()), now)
+        return await repository.find_by_ids(ids)
+
+
+async def release(repository: SettlementRepository, pending: Sequence[Settlement], now: datetime) -> list[Settlement]:
+    """Abandon locked PENDING settlements and tell that nothing was taken; as they are after it."""
+    given_up = [abandoned(settlement) for settlement in pending]
+    if given_up:
+        await repository.save(given_up)
+        await repository.outbox.add([events.decided(settlement, now) for settlement in given_up])
+    return given_up
+
+
+async def _open_day(repository: SettlementRepository, now: datetime) -> date:
+    day = shanghai_date(now)
+    if not await repository.hold_business_day(day):
+        raise BusinessDayClosedError(f"business day {day} is closed, nothing can be posted on it")
+    return day
+
+
+async def _record(
+    repository: SettlementRepository,
+    decided: Sequence[Settlement],
+    accounts: Mapping[str, Account],
+    day: date,
+    now: datetime,
+) -> None:
+    posted = postings_of(decided, accounts, day)
+    await repository.post(posted, accounts)
+    await repository.save(decided, day)
+    told = [events.decided(settlement, now) for settlement in decided]
+    await repository.outbox.add([*told, *events.moved(posted)])
+
+
+def _ask(each: UnderWay) -> Ask:
+    bill = each.intent.order.bill
+    return Ask(each.id, bill.psn_no, bill.psn_part_amt_fen, each.intent.occurred_at, each.written_at, each.recent)
+
+
+def _holds(asks: Sequence[Ask], answers: Sequence[Granted]) -> Holds:
+    grants: dict[UUID, tuple[Grant, ...]] = {}
+    lost = set()
+    for ask, answer in zip(asks, answers, strict=True):
+        if isinstance(answer, NoGrant):
+            _log.warning("binding does not hold", settlement=str(ask.settlement_id), reason=answer.reason)
+            lost.add(ask.settlement_id)
+        else:
+            grants[ask.settlement_id] = answer
+    return Holds(grants, frozenset(lost))
+
+
+def _need(settlement: Settlement, grants: Grants) -> Need:
+    order = settlement.order
+    if order is None:
+        raise events.UntellableError(f"settlement {settlement.settlement_id} has no order")
+    return Need(
+        psn_no=order.bill.psn_no,
+        psn_part_amt_fen=order.bill.psn_part_amt_fen,
+        acct_used_flag=order.acct_used_flag,
+        grants=grants.get(settlement.settlement_id, ()),
+        expected_acct_pay_fen=order.expected_acct_pay_fen,
+        expected_acct_mulaid_pay_fen=order.expected_acct_mulaid_pay_fen,
+    )
+
+
+def _owners(needs: Sequence[Need]) -> set[str]:
+    return {need.psn_no for need in needs} | {grant.payer_psn_no for need in needs for grant in need.grants}
+
+
+def _answers(under_way: Sequence[UnderWay], found: Mapping[UUID, Settlement]) -> dict[int, Answer]:
+    answers: dict[int, Answer] = {}
+    for each in under_way:
+        try:
+            answers[each.place] = answer_from_record(found[each.id])
+        except SettlementRefusedError as refusal:
+            answers[each.place] = refusal
+    return answers
+
+
+def _unknown_outcome(each: UnderWay) -> Exception:
+    return Refusal(
+        "UNAVAILABLE", "the outcome is not known yet; ask for it by msgid", {"setl_id": str(each.intent.settlement_id)}
+    )

@@ -1,0 +1,106 @@
+"""What settlement tells the others about settlements and the accounts that they move."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from gongji.common.v1 import reason_pb2
+from gongji.settlement.events.v1 import account_events_pb2, settlement_events_pb2
+from kit.events import Event
+from settlement.domain.allocate import Line
+from settlement.domain.ledger import EntryRow, Posted
+from settlement.domain.state import Settlement, SettlementState
+from settlement.enums import clearing_type, insurance_type, medical_type
+from settlement.timestamps import timestamp
+
+
+class UntellableError(Exception):
+    """An event was asked for about a settlement of which too little is known; a fault in the code."""
+
+
+def decided(settlement: Settlement, at: datetime) -> Event:
+    """The event of a settlement's last move, made at `at`."""
+    if settlement.state is SettlementState.SETTLED:
+        return _completed(settlement, at)
+    if settlement.state is SettlementState.REVERSED:
+        return _reversed(settlement, at)
+    return _released(settlement, at)
+
+
+def _completed(settlement: Settlement, at: datetime) -> Event:
+    order, split = settlement.order, settlement.split
+    if order is None or split is None:
+        raise UntellableError(f"settlement {settlement.settlement_id} is settled without bill or split")
+    message = settlement_events_pb2.SettlementCompleted(
+        settlement=_facts(settlement, split.lines),
+        setl_time=timestamp(at),
+        med_type=medical_type(order.bill.med_type),
+        clr_type=clearing_type(order.bill.clr_type),
+        insutype=insurance_type(settlement.insutype),
+        medfee_sumamt=order.bill.medfee_sumamt_fen,
+        fund_pay_sumamt=order.bill.fund_pay_sumamt_fen,
+        acct_pay=split.acct_pay_fen,
+        acct_mulaid_pay=split.acct_mulaid_pay_fen,
+        psn_cash_pay=split.psn_cash_pay_fen,
+    )
+    return Event(message, key=str(settlement.settlement_id), occurred_at=at)
+
+
+def _reversed(settlement: Settlement, at: datetime) -> Event:
+    if settlement.split is None:
+        raise UntellableError(f"settlement {settlement.settlement_id} is reversed without a split")
+    message = settlement_events_pb2.SettlementReversed(
+        settlement=_facts(settlement, settlement.split.lines),
+        reversed_at=timestamp(at),
+        acct_pay=settlement.split.acct_pay_fen,
+    )
+    return Event(message, key=str(settlement.settlement_id), occurred_at=at)
+
+
+def _released(settlement: Settlement, at: datetime) -> Event:
+    message = settlement_events_pb2.HoldsReleased(
+        settlement=_facts(settlement, ()),
+        reason=reason_pb2.Reason.Value(f"REASON_{settlement.reason}"),
+        released_at=timestamp(at),
+    )
+    return Event(message, key=str(settlement.settlement_id), occurred_at=at)
+
+
+def _facts(settlement: Settlement, lines: Iterable[Line]) -> settlement_events_pb2.SettlementFacts:
+    order, occurred_at = settlement.order, settlement.occurred_at
+    if order is None or occurred_at is None:
+        raise UntellableError(f"settlement {settlement.settlement_id} never came, so there is nothing to tell")
+    return settlement_events_pb2.SettlementFacts(
+        setl_id=str(settlement.settlement_id),
+        fixmedins_code=settlement.fixmedins_code,
+        msgid=settlement.msgid,
+        psn_no=order.bill.psn_no,
+        occurred_at=timestamp(occurred_at),
+        lines=[
+            settlement_events_pb2.PaidLine(
+                relation_id=str(line.relation_id), payer_psn_no=line.payer_psn_no, amount_fen=line.amount_fen
+            )
+            for line in lines
+        ],
+        use_mutual_aid=order.asks_payers,
+    )
+
+
+def moved(posted: Posted) -> list[Event]:
+    """The events of the accounts that postings of settlements and refunds moved, in the order of the entries."""
+    return [_moved(row) for row in posted.personal_rows]
+
+
+def _moved(row: EntryRow) -> Event:
+    debit = row.amount_fen < 0
+    kind = account_events_pb2.AccountDebited if debit else account_events_pb2.AccountRefunded
+    message = kind(
+        psn_no=row.account_key,
+        sequence=row.version or 0,
+        amount_fen=abs(row.amount_fen),
+        balance_after_fen=row.balance_after_fen or 0,
+        posted_at=timestamp(row.occasion.posted_at),
+        setl_id=str(row.occasion.settlement_id),
+        patient_psn_no=row.occasion.patient_psn_no or "",
+        fixmedins_code=row.occasion.fixmedins_code or "",
+    )
+    return Event(message, key=row.account_key, occurred_at=row.occasion.posted_at)

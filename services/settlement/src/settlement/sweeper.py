@@ -1,0 +1,57 @@
+"""Recovery: what a crash left PENDING becomes ABANDONED, and its holds are released."""
+
+import asyncio
+
+from kit.clock import Clock
+from kit.db import Work
+from kit.observability import get_logger
+from settlement.repository import SettlementRepository
+from settlement.settle_service import release
+
+BATCH = 200
+
+_log = get_logger()
+
+
+class Sweeper:
+    """Takes settlements that have been PENDING for longer than any caller may wait.
+
+    Several processes may sweep at once: each passes over what another holds.
+
+    Args:
+        work: units of work.
+        clock: for the time that the events tell; ages are the database's.
+        age_seconds: beyond the cap on deadlines, so that their owners have given up.
+        every_seconds: how often it looks.
+    """
+
+    def __init__(
+        self, work: Work[SettlementRepository], clock: Clock, age_seconds: float, every_seconds: float
+    ) -> None:
+        self._work = work
+        self._clock = clock
+        self._age_seconds = age_seconds
+        self._every_seconds = every_seconds
+
+    async def run(self) -> None:
+        """Sweep until cancelled; a failure is logged and tried again."""
+        while True:
+            try:
+                await self.sweep()
+            except Exception as error:  # noqa: BLE001 - the database may be away; the next round tries again
+                _log.error("sweeping failed, trying again", exc_info=error)
+            await asyncio.sleep(self._every_seconds)
+
+    async def sweep(self) -> int:
+        """Abandon all that is stale; how many there were."""
+        total = 0
+        while swept := await self._sweep_batch():
+            total += swept
+        if total:
+            _log.warning("abandoned settlements that were left pending", settlements=total)
+        return total
+
+    async def _sweep_batch(self) -> int:
+        async with self._work() as repository:
+            stale = await repository.take_stale(self._age_seconds, BATCH)
+            return len(await release(repository, stale, self._clock.now()))
