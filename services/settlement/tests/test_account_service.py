@@ -26,6 +26,7 @@ from settlement.domain.accounts import (
 )
 from settlement.domain.ledger import AccountKind
 from settlement.domain.projection import Enrolled, PersonKnown
+from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.visit import InsuranceStatus, InsuranceType
 
 NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
@@ -176,6 +177,15 @@ async def test_a_contribution_belongs_to_the_day_in_shanghai(world: World) -> No
     world.clock.set(datetime(2025, 3, 10, 16, 30, tzinfo=UTC))
     await world.service.contribute("father", "c1", 500)
     assert world.accounts.entries[0].occasion.business_day == date(2025, 3, 11)
+
+
+async def test_nothing_is_posted_on_a_day_that_is_closed(world: World) -> None:
+    await world.opened()
+    world.accounts.closed_days.add(date(2025, 3, 10))
+    with pytest.raises(SettlementRefusedError) as refused:
+        await world.service.contribute("father", "c1", 500)
+    assert refused.value.reason == "UNAVAILABLE"
+    assert (world.accounts.entries, world.accounts.contributions) == ([], {})
 
 
 async def test_freezing_and_releasing_are_events_in_one_sequence_with_the_money(world: World) -> None:

@@ -1,0 +1,307 @@
+"""The audit finds nothing in books that were kept, and finds each way in which they can be tampered with."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+import pytest
+
+from kit.clock import FixedClock
+from kit.db import Database, PostgresWork, Transaction
+from kit.ids import uuid7
+from settlement.account_repository import AccountRepository, PostgresAccountRepository
+from settlement.account_service import AccountService
+from settlement.audit import SHOWN_FINDINGS, Report, Result, audit, lines_of
+from settlement.domain.accounts import Account, AccountState
+from settlement.domain.allocate import Line, Split
+from settlement.domain.bill import Bill, MedicalType
+from settlement.domain.settling import postings_of, reverse_all
+from settlement.domain.state import Fingerprint, Intent, Order, Settlement, abandoned, fenced, settled
+from settlement.domain.visit import InsuranceType
+from settlement.postgres_repository import PostgresSettlementRepository
+from settlement.settlement_events import moved
+
+NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
+TODAY = date(2025, 3, 10)
+HOSPITAL = "H65270100001"
+PENDING_AGE_SECONDS = 30.0
+PAID, REVERSED, GIVEN_UP = (UUID(int=number) for number in (1, 2, 3))
+
+
+LINES = "a settlement's lines and refunds are its entries; what is reversed nets to zero"
+
+
+class Books:
+    """A service's books as the service itself keeps them, and a pen for whoever tampers with them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        accounts = PostgresWork[AccountRepository](database, PostgresAccountRepository)
+        self.accounts_work = accounts
+        self.accounts = AccountService(accounts, FixedClock(NOON))
+        self.settlements = PostgresWork(database, PostgresSettlementRepository)
+
+    async def keep(self) -> None:
+        """Two accounts with contributions and a freeze; a settlement paid, one reversed, one given up, one fenced."""
+        for psn_no, amount_fen in (("father", 10_000), ("child", 1_000), ("mother", 500)):
+            async with self.accounts_work() as repository:
+                await repository.add(Account(psn_no, AccountState.OPEN, 0, 0, 0))
+            await self.accounts.contribute(psn_no, f"first-{psn_no}", amount_fen)
+        await self.accounts.freeze("father", "order")
+        await self.accounts.unfreeze("father", "lifted")
+        await self.settle(PAID, Split(1_000, 3_000, 2_000, 0, (Line("father", uuid7(), 3_000, 7_000),)))
+        await self.settle(REVERSED, Split(0, 6_000, 0, 0, (Line("father", uuid7(), 6_000, 1_000),)))
+        await self.reverse(REVERSED)
+        await self.begin(GIVEN_UP)
+        async with self.settlements() as repository:
+            await repository.save([abandoned(each) for each in (await repository.lock([GIVEN_UP])).values()])
+            await repository.add_fences([fenced(uuid7(), HOSPITAL, "never-came")])
+
+    async def begin(self, settlement_id: UUID, psn_no: str = "child") -> Settlement:
+        bill = Bill(psn_no, "visit", MedicalType.OUTPATIENT, 10_000, 4_000, 6_000)
+        order = Order(HOSPITAL, f"msg-{settlement_id}", bill, acct_used_flag=True, use_mutual_aid=True)
+        fingerprint = Fingerprint(1, b"body")
+        intent = Intent(settlement_id, order, fingerprint, InsuranceType.EMPLOYEE, "jti", NOON)
+        async with self.settlements() as repository:
+            assert await repository.add_intents([intent])
+        return intent.settlement
+
+    async def settle(self, settlement_id: UUID, split: Split) -> None:
+        paid = settled(await self.begin(settlement_id), split, NOON)
+        async with self.settlements() as repository:
+            accounts = await repository.lock_accounts(["father", "child"])
+            posted = postings_of([paid], accounts, TODAY)
+            await repository.post(posted, accounts)
+            await repository.save([paid], TODAY)
+            await repository.outbox.add(moved(posted))
+
+    async def reverse(self, settlement_id: UUID) -> None:
+        async with self.settlements() as repository:
+            locked = await repository.lock([settlement_id])
+            accounts = await repository.lock_accounts(["father", "child"])
+            given_back, posted = reverse_all(list(locked.values()), accounts, NOON, TODAY)
+            await repository.post(posted, accounts)
+            await repository.save(given_back, TODAY)
+            await repository.outbox.add(moved(posted))
+
+    async def tamper(self, *statements: str) -> None:
+        """As the tables' owner may, with every guard taken away first."""
+        async with self.database.transaction() as transaction:
+            for statement in (*NO_GUARDS, *statements):
+                await transaction.raw.execute(statement)
+
+    async def audit_tampered(self, statement: str) -> Report:
+        """What the audit says of tampered books that are then put right again."""
+        async with self.database.transaction() as transaction:
+            inside = transaction.raw.transaction()
+            await inside.start()
+            for each in (*NO_GUARDS, statement):
+                await transaction.raw.execute(each)
+            report = await audit(OneTransaction(transaction), PENDING_AGE_SECONDS)
+            await inside.rollback()
+        return report
+
+    async def audit(self, chunk_keys: int | None = None) -> Report:
+        return await audit(self.database, PENDING_AGE_SECONDS, chunk_keys=chunk_keys)
+
+
+class OneTransaction(Database):
+    """Everything in the transaction that is under way."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    @asynccontextmanager
+    async def transaction(self, *, statement_timeout_seconds: float | None = None) -> AsyncIterator[Transaction]:
+        del statement_timeout_seconds
+        yield self._transaction
+
+
+NO_GUARDS = (
+    "ALTER TABLE entry DISABLE TRIGGER USER",
+    """
+    DO $$ DECLARE guard record; BEGIN
+        FOR guard IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint
+                     WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace AND conparentid = 0
+                       AND conrelid::regclass::text NOT LIKE 'outbox%'
+        LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', guard.owner, guard.conname); END LOOP;
+    END $$
+    """,
+)
+
+
+@pytest.fixture
+async def books(database_url: str) -> AsyncIterator[Books]:
+    database = Database(database_url, pool_size=2)
+    books = Books(database)
+    await books.keep()
+    yield books
+    await database.close()
+
+
+def findings(report: Report) -> dict[str, Sequence[str]]:
+    return {result.name: result.findings for result in report.results if result.found}
+
+
+async def test_books_that_were_kept_are_in_order(books: Books) -> None:
+    report = await books.audit()
+    assert findings(report) == {}
+    looked_at = {result.name: result.looked_at for result in report.results}
+    assert looked_at["postings sum to zero"] == 7
+    assert looked_at["a balance is the sum of its entries, never negative"] == 3
+    assert looked_at["every version of an account was told once, in order"] == 3
+    assert looked_at["the parts of a bill and of its split add up (R16)"] == 4
+
+
+async def test_the_size_of_the_chunks_makes_no_difference(books: Books) -> None:
+    await books.tamper("UPDATE entry SET amount_fen = amount_fen + 1 WHERE account_kind = 'CLEARING'")
+    small, large = await books.audit(chunk_keys=1), await books.audit()
+    assert [(each.name, each.findings) for each in large.results if each.name != "postings sum to zero"] == [
+        (each.name, each.findings) for each in small.results if each.name != "postings sum to zero"
+    ]
+    # A posting whose entries lie in two chunks is told at each; a whole one in small chunks is told at none.
+    assert small.results[0].found >= large.results[0].found == 4
+
+
+async def test_an_empty_database_is_in_order(database_url: str) -> None:
+    database = Database(database_url, pool_size=1)
+    report = await audit(database, PENDING_AGE_SECONDS)
+    await database.close()
+    assert (report.found, report.unsent_events) == (0, 0)
+
+
+TAMPERED = [
+    (
+        "UPDATE entry SET amount_fen = 2999 WHERE account_kind = 'CLEARING' AND amount_fen = 3000",
+        "postings sum to zero",
+    ),
+    ("UPDATE account SET balance_fen = 7001 WHERE psn_no = 'father'", "a balance is the sum of its entries"),
+    ("UPDATE account SET held_fen = 7001 WHERE psn_no = 'father'", "a balance is the sum of its entries"),
+    ("UPDATE account SET held_fen = -1 WHERE psn_no = 'father'", "a balance is the sum of its entries"),
+    (
+        "UPDATE entry SET balance_after_fen = 6999 WHERE account_key = 'father' AND version = 4",
+        "balances follow from entry to",
+    ),
+    ("UPDATE entry SET version = 9 WHERE account_key = 'father' AND version = 6", "balances follow from entry to"),
+    ("DELETE FROM account_change WHERE version = 2", "balances follow from entry to"),
+    ("UPDATE account_change SET version = 1 WHERE version = 2", "balances follow from entry to"),
+    ("UPDATE account SET version = 7 WHERE psn_no = 'father'", "balances follow from entry to"),
+    (
+        "UPDATE entry SET account_key = 'ghost' WHERE account_key = 'father' AND version = 6",
+        "every personal entry is on an account",
+    ),
+    ("UPDATE contribution SET amount_fen = 1 WHERE psn_no = 'mother'", "every contribution is one entry"),
+    ("UPDATE contribution SET balance_after_fen = 1 WHERE psn_no = 'mother'", "every contribution is one entry"),
+    ("UPDATE contribution SET psn_no = 'father' WHERE psn_no = 'mother'", "every contribution is one entry"),
+    ("UPDATE settlement_line SET amount_fen = 2999 WHERE amount_fen = 3000", "a settlement's lines and refunds"),
+    ("UPDATE settlement_line SET payer_psn_no = 'mother' WHERE amount_fen = 3000", "a settlement's lines and refunds"),
+    ("UPDATE settlement_line SET balance_after_fen = 1 WHERE amount_fen = 3000", "a settlement's lines and refunds"),
+    ("UPDATE settlement SET acct_pay_fen = 0 WHERE acct_pay_fen = 1000", "a settlement's lines and refunds"),
+    ("UPDATE settlement SET state = 'SETTLED' WHERE state = 'REVERSED'", "a settlement's lines and refunds"),
+    ("UPDATE settlement SET state = 'REVERSED' WHERE acct_pay_fen = 1000", "a settlement's lines and refunds"),
+    ("UPDATE settlement SET state = 'ABANDONED' WHERE acct_pay_fen = 1000", "a settlement's lines and refunds"),
+    ("UPDATE settlement SET state = 'REFUSED' WHERE state = 'REVERSED'", "a settlement's lines and refunds"),
+    ("UPDATE refund SET amount_fen = 5999", "a settlement's lines and refunds"),
+    ("DELETE FROM refund", "a settlement's lines and refunds"),
+    (
+        "UPDATE entry SET account_key = 'H65270100002' WHERE account_kind = 'CLEARING' AND amount_fen = 3000",
+        "a settlement's lines and refunds",
+    ),
+    ("DELETE FROM settlement WHERE acct_pay_fen = 1000", "every entry of a settlement belongs"),
+    ("UPDATE settlement SET psn_cash_pay_fen = 1999 WHERE psn_cash_pay_fen = 2000", "the parts of a bill"),
+    ("UPDATE settlement SET medfee_sumamt_fen = 1 WHERE state = 'REVERSED'", "the parts of a bill"),
+    ("UPDATE settlement SET acct_mulaid_pay_fen = 2999 WHERE psn_cash_pay_fen = 2000", "the parts of a bill"),
+    ("DELETE FROM outbox_event WHERE key = 'father' AND sequence = 2", "every version of an account was told"),
+    ("DELETE FROM outbox_event WHERE key = 'father' AND sequence = 1", "every version of an account was told"),
+    ("DELETE FROM outbox_event WHERE key = 'father' AND sequence = 6", "every version of an account was told"),
+    ("DELETE FROM outbox_event WHERE key = 'mother'", "every version of an account was told"),
+    ("UPDATE outbox_event SET key = 'ghost' WHERE key = 'mother'", "every version of an account was told"),
+    (
+        "UPDATE outbox_event SET sequence = 5 - sequence WHERE key = 'father' AND sequence IN (2, 3)",
+        "every version of an account was told",
+    ),
+    (
+        "UPDATE outbox_event SET sequence = 2 WHERE key = 'father' AND sequence = 3",
+        "every version of an account was told",
+    ),
+]
+
+
+async def test_what_was_tampered_with_is_found(books: Books) -> None:
+    unnoticed = []
+    for statement, name in TAMPERED:
+        found = findings(await books.audit_tampered(statement))
+        if not any(told.startswith(name) for told in found):
+            unnoticed.append((statement, found))
+    assert unnoticed == []
+    assert findings(await books.audit()) == {}
+
+
+async def test_a_balance_below_zero_is_found_even_if_the_entries_agree(books: Books) -> None:
+    await books.tamper(
+        "UPDATE entry SET amount_fen = amount_fen - 20000, balance_after_fen = balance_after_fen - 20000 "
+        "WHERE account_key = 'father' AND version = 6",
+        "UPDATE account SET balance_fen = balance_fen - 20000 WHERE psn_no = 'father'",
+    )
+    found = findings(await books.audit())
+    assert found["a balance is the sum of its entries, never negative"] == (
+        "father: the balance is -13000 fen with 0 held",
+    )
+
+
+async def test_a_refund_to_another_account_than_paid_is_found(books: Books) -> None:
+    await books.tamper(
+        "UPDATE entry SET account_key = 'mother', version = 2, balance_after_fen = 6500 "
+        "WHERE account_key = 'father' AND entry_kind = 'REFUND'",
+        "UPDATE refund SET psn_no = 'mother', balance_after_fen = 6500",
+    )
+    found = findings(await books.audit())[LINES]
+    assert found == (f"{REVERSED}: reversed, yet 2 account(s) did not get back what they paid",)
+
+
+async def test_a_settlement_pending_for_longer_than_the_sweeper_lets_it_is_found(books: Books) -> None:
+    await books.begin(UUID(int=9))
+    assert findings(await books.audit()) == {}
+    await books.tamper("UPDATE settlement SET created_at = created_at - interval '31 s' WHERE state = 'PENDING'")
+    told = str(findings(await books.audit()))
+    assert re.search(f"{UUID(int=9)}: PENDING for 3[0-9] s", told)
+
+
+async def test_money_on_a_settlement_that_took_nothing_is_found(books: Books) -> None:
+    await books.tamper(
+        "UPDATE entry SET settlement_id = lpad('3', 32, '0')::uuid WHERE settlement_id = lpad('1', 32, '0')::uuid"
+    )
+    found = findings(await books.audit())[LINES]
+    assert [told.split(":")[0] for told in found] == [str(PAID), str(GIVEN_UP)]
+
+
+async def test_events_that_policy_has_dropped_are_not_missed(books: Books) -> None:
+    await books.tamper(
+        "ALTER TABLE outbox_event DETACH PARTITION outbox_event_1",
+        "INSERT INTO outbox_event SELECT * FROM outbox_event_1 WHERE key = 'father' AND sequence > 3",
+    )
+    async with books.database.transaction() as transaction:
+        assert await transaction.raw.fetchval("SELECT count(*) FROM outbox_event") == 3
+    assert findings(await books.audit()) == {}
+
+
+async def test_unsent_events_are_told_but_are_no_finding(books: Books) -> None:
+    report = await books.audit()
+    assert report.unsent_events == 9
+    assert report.unsent_age_seconds >= 0
+
+
+def test_the_report_says_what_was_looked_at_and_what_was_found() -> None:
+    many = tuple(f"account-{number}: wrong" for number in range(SHOWN_FINDINGS))
+    clean, wrong = Result("postings sum to zero", 12, 0, ()), Result("a balance", 40, SHOWN_FINDINGS + 3, many)
+    assert list(lines_of(Report((clean,), 2, 1.4))) == [
+        "what must be true      looked at  findings",
+        "postings sum to zero          12         0",
+        "outbox: 2 event(s) wait to be sent, the oldest for 1 s",
+        "the books are in order",
+    ]
+    told = list(lines_of(Report((clean, wrong), 0, 0.0)))
+    assert told[4:6] == ["NOT TRUE: a balance", "  account-0: wrong"]
+    assert told[-2:] == ["  … and 3 more", f"{SHOWN_FINDINGS + 3} finding(s): see above"]
