@@ -26,10 +26,10 @@ class Assertion:
     """What an issuer says about the person behind a call."""
 
     subject: str
-    """`psn:<psn_no>` or `clerk:<name>`."""
+    """`psn:<psn_no>`, `new:<anything>` before somebody is registered, or `clerk:<name>`."""
     roles: frozenset[str]
     psn_no: str | None
-    """The person's own number, for citizens."""
+    """The person's own number, for citizens who are registered."""
     issuer: str
     jti: str
     """Unique per assertion; with `issuer` what a use-once check goes by, until `expires_at`."""
@@ -150,14 +150,16 @@ def _roles(claims: Mapping[str, Any], issuer: _Issuer) -> frozenset[str]:
 def _psn_no(claims: Mapping[str, Any], roles: frozenset[str]) -> str | None:
     subject, psn_no = str(claims["sub"]), claims.get("psn_no")
     kind, _, name = subject.partition(":")
-    if kind not in {"psn", "clerk"} or not name or not claims["jti"]:
-        raise _refused("the assertion's sub is neither psn:… nor clerk:…, or its jti is empty")
+    if kind not in {"psn", "new", "clerk"} or not name or not claims["jti"]:
+        raise _refused("the assertion's sub is neither psn:… nor new:… nor clerk:…, or its jti is empty")
     if psn_no is None and kind == "psn":
         raise _refused("the assertion about a citizen lacks psn_no")
     if kind == "psn" and psn_no != name:
         raise _refused("the assertion's sub and psn_no are of two persons")
-    if ("citizen" in roles) != (kind == "psn"):
-        raise _refused("citizens are psn:…, everybody else is clerk:…")
+    if psn_no is not None and kind == "new":
+        raise _refused("somebody who is not registered yet (new:…) has no psn_no")
+    if ("citizen" in roles) != (kind != "clerk"):
+        raise _refused("citizens are psn:… or new:…, everybody else is clerk:…")
     if psn_no is not None and not isinstance(psn_no, str):
         raise _refused("the assertion's psn_no is not a text")
     return psn_no
