@@ -42,7 +42,9 @@ class ApplicationRows:
             "request_id": request_id,
             "body_hash": body_hash,
         }
-        await self._sql.execute(insert(APPLICATION).values(columns).on_conflict_do_nothing())
+        await self._sql.execute(
+            insert(APPLICATION).values(columns).on_conflict_do_nothing(index_elements=["applicant", "request_id"])
+        )
         stored = select(APPLICATION.c.application_id, APPLICATION.c.body_hash).where(
             APPLICATION.c.applicant == draft.applicant, APPLICATION.c.request_id == request_id
         )
@@ -93,7 +95,9 @@ class ApplicationRows:
             "size_bytes": proof.size_bytes,
             "content_ct": content_ct,
         }
-        await self._sql.execute(insert(PROOF).values(columns).on_conflict_do_nothing())
+        await self._sql.execute(
+            insert(PROOF).values(columns).on_conflict_do_nothing(index_elements=["application_id", "kind", "sha256"])
+        )
         same_file = select(*_PROOF_FACTS).where(
             PROOF.c.application_id == application_id, PROOF.c.kind == proof.kind.value, PROOF.c.sha256 == proof.sha256
         )

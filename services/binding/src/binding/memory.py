@@ -1,0 +1,179 @@
+"""The repository in memory, for unit tests; the contract suite holds it to what PostgreSQL does."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from uuid import UUID
+
+from binding.domain.applications import Application, ApplicationState, Proof
+from binding.domain.authorizations import Authorization, Line, Outcome
+from binding.domain.batch import Book, Request
+from binding.domain.eligibility import RelationExists
+from binding.domain.limits import NO_USE, CounterKey, Use
+from binding.domain.persons import Enrolment, Person
+from binding.domain.relations import Relation, RelationState
+from binding.repository import Created, GuardBroken, Place, Verified
+from kit.inbox import MemoryInbox
+from kit.outbox import MemoryOutbox
+
+_PENDING = frozenset({ApplicationState.SUBMITTED, ApplicationState.CLAIMED})
+
+
+class MemoryRepository:
+    """See `binding.repository.Repository`; `kit.testing.MemoryWork` makes units of work of it."""
+
+    def __init__(self) -> None:
+        self.outbox = MemoryOutbox("binding")
+        self.inbox = MemoryInbox()
+        self.known_persons: dict[str, Person] = {}
+        self.applications: dict[UUID, Application] = {}
+        self.created: dict[tuple[str, UUID], Created] = {}
+        self.contents: dict[UUID, bytes] = {}
+        self.relations: dict[UUID, Relation] = {}
+        self.counters: dict[CounterKey, Use] = {}
+        self.authorizations: dict[UUID, Authorization] = {}
+
+    async def persons(self, psn_nos: Collection[str], *, lock: bool = False) -> dict[str, Person]:
+        """See `Repository.persons`; units of work run one at a time here."""
+        del lock
+        return {psn_no: self.known_persons[psn_no] for psn_no in psn_nos if psn_no in self.known_persons}
+
+    async def record_verified(self, rows: Sequence[Verified]) -> None:
+        """See `Repository.record_verified`."""
+        for row in rows:
+            person = self._person(row.psn_no)
+            self.known_persons[row.psn_no] = replace(person, brdy=person.brdy or row.brdy)
+
+    async def record_enrolments(self, rows: Sequence[tuple[str, Enrolment]]) -> None:
+        """See `Repository.record_enrolments`."""
+        for psn_no, enrolment in rows:
+            person = self._person(psn_no)
+            if enrolment.sequence not in {known.sequence for known in person.enrolments}:
+                in_order = sorted((*person.enrolments, enrolment), key=lambda known: known.sequence)
+                person = replace(person, enrolments=tuple(in_order))
+            self.known_persons[psn_no] = person
+
+    async def record_deaths(self, rows: Sequence[tuple[str, date]]) -> None:
+        """See `Repository.record_deaths`."""
+        for psn_no, died_on in rows:
+            person = self._person(psn_no)
+            self.known_persons[psn_no] = replace(person, died_on=person.died_on or died_on)
+
+    def _person(self, psn_no: str) -> Person:
+        return self.known_persons.get(psn_no, Person(psn_no))
+
+    async def create_application(self, draft: Application, request_id: UUID, body_hash: bytes) -> Created:
+        """See `Repository.create_application`."""
+        key = (draft.applicant, request_id)
+        if key not in self.created:
+            self.created[key] = Created(draft.application_id, body_hash)
+            self.applications[draft.application_id] = draft
+        return self.created[key]
+
+    async def application(self, application_id: UUID, *, lock: bool = False) -> Application | None:
+        """See `Repository.application`."""
+        del lock
+        return self.applications.get(application_id)
+
+    async def save_application(self, application: Application) -> None:
+        """See `Repository.save_application`."""
+        pending = await self.pending_application(application.payer_psn_no, application.beneficiary_psn_no)
+        if application.state in _PENDING and pending not in {None, application.application_id}:
+            raise RelationExists("an application of this pair is waiting for its decision")
+        self.applications[application.application_id] = application
+
+    async def pending_application(self, payer_psn_no: str, beneficiary_psn_no: str) -> UUID | None:
+        """See `Repository.pending_application`."""
+        for application in self.applications.values():
+            pair = (application.payer_psn_no, application.beneficiary_psn_no)
+            if pair == (payer_psn_no, beneficiary_psn_no) and application.state in _PENDING:
+                return application.application_id
+        return None
+
+    async def waiting_applications(self, after: Place | None, limit: int) -> list[Application]:
+        """See `Repository.waiting_applications`."""
+        places = {
+            Place(application.submitted_at, application.application_id): application
+            for application in self.applications.values()
+            if application.state in _PENDING and application.submitted_at
+        }
+        return [places[place] for place in sorted(places) if after is None or place > after][:limit]
+
+    async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
+        """See `Repository.add_proof`."""
+        application = self.applications[application_id]
+        for known in application.proofs:
+            if (known.kind, known.sha256) == (proof.kind, proof.sha256):
+                return known
+        self.applications[application_id] = replace(application, proofs=(*application.proofs, proof))
+        self.contents[proof.proof_id] = content_ct
+        return proof
+
+    async def relation(self, relation_id: UUID, *, lock: bool = False) -> Relation | None:
+        """See `Repository.relation`."""
+        del lock
+        return self.relations.get(relation_id)
+
+    async def relations_of_beneficiary(self, psn_no: str) -> list[Relation]:
+        """See `Repository.relations_of_beneficiary`."""
+        return [relation for relation in self.relations.values() if relation.beneficiary_psn_no == psn_no]
+
+    async def relations_of_person(self, psn_no: str, after: Place | None, limit: int) -> list[Relation]:
+        """See `Repository.relations_of_person`."""
+        places = {
+            Place(relation.approved_at, relation.relation_id): relation for relation in self._relations_of({psn_no})
+        }
+        newest_first = sorted(places, reverse=True)
+        return [places[place] for place in newest_first if after is None or place < after][:limit]
+
+    async def lock_unended_relations(self, psn_nos: Collection[str]) -> list[Relation]:
+        """See `Repository.lock_unended_relations`."""
+        unended = [r for r in self._relations_of(psn_nos) if r.state is not RelationState.ENDED]
+        return sorted(unended, key=lambda relation: relation.relation_id)
+
+    def _relations_of(self, psn_nos: Collection[str]) -> list[Relation]:
+        return [r for r in self.relations.values() if r.payer_psn_no in psn_nos or r.beneficiary_psn_no in psn_nos]
+
+    async def add_relation(self, relation: Relation) -> None:
+        """See `Repository.add_relation`."""
+        for known in await self.lock_unended_relations({relation.payer_psn_no}):
+            if (known.payer_psn_no, known.beneficiary_psn_no) == (relation.payer_psn_no, relation.beneficiary_psn_no):
+                raise RelationExists("this pair has a relation; unbind it first")
+        self.relations[relation.relation_id] = relation
+
+    async def save_relation(self, relation: Relation) -> None:
+        """See `Repository.save_relation`."""
+        self.relations[relation.relation_id] = relation
+
+    async def uses(self, keys: Collection[CounterKey]) -> dict[CounterKey, Use]:
+        """See `Repository.uses`."""
+        return {key: self.counters[key] for key in keys if key in self.counters}
+
+    async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
+        """See `Repository.open_book`."""
+        del requests, outcomes, hold
+        return Book(
+            relations=dict(self.relations),
+            persons=dict(self.known_persons),
+            uses=dict(self.counters),
+            authorizations=dict(self.authorizations),
+            counted=frozenset(self.counters),
+        )
+
+    async def close_book(self, book: Book) -> None:
+        """See `Repository.close_book`."""
+        for changed in book.changed.values():
+            self.authorizations[changed.authorization_id] = replace(changed, lines=self._named(changed.lines))
+        for changes in (book.freed, book.held):
+            for key, change in changes.items():
+                self.counters[key] = self.counters.get(key, NO_USE) + change
+        self._guard(book.held)
+
+    def _named(self, lines: Iterable[Line]) -> tuple[Line, ...]:
+        return tuple(replace(line, payer_psn_no=self.relations[line.relation_id].payer_psn_no) for line in lines)
+
+    def _guard(self, keys: Iterable[CounterKey]) -> None:
+        for key in keys:
+            limit_fen = self.relations[key.relation_id].limits.of(key.window)
+            if limit_fen is not None and self.counters[key].taken_fen > limit_fen:
+                raise GuardBroken("a counter would exceed its limit")
