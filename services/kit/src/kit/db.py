@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 
 from kit.db_errors import is_contention, is_unavailable
 from kit.errors import Refusal
+from kit.observability import get_logger
 
 if TYPE_CHECKING:
     import asyncpg
@@ -143,8 +144,8 @@ class Database:
             yield Transaction(connection, await _raw(connection))
             await connection.commit()
         finally:
-            # The pool rolls back what is not committed. Shielded, so that a cancelled caller leaks no connection.
-            await asyncio.shield(asyncio.ensure_future(connection.close()))
+            # Shielded, so that a cancelled caller leaks no connection.
+            await asyncio.shield(asyncio.ensure_future(_give_back(connection)))
 
     async def _open(self, statement_timeout_seconds: float) -> AsyncConnection:
         # After a restart of the server the pool holds dead connections. The first statement finds that out before any
@@ -156,7 +157,7 @@ class Database:
                     _LIMITS, {"lock": self._lock_timeout, "statement": _milliseconds(statement_timeout_seconds)}
                 )
             except BaseException as error:
-                await asyncio.shield(asyncio.ensure_future(connection.close()))
+                await asyncio.shield(asyncio.ensure_future(_give_back(connection)))
                 stale = isinstance(error, DBAPIError) and error.connection_invalidated
                 if not stale or attempt == OPEN_ATTEMPTS:
                     raise
@@ -198,6 +199,17 @@ async def _raw(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Recor
     return cast("asyncpg.Connection[asyncpg.Record]", pooled.driver_connection)
 
 
+async def _give_back(connection: AsyncConnection) -> None:
+    try:
+        await connection.close()  # rolls back what is not committed
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not hide why the work failed
+        # The connection is of no use any more: discarded here, rolled back by the server.
+        get_logger().info("a connection is discarded", error=type(error).__name__)
+        if not connection.closed:
+            await connection.invalidate()
+            await connection.close()
+
+
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
@@ -227,4 +239,7 @@ async def retrying(operation: Callable[[], Awaitable[T]], *, attempts: int = 5) 
         stop=stop_after_attempt(attempts),
         reraise=True,
     )
-    return await again(operation)
+    async for attempt in again:
+        with attempt:
+            return await operation()
+    raise AssertionError("unreachable: the last attempt returns or raises")

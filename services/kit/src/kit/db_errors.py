@@ -1,5 +1,7 @@
 """What an error of the database says about trying again: down, in each other's way, or wrong."""
 
+import socket
+
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
@@ -58,9 +60,12 @@ def is_unavailable(error: BaseException) -> bool:
 def _no_connection(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
+    if isinstance(error, asyncpg.InternalClientError):  # the server's farewell came while nothing was asked
+        return True
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "released" in str(error)
-    return isinstance(error, OSError)  # TimeoutError and refused connections among them
+    # A connection that fails on each of several addresses is a plain OSError; its other subclasses are about files.
+    return isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or type(error) is OSError
 
 
 def is_contention(error: BaseException) -> bool:

@@ -13,9 +13,21 @@ from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
 from kit.topics import Catalogue
 
-__all__ = ["MemoryBus", "MemoryInbox", "MemoryOutbox", "MemoryWork", "Snapshotted"]
+__all__ = ["MemoryBus", "MemoryInbox", "MemoryOutbox", "MemoryWork", "Snapshotted", "eventually"]
+
+POLL_SECONDS = 0.01
 
 R = TypeVar("R")
+
+
+async def eventually(condition: Callable[[], bool], *, timeout_seconds: float = 15.0, what: str = "") -> None:
+    """Return as soon as `condition` holds; AssertionError if it does not within `timeout_seconds`."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while not condition():  # noqa: ASYNC110 - what is waited for may be in another process
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout_seconds:g} s: {what or condition}") from None
 
 
 @runtime_checkable
