@@ -1,0 +1,178 @@
+"""Settlements in memory: the double of `PostgresSettlementRepository` for unit tests.
+
+The contract suite runs the same tests on both, so it refuses, passes over and orders as the tables do.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from kit.testing import MemoryOutbox
+from settlement.domain.accounts import Account
+from settlement.domain.ledger import EntryRow, Posted
+from settlement.domain.state import Intent, Settlement, SettlementState
+from settlement.domain.visit import InstitutionFacts, PersonFacts
+from settlement.repository import MsgKey, Projections, Reversal
+
+RECENT = timedelta(days=1)
+RECENT_LIMIT = 200
+
+
+class MemorySettlements:
+    """See `settlement.repository.SettlementRepository`. Use with `kit.testing.MemoryWork`."""
+
+    persons: dict[str, PersonFacts]
+    institutions: dict[str, InstitutionFacts]
+
+    def __init__(self) -> None:
+        self.settlements: dict[UUID, Settlement] = {}
+        self.created_at: dict[UUID, datetime] = {}
+        self.updated_at: dict[UUID, datetime] = {}
+        self.reversals: dict[MsgKey, Reversal] = {}
+        self.credential_uses: dict[str, str] = {}
+        self.accounts: dict[str, Account] = {}
+        self.entries: list[EntryRow] = []
+        self.closed_days: set[date] = set()
+        self.persons = {}
+        self.institutions = {}
+        self.outbox = MemoryOutbox("settlement")
+        self.ticks: list[datetime] = [datetime(2025, 6, 10, 2, tzinfo=UTC)]
+
+    async def real_time(self) -> datetime:
+        """See `SettlementRepository.real_time`; every look is a microsecond later."""
+        self.ticks[0] += timedelta(microseconds=1)
+        return self.ticks[0]
+
+    async def find_by_msgids(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Settlement]:
+        """See `SettlementRepository.find_by_msgids`."""
+        wanted = set(keys)
+        by_key = {(each.fixmedins_code, each.msgid): each for each in self.settlements.values()}
+        return {key: by_key[key] for key in wanted & by_key.keys()}
+
+    async def find_by_ids(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """See `SettlementRepository.find_by_ids`."""
+        return {each: self.settlements[each] for each in ids if each in self.settlements}
+
+    async def find_reversals(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Reversal]:
+        """See `SettlementRepository.find_reversals`."""
+        return {key: self.reversals[key] for key in keys if key in self.reversals}
+
+    async def projections(self, psn_nos: Iterable[str], fixmedins_codes: Iterable[str]) -> Projections:
+        """See `SettlementRepository.projections`."""
+        persons = {psn_no: self.persons[psn_no] for psn_no in psn_nos if psn_no in self.persons}
+        institutions = {code: self.institutions[code] for code in fixmedins_codes if code in self.institutions}
+        return Projections(persons, institutions)
+
+    async def bound_visits(self, jtis: Iterable[str]) -> dict[str, str]:
+        """See `SettlementRepository.bound_visits`."""
+        return {jti: self.credential_uses[jti] for jti in jtis if jti in self.credential_uses}
+
+    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, datetime]:
+        """See `SettlementRepository.add_intents`."""
+        written = {}
+        for intent in sorted(intents, key=lambda each: (each.order.bill.psn_no, each.order.msgid)):
+            if not self._is_taken(intent.settlement):
+                written[intent.settlement_id] = await self._put(intent.settlement)
+        return written
+
+    def _is_taken(self, new: Settlement) -> bool:
+        return any(
+            (each.fixmedins_code, each.msgid) == (new.fixmedins_code, new.msgid) or _same_patient_pending(each, new)
+            for each in self.settlements.values()
+        )
+
+    async def _put(self, settlement: Settlement) -> datetime:
+        at = await self.real_time()
+        self.settlements[settlement.settlement_id] = settlement
+        self.created_at.setdefault(settlement.settlement_id, at)
+        self.updated_at[settlement.settlement_id] = at
+        return at
+
+    async def withdraw_intents(self, ids: Sequence[UUID]) -> None:
+        """See `SettlementRepository.withdraw_intents`."""
+        for each in ids:
+            del self.settlements[each], self.created_at[each], self.updated_at[each]
+
+    async def bind_credentials(self, visits: Mapping[str, str]) -> dict[str, str]:
+        """See `SettlementRepository.bind_credentials`."""
+        return {jti: self.credential_uses.setdefault(jti, mdtrt_id) for jti, mdtrt_id in visits.items()}
+
+    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Settlement]]:
+        """See `SettlementRepository.recent_outcomes`."""
+        since = await self.real_time() - RECENT
+        recent = {psn_no: self._decided_since(psn_no, since) for psn_no in set(psn_nos)}
+        return {psn_no: decided for psn_no, decided in recent.items() if decided}
+
+    def _decided_since(self, psn_no: str, since: datetime) -> list[Settlement]:
+        decided = [
+            each
+            for each in self.settlements.values()
+            if each.order is not None
+            and each.order.bill.psn_no == psn_no
+            and each.order.asks_payers
+            and each.state is not SettlementState.PENDING
+            and self.updated_at[each.settlement_id] > since
+        ]
+        return sorted(decided, key=lambda each: self.updated_at[each.settlement_id])[-RECENT_LIMIT:]
+
+    async def lock_pending(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """See `SettlementRepository.lock_pending`."""
+        found = await self.find_by_ids(ids)
+        return {key: each for key, each in found.items() if each.state is SettlementState.PENDING}
+
+    async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+        """See `SettlementRepository.lock`."""
+        return await self.find_by_ids(ids)
+
+    async def take_stale(self, age_seconds: float, limit: int) -> list[Settlement]:
+        """See `SettlementRepository.take_stale`."""
+        before = await self.real_time() - timedelta(seconds=age_seconds)
+        stale = [
+            each
+            for each in self.settlements.values()
+            if each.state is SettlementState.PENDING and self.created_at[each.settlement_id] < before
+        ]
+        return sorted(stale, key=lambda each: self.created_at[each.settlement_id])[:limit]
+
+    async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:
+        """See `SettlementRepository.save`."""
+        del business_day
+        for settlement in settlements:
+            await self._put(settlement)
+
+    async def add_fences(self, fences: Sequence[Settlement]) -> set[UUID]:
+        """See `SettlementRepository.add_fences`."""
+        written = [fence for fence in fences if not self._is_taken(fence)]
+        for fence in written:
+            await self._put(fence)
+        return {fence.settlement_id for fence in written}
+
+    async def add_reversals(self, reversals: Sequence[Reversal]) -> None:
+        """See `SettlementRepository.add_reversals`."""
+        for reversal in reversals:
+            self.reversals.setdefault(reversal.key, reversal)
+
+    async def lock_accounts(self, psn_nos: Iterable[str]) -> dict[str, Account]:
+        """See `SettlementRepository.lock_accounts`."""
+        return await self.read_accounts(psn_nos)
+
+    async def read_accounts(self, psn_nos: Iterable[str]) -> dict[str, Account]:
+        """See `SettlementRepository.read_accounts`."""
+        return {psn_no: self.accounts[psn_no] for psn_no in psn_nos if psn_no in self.accounts}
+
+    async def hold_business_day(self, day: date) -> bool:
+        """See `SettlementRepository.hold_business_day`."""
+        return day not in self.closed_days
+
+    async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
+        """See `SettlementRepository.post`."""
+        self.entries.extend(posted.rows)
+        for psn_no, standing in posted.standings.items():
+            self.accounts[psn_no] = accounts[psn_no].after(standing)
+
+
+def _same_patient_pending(one: Settlement, other: Settlement) -> bool:
+    pending = one.state is other.state is SettlementState.PENDING
+    if not pending or one.order is None or other.order is None:
+        return False
+    return one.order.bill.psn_no == other.order.bill.psn_no

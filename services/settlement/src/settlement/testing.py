@@ -1,0 +1,232 @@
+"""Doubles and builders for tests of the pipeline: a binding with limits, credentials without signatures, bills."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from kit.clock import FixedClock
+from kit.db import Work
+from settlement.binding_client import Ask, BindingUnavailableError, Granted, NoGrant
+from settlement.domain.accounts import Account, AccountState
+from settlement.domain.allocate import Grant, PaymentOrder
+from settlement.domain.bill import Bill, InstitutionType, MedicalType
+from settlement.domain.state import Order, SettlementState
+from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, VisitFacts
+from settlement.failpoints import Failpoints
+from settlement.intents import Answer, Command, Intake
+from settlement.preview_service import PreviewService
+from settlement.query_service import QueryService
+from settlement.repository import SettlementRepository
+from settlement.reverse_service import ReverseCommand, ReverseService
+from settlement.settle_service import SettleService
+from settlement.sweeper import Sweeper
+from settlement.visits import VisitJudge
+
+HOSPITAL = "H65270100001"
+TEN_O_CLOCK = datetime(2025, 6, 10, 2, tzinfo=UTC)
+"""10:00 in Shanghai."""
+_NAMESPACE = UUID("0197a000-0000-7000-8000-000000000000")
+
+
+@dataclass(slots=True)
+class FakeRelation:
+    """A relation with a limit in total."""
+
+    payer: str
+    beneficiary: str
+    limit_fen: int
+    used_fen: int = 0
+    reason: str | None = None
+    """Given, it says no for this reason."""
+
+    @property
+    def id(self) -> UUID:
+        """The same for the same pair."""
+        return uuid5(_NAMESPACE, f"{self.payer}:{self.beneficiary}")
+
+
+@dataclass(slots=True)
+class FakeBinding:
+    """Binding by its contract, with one limit a relation: idempotent by id, never more than is left.
+
+    It takes in outcomes only when they come along with an ask, as if Kafka never delivered anything.
+    """
+
+    relations: list[FakeRelation] = field(default_factory=list)
+    holds: dict[UUID, dict[UUID, int]] = field(default_factory=dict)
+    """By authorization, what is held by relation."""
+    answers: dict[UUID, tuple[Grant, ...]] = field(default_factory=dict)
+    outcomes: dict[UUID, SettlementState] = field(default_factory=dict)
+    asked: list[Sequence[Ask]] = field(default_factory=list)
+    down: bool = False
+    lose_replies: int = 0
+    """So many calls do their work, and the reply is lost."""
+    refuse: dict[str, str] = field(default_factory=dict)
+    """By patient, why an ask of that patient alone is refused."""
+
+    async def authorize(self, asks: Sequence[Ask]) -> Sequence[Granted]:
+        """See `Authorizer.authorize`."""
+        self._called(asks)
+        answers = [self._authorize(ask) for ask in asks]
+        if self.lose_replies:
+            self.lose_replies -= 1
+            raise BindingUnavailableError("the reply was lost")
+        return answers
+
+    async def preview(self, asks: Sequence[Ask]) -> Sequence[Granted]:
+        """See `Authorizer.preview`."""
+        self._called(asks)
+        return [NoGrant(self.refuse[ask.psn_no]) if ask.psn_no in self.refuse else self._grants(ask) for ask in asks]
+
+    def _called(self, asks: Sequence[Ask]) -> None:
+        self.asked.append(asks)
+        if self.down:
+            raise BindingUnavailableError("binding is down")
+        for ask in asks:
+            self._take_in(ask)
+
+    def _take_in(self, ask: Ask) -> None:
+        for settlement in ask.recent:
+            before = self.outcomes.get(settlement.settlement_id)
+            if before is SettlementState.REVERSED or before is settlement.state:
+                continue
+            paid = {line.relation_id: line.amount_fen for line in settlement.split.lines} if settlement.split else {}
+            sign = {None: 0, SettlementState.SETTLED: -1}.get(before, 0)
+            sign += 1 if settlement.state is SettlementState.SETTLED else 0
+            for relation in self.relations:
+                relation.used_fen += sign * paid.get(relation.id, 0)
+            self.outcomes[settlement.settlement_id] = settlement.state
+            self.holds.pop(settlement.settlement_id, None)
+
+    def _authorize(self, ask: Ask) -> Granted:
+        if ask.psn_no in self.refuse:
+            return NoGrant(self.refuse[ask.psn_no])
+        if ask.settlement_id in self.outcomes:
+            return NoGrant("ABANDONED")
+        if ask.settlement_id not in self.answers:
+            grants = self._grants(ask)
+            self.answers[ask.settlement_id] = grants
+            self.holds[ask.settlement_id] = {grant.relation_id: grant.granted_fen for grant in grants}
+        return self.answers[ask.settlement_id]
+
+    def _grants(self, ask: Ask) -> tuple[Grant, ...]:
+        return tuple(
+            self._grant(relation, ask.amount_fen) for relation in self.relations if relation.beneficiary == ask.psn_no
+        )
+
+    def _grant(self, relation: FakeRelation, amount_fen: int) -> Grant:
+        if relation.reason is not None:
+            return Grant(relation.payer, relation.id, 0, relation.reason)
+        held_fen = sum(held.get(relation.id, 0) for held in self.holds.values())
+        granted_fen = max(0, min(amount_fen, relation.limit_fen - relation.used_fen - held_fen))
+        if granted_fen == amount_fen:
+            return Grant(relation.payer, relation.id, granted_fen)
+        return Grant(relation.payer, relation.id, granted_fen, "LIMIT_REACHED", "TOTAL")
+
+
+class FakeCredentials:
+    """Credentials whose token is the psn_no of the patient: good ones unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, VisitFacts] = {}
+        self.expires_at = TEN_O_CLOCK + timedelta(minutes=15)
+
+    def read(self, token: str) -> VisitFacts | None:
+        """See `CredentialReader.read`; a token `forged` is not believed."""
+        if token == "forged":  # noqa: S105 - no secret
+            return None
+        return self.facts.get(token) or visit(token, jti=f"jti-{token}", expires_at=self.expires_at)
+
+
+class World:
+    """The pipeline on units of work that a test gives, with doubles of everything around it, at 10:00 on 2025-06-10."""
+
+    def __init__(
+        self, work: Work[SettlementRepository], *relations: FakeRelation, failpoints: Failpoints | None = None
+    ) -> None:
+        self.work = work
+        self.clock = FixedClock(TEN_O_CLOCK)
+        self.binding = FakeBinding(list(relations))
+        self.credentials = FakeCredentials()
+        judge = VisitJudge(self.credentials, "65")
+        order = PaymentOrder.OWN_ACCOUNT_FIRST
+        self.settling = SettleService(
+            work=work,
+            intake=Intake(work, judge, self.clock),
+            authorizer=self.binding,
+            clock=self.clock,
+            order=order,
+            failpoints=failpoints or Failpoints(),
+        )
+        self.previewing = PreviewService(work, judge, self.binding, self.clock, order)
+        self.reversing = ReverseService(work, self.clock)
+        self.query = QueryService(work)
+
+    async def settle(self, *commands: Command) -> list[Answer]:
+        """The answers to one batch."""
+        return await self.settling.settle(commands)
+
+    async def reverse(self, number: int, of: int | UUID) -> Answer:
+        """The answer to a reversal with this number, of the settlement with that one."""
+        original = msgid(of) if isinstance(of, int) else of
+        return (await self.reversing.reverse([ReverseCommand(HOSPITAL, msgid(number), original)]))[0]
+
+    async def sweep(self, age_seconds: float = 0) -> int:
+        """What a sweeper abandons."""
+        return await Sweeper(self.work, self.clock, age_seconds, every_seconds=1).sweep()
+
+
+def visit(psn_no: str, **changes: Any) -> VisitFacts:
+    """Facts against which nothing stands."""
+    usual: dict[str, Any] = {
+        "jti": "jti-1",
+        "psn_no": psn_no,
+        "fixmedins_code": HOSPITAL,
+        "fixmedins_type": InstitutionType.MEDICAL,
+        "mdtrtarea_admvs": "652701",
+        "designated": True,
+        "remote_settlement": True,
+        "enrolment": enrolment(),
+        "deceased": False,
+        "filed_admdvs": (),
+        "issued_at": TEN_O_CLOCK,
+        "expires_at": TEN_O_CLOCK + timedelta(minutes=15),
+    }
+    return VisitFacts(**{**usual, **changes})
+
+
+def enrolment(status: InsuranceStatus = InsuranceStatus.NORMAL, **changes: Any) -> Enrolment:
+    """A resident's enrolment."""
+    usual: dict[str, Any] = {"insutype": InsuranceType.RESIDENT, "valid_from": date(2025, 1, 1)}
+    return Enrolment(psn_insu_stas=status, **{**usual, **changes})
+
+
+def bill(psn_no: str = "child", psn_part_amt_fen: int = 9000, **changes: Any) -> Bill:
+    """A bill that adds up, all of it left to the person unless a test says otherwise."""
+    usual: dict[str, Any] = {
+        "mdtrt_id": f"visit-{psn_no}",
+        "med_type": MedicalType.OUTPATIENT,
+        "medfee_sumamt_fen": psn_part_amt_fen or 100,
+        "fund_pay_sumamt_fen": 0 if psn_part_amt_fen else 100,
+    }
+    return Bill(psn_no=psn_no, psn_part_amt_fen=psn_part_amt_fen, **{**usual, **changes})
+
+
+def msgid(number: int, fixmedins_code: str = HOSPITAL) -> str:
+    """A msgid of an institution."""
+    return f"{fixmedins_code}20250610100000{number:04d}"
+
+
+def settle(number: int, of: Bill | None = None, *, credential: str | None = None, **changes: Any) -> Command:
+    """A Settle request that uses mutual aid."""
+    used = of or bill()
+    usual: dict[str, Any] = {"acct_used_flag": True, "use_mutual_aid": True}
+    order = Order(HOSPITAL, msgid(number), used, **{**usual, **changes})
+    return Command(order, credential or used.psn_no)
+
+
+def account(psn_no: str, balance_fen: int, state: AccountState = AccountState.OPEN, *, held_fen: int = 0) -> Account:
+    """An account with a history of one entry."""
+    return Account(psn_no, state, balance_fen, held_fen, version=1)
