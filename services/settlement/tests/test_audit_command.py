@@ -1,0 +1,72 @@
+"""`settlement audit` as an operator runs it."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from settlement.cli import app
+
+
+@pytest.fixture
+def environment(tmp_path: Path, database_url: str) -> dict[str, str]:
+    file = tmp_path / "any.pem"
+    file.write_text("not looked at by an audit", encoding="utf-8")
+    files = ("TLS_CERT_FILE", "TLS_KEY_FILE", "INSTITUTION_CA_FILE", "SERVICE_CA_FILE", "JWKS_FILE")
+    return {
+        "GONGJI_ENVIRONMENT": "test",
+        "GONGJI_TRUST_DOMAIN": "gongji-test",
+        "GONGJI_GRPC_ADDRESS": "127.0.0.1:1",
+        "GONGJI_HTTP_ADDRESS": "127.0.0.1:2",
+        "GONGJI_KAFKA_BOOTSTRAP": "127.0.0.1:3",
+        "GONGJI_BINDING_TARGET": "127.0.0.1:4",
+        "GONGJI_DATABASE_URL": database_url,
+        "GONGJI_CREDENTIAL_KEYRING_FILE": str(file),
+        **{f"GONGJI_{name}": str(file) for name in files},
+    }
+
+
+def run(database_url: str, statement: str, *values: object) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(database_url)
+        try:
+            await connection.execute(statement, *values)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
+
+
+def test_a_clean_audit_prints_its_table_and_ends_with_status_0(environment: dict[str, str]) -> None:
+    ended = CliRunner().invoke(app, ["audit"], env=environment)
+    assert ended.exit_code == 0, ended.output
+    assert "postings sum to zero" in ended.output
+    assert ended.output.endswith("the books are in order\n")
+
+
+def test_a_finding_is_printed_and_ends_with_status_1(environment: dict[str, str]) -> None:
+    run(environment["GONGJI_DATABASE_URL"], "INSERT INTO account (psn_no, balance_fen) VALUES ('father', 5)")
+    ended = CliRunner().invoke(app, ["audit"], env=environment)
+    assert ended.exit_code == 1, ended.output
+    assert "  father: the balance is 5 fen, the entries sum to 0\n" in ended.output
+
+
+@pytest.mark.parametrize(("age_seconds", "status"), [(60, 0), (141, 1)])
+def test_pending_is_a_finding_only_when_the_sweeper_should_have_been_there(
+    environment: dict[str, str], age_seconds: int, status: int
+) -> None:
+    run(
+        environment["GONGJI_DATABASE_URL"],
+        """
+        INSERT INTO settlement (id, fixmedins_code, msgid, body_hash, state, psn_no, medfee_sumamt_fen,
+                                fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, created_at)
+        VALUES (gen_random_uuid(), 'H65270100001', 'm1', '', 'PENDING', 'child', 1, 0, 1, 0,
+                clock_timestamp() - make_interval(secs => $1))
+        """,
+        float(age_seconds),
+    )
+    environment["GONGJI_SWEEP_AGE_SECONDS"], environment["GONGJI_SWEEP_EVERY_SECONDS"] = "20", "60"
+    ended = CliRunner().invoke(app, ["audit"], env=environment)
+    assert ended.exit_code == status, ended.output
