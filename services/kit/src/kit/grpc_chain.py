@@ -15,6 +15,7 @@ It is one coroutine around each method and not seven interceptors, each of which
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,8 @@ class Chain:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._in_flight = 0
+        self._closed = False
+        self._idle = asyncio.Event()
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
     def wrap(self, method: str, handler: Handler, read: Reader[Message]) -> Handler:
@@ -101,6 +104,17 @@ class Chain:
             ServicerError: the servicer's method is not asynchronous.
         """
         return handler_of(handler, self._serve(method, work_of(method, handler, read)))
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Refuse new calls with `UNAVAILABLE`, and return when those under way are done or the time is up.
+
+        gRPC's own stop would cancel new calls in a way that leaves their callers in doubt.
+        """
+        self._closed = True
+        if self._in_flight:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    await self._idle.wait()
 
     def _serve(self, method: str, work: Work) -> Work:
         access = self._gate.access.get(method)
@@ -145,6 +159,8 @@ class Chain:
         return Deadline(min(remaining_seconds, self._gate.deadline_cap_seconds))
 
     async def _limited(self, work: Work, incoming: Any, context: Context) -> bytes | None:
+        if self._closed:
+            raise Refusal("UNAVAILABLE", "this process is stopping; send the same again, another one takes it")
         if self._in_flight >= self._gate.max_concurrent:
             raise Refusal("OVERLOADED", "too many calls are under way; wait a little and send the same again")
         self._in_flight += 1
@@ -152,6 +168,8 @@ class Chain:
             return await work(incoming, context)
         finally:
             self._in_flight -= 1
+            if self._closed and not self._in_flight:
+                self._idle.set()
 
     async def _fail(self, call: Call, error: BaseException) -> None:
         """Step 7: end the call with what `error` means; returns only for errors that have to be raised on."""

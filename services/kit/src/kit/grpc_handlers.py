@@ -3,8 +3,9 @@
 The servicer's own method keeps its ordinary form: an async function for one answer, an async generator for a stream.
 """
 
+import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -17,7 +18,7 @@ from kit.validation import Reader
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Work = Callable[[Any, Context], Awaitable[bytes | None]]
-"""Takes raw bytes, or an iterator of them, and returns raw bytes, or None after writing them to the context."""
+"""Takes raw bytes (a stream is read from the context), returns raw bytes (None for a stream, which it has written)."""
 Write = Callable[[Any], bytes]
 
 
@@ -68,24 +69,26 @@ def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Reader
 
 
 def _stream_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write) -> Work:
-    async def work(incoming: AsyncIterator[bytes], context: Context) -> bytes:
-        async with aclosing(_each(incoming, read)) as requests:
+    async def work(_incoming: object, context: Context) -> bytes:
+        async with aclosing(_each(context, read)) as requests:
             return write(await method(requests, context))
 
     return work
 
 
 def _stream_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write) -> Work:
-    async def work(incoming: AsyncIterator[bytes], context: Context) -> None:
-        async with aclosing(_each(incoming, read)) as requests, aclosing(method(requests, context)) as answers:
+    async def work(_incoming: object, context: Context) -> None:
+        async with aclosing(_each(context, read)) as requests, aclosing(method(requests, context)) as answers:
             async for answer in answers:
                 await context.write(write(answer))
 
     return work
 
 
-async def _each(incoming: AsyncIterator[bytes], read: Reader[Message]) -> AsyncGenerator[Message, None]:
-    async for raw in incoming:
+async def _each(context: Context, read: Reader[Message]) -> AsyncGenerator[Message, None]:
+    # A read that is under way is left to itself when the call's deadline ends the work: gRPC's core still writes its
+    # result, and cancelling would free the memory that it writes to.
+    while (raw := await asyncio.shield(asyncio.ensure_future(context.read()))) is not grpc.aio.EOF:
         yield read(raw)
 
 

@@ -26,6 +26,7 @@ Service = tuple[Callable[[Any, Any], None], object, str]
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONNECTION_AGE_SECONDS = 300.0
 _CONNECTION_GRACE_SECONDS = 30.0
+_LAST_ANSWERS_SECONDS = 1.0
 _MAX_METADATA_BYTES = 16 * 1024
 # The transport takes a little more than the chain, which can say in full what was too large.
 _TRANSPORT_MARGIN_BYTES = 1024 * 1024
@@ -103,6 +104,7 @@ class GrpcServer:
         self.health = grpc_health.aio.HealthServicer()
         self.port = 0
         self._server: grpc.aio.Server | None = None
+        self._chain = Chain(self._gate)
 
     @property
     def methods(self) -> set[str]:
@@ -118,10 +120,9 @@ class GrpcServer:
         request_types = _request_types(self._handlers)
         warm_up(request_types.values())
         server = grpc.aio.server(options=self._options())
-        chain = Chain(self._gate)
         for name, methods in self._handlers.items():
             wrapped = {
-                method: chain.wrap(path, handler, Reader(request_types[path], self._max_message_bytes))
+                method: self._chain.wrap(path, handler, Reader(request_types[path], self._max_message_bytes))
                 for method, handler in methods.items()
                 for path in [_path(name, method)]
             }
@@ -141,7 +142,9 @@ class GrpcServer:
         """Take no new calls, give those under way `grace_seconds`, then cancel them."""
         await self.not_serving()
         if self._server is not None:
-            await self._server.stop(grace_seconds)
+            await self._chain.close(grace_seconds)
+            # What is still open may be health watchers, who never leave by themselves: they get no second grace.
+            await self._server.stop(min(grace_seconds, _LAST_ANSWERS_SECONDS))
             self._server = None
 
     def _options(self) -> list[tuple[str, Any]]:

@@ -28,6 +28,7 @@ SHAPES = {
     "Many": (False, True),
     "Collect": (True, False),
     "Converse": (True, True),
+    "Pour": (False, True),
     "ForPeople": (False, False),
     "Unlisted": (False, False),
 }
@@ -100,6 +101,7 @@ class Echo:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.do: Callable[[Any, Any], Any] | None = None
+        self.pour: Callable[[Any, Any], AsyncIterator[Any]] | None = None
 
     async def One(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         self.seen.append(request.text)
@@ -114,6 +116,11 @@ class Echo:
             if self.do:
                 await self.do(request, context)
             yield ECHO.EchoResponse(text=letter)
+
+    async def Pour(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        if self.pour:
+            async for answer in self.pour(request, context):
+                yield answer
 
     async def Collect(self, requests: AsyncIterator[Any], context: Any) -> Any:  # noqa: N802
         texts = []
@@ -158,7 +165,8 @@ class Running:
 
 
 ACCESS: dict[str, Access] = {
-    f"/{SERVICE}/{name}": institutions() | services("settlement") for name in ("One", "Many", "Collect", "Converse")
+    f"/{SERVICE}/{name}": institutions() | services("settlement")
+    for name in ("One", "Many", "Collect", "Converse", "Pour")
 } | {f"/{SERVICE}/ForPeople": people("citizen")}
 
 
@@ -205,6 +213,12 @@ def signing_key() -> ed25519.Ed25519PrivateKey:
 @pytest.fixture(scope="session")
 def issuers_file(tmp_path_factory: pytest.TempPathFactory, signing_key: ed25519.Ed25519PrivateKey) -> Path:
     return jwks_file(tmp_path_factory.mktemp("jwks"), signing_key)
+
+
+@pytest.fixture
+def echo() -> Any:
+    """The messages of the service."""
+    return ECHO
 
 
 @pytest.fixture

@@ -87,6 +87,41 @@ async def test_a_deadline_beyond_the_cap_ends_the_work_at_the_cap(serve: Any, sh
     assert ended.is_set()
 
 
+@pytest.mark.parametrize("shape", ["Collect", "Converse"])
+async def test_a_stream_that_stalls_ends_at_the_cap(serve: Any, shape: str) -> None:
+    async with serve(deadline_cap_seconds=0.1) as running, running.channel() as channel:
+
+        async def stalls() -> AsyncIterator[Any]:
+            yield running.messages.EchoRequest(text="a")
+            await asyncio.Event().wait()
+
+        call = running.method(channel, shape)(stalls(), timeout=60)
+        error = await refused(call if shape == "Collect" else drained(call))
+        assert reason_of(error) == "DEADLINE_EXCEEDED"
+        assert (await running.method(channel, "One")(running.messages.EchoRequest(text="x"), timeout=5)).text == "x"
+
+
+async def test_a_reader_too_slow_for_the_stream_ends_at_the_cap_and_the_server_lives_on(serve: Any) -> None:
+    gone = asyncio.Event()
+
+    async with serve(deadline_cap_seconds=0.2) as running, running.channel() as channel:
+        big = running.messages.EchoResponse(text="x" * 1_000_000)
+
+        async def pour(_requests: Any, _context: Any) -> AsyncIterator[Any]:
+            try:
+                while True:
+                    yield big
+            finally:
+                gone.set()
+
+        running.echo.pour = pour
+        call = running.method(channel, "Pour")(running.messages.EchoRequest(), timeout=60)
+        await asyncio.wait_for(gone.wait(), 5)
+        error = await refused(asyncio.wait_for(drained(call), 10))
+        assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert (await running.method(channel, "One")(running.messages.EchoRequest(text="x"), timeout=5)).text == "x"
+
+
 async def test_a_time_out_inside_the_servicer_is_not_the_callers_deadline(serve: Any) -> None:
     async def time_out(_request: Any, _context: Any) -> None:
         raise TimeoutError
@@ -408,7 +443,7 @@ async def test_an_address_that_is_taken_is_named_with_the_next_step(serve: Any) 
                 pass
 
 
-async def test_stopping_lets_calls_under_way_finish(serve: Any) -> None:
+async def test_stopping_lets_calls_under_way_finish_and_refuses_new_ones(serve: Any) -> None:
     started, release = asyncio.Event(), asyncio.Event()
 
     async def wait(_request: Any, _context: Any) -> None:
@@ -423,9 +458,22 @@ async def test_stopping_lets_calls_under_way_finish(serve: Any) -> None:
         await asyncio.wait_for(started.wait(), 5)
         stopping = asyncio.ensure_future(running.server.stop(5))
         await asyncio.sleep(0)
+        error = await refused(running.method(channel, "One")(running.messages.EchoRequest(text="new"), timeout=5))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
         release.set()
         assert (await call).text == "last"
         await stopping
+    assert running.echo.seen == ["last"]
+
+
+async def test_a_health_watcher_does_not_hold_up_the_stop(serve: Any) -> None:
+    async with serve() as running, running.channel() as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        stopping = asyncio.ensure_future(running.server.stop(60))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await asyncio.wait_for(stopping, 5)
 
 
 async def test_stopping_cancels_what_outlives_the_grace(serve: Any) -> None:
