@@ -97,19 +97,26 @@ class Authorizer(Protocol):
 class BindingClient:
     """AuthorizationService over gRPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float) -> None:
-        self._channel = channel
-        self._stub = authorization_pb2_grpc.AuthorizationServiceStub(channel)
+    def __init__(self, target: str, tls: TlsFiles, timeout_seconds: float) -> None:
+        self._target = target
+        self._tls = tls
         self._timeout_seconds = timeout_seconds
+        self._channel: grpc.aio.Channel | None = None
 
-    @classmethod
-    def connect(cls, target: str, tls: TlsFiles, timeout_seconds: float) -> "BindingClient":
-        """A client on a channel of its own; tried again where binding cannot be reached, never beyond the time-out."""
-        return cls(secure_channel(target, tls, idempotent=IDEMPOTENT), timeout_seconds)
+    async def open(self) -> None:
+        """Open the channel; a channel belongs to the event loop that it is opened on.
+
+        Calls are tried again where binding cannot be reached, never beyond the time-out.
+        """
+        self._channel = secure_channel(self._target, self._tls, idempotent=IDEMPOTENT)
+        self._stub: authorization_pb2_grpc.AuthorizationServiceAsyncStub = (
+            authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
+        )
 
     async def close(self) -> None:
         """Close the channel."""
-        await self._channel.close()
+        if self._channel is not None:
+            await self._channel.close()
 
     async def authorize(self, asks: Sequence[Ask]) -> Sequence[Granted]:
         """See `Authorizer.authorize`."""

@@ -121,7 +121,7 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
     sweeper = Sweeper(work, clock, settings.sweep_age_seconds, settings.sweep_every_seconds)
     application.background("sweeper", sweeper.run)
-    application.add("binding", None, binding.close)
+    application.add("binding", binding.open, binding.close)
     application.add("batcher", None, pipeline.drain, stop_timeout_seconds=SETTLED_WITHIN_SECONDS)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.not_serving)
@@ -143,7 +143,7 @@ def _subscriber(database: Database, clock: Clock) -> Subscriber:
 
 def _binding(settings: Settings) -> BindingClient:
     tls = TlsFiles(settings.tls_cert_file, settings.tls_key_file, settings.service_ca_file)
-    return BindingClient.connect(settings.binding_target, tls, settings.binding_timeout_seconds)
+    return BindingClient(settings.binding_target, tls, settings.binding_timeout_seconds)
 
 
 def _database(settings: Settings) -> Database:
