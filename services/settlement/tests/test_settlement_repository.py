@@ -1,0 +1,265 @@
+"""The contract of the settlements' repository, on memory and on PostgreSQL alike."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from uuid import UUID
+
+import pytest
+
+from kit.db import Database, PostgresWork, Work
+from kit.ids import uuid7
+from kit.testing import MemoryWork
+from settlement.account_repository import PostgresAccountRepository
+from settlement.domain.accounts import Account
+from settlement.domain.allocate import Decline, Line, Split
+from settlement.domain.bill import Bill, BillItem, ItemKind
+from settlement.domain.body_hash import order_fingerprint, reversal_fingerprint
+from settlement.domain.reasons import Reason
+from settlement.domain.settling import postings_of
+from settlement.domain.state import (
+    Intent,
+    Order,
+    Refund,
+    Settlement,
+    SettlementState,
+    abandoned,
+    fenced,
+    refused,
+    reversed_with,
+    settled,
+)
+from settlement.domain.visit import InsuranceType
+from settlement.memory import MemorySettlements
+from settlement.postgres_repository import PostgresSettlementRepository
+from settlement.repository import Reversal, SettlementRepository
+from settlement.testing import HOSPITAL, TEN_O_CLOCK, account, bill, msgid, settle
+
+RELATION = UUID("0197a000-0000-7000-8000-00000000000a")
+TODAY = date(2025, 6, 10)
+Settlements = Work[SettlementRepository]
+Opening = Callable[[Sequence[Account]], Awaitable[None]]
+
+
+def intent(number: int = 1, order: Order | None = None) -> Intent:
+    used = order or settle(number, full_bill()).order
+    jti = f"jti-{number}"
+    return Intent(uuid7(), used, order_fingerprint(used), InsuranceType.RESIDENT, jti, TEN_O_CLOCK)
+
+
+def full_bill(psn_no: str = "child") -> Bill:
+    items = (BillItem(ItemKind.DRUG, 4000), BillItem(ItemKind.SERVICE, 5000))
+    return bill(psn_no, 9000, items=items, fulamt_ownpay_amt_fen=0, inscp_scp_amt_fen=9000, act_pay_dedc_fen=500)
+
+
+def split() -> Split:
+    lines = (Line("father", RELATION, 3000, 7000), Line("mother", uuid7(), 1000, 0))
+    declines = (Decline("father", "LIMIT_REACHED", "YEAR"), Decline("mother", Reason.INSUFFICIENT_BALANCE))
+    return Split(2000, 4000, 3000, 0, lines, declines)
+
+
+async def begin(work: Settlements, *intents: Intent) -> list[Settlement]:
+    async with work() as repository:
+        written = await repository.add_intents(intents)
+    assert set(written) == {each.settlement_id for each in intents}
+    return [each.settlement for each in intents]
+
+
+async def save(work: Settlements, *settlements: Settlement) -> None:
+    async with work() as repository:
+        await repository.lock([each.settlement_id for each in settlements])
+        await repository.save(settlements, TODAY)
+
+
+async def found(work: Settlements, settlement: Settlement) -> Settlement:
+    async with work() as repository:
+        by_id = await repository.find_by_ids([settlement.settlement_id])
+        by_msgid = await repository.find_by_msgids([(settlement.fixmedins_code, settlement.msgid)])
+    assert list(by_id.values()) == list(by_msgid.values())
+    return by_id[settlement.settlement_id]
+
+
+class RepositoryContract:
+    """What the pipeline may rely on, whatever the rows are kept in."""
+
+    async def test_an_intent_is_found_as_it_was_written(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent())
+        assert await found(work, pending) == pending
+
+    async def test_amounts_that_were_not_told_stay_untold(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent(1, settle(1, expected_acct_pay_fen=0).order))
+        order = (await found(work, pending)).order
+        assert order is not None
+        assert order.bill.inscp_scp_amt_fen is None
+        assert (order.expected_acct_pay_fen, order.expected_acct_mulaid_pay_fen) == (0, None)
+
+    async def test_a_settled_settlement_is_found_with_its_lines_and_declines(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent())
+        done = settled(pending, split(), TEN_O_CLOCK + timedelta(seconds=1))
+        await save(work, done)
+        assert await found(work, done) == done
+
+    async def test_a_reversed_settlement_is_found_with_its_refunds(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent())
+        done = settled(pending, split(), TEN_O_CLOCK)
+        await save(work, done)
+        back = reversed_with(done, (Refund("child", 2000, 2000), Refund("father", 3000, 10000)), TEN_O_CLOCK)
+        await save(work, back)
+        assert await found(work, back) == back
+
+    @pytest.mark.parametrize("state", [SettlementState.REFUSED, SettlementState.ABANDONED])
+    async def test_what_took_nothing_is_found_with_its_reason(self, work: Settlements, state: SettlementState) -> None:
+        (pending,) = await begin(work, intent())
+        refusal = state is SettlementState.REFUSED
+        done = refused(pending, Reason.AMOUNT_CHANGED) if refusal else abandoned(pending)
+        await save(work, done)
+        assert await found(work, done) == done
+
+    async def test_a_msgid_is_taken_once(self, work: Settlements) -> None:
+        await begin(work, intent(1))
+        async with work() as repository:
+            assert await repository.add_intents([intent(1, settle(1, bill("baby")).order)]) == {}
+
+    async def test_a_patient_has_one_settlement_under_way(self, work: Settlements) -> None:
+        (first,) = await begin(work, intent(1))
+        async with work() as repository:
+            assert await repository.add_intents([intent(2)]) == {}
+        await save(work, abandoned(first))
+        await begin(work, intent(2))
+
+    async def test_of_a_batch_only_those_in_the_way_are_not_written(self, work: Settlements) -> None:
+        batch = [intent(1), intent(2), intent(3, settle(3, bill("baby")).order)]
+        async with work() as repository:
+            written = await repository.add_intents(batch)
+        assert set(written) == {batch[0].settlement_id, batch[2].settlement_id}
+
+    async def test_withdrawn_intents_leave_no_trace(self, work: Settlements) -> None:
+        first = intent(1)
+        async with work() as repository:
+            await repository.add_intents([first])
+            await repository.withdraw_intents([first.settlement_id])
+        async with work() as repository:
+            assert await repository.find_by_ids([first.settlement_id]) == {}
+
+    async def test_credentials_stay_with_the_visit_that_they_were_bound_to(self, work: Settlements) -> None:
+        async with work() as repository:
+            assert await repository.bind_credentials({"a": "visit-1", "b": "visit-2"}) == {
+                "a": "visit-1",
+                "b": "visit-2",
+            }
+        async with work() as repository:
+            assert await repository.bind_credentials({"a": "visit-9", "c": "visit-3"}) == {
+                "a": "visit-1",
+                "c": "visit-3",
+            }
+            assert await repository.bound_visits(["b", "unknown"]) == {"b": "visit-2"}
+
+    async def test_only_pending_ones_are_locked_as_pending(self, work: Settlements) -> None:
+        first, second = await begin(work, intent(1), intent(2, settle(2, bill("baby")).order))
+        await save(work, abandoned(first))
+        async with work() as repository:
+            ids = [first.settlement_id, second.settlement_id, uuid7()]
+            assert await repository.lock_pending(ids) == {second.settlement_id: second}
+            assert set(await repository.lock(ids)) == {first.settlement_id, second.settlement_id}
+
+    async def test_recent_outcomes_are_those_of_settlements_that_asked_payers(self, work: Settlements) -> None:
+        asking, own = settle(1, bill("child")).order, settle(2, bill("child"), use_mutual_aid=False).order
+        nothing, other = settle(3, bill("child", 0)).order, settle(4, bill("baby")).order
+        for number, order in enumerate([asking, own, nothing, other]):
+            (pending,) = await begin(work, intent(number, order))
+            await save(work, abandoned(pending))
+        (last,) = await begin(work, intent(5, settle(5, bill("child")).order))
+        await save(work, settled(last, split(), TEN_O_CLOCK))
+        await begin(work, intent(6, settle(6, bill("child")).order))
+        async with work() as repository:
+            recent = await repository.recent_outcomes(["child", "nobody"])
+        assert [(each.msgid, each.state) for each in recent["child"]] == [
+            (msgid(1), SettlementState.ABANDONED),
+            (msgid(5), SettlementState.SETTLED),
+        ]
+        assert recent["child"][1].split is not None
+        assert len(recent["child"][1].split.lines) == 2
+        assert "nobody" not in recent
+
+    async def test_stale_settlements_are_pending_ones_of_an_age(self, work: Settlements) -> None:
+        first, second = await begin(work, intent(1), intent(2, settle(2, bill("baby")).order))
+        await save(work, abandoned(first))
+        async with work() as repository:
+            assert await repository.take_stale(60, 10) == []
+            assert await repository.take_stale(0, 10) == [second]
+
+    async def test_a_fence_keeps_a_settlement_from_coming(self, work: Settlements) -> None:
+        fence = fenced(uuid7(), HOSPITAL, msgid(1))
+        async with work() as repository:
+            assert await repository.add_fences([fence]) == {fence.settlement_id}
+        async with work() as repository:
+            assert await repository.add_intents([intent(1)]) == {}
+            assert await repository.add_fences([fenced(uuid7(), HOSPITAL, msgid(1))]) == set()
+        assert await found(work, fence) == fence
+
+    async def test_a_reversals_msgid_is_kept_as_it_came_first(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent())
+        first = Reversal(HOSPITAL, msgid(9), pending.settlement_id, reversal_fingerprint(HOSPITAL, "a"), "wrong bill")
+        async with work() as repository:
+            await repository.add_reversals([first])
+            await repository.add_reversals([replace(first, fingerprint=reversal_fingerprint(HOSPITAL, "b"))])
+        async with work() as repository:
+            assert await repository.find_reversals([first.key, (HOSPITAL, msgid(8))]) == {first.key: first}
+
+    async def test_posting_changes_the_accounts_and_nothing_else(self, work: Settlements, opening: Opening) -> None:
+        await opening([account("father", 10000), account("mother", 5000)])
+        (pending,) = await begin(work, intent())
+        paid = Split(0, 3000, 6000, None, (Line("father", RELATION, 3000, 7000),))
+        async with work() as repository:
+            accounts = await repository.lock_accounts(["mother", "father", "nobody"])
+            assert set(accounts) == {"father", "mother"}
+            done = settled(pending, paid, TEN_O_CLOCK)
+            await repository.post(postings_of([done], accounts, TODAY), accounts)
+        async with work() as repository:
+            after = await repository.read_accounts(["father", "mother"])
+        assert (after["father"].balance_fen, after["father"].version) == (7000, 2)
+        assert after["mother"] == accounts["mother"]
+
+    async def test_a_day_that_nobody_has_closed_can_be_held(self, work: Settlements) -> None:
+        async with work() as repository:
+            assert await repository.hold_business_day(TODAY)
+            assert await repository.hold_business_day(TODAY)
+
+
+class TestMemory(RepositoryContract):
+    @pytest.fixture
+    def memory(self) -> MemorySettlements:
+        return MemorySettlements()
+
+    @pytest.fixture
+    def work(self, memory: MemorySettlements) -> Settlements:
+        return MemoryWork(memory)
+
+    @pytest.fixture
+    def opening(self, memory: MemorySettlements) -> Opening:
+        async def put(accounts: Sequence[Account]) -> None:
+            memory.accounts.update({each.psn_no: each for each in accounts})
+
+        return put
+
+
+class TestPostgres(RepositoryContract):
+    @pytest.fixture
+    async def database(self, database_url: str) -> AsyncIterator[Database]:
+        database = Database(database_url, 4)
+        await database.connect()
+        yield database
+        await database.close()
+
+    @pytest.fixture
+    def work(self, database: Database) -> Settlements:
+        return PostgresWork(database, PostgresSettlementRepository)
+
+    @pytest.fixture
+    def opening(self, database: Database) -> Opening:
+        async def put(accounts: Sequence[Account]) -> None:
+            async with PostgresWork(database, PostgresAccountRepository)() as repository:
+                for each in accounts:
+                    await repository.add(each)
+
+        return put
