@@ -1,0 +1,299 @@
+"""The whole process on real PostgreSQL and Kafka, spoken to over TLS: what it answers, tells, keeps and logs."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from gongji.identity.v1 import (
+    institution_pb2,
+    institution_pb2_grpc,
+    person_pb2,
+    person_pb2_grpc,
+    visit_pb2,
+    visit_pb2_grpc,
+)
+from gongji_local.certificates import TRUST_DOMAIN, CertificateFiles, Certificates
+from gongji_local.clock import wait_until
+from gongji_local.keys import Keys
+from gongji_local.ports import free_port
+from gongji_local.services import ask
+from gongji_local.topics import create_topics
+from identity.testing import ADULT, CARD_SN, CHILD, HOSPITAL, NAME, TEL, identity_number
+from kit.clock import SystemClock
+from kit.errors import reason_of
+from kit.events import Envelope, parse
+from kit.grpc_client import TlsFiles, secure_channel
+from kit.grpc_headers import ASSERTION
+from kit.kafka_client import KafkaAddress, new_consumer
+from kit.signing import TokenSigner
+
+TOPIC = "identity-events-v1"
+START_SECONDS = 90.0
+STOP_SECONDS = 30.0
+CALL_SECONDS = 15.0
+
+pytestmark = pytest.mark.timeout(300)  # a process is started, on a machine that may be busy
+
+SECRETS = [NAME, "买买提", TEL, CARD_SN, identity_number(), identity_number(CHILD, 2)]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A serving process and everything needed to talk to it."""
+
+    log: Path
+    address: str
+    certificates: Certificates
+    keys: Keys
+    database_url: str
+    bootstrap: str
+
+    def channel(self, files: CertificateFiles) -> grpc.aio.Channel:
+        return secure_channel(self.address, TlsFiles(files.cert, files.key, self.certificates.services.file))
+
+    def citizen(self, subject: str = "psn:P1") -> list[tuple[str, str]]:
+        now = SystemClock().now()
+        return [(ASSERTION, self.keys.assertion(subject, ("citizen",), "identity", now))]
+
+
+@pytest.fixture
+def running(service_database: Callable[[str], str], kafka_bootstrap: str, tmp_path: Path) -> Iterator[Running]:
+    """`python -m identity serve`, ended as a platform ends it."""
+    create_topics(kafka_bootstrap)
+    for folder in ("tls", "secrets"):
+        (tmp_path / folder).mkdir()
+    certificates, keys = Certificates(tmp_path / "tls"), Keys(tmp_path / "secrets")
+    own = certificates.service("identity")
+    grpc_port = free_port(None, ())
+    http_port = free_port(None, (grpc_port,))
+    settings = {
+        "ENVIRONMENT": "local",
+        "TRUST_DOMAIN": TRUST_DOMAIN,
+        "GRPC_ADDRESS": f"127.0.0.1:{grpc_port}",
+        "HTTP_ADDRESS": f"127.0.0.1:{http_port}",
+        "TLS_CERT_FILE": own.cert,
+        "TLS_KEY_FILE": own.key,
+        "INSTITUTION_CA_FILE": certificates.institutions.file,
+        "SERVICE_CA_FILE": certificates.services.file,
+        "DATABASE_URL": service_database("identity"),
+        "KAFKA_BOOTSTRAP": kafka_bootstrap,
+        "JWKS_FILE": keys.jwks(),
+        "KEYRING_FILE": keys.keyring("identity"),
+        "CREDENTIAL_KEYRING_FILE": keys.credential_keyring(),
+        "LOG_LEVEL": "DEBUG",
+    }
+    environ = {**os.environ, **{f"GONGJI_{name}": str(value) for name, value in settings.items()}}
+    log = tmp_path / "identity.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "identity", "serve"], env=environ, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_until(lambda: process.poll() is not None or ask(http_port).ready, START_SECONDS)
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        database_url = str(settings["DATABASE_URL"])
+        yield Running(log, str(settings["GRPC_ADDRESS"]), certificates, keys, database_url, kafka_bootstrap)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(STOP_SECONDS)
+    assert status == 0, log.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+async def office(running: Running) -> AsyncIterator[grpc.aio.Channel]:
+    async with running.channel(running.certificates.service("operator")) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def portal(running: Running) -> AsyncIterator[grpc.aio.Channel]:
+    async with running.channel(running.certificates.service("portal")) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def his(running: Running) -> AsyncIterator[grpc.aio.Channel]:
+    async with running.channel(running.certificates.institution(HOSPITAL)) as channel:
+        yield channel
+
+
+async def call(method: Any, request: Message, metadata: list[tuple[str, str]] | None = None) -> Any:
+    """One call, with a deadline as every call has."""
+    return await method(request, timeout=CALL_SECONDS, metadata=metadata)
+
+
+def insured(psn_no: str, number: str, brdy: str, card_sn: str) -> person_pb2.InsuredRow:
+    return person_pb2.InsuredRow(
+        psn_no=psn_no,
+        psn_name=NAME,
+        certificate=person_pb2.PersonCertificate(
+            psn_cert_type=person_pb2.PERSON_CERTIFICATE_TYPE_IDENTITY_CARD, certno=number
+        ),
+        brdy=brdy,
+        tel=TEL,
+        card_sn=card_sn,
+        enrolment=person_pb2.Enrolment(
+            insutype=person_pb2.INSURANCE_TYPE_EMPLOYEE,
+            insuplc_admdvs="652701",
+            psn_insu_stas=person_pb2.INSURANCE_STATUS_NORMAL,
+            valid_from="2020-01-01",
+        ),
+    )
+
+
+FAMILY = [
+    insured("P1", identity_number(), ADULT.isoformat(), CARD_SN),
+    insured("P2", identity_number(CHILD, 2), CHILD.isoformat(), ""),
+]
+REFUSED = insured("P3", identity_number()[:-2] + "00", ADULT.isoformat(), "")
+CLINIC = institution_pb2.Institution(
+    fixmedins_code=HOSPITAL,
+    fixmedins_name="博乐市医院",
+    fixmedins_type=institution_pb2.INSTITUTION_TYPE_MEDICAL,
+    admdvs="652701",
+    designated_from="2020-01-01",
+)
+
+
+async def load(office: grpc.aio.Channel) -> person_pb2.ImportInsuredResponse:
+    persons: Any = person_pb2_grpc.PersonServiceStub(office)
+    institutions: Any = institution_pb2_grpc.InstitutionServiceStub(office)
+    await call(institutions.RegisterInstitution, institution_pb2.RegisterInstitutionRequest(institution=CLINIC))
+    requests = [person_pb2.ImportInsuredRequest(batch_id="b1", rows=[*FAMILY, REFUSED])]
+    answer: person_pb2.ImportInsuredResponse = await persons.ImportInsured(iter(requests), timeout=CALL_SECONDS)
+    return answer
+
+
+async def register(
+    running: Running, portal: grpc.aio.Channel, row: person_pb2.InsuredRow, name: str = NAME, caller: str = "psn:P1"
+) -> str:
+    persons: Any = person_pb2_grpc.PersonServiceStub(portal)
+    request = person_pb2.RegisterPersonRequest(psn_name=name, certificate=row.certificate)
+    answer: person_pb2.RegisterPersonResponse = await call(persons.RegisterPerson, request, running.citizen(caller))
+    return answer.psn_no
+
+
+async def register_family(running: Running, portal: grpc.aio.Channel) -> list[str]:
+    parent = await register(running, portal, FAMILY[0], caller="new:1")
+    return [parent, await register(running, portal, FAMILY[1])]
+
+
+async def voucher_of(running: Running, portal: grpc.aio.Channel, psn_no: str) -> str:
+    persons: Any = person_pb2_grpc.PersonServiceStub(portal)
+    request = person_pb2.IssueVoucherRequest(psn_no=psn_no, lifetime_seconds=60)
+    answer: person_pb2.IssueVoucherResponse = await call(persons.IssueVoucher, request, running.citizen())
+    return answer.voucher
+
+
+async def identify(his: grpc.aio.Channel, **shown: Any) -> visit_pb2.IdentifyResponse:
+    visits: Any = visit_pb2_grpc.VisitServiceStub(his)
+    answer: visit_pb2.IdentifyResponse = await call(
+        visits.Identify, visit_pb2.IdentifyRequest(fixmedins_code=HOSPITAL, **shown)
+    )
+    return answer
+
+
+async def told(running: Running, count: int) -> list[Envelope]:
+    """The first events on the topic that speak of this test's process; others may have used the broker before."""
+    consumer = new_consumer(KafkaAddress(running.bootstrap), "test", TOPIC, group_id=None)
+    ids = await stored_ids(running)
+    await consumer.start()
+    try:
+        found: list[Envelope] = []
+        async with asyncio.timeout(CALL_SECONDS):
+            async for record in consumer:
+                event = parse(record.headers, record.value, key=record.key, topic=record.topic)
+                found += [event] if str(event.id) in ids else []
+                if len(found) == count:
+                    return found
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def stored_ids(running: Running) -> set[str]:
+    connection = await asyncpg.connect(running.database_url)
+    try:
+        return {str(row["event_id"]) for row in await connection.fetch("SELECT event_id FROM outbox_event")}
+    finally:
+        await connection.close()
+
+
+async def everything_at_rest(running: Running) -> str:
+    """Every column of every table as text; bytes as they are, so that plain text in them would show."""
+    connection = await asyncpg.connect(running.database_url)
+    try:
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = [row for table in tables for row in await connection.fetch(f'SELECT * FROM "{table[0]}"')]  # noqa: S608 - names from the catalogue
+    finally:
+        await connection.close()
+    values = [value for row in rows for value in row]
+    return "\n".join(one.decode("utf-8", "ignore") if isinstance(one, bytes) else str(one) for one in values)
+
+
+async def test_a_family_is_imported_registered_and_identified(
+    running: Running, office: grpc.aio.Channel, portal: grpc.aio.Channel, his: grpc.aio.Channel
+) -> None:
+    imported = await load(office)
+    assert (imported.changed_count, [one.row_number for one in imported.refused]) == (2, [3])
+    assert await register_family(running, portal) == ["P1", "P2"]
+    token = await voucher_of(running, portal, "P2")
+    answer = await identify(his, mdtrt_cert_type=visit_pb2.VISIT_CERTIFICATE_TYPE_E_VOUCHER, mdtrt_cert_no=token)
+    payload = TokenSigner(running.keys.credential_keyring()).verify(answer.visit_credential)
+    facts = visit_pb2.VisitFacts.FromString(payload)
+    assert (facts.psn_no, facts.designated, facts.enrolment) == ("P2", True, FAMILY[1].enrolment)
+
+    events = await told(running, 5)
+    by_key: dict[str, list[tuple[str, int | None]]] = {}
+    for event in events:
+        by_key.setdefault(event.key, []).append((event.type.rpartition(".")[2], event.sequence))
+    assert by_key == {
+        HOSPITAL: [("InstitutionChanged", 1)],
+        "P1": [("EnrolmentChanged", 1), ("PersonVerified", 2)],
+        "P2": [("EnrolmentChanged", 1), ("PersonVerified", 2)],
+    }
+
+
+async def test_no_name_number_telephone_card_or_voucher_leaves_its_place(
+    running: Running, office: grpc.aio.Channel, portal: grpc.aio.Channel, his: grpc.aio.Channel
+) -> None:
+    imported = await load(office)
+    await register_family(running, portal)
+    token = await voucher_of(running, portal, "P2")
+    errors = [str(imported)]
+    e_voucher, id_card = visit_pb2.VISIT_CERTIFICATE_TYPE_E_VOUCHER, visit_pb2.VISIT_CERTIFICATE_TYPE_IDENTITY_CARD
+    number = identity_number()
+    await identify(his, mdtrt_cert_type=e_voucher, mdtrt_cert_no=token)
+    await identify(his, mdtrt_cert_type=id_card, mdtrt_cert_no=number, psn_name=NAME)
+    attempts = [
+        register(running, portal, FAMILY[0], "买买提·别人"),
+        register(running, portal, REFUSED),
+        register(running, portal, FAMILY[0], NAME * 20),
+        identify(his, mdtrt_cert_type=e_voucher, mdtrt_cert_no=token[:-1] + "?"),
+        identify(his, mdtrt_cert_type=e_voucher, mdtrt_cert_no=token[::-1]),
+        identify(his, mdtrt_cert_type=id_card, mdtrt_cert_no=number, psn_name="买买提·别人"),
+        identify(his, mdtrt_cert_type=id_card, mdtrt_cert_no=number),
+    ]
+    for attempt in attempts:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await attempt
+        errors.append(f"{refused.value.details()} {refused.value.trailing_metadata()}")
+        assert reason_of(refused.value) != "INTERNAL"
+    events = "\n".join(str(event) for event in await told(running, 5))
+    at_rest = await everything_at_rest(running)
+    log = running.log.read_text(encoding="utf-8")
+    assert log.count("VisitService/Identify") >= 6
+    for place in (log, "\n".join(errors), events, at_rest):
+        for secret in (*SECRETS, token, token[::-1]):
+            assert secret not in place
