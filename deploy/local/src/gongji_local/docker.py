@@ -50,6 +50,7 @@ class ContainerPostgres:
                 self._start()
 
     def _start(self) -> None:
+        require_docker()
         from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
 
         _outlive_this_process()
@@ -105,6 +106,7 @@ class ContainerKafka:
                 self._start()
 
     def _start(self) -> None:
+        require_docker()
         from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415
 
         _outlive_this_process()
@@ -144,7 +146,6 @@ def _outlive_this_process() -> None:
 def _start(container: Any, name: str) -> None:
     from docker.errors import DockerException  # noqa: PLC0415
 
-    require_docker()
     try:
         container.start()
     except (DockerException, TimeoutError, RuntimeError) as error:

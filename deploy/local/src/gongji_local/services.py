@@ -20,7 +20,7 @@ from gongji_local.state import StateBook
 
 SERVICES: Final = ("identity", "binding", "settlement", "notify")
 ENCRYPTING_SERVICES: Final = ("identity", "binding", "notify")
-START_TIMEOUT_SECONDS: Final = 60.0
+START_TIMEOUT_SECONDS: Final = 120.0
 STOP_TIMEOUT_SECONDS: Final = 30.0
 MIGRATE_TIMEOUT_SECONDS: Final = 120.0
 COMMAND_TIMEOUT_SECONDS: Final = 300.0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -23,10 +24,9 @@ def new_session_folder(parent: Path | None = None) -> Path:
 
 
 def remove_session(stack: Stack) -> None:
-    """Ends a session's stack and deletes its folder."""
+    """Ends a session's stack and deletes its folder, which is the session's alone."""
     stack.wipe()
-    (stack.folder.root / OWNER_FILE).unlink(missing_ok=True)
-    stack.folder.remove()
+    shutil.rmtree(stack.folder.root, ignore_errors=True)
 
 
 def remove_orphans(parent: Path | None = None) -> list[Path]:

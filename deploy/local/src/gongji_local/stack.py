@@ -55,13 +55,14 @@ class Stack:
         services: Sequence[str] = SERVICES,
         launcher: Launcher = python_module,
     ) -> None:
-        self._environ = dict(os.environ if environ is None else environ)
-        self.folder = StateFolder((state or default_state(self._environ)).absolute())
+        self.environ = dict(os.environ if environ is None else environ)
+        self.launcher = launcher
+        self.folder = StateFolder((state or default_state(self.environ)).absolute())
         self._book = StateBook(self.folder)
         self._lock = StateLock(self.folder)
         self._named = named
         self._services = tuple(services)
-        self._processes = ServiceProcesses(self._book, self._environ, launcher)
+        self._processes = ServiceProcesses(self._book, self.environ, launcher)
         self._clock = MovableClock(self.folder.clock_offset_file)
 
     # up and down
@@ -246,13 +247,13 @@ class Stack:
     # inside
 
     def _decided(self) -> Servers:
-        choice = decide(self._book, self._environ, self._named)
+        choice = decide(self._book, self.environ, self._named)
         remember(self._book, choice)
-        return servers_of(self._book, self._environ, choice)
+        return servers_of(self._book, self.environ, choice)
 
     def _servers(self) -> Servers:
-        choice = recorded_choice(self._book) or choose(self._environ, self._named)
-        return servers_of(self._book, self._environ, choice)
+        choice = recorded_choice(self._book) or choose(self.environ, self._named)
+        return servers_of(self._book, self.environ, choice)
 
     def _bring_up(self, servers: Servers, progress: Progress) -> BringUp:
         return BringUp(self._book, servers, self._processes, self._services, progress)

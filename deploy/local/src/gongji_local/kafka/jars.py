@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import requests
 from maven_artifact.artifact import Artifact
@@ -41,11 +41,8 @@ class LockedJar:
         return f"{artifact}-{version}.jar"
 
 
-class Fetch(Protocol):
-    """Brings one artifact into a file."""
-
-    def __call__(self, coordinate: str, target: Path) -> None:
-        """Raises StackError when it cannot be had."""
+Fetch = Callable[[str, Path], None]
+"""Brings the artifact of a coordinate into a file, or raises StackError."""
 
 
 def read_lock(path: Path = LOCK_FILE) -> list[LockedJar]:
@@ -63,22 +60,26 @@ def _parse_line(line: str, path: Path) -> LockedJar:
 
 def jar_folder(environ: Mapping[str, str], state: Path) -> Path:
     """The cache that this user's checkouts share; in the state folder where there is no home to write to."""
-    shared = _cache_home(environ) / "gongji" / CACHE_NAME
-    try:
-        shared.mkdir(parents=True, exist_ok=True)
-        usable = os.access(shared, os.W_OK)
-    except OSError:
-        usable = False
-    if usable:
+    shared = _user_cache(environ)
+    if shared is not None and _is_writable_folder(shared):
         return shared
     own = state / "cache" / CACHE_NAME
     own.mkdir(parents=True, exist_ok=True)
     return own
 
 
-def _cache_home(environ: Mapping[str, str]) -> Path:
-    named = environ.get("XDG_CACHE_HOME")
-    return Path(named) if named else Path(environ.get("HOME", "/nonexistent")) / ".cache"
+def _user_cache(environ: Mapping[str, str]) -> Path | None:
+    home = environ.get("HOME")
+    cache = environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
+    return Path(cache) / "gongji" / CACHE_NAME if cache else None
+
+
+def _is_writable_folder(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def ensure_jars(folder: Path, jars: Sequence[LockedJar], fetch: Fetch) -> list[Path]:

@@ -28,7 +28,7 @@ NAME: Final = "kafka"
 CONTROLLER: Final = "kafka-controller"
 FOLDER: Final = Path(__file__).parent
 FORMAT_TIMEOUT_SECONDS: Final = 60.0
-START_TIMEOUT_SECONDS: Final = 90.0
+START_TIMEOUT_SECONDS: Final = 120.0
 STOP_TIMEOUT_SECONDS: Final = 30.0
 PROBE_TIMEOUT_MS: Final = 2000
 # The first compiler alone: half the start-up time, and at a developer's loads less CPU than with the second one

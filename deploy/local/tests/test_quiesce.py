@@ -1,0 +1,77 @@
+"""Quiet means: outboxes empty, and every group has read to the end."""
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
+from aiokafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
+
+from gongji_local.blocking import run_blocking
+from gongji_local.errors import StackError
+from gongji_local.stack import Stack
+from kit.topics import catalogue
+
+pytestmark = pytest.mark.stack
+
+TOPIC = "binding-events-v1"
+
+
+def at_database(stack: Stack, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(stack.info.database_url("binding"))
+        await connection.execute(statement)
+        await connection.close()
+
+    run_blocking(execute)
+
+
+def publish(stack: Stack, key: bytes) -> TopicPartition:
+    async def send() -> TopicPartition:
+        async with AIOKafkaProducer(bootstrap_servers=stack.info.kafka_bootstrap, acks="all") as producer:
+            sent = await producer.send_and_wait(TOPIC, b"event", key=key)
+            return TopicPartition(sent.topic, sent.partition)
+
+    return run_blocking(send)
+
+
+def read_to_the_end(stack: Stack, group: str) -> None:
+    partitions = [TopicPartition(TOPIC, number) for number in range(catalogue().topic(TOPIC).partitions)]
+
+    async def commit() -> None:
+        async with AIOKafkaConsumer(bootstrap_servers=stack.info.kafka_bootstrap, group_id=group) as consumer:
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            await consumer.commit({partition: OffsetAndMetadata(end, "") for partition, end in ends.items()})
+
+    run_blocking(commit)
+
+
+def test_a_stack_on_which_nothing_happened_is_quiet(own_stack: Stack) -> None:
+    read_to_the_end(own_stack, "notify")
+    own_stack.quiesce(10)
+
+
+def test_an_event_that_nobody_has_read_is_not_quiet(own_stack: Stack) -> None:
+    read_to_the_end(own_stack, "notify")
+    publish(own_stack, b"a")
+    publish(own_stack, b"b")
+    with pytest.raises(StackError, match=f"notify is 2 behind on {TOPIC}"):
+        own_stack.quiesce(0.3)
+    read_to_the_end(own_stack, "notify")
+    own_stack.quiesce(10)
+
+
+def test_an_event_that_is_still_in_an_outbox_is_not_quiet(own_stack: Stack) -> None:
+    read_to_the_end(own_stack, "notify")
+    at_database(own_stack, "CREATE TABLE IF NOT EXISTS outbox_unsent (id bigint PRIMARY KEY)")
+    at_database(own_stack, "INSERT INTO outbox_unsent VALUES (1), (2), (3)")
+    with pytest.raises(StackError, match="the outbox of binding holds 3"):
+        own_stack.quiesce(0.3)
+    at_database(own_stack, "DELETE FROM outbox_unsent")
+    own_stack.quiesce(10)
+    at_database(own_stack, "DROP TABLE outbox_unsent")
+
+
+def test_without_kafka_it_says_that_kafka_does_not_answer(own_stack: Stack) -> None:
+    own_stack.stop_kafka()
+    with pytest.raises(StackError, match="does not answer"):
+        own_stack.quiesce(0.3)

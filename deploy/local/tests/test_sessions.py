@@ -1,0 +1,56 @@
+"""What a killed test session left is ended by the next one, and nothing else is."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from gongji_local.processes import ProcessRecord, is_alive
+from gongji_local.sessions import OWNER_FILE, new_session_folder, remove_orphans
+from gongji_local.state import StateBook, StateFolder
+
+LEAVE_POSTGRES_BEHIND = """
+import os, sys
+from pathlib import Path
+from gongji_local.sessions import new_session_folder
+from gongji_local.stack import Stack
+stack = Stack(new_session_folder(Path(sys.argv[1])), environ={})
+stack.start_postgres()
+print(stack.folder.root, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.stack
+def test_a_killed_sessions_server_is_ended(scratch: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", LEAVE_POSTGRES_BEHIND, str(scratch)], capture_output=True, text=True, check=False
+    )
+    folder = Path(killed.stdout.strip())
+    server = StateBook(StateFolder(folder)).read().processes["postgres"]
+    assert is_alive(server)
+    assert remove_orphans(scratch) == [folder]
+    assert not is_alive(server)
+    assert not folder.exists()
+
+
+def test_a_session_that_still_runs_is_left_alone(tmp_path: Path) -> None:
+    folder = new_session_folder(tmp_path)
+    assert remove_orphans(tmp_path) == []
+    assert folder.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"pid": "x"}'])
+def test_a_folder_whose_owner_cannot_be_told_is_left_alone(tmp_path: Path, content: str) -> None:
+    folder = new_session_folder(tmp_path)
+    (folder / OWNER_FILE).write_text(content)
+    assert remove_orphans(tmp_path) == []
+
+
+def test_a_folder_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "gongji-other").mkdir()
+    (tmp_path / "gongji-other" / OWNER_FILE).write_text(json.dumps(asdict(ProcessRecord(1, -1.0))))
+    assert remove_orphans(tmp_path) == []
