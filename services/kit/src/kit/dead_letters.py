@@ -162,9 +162,17 @@ class KafkaDeadLetterQueue:
 
     async def send(self, topic: str, record: Record, headers: Headers) -> None:
         """Write a record with these headers, and wait until it is safe."""
+        producer = await self._connected()
+        await producer.send_and_wait(topic, value=record.value, key=record.key, headers=headers)
+
+    async def partitions(self, topic: str) -> list[int]:
+        """The partitions of a dead-letter topic."""
+        return sorted(await (await self._connected()).partitions_for(topic))
+
+    async def _connected(self) -> Any:
         if self._producer is None:
             self._producer = await started(lambda: new_producer(self._kafka, self._client_id))
-        await self._producer.send_and_wait(topic, value=record.value, key=record.key, headers=headers)
+        return self._producer
 
     async def close(self) -> None:
         """See `DeadLetterQueue.close`."""

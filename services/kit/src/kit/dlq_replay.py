@@ -95,9 +95,7 @@ class _Run:
         self._result = Replay(0, 0, 0)
 
     async def run(self, dlq: str) -> Replay:
-        places = [
-            TopicPartition(dlq, number) for number in sorted(await self._consumer.partitions_for_topic(dlq) or ())
-        ]
+        places = [TopicPartition(dlq, number) for number in await self._counting.inner.partitions(dlq)]
         self._consumer.assign(places)
         for place, end in (await self._consumer.end_offsets(places)).items():
             await self._partition(place, end)

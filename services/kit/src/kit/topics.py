@@ -1,5 +1,6 @@
 """The topics of the platform, as `protos/topics/*.yaml` state them, and the command that creates them."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ from google.protobuf.message import Message
 from kit.kafka_client import KafkaAddress, KafkaSettings, client_options, started
 
 _TOPIC_ALREADY_EXISTS = 36
+_KNOWN_TIMEOUT_SECONDS = 30.0
+_KNOWN_POLL_SECONDS = 0.05
 _HOUR_MS = 3_600_000
 _REPLICATION_WITH_QUORUM = 3
 
@@ -204,11 +207,22 @@ async def _create(admin: Any, wanted: Sequence[Any]) -> list[str]:
 
 
 async def _compare(admin: Any, wanted: Sequence[Any]) -> None:
-    found = {
-        each["topic"]: len(each["partitions"]) for each in await admin.describe_topics([new.name for new in wanted])
-    }
-    # A topic that was created just now may not be known everywhere yet; it has what was asked for.
-    wrong = [new for new in wanted if found.get(new.name) not in {0, None, new.num_partitions}]
+    found = await _partitions(admin, [new.name for new in wanted])
+    wrong = [new for new in wanted if found[new.name] != new.num_partitions]
     if wrong:
         told = ", ".join(f"{new.name} has {found[new.name]} instead of {new.num_partitions}" for new in wrong)
         raise TopicError(f"partitions of a keyed topic are never changed in place: {told}; make a new topic -v2")
+
+
+async def _partitions(admin: Any, names: Sequence[str]) -> dict[str, int]:
+    # What was created just now takes a moment to be known by every broker.
+    try:
+        async with asyncio.timeout(_KNOWN_TIMEOUT_SECONDS):
+            while True:
+                described = await admin.describe_topics(list(names))
+                found = {each["topic"]: len(each["partitions"]) for each in described if each["error_code"] == 0}
+                if all(found.get(name) for name in names):
+                    return found
+                await asyncio.sleep(_KNOWN_POLL_SECONDS)
+    except TimeoutError:
+        raise TopicError(f"the brokers do not know all of {', '.join(names)}; look at their logs") from None
