@@ -195,6 +195,11 @@ TAMPERED = [
     ("UPDATE contribution SET amount_fen = 1 WHERE psn_no = 'mother'", "every contribution is one entry"),
     ("UPDATE contribution SET balance_after_fen = 1 WHERE psn_no = 'mother'", "every contribution is one entry"),
     ("UPDATE contribution SET psn_no = 'father' WHERE psn_no = 'mother'", "every contribution is one entry"),
+    ("DELETE FROM contribution WHERE psn_no = 'mother'", "every contribution is one entry"),
+    (
+        "INSERT INTO contribution VALUES ('never-posted', 'mother', 1, 501, '')",
+        "every contribution is one entry",
+    ),
     ("UPDATE settlement_line SET amount_fen = 2999 WHERE amount_fen = 3000", "a settlement's lines and refunds"),
     ("UPDATE settlement_line SET payer_psn_no = 'mother' WHERE amount_fen = 3000", "a settlement's lines and refunds"),
     ("UPDATE settlement_line SET balance_after_fen = 1 WHERE amount_fen = 3000", "a settlement's lines and refunds"),

@@ -1,4 +1,4 @@
-"""Tell apart the sequences of the facts of one person, and find the entries of a settlement.
+"""Tell apart the sequences of the facts of one person, find a settlement's entries and an account's contributions.
 
 Revision ID: 0002
 Revises: 0001
@@ -21,11 +21,14 @@ ALTER TABLE person_fact ADD COLUMN died_sequence bigint,
 ALTER TABLE person_enrolment ADD COLUMN sequence bigint NOT NULL CHECK (sequence > 0);
 """
 
-# The audit's and the support desk's. Settlement ids ascend, so the index grows at its end.
-ENTRIES = "CREATE INDEX entry_of_settlement ON entry (settlement_id) WHERE settlement_id IS NOT NULL;"
+# The audit's and the support desk's. Settlement ids ascend, so the first index grows at its end.
+INDEXES = """
+CREATE INDEX entry_of_settlement ON entry (settlement_id) WHERE settlement_id IS NOT NULL;
+CREATE INDEX contribution_of_account ON contribution (psn_no);
+"""
 
 
 def upgrade() -> None:
     """Both."""
-    for script in (SEQUENCES, ENTRIES):
+    for script in (SEQUENCES, INDEXES):
         run_script(script)

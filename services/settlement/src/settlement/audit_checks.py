@@ -111,19 +111,19 @@ OWNERS: Final = Check(
 CONTRIBUTIONS: Final = Check(
     "every contribution is one entry of its amount",
     """
-    SELECT c.contribution_id AS key,
-           CASE WHEN e.posted IS DISTINCT FROM jsonb_build_array(jsonb_build_array(
-                    c.psn_no, c.amount_fen, c.balance_after_fen))
-                THEN format('recorded %s fen, posted %s', c.amount_fen, coalesce(e.posted::text, 'nothing'))
-                END AS problem
-    FROM (SELECT * FROM contribution WHERE contribution_id > $1
-          ORDER BY contribution_id LIMIT $2) AS c
+    SELECT a.psn_no AS key,
+           CASE WHEN w.wrong > 0 THEN format('%s contribution(s) differ from their entries, such as %s', w.wrong,
+                                             w.contribution_id) END AS problem
+    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
     CROSS JOIN LATERAL (
-        SELECT jsonb_agg(jsonb_build_array(account_key, amount_fen, balance_after_fen) ORDER BY id) AS posted
-        FROM entry WHERE account_kind = 'PERSONAL' AND account_key = c.psn_no AND contribution_id = c.contribution_id
-    ) AS e
-    ORDER BY c.contribution_id
+        SELECT count(*) AS wrong, min(coalesce(c.contribution_id, e.contribution_id)) AS contribution_id
+        FROM (SELECT * FROM contribution WHERE psn_no = a.psn_no) AS c
+        FULL JOIN (SELECT * FROM entry WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no
+                   AND entry_kind = 'CONTRIBUTION') AS e ON e.contribution_id = c.contribution_id
+        WHERE (c.amount_fen, c.balance_after_fen) IS DISTINCT FROM (e.amount_fen, e.balance_after_fen)) AS w
+    ORDER BY a.psn_no
     """,
+    chunk_keys=500,
 )
 
 SETTLEMENTS: Final = Check(

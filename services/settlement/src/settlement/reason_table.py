@@ -29,7 +29,7 @@ _OF_ACCOUNTS: Final = frozenset({"PAYER_NOT_ELIGIBLE", "STATE_FORBIDS"})
 _AGAIN: Final[Mapping[str, str]] = {
     "SAME_ID": "again, **same** msgid",
     "NEW_ID": "again, **new** msgid",
-    "NEVER": "**never**: the facts have to change first, or the answer is final",
+    "NEVER": "**never**",
 }
 
 
