@@ -1,5 +1,7 @@
 from identity.access import ACCESS
+from identity.domain.refusals import IdentityRefusal
 from kit.auth import Access, institutions, people, services, uncovered
+from kit.errors import table
 from kit.grpc_server import methods_of
 
 SERVICES = [f"gongji.identity.v1.{name}" for name in ("PersonService", "InstitutionService", "VisitService")]
@@ -28,3 +30,9 @@ def test_who_may_call_what() -> None:
         "Identify": institutions(),
     }
     assert {method.rpartition("/")[2]: access for method, access in ACCESS.items()} == expected
+
+
+def test_every_refusal_has_a_reason_of_the_platforms_table() -> None:
+    reasons = {refusal.reason for refusal in IdentityRefusal.__subclasses__()}
+    assert reasons <= set(table())
+    assert "INTERNAL" not in reasons
