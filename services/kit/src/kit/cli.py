@@ -7,7 +7,6 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from kit import migrate as migrations
 from kit.config import ConfigurationError, DatabaseSettings, ServiceSettings, describe, load
 from kit.observability import configure_logging, get_logger
 
@@ -66,6 +65,9 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
             bool, typer.Option("--check", help="Change nothing; status 1 if there is something to apply.")
         ] = False,
     ) -> None:
+        # Only here: Alembic takes as long to load as all the rest, and every start of a service would wait for it.
+        from kit import migrate as migrations  # noqa: PLC0415
+
         settings = load_or_exit(DatabaseSettings)
         configure_logging(name, settings.log_level)
         if check:
