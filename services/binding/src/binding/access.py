@@ -1,11 +1,12 @@
 """Who may call what. What is not here is refused."""
 
+from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2, review_pb2
 from kit.auth import AccessTable, people, services
 
-APPLICATIONS = "gongji.binding.v1.ApplicationService"
-REVIEWS = "gongji.binding.v1.ReviewService"
-RELATIONS = "gongji.binding.v1.RelationService"
-AUTHORIZATIONS = "gongji.binding.v1.AuthorizationService"
+APPLICATIONS = application_pb2.DESCRIPTOR.services_by_name["ApplicationService"].full_name
+REVIEWS = review_pb2.DESCRIPTOR.services_by_name["ReviewService"].full_name
+RELATIONS = relation_pb2.DESCRIPTOR.services_by_name["RelationService"].full_name
+AUTHORIZATIONS = authorization_pb2.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
 SERVICES = (APPLICATIONS, REVIEWS, RELATIONS, AUTHORIZATIONS)
 
 _STAFF = people("handler", "decider", "operator", "auditor") | services("operator")

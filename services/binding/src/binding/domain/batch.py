@@ -1,4 +1,4 @@
-"""Authorizing a list: outcomes first, then each request in the order of arrival, over one book of counters.
+"""Authorizing a list: each request in the order of arrival, its outcomes first, over one book of counters.
 
 The book is filled by the repository with everything that the batch touches, under locks. What comes out is the answers
 and what to write. Nothing here waits, and nothing that one request brings can fail another.
@@ -142,7 +142,7 @@ def apply_all(outcomes: Iterable[Outcome], book: Book) -> None:
 
 
 def authorize_all(requests: Sequence[Request], book: Book) -> list[Answer]:
-    """Apply every outcome, then answer each request and hold what it is granted."""
+    """Apply each request's outcomes, then answer it and hold what it is granted: as if asked one by one."""
     return _answer_all(requests, book, book.hold)
 
 
@@ -152,11 +152,11 @@ def preview_all(requests: Sequence[Request], book: Book) -> list[Answer]:
 
 
 def _answer_all(requests: Sequence[Request], book: Book, keep: Callable[[Authorization], None]) -> list[Answer]:
-    apply_all((outcome for request in requests for outcome in request.outcomes), book)
     return [_answer(request, book, keep) for request in requests]
 
 
 def _answer(request: Request, book: Book, keep: Callable[[Authorization], None]) -> Answer:
+    apply_all(request.outcomes, book)
     known = book.authorizations.get(request.authorization_id)
     if known is not None:
         return _repeated(known)

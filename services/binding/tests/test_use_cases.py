@@ -1,0 +1,422 @@
+"""What families, clerks and operators do, on the fake."""
+
+import base64
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from binding.domain.applications import Application, ApplicationState, ClaimedByAnother, FourEyes, ProofKind, Step
+from binding.domain.eligibility import (
+    ConsentMissing,
+    PayerNotEligible,
+    Policy,
+    ProofMissing,
+    RelationExists,
+    RelationshipNotAllowed,
+)
+from binding.domain.errors import Forbidden, NotFound, StateForbids
+from binding.domain.limits import Limits
+from binding.domain.proofs import ProofUnacceptable
+from binding.domain.relations import EndCause, Relation, Relationship, RelationState
+from binding.memory import MemoryRepository
+from binding.service.applications import MAX_PROOFS, Applications, proof_context
+from binding.service.caller import Caller
+from binding.service.relations import Relations
+from binding.service.reviews import Reviews
+from binding.testing import (
+    CHILD,
+    FATHER,
+    MOTHER,
+    NOON,
+    TODAY,
+    application,
+    enrolment,
+    family,
+    named,
+    pdf_file,
+    png_file,
+    relation,
+)
+from gongji.binding.events.v1 import events_pb2
+from kit.clock import FixedClock
+from kit.crypto import KeyRing
+from kit.errors import InvalidFields, Refusal
+from kit.ids import uuid7
+from kit.testing import MemoryWork
+
+KEY = base64.b64encode(b"k" * 32).decode()
+RING = KeyRing.from_json(
+    {"active": "k1", "keys": {"k1": {"algorithm": "AES-256-GCM", "key": KEY}}, "blind_index_key": KEY}
+)
+DAD = Caller(f"psn:{FATHER}", FATHER, frozenset({"citizen"}))
+MUM = Caller(f"psn:{MOTHER}", MOTHER, frozenset({"citizen"}))
+KID = Caller(f"psn:{CHILD}", CHILD, frozenset({"citizen"}))
+STRANGER = Caller("psn:P9999", "P9999", frozenset({"citizen"}))
+WANG = Caller("clerk:wang", None, frozenset({"handler"}))
+LI = Caller("clerk:li", None, frozenset({"decider"}))
+
+
+class Desk:
+    """Binding's use cases over one fake, and what came of them."""
+
+    def __init__(self, work: MemoryWork[MemoryRepository]) -> None:
+        self.state = work.repository
+        self.state.known_persons |= family()
+        self.clock = FixedClock(NOON)
+        self.applications = Applications(work, self.clock, RING, Policy())
+        self.reviews = Reviews(work, self.clock, Policy())
+        self.relations = Relations(work, self.clock, Policy())
+
+    async def draft(self, caller: Caller = DAD, **changes: Any) -> UUID:
+        return await self.applications.create(caller, application(applicant=caller.subject, **changes), uuid7())
+
+    async def submitted(self, **changes: Any) -> UUID:
+        application_id = await self.draft(**changes)
+        kind = ProofKind.HOUSEHOLD_REGISTER
+        await self.applications.add_proof(DAD, application_id, kind, png_file())
+        await self.applications.submit(DAD, application_id)
+        return application_id
+
+    async def approved(self, **changes: Any) -> Relation:
+        application_id = await self.submitted(**changes)
+        await self.reviews.claim(WANG, application_id)
+        done = await self.reviews.decide(LI, application_id, Step.APPROVE, "")
+        assert done.relation_id
+        return self.state.relations[done.relation_id]
+
+    def application(self, application_id: UUID) -> Application:
+        return self.state.applications[application_id]
+
+    def told(self) -> list[tuple[str, int]]:
+        """Names and sequences of the events."""
+        return [(row.type.rpartition(".")[2], row.sequence or 0) for row in self.state.outbox.rows]
+
+
+@pytest.fixture
+def desk(memory_work: MemoryWork[MemoryRepository]) -> Desk:
+    return Desk(memory_work)
+
+
+# drafts
+
+
+async def test_only_the_payer_drafts(desk: Desk) -> None:
+    for caller in (MUM, KID, STRANGER):
+        with pytest.raises(Forbidden):
+            await desk.draft(caller)
+    assert desk.state.applications == {}
+
+
+async def test_the_same_request_gives_the_same_application(desk: Desk) -> None:
+    request_id = uuid7()
+    first = await desk.applications.create(DAD, application(), request_id)
+    assert await desk.applications.create(DAD, application(), request_id) == first
+    assert len(desk.state.applications) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"beneficiary_psn_no": MOTHER},
+        {"relationship": Relationship.PARENT},
+        {"limits": Limits(year_fen=100_001)},
+        {"limits": Limits(total_fen=100_000)},
+        {"valid_from": TODAY},
+        {"valid_to": date(2026, 12, 30)},
+        {"priority": 1},
+        {"pledge_version": "2025-2"},
+    ],
+)
+async def test_another_body_under_a_request_id_is_refused(desk: Desk, change: dict[str, Any]) -> None:
+    request_id = uuid7()
+    await desk.applications.create(DAD, application(), request_id)
+    with pytest.raises(Refusal) as refused:
+        await desk.applications.create(DAD, application(**change), request_id)
+    assert refused.value.reason == "REQUEST_ID_REUSED"
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        {"valid_from": date(2025, 7, 2), "valid_to": date(2025, 7, 1)},
+        {"valid_to": TODAY - timedelta(days=1)},
+    ],
+)
+async def test_dates_that_exclude_each_other_leave_nothing_behind(desk: Desk, dates: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFields) as refused:
+        await desk.draft(**dates)
+    assert refused.value.violations[0].field == "valid_to"
+    assert desk.state.applications == {}
+
+
+async def test_nobody_drafts_for_themselves(desk: Desk) -> None:
+    with pytest.raises(RelationshipNotAllowed):
+        await desk.draft(beneficiary_psn_no=FATHER)
+
+
+# proofs
+
+
+async def test_a_proof_is_stored_encrypted_for_its_application_only(desk: Desk) -> None:
+    application_id = await desk.draft()
+    proof = await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+    sealed = desk.state.contents[proof.proof_id]
+    assert b"%PDF" not in sealed
+    assert RING.decrypt(sealed, proof_context(application_id, proof.sha256)) == pdf_file()
+    assert (proof.media_type, proof.size_bytes) == ("application/pdf", len(pdf_file()))
+
+
+async def test_the_same_file_again_is_the_same_proof(desk: Desk) -> None:
+    application_id = await desk.draft()
+    first = await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, png_file())
+    assert await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, png_file()) == first
+
+
+async def test_an_application_takes_only_so_many_proofs(desk: Desk) -> None:
+    application_id = await desk.draft()
+    for number in range(MAX_PROOFS):
+        await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(number))
+    with pytest.raises(ProofUnacceptable):
+        await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(99))
+    await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(0))
+
+
+async def test_a_file_that_lies_about_itself_is_not_stored(desk: Desk) -> None:
+    application_id = await desk.draft()
+    with pytest.raises(ProofUnacceptable):
+        await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, b"%PDF-1.7 <script>")
+    assert desk.state.contents == {}
+
+
+async def test_proofs_are_the_payers_to_upload_while_it_is_open(desk: Desk) -> None:
+    application_id = await desk.draft()
+    with pytest.raises(Forbidden):
+        await desk.applications.expect_proof(MUM, application_id)
+    with pytest.raises(NotFound):
+        await desk.applications.expect_proof(DAD, uuid7())
+    submitted = await desk.submitted()
+    with pytest.raises(StateForbids):
+        await desk.applications.expect_proof(DAD, submitted)
+    with pytest.raises(StateForbids):
+        await desk.applications.add_proof(DAD, submitted, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+
+
+# consent and handing in
+
+
+async def test_an_adult_consents_and_nobody_else_for_her(desk: Desk) -> None:
+    application_id = await desk.draft(beneficiary_psn_no=MOTHER, relationship=Relationship.SPOUSE)
+    await desk.applications.add_proof(DAD, application_id, ProofKind.MARRIAGE_CERTIFICATE, png_file())
+    with pytest.raises(ConsentMissing):
+        await desk.applications.submit(DAD, application_id)
+    with pytest.raises(Forbidden):
+        await desk.applications.consent(DAD, application_id)
+    assert await desk.applications.consent(MUM, application_id) == NOON
+    desk.clock.advance(timedelta(hours=1))
+    assert await desk.applications.consent(MUM, application_id) == NOON
+    assert (await desk.applications.submit(DAD, application_id)).state is ApplicationState.SUBMITTED
+
+
+async def test_a_minor_does_not_consent(desk: Desk) -> None:
+    application_id = await desk.draft()
+    with pytest.raises(Forbidden):
+        await desk.applications.consent(KID, application_id)
+
+
+async def test_handing_in_is_told_once(desk: Desk) -> None:
+    application_id = await desk.submitted()
+    await desk.applications.submit(DAD, application_id)
+    assert desk.told() == [("ApplicationSubmitted", 1)]
+    with pytest.raises(Forbidden):
+        await desk.applications.submit(MUM, application_id)
+
+
+async def test_what_is_refused_stays_a_draft_and_is_not_told(desk: Desk) -> None:
+    application_id = await desk.draft()
+    with pytest.raises(ProofMissing):
+        await desk.applications.submit(DAD, application_id)
+    assert desk.application(application_id).state is ApplicationState.DRAFT
+    assert desk.told() == []
+
+
+async def test_of_two_drafts_of_a_pair_one_is_handed_in(desk: Desk) -> None:
+    await desk.submitted()
+    with pytest.raises(RelationExists):
+        await desk.submitted()
+
+
+async def test_an_application_is_seen_by_its_parties_and_by_staff(desk: Desk) -> None:
+    application_id = await desk.draft()
+    for caller in (DAD, KID, WANG, LI, Caller("operator", service="operator")):
+        assert (await desk.applications.get(caller, application_id)).application_id == application_id
+    for caller in (MUM, STRANGER):
+        with pytest.raises(Forbidden):
+            await desk.applications.get(caller, application_id)
+    with pytest.raises(NotFound):
+        await desk.applications.get(DAD, uuid7())
+
+
+# review
+
+
+async def test_an_approval_makes_an_active_relation_at_once(desk: Desk) -> None:
+    made = await desk.approved()
+    assert (made.state, made.payer_psn_no, made.beneficiary_psn_no) == (RelationState.ACTIVE, FATHER, CHILD)
+    assert (made.valid_from, made.valid_to, made.priority) == (TODAY, date(2026, 12, 31), 1)
+    assert desk.application(made.application_id).relation_id == made.relation_id
+    assert desk.told() == [("ApplicationSubmitted", 1), ("RelationActivated", 1)]
+    activated = desk.state.outbox.messages[1]
+    assert isinstance(activated, events_pb2.RelationActivated)
+    assert activated.application_id == str(made.application_id)
+    assert activated.relation.limits.year_fen == 100_000
+
+
+async def test_the_same_decision_again_gives_the_same_answer(desk: Desk) -> None:
+    made = await desk.approved()
+    again = await desk.reviews.decide(LI, made.application_id, Step.APPROVE, "")
+    assert again.relation_id == made.relation_id
+    assert len(desk.state.relations) == 1
+    with pytest.raises(StateForbids):
+        await desk.reviews.decide(LI, made.application_id, Step.REJECT, "after all")
+    assert len(desk.told()) == 2
+
+
+async def test_one_clerk_handles_and_a_different_one_decides(desk: Desk) -> None:
+    application_id = await desk.submitted()
+    with pytest.raises(StateForbids):
+        await desk.reviews.decide(LI, application_id, Step.APPROVE, "")
+    await desk.reviews.claim(WANG, application_id)
+    await desk.reviews.claim(WANG, application_id)
+    with pytest.raises(ClaimedByAnother):
+        await desk.reviews.claim(LI, application_id)
+    with pytest.raises(FourEyes):
+        await desk.reviews.decide(WANG, application_id, Step.APPROVE, "")
+    with pytest.raises(FourEyes):
+        await desk.reviews.decide(replace(LI, psn_no=FATHER), application_id, Step.APPROVE, "")
+    assert desk.state.relations == {}
+
+
+async def test_a_rejection_is_final_and_told_with_its_reason(desk: Desk) -> None:
+    application_id = await desk.submitted()
+    await desk.reviews.claim(WANG, application_id)
+    await desk.reviews.decide(LI, application_id, Step.REJECT, "资料不符")
+    rejected = desk.state.outbox.messages[-1]
+    assert isinstance(rejected, events_pb2.ApplicationRejected)
+    assert (rejected.reason, rejected.sequence) == ("资料不符", 2)
+    assert (await desk.applications.submit(DAD, application_id)).state is ApplicationState.REJECTED
+
+
+async def test_a_returned_application_is_corrected_and_handed_in_again(desk: Desk) -> None:
+    application_id = await desk.submitted()
+    await desk.reviews.claim(WANG, application_id)
+    await desk.reviews.decide(LI, application_id, Step.RETURN, "blurred")
+    await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+    await desk.applications.submit(DAD, application_id)
+    assert desk.told() == [("ApplicationSubmitted", 1), ("ApplicationReturned", 2), ("ApplicationSubmitted", 3)]
+    assert desk.application(application_id).handler == ""
+
+
+async def test_the_rules_are_asked_again_on_approval(desk: Desk) -> None:
+    application_id = await desk.submitted()
+    await desk.reviews.claim(WANG, application_id)
+    desk.state.known_persons[FATHER] = replace(family()[FATHER], enrolments=(enrolment(psn_insu_stas=2),))
+    with pytest.raises(PayerNotEligible):
+        await desk.reviews.decide(LI, application_id, Step.APPROVE, "")
+    assert desk.application(application_id).state is ApplicationState.CLAIMED
+    assert desk.state.relations == {}
+    await desk.reviews.decide(LI, application_id, Step.REJECT, "not in good standing")
+
+
+async def test_a_relation_that_ran_out_gives_way_to_a_new_one(desk: Desk) -> None:
+    old = await desk.approved(valid_to=TODAY)
+    desk.clock.advance(timedelta(days=1))
+    new = await desk.approved()
+    ended = desk.state.relations[old.relation_id]
+    assert (ended.state, ended.end_cause, ended.sequence) == (RelationState.ENDED, EndCause.EXPIRED, 2)
+    assert new.state is RelationState.ACTIVE
+    assert desk.told()[-2:] == [("RelationEnded", 2), ("RelationActivated", 1)]
+
+
+async def test_a_later_payer_comes_after_those_that_are_there(desk: Desk) -> None:
+    desk.state.relations[named("m")] = relation("m", payer_psn_no=MOTHER, priority=4)
+    assert (await desk.approved()).priority == 5
+
+
+async def test_the_queue_shows_what_waits(desk: Desk) -> None:
+    waiting = await desk.submitted()
+    await desk.draft(beneficiary_psn_no=MOTHER)
+    assert [it.application_id for it in await desk.reviews.waiting(None, 10)] == [waiting]
+
+
+# relations
+
+
+async def test_limits_are_the_payers_to_change_and_told_when_they_do(desk: Desk) -> None:
+    made = await desk.approved()
+    with pytest.raises(Forbidden):
+        await desk.relations.change_limits(KID, made.relation_id, Limits(day_fen=1))
+    for _ in range(2):
+        seen = await desk.relations.change_limits(DAD, made.relation_id, Limits(day_fen=500))
+        assert seen.relations[0].limits == Limits(day_fen=500)
+    assert desk.told()[-1] == ("RelationChanged", 2)
+    assert len(desk.told()) == 3
+
+
+async def test_unbinding_ends_at_once_and_for_good(desk: Desk) -> None:
+    made = await desk.approved()
+    for caller in (STRANGER, MUM, KID, WANG):
+        with pytest.raises(Forbidden):
+            await desk.relations.unbind(caller, made.relation_id, "")
+    for _ in range(2):
+        seen = await desk.relations.unbind(DAD, made.relation_id, "moved")
+        assert seen.relations[0].state is RelationState.ENDED
+    ended = desk.state.outbox.messages[-1]
+    assert isinstance(ended, events_pb2.RelationEnded)
+    assert (ended.cause, ended.sequence) == (events_pb2.RELATION_END_CAUSE_UNBOUND, 2)
+    assert len(desk.told()) == 3
+    with pytest.raises(StateForbids):
+        await desk.relations.change_limits(DAD, made.relation_id, Limits(day_fen=1))
+
+
+async def test_an_adult_beneficiary_unbinds_too(desk: Desk) -> None:
+    made = relation(beneficiary_psn_no=MOTHER)
+    desk.state.relations[made.relation_id] = made
+    seen = await desk.relations.unbind(MUM, made.relation_id, "")
+    assert seen.relations[0].end_cause is EndCause.UNBOUND
+
+
+async def test_suspending_and_resuming_are_told_once_each(desk: Desk) -> None:
+    made = await desk.approved()
+    for _ in range(2):
+        await desk.relations.suspend(made.relation_id, "checking")
+    for _ in range(2):
+        await desk.relations.resume(made.relation_id)
+    assert desk.told()[2:] == [("RelationSuspended", 2), ("RelationActivated", 3)]
+    resumed = desk.state.outbox.messages[-1]
+    assert isinstance(resumed, events_pb2.RelationActivated)
+    assert resumed.application_id == ""
+
+
+async def test_relations_are_seen_by_parties_and_staff(desk: Desk) -> None:
+    made = await desk.approved()
+    for caller in (DAD, KID, WANG):
+        assert (await desk.relations.get(caller, made.relation_id)).relations == (made,)
+    with pytest.raises(Forbidden):
+        await desk.relations.get(MUM, made.relation_id)
+    with pytest.raises(NotFound):
+        await desk.relations.get(DAD, uuid7())
+    assert (await desk.relations.list(KID, CHILD, None, 10)).relations == (made,)
+    assert (await desk.relations.list(WANG, FATHER, None, 10)).relations == (made,)
+    with pytest.raises(Forbidden):
+        await desk.relations.list(DAD, CHILD, None, 10)
+
+
+async def test_the_day_of_the_use_shown_is_shanghais(desk: Desk) -> None:
+    made = await desk.approved()
+    desk.clock.set(datetime(2025, 12, 31, 16, 30, tzinfo=UTC))
+    seen = await desk.relations.get(DAD, made.relation_id)
+    assert seen.day == date(2026, 1, 1)
+    assert seen.uses == {}
