@@ -9,6 +9,7 @@ from gongji_local.demo.cast import Cast
 from gongji_local.demo.checks import require, require_amount, require_equal, yuan
 from gongji_local.demo.joining import CONTRIBUTION_FEN, SETTLEMENT_LIMIT_FEN, wait_for_delivery
 from gongji_local.demo.visiting import BALANCE_AFTER_FIRST_FEN, BALANCE_AFTER_LARGE_FEN, PERSON_FEN, Settled
+from kit.clock import Elapsed
 
 # Newest first: what came in or went out, and the balance after it.
 STATEMENT: Final = (
@@ -84,7 +85,8 @@ async def _limits_add_up(cast: Cast, relation_id: str) -> tuple[str, str]:
 
 
 async def _audit(cast: Cast) -> tuple[str, str]:
+    elapsed = Elapsed()
     finished = await asyncio.to_thread(cast.stack.run_command, "settlement", "audit")
     told = " ".join(finished.stdout.split())[-300:]
     require(finished.returncode == 0, f"`settlement audit` ended with status {finished.returncode}: {told}")
-    return "ledger", "`settlement audit` finds every invariant kept"
+    return "ledger", f"`settlement audit` finds every invariant kept ({elapsed.seconds:.1f} s)"

@@ -51,7 +51,7 @@ class Narrator:
     def step(self, title: str) -> None:
         """A new step begins."""
         self._steps += 1
-        self._console.print(f"\n[bold cyan]{self._steps:>2}[/bold cyan]  [bold]{escape(title)}[/bold]")
+        self._console.print(f"\n[bold cyan]{self._steps:>2}[/bold cyan]  [bold]{escape(title)}[/bold]", soft_wrap=True)
 
     def call(self, record: CallRecord) -> None:
         """A call has ended; for `Connections`."""

@@ -21,10 +21,10 @@ DEBITED: Final = "共济账户支出提醒"
 REFUNDED: Final = "共济账户退款提醒"
 
 
-async def notice_of_debit(cast: Cast) -> None:
+async def notice_of_debit(cast: Cast, settled: Elapsed) -> None:
     """The father is told of the debit; his child was told of the approval."""
     cast.narrator.step("The father's notice")
-    messages = await _arrived(cast, [DEBITED, CREDITED, IN_FORCE, SUBMITTED])
+    messages = await _arrived(cast, settled, [DEBITED, CREDITED, IN_FORCE, SUBMITTED])
     _require_amounts(messages[0], PERSON_FEN, BALANCE_AFTER_FIRST_FEN)
     cast.narrator.message(messages[0])
     childs = [message.title for message in await cast.child.messages()]
@@ -32,22 +32,22 @@ async def notice_of_debit(cast: Cast) -> None:
     cast.narrator.fact("told once; before that of application, approval and contribution; the child of the approval")
 
 
-async def notice_of_refund(cast: Cast) -> None:
+async def notice_of_refund(cast: Cast, reversed_: Elapsed) -> None:
     """The father is told of the refund."""
     cast.narrator.step("The notice of the refund")
-    messages = await _arrived(cast, [REFUNDED, DEBITED, DEBITED, CREDITED, IN_FORCE, SUBMITTED])
+    messages = await _arrived(cast, reversed_, [REFUNDED, DEBITED, DEBITED, CREDITED, IN_FORCE, SUBMITTED])
     _require_amounts(messages[0], SETTLEMENT_LIMIT_FEN, BALANCE_AFTER_FIRST_FEN)
     cast.narrator.message(messages[0])
 
 
-async def _arrived(cast: Cast, titles: Sequence[str]) -> Sequence[inbox_pb2.Message]:
+async def _arrived(cast: Cast, since: Elapsed, titles: Sequence[str]) -> Sequence[inbox_pb2.Message]:
     """The father's messages, as soon as there are as many as `titles`; they have to be these, newest first."""
-    elapsed = Elapsed()
+    waited = Elapsed()
     cast.narrator.hush(silent=True)
     try:
         messages = await cast.father.messages()
         while len(messages) < len(titles):
-            if elapsed.seconds > NOTICE_TIMEOUT_SECONDS:
+            if waited.seconds > NOTICE_TIMEOUT_SECONDS:
                 raise DemoFailedError(
                     f"after {NOTICE_TIMEOUT_SECONDS:g} s the father has {len(messages)} of {len(titles)} messages"
                 )
@@ -55,8 +55,9 @@ async def _arrived(cast: Cast, titles: Sequence[str]) -> Sequence[inbox_pb2.Mess
             messages = await cast.father.messages()
     finally:
         cast.narrator.hush(silent=False)
+    arrived_ms = since.seconds * MILLISECONDS
     require_equal("the father's messages", [message.title for message in messages], list(titles))
-    cast.narrator.fact(f"there after {elapsed.seconds * MILLISECONDS:.0f} ms ({cast.narrator.last_call})")
+    cast.narrator.fact(f"{cast.narrator.last_call}: there {arrived_ms:.0f} ms after the hospital had its answer")
     return messages
 
 

@@ -9,6 +9,7 @@ from gongji_local.client import bill
 from gongji_local.demo.cast import Cast
 from gongji_local.demo.checks import require, require_amount, require_equal, yuan
 from gongji_local.demo.joining import CONTRIBUTION_FEN, SETTLEMENT_LIMIT_FEN
+from kit.clock import Elapsed
 
 TOTAL_FEN: Final = 180_00
 FUND_FEN: Final = 90_00
@@ -36,6 +37,8 @@ class Settled:
 
     request: settlement_pb2.SettleRequest
     settlement: settlement_pb2.Settlement
+    answered: Elapsed
+    """Since the answer was there."""
 
 
 async def identify(cast: Cast) -> Visit:
@@ -76,13 +79,14 @@ async def settle(cast: Cast, visit: Visit, made: settlement_pb2.Bill, previewed:
     cast.narrator.step("The hospital settles (结算) with the previewed amounts as expected")
     request = cast.hospital.settle_request(made, visit.credential, at=cast.now, expected=previewed)
     settled = await cast.hospital.settle(request)
+    answered = Elapsed()
     require_equal("the settlement's state", settled.state, settlement_pb2.SETTLEMENT_STATE_SETTLED)
     require_amount("what the father paid", settled.split.acct_mulaid_pay, PERSON_FEN)
     require_amount("the cash", settled.split.psn_cash_pay, 0)
     require_amount("the father's balance", settled.split.lines[0].balance_after, BALANCE_AFTER_FIRST_FEN)
     require_equal("the split", settled.split, previewed)
     cast.narrator.receipt(settled, cast.world.hospital.fixmedins_name, visit.masked_name)
-    return Settled(request, settled)
+    return Settled(request, settled, answered)
 
 
 async def repeat(cast: Cast, first: Settled) -> None:
@@ -106,6 +110,7 @@ async def settle_large(cast: Cast) -> Settled:
     made = bill(cast.child.psn_no, medfee_sumamt=LARGE_TOTAL_FEN, fund_pay_sumamt=LARGE_FUND_FEN)
     request = cast.hospital.settle_request(made, visit.credential, at=cast.now)
     settled = await cast.hospital.settle(request)
+    answered = Elapsed()
     split = settled.split
     require_amount("what the father paid", split.acct_mulaid_pay, SETTLEMENT_LIMIT_FEN)
     require_amount("the cash", split.psn_cash_pay, LARGE_CASH_FEN)
@@ -114,15 +119,16 @@ async def settle_large(cast: Cast) -> Settled:
     limited = (reason_pb2.REASON_LIMIT_REACHED, settlement_pb2.LIMIT_WINDOW_SETTLEMENT)
     require_equal("why the father gave no more", declines, [limited])
     cast.narrator.receipt(settled, cast.world.hospital.fixmedins_name, visit.masked_name)
-    return Settled(request, settled)
+    return Settled(request, settled, answered)
 
 
-async def reverse(cast: Cast, large: Settled) -> None:
-    """The hospital reverses the larger bill, twice, as after another time-out."""
+async def reverse(cast: Cast, large: Settled) -> Elapsed:
+    """The hospital reverses the larger bill, twice, as after another time-out; since the first answer was there."""
     cast.narrator.step(
         "The hospital reverses the larger bill (冲正): the money goes back to exactly the account that paid"
     )
     answer = await cast.hospital.reverse_by_msgid(large.request.msgid, at=cast.now, reason="demo")
+    answered = Elapsed()
     require_equal("the state after the reversal", answer.state, settlement_pb2.SETTLEMENT_STATE_REVERSED)
     refunds = [(refund.psn_no, refund.amount, refund.balance_after) for refund in answer.refunds]
     require_equal("the refunds", refunds, [(cast.father.psn_no, SETTLEMENT_LIMIT_FEN, BALANCE_AFTER_FIRST_FEN)])
@@ -131,3 +137,4 @@ async def reverse(cast: Cast, large: Settled) -> None:
     cast.narrator.fact(
         f"{yuan(SETTLEMENT_LIMIT_FEN)} given back, balance {yuan(BALANCE_AFTER_FIRST_FEN)}; again: the same answer"
     )
+    return answered
