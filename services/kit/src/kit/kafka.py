@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 
+HALTED_PAUSE_SECONDS = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """How a consumer polls."""
@@ -96,7 +99,7 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._postponed_in_row = 0
         self._busy: Elapsed | None = None
-        self._done: dict[tuple[str, int], int] = {}
+        self._sampled: set[tuple[str, int]] = set()
         self._task: asyncio.Task[None] | None = None
         self.broker = self._new_broker()
 
@@ -153,7 +156,7 @@ class Consumer:
 
     async def _on_batch(self, records: Sequence[Record]) -> None:
         if self._halted.is_set():
-            await self._stopping.wait()
+            await asyncio.sleep(HALTED_PAUSE_SECONDS)  # until the subscriber is stopped, which is under way
             raise NackMessage
         self._busy = Elapsed()
         try:
@@ -165,7 +168,7 @@ class Consumer:
             raise NackMessage from error
         finally:
             self._busy = None
-        self._consumed(records)
+        self._consumed()
 
     async def _postpone(self, error: PostponedError) -> None:
         self._postponed_in_row += 1
@@ -183,9 +186,7 @@ class Consumer:
         self._log.error("consuming stopped: find the fault, then restart and replay the DLQ", why=str(error))
         self._tell(ok=False, why=f"stopped: {error}")
 
-    def _consumed(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self._done[record.topic, record.partition] = record.offset + 1
+    def _consumed(self) -> None:
         if self._postponed_in_row:
             self._postponed_in_row = 0
             self._tell(ok=True)
@@ -235,25 +236,33 @@ class Consumer:
 
     async def _sample_lag(self) -> None:
         consumer = self._subscriber.consumer
-        if consumer is not None:
-            with contextlib.suppress(KafkaError, TimeoutError):
-                async with asyncio.timeout(self._tuning.sample_seconds):
-                    await self._sample(consumer)
-
-    async def _sample(self, consumer: Any) -> None:
-        assignment = consumer.assignment()
-        ends = await consumer.end_offsets(assignment) if assignment else {}
-        for place, end in ends.items():
-            done = self._done.get((place.topic, place.partition))
-            if done is None:
-                done = await consumer.committed(place) or 0
-            LAG.labels(self._group, place.topic, place.partition).set(max(0, end - done))
+        try:
+            async with asyncio.timeout(self._tuning.sample_seconds):
+                lags = await _lags(consumer) if consumer is not None else {}
+        except Exception as error:  # noqa: BLE001 - not knowing the lag is no reason to stop consuming
+            self._log.info("lag unknown", error=type(error).__name__)
+            return
+        for place in self._sampled - lags.keys():  # went to another replica, which reports it now
+            LAG.remove(self._group, *map(str, place))
+        self._sampled = set(lags)
+        for (topic, partition), lag in lags.items():
+            LAG.labels(self._group, topic, partition).set(lag)
 
     async def _close_broker(self) -> None:
         await _within(2 * self._tuning.graceful_seconds, self.broker.stop)
 
     def _tell(self, *, ok: bool, why: str = "") -> None:
         self._health.set(self._name, ok, why)
+
+
+async def _lags(consumer: Any) -> dict[tuple[str, int], int]:
+    """How far what is committed lies behind the end, by topic and partition; asked of Kafka, so true while stuck."""
+    assignment = consumer.assignment()
+    ends = await consumer.end_offsets(assignment) if assignment else {}
+    return {
+        (place.topic, place.partition): max(0, end - (await consumer.committed(place) or 0))
+        for place, end in ends.items()
+    }
 
 
 async def _within(seconds: float, step: Callable[[], Awaitable[object]]) -> None:

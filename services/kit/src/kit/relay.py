@@ -164,8 +164,9 @@ class Relay:
         self._failures += 1
         RELAY_FAILURES.labels(type(error).__name__).inc()
         self._log.warning("outbox relay stopped and begins again", error=type(error).__name__, failures=self._failures)
-        # Another replica may reach Kafka where this one does not; it need not wait for the lease to run out.
-        await self._leave()
+        if isinstance(error, PublishError):
+            # Another replica may reach Kafka where this one does not; it need not wait for the lease to run out.
+            await self._leave()
         await self._idle(backoff_seconds(self._failures), wakes=False)
 
     async def _leave(self) -> None:

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from faststream import AckPolicy
 
+from kit.bus_metrics import LAG
 from kit.clock import Elapsed
 from kit.events import Envelope, headers_of
 from kit.health import Health
@@ -292,3 +293,18 @@ async def test_a_consuming_loop_that_ended_is_started_again(bench: Bench) -> Non
     await consumer._subscriber.stop()  # as if it had ended by itself
     await bench.publish("b")
     await bench.handled("a", "b")
+
+
+def lag_of(group: str) -> float:
+    samples = [sample for metric in LAG.collect() for sample in metric.samples]
+    return sum(sample.value for sample in samples if sample.labels["group"] == group)
+
+
+async def test_lag_is_what_is_not_committed_also_while_a_batch_is_stuck(bench: Bench) -> None:
+    bench.script.fail = lambda _text: ConnectionRefusedError()
+    await bench.publish("a", "b", "c")
+    await bench.start()
+    await eventually(lambda: lag_of(bench.group) == 3)
+    bench.script.fail = lambda _text: None
+    await bench.handled("a", "b", "c")
+    await eventually(lambda: lag_of(bench.group) == 0)

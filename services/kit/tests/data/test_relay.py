@@ -238,6 +238,21 @@ async def test_it_survives_the_loss_of_every_connection(
         await eventually(lambda: recorder.texts() == ["first", "second"])
 
 
+async def test_a_busy_pool_delays_it_and_costs_neither_producer_nor_lease(
+    database: Database, database_url: str, recorder: Recorder
+) -> None:
+    small = Database(database_url, pool_size=1, pool_timeout_seconds=0.3)
+    await tell(database, "first")
+    async with Running(relay_of(small, database_url, recorder)) as running:
+        await eventually(lambda: recorder.texts() == ["first"])
+        async with small.transaction():
+            await tell(database, "second")
+            await eventually(lambda: running.relay._failures >= 2)
+        await eventually(lambda: recorder.texts() == ["first", "second"])
+        assert recorder.closed == 0
+    await small.close()
+
+
 # On a real Kafka
 
 
