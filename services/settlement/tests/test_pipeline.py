@@ -1,16 +1,20 @@
 """Settling, reversing and recovering, on memory and with a fake binding: what each msgid is answered with."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from gongji.settlement.events.v1 import account_events_pb2, settlement_events_pb2
+from kit.db import Work
 from kit.testing import MemoryWork
 from settlement.domain.accounts import AccountState
 from settlement.domain.state import Settlement, SettlementState
 from settlement.failpoints import Boundary, Failpoints
 from settlement.memory import MemorySettlements
+from settlement.repository import SettlementRepository
 from settlement.testing import FakeRelation, World, account, bill, msgid, settle, visit
 
 
@@ -230,26 +234,65 @@ async def test_one_whose_posting_fails_does_not_fail_the_others() -> None:
     assert family.memory.accounts["baby"].balance_fen == 500
 
 
+class LosingConnection:
+    """Units of work of which one is committed, and then the connection is lost before anybody knows."""
+
+    def __init__(self, work: Work[SettlementRepository], at: int) -> None:
+        self._work = work
+        self._at = at
+        self.count = 0
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[SettlementRepository]:
+        self.count += 1
+        mine = self.count
+        async with self._work() as repository:
+            yield repository
+        if mine == self._at:
+            raise ConnectionResetError
+
+
+class GoingAway:
+    """Units of work of a database that goes away."""
+
+    def __init__(self, work: Work[SettlementRepository], after: int) -> None:
+        self._work = work
+        self._left = after
+
+    def __call__(self) -> AbstractAsyncContextManager[SettlementRepository]:
+        self._left -= 1
+        if self._left < 0:
+            raise ConnectionRefusedError
+        return self._work()
+
+
 async def test_a_commit_whose_outcome_was_lost_is_answered_from_the_record() -> None:
     family = Family()
-    commits = 0
+    work = LosingConnection(family.world.work, at=2)
+    world = World(work, *family.world.binding.relations)
+    settlement = paid((await world.settle(settle(1)))[0])
+    assert settlement.state is SettlementState.SETTLED
+    assert family.balance_fen == 41000
+    assert work.count == 3, "intents, money, and the look at what became of it"
+
+
+async def test_a_first_transaction_that_fails_has_no_effect() -> None:
+    family = Family()
     work = family.world.work
     assert isinstance(work, MemoryWork)
-    original = work._commit
+    work.fail_next_commit(ConnectionResetError())
+    with pytest.raises(ConnectionResetError):
+        await family.world.settle(settle(1))
+    assert not family.memory.settlements
+    assert (await family.settle(1)).state is SettlementState.SETTLED
 
-    def commit() -> None:
-        nonlocal commits
-        commits += 1
-        original()
-        if commits == 2:  # the second transaction is kept, and the connection breaks
-            state = dict(family.memory.settlements)
-            entries, accounts = list(family.memory.entries), dict(family.memory.accounts)
-            kept.append((state, entries, accounts))
 
-    kept: list[Any] = []
-    work._commit = commit  # type: ignore[method-assign]
-    settlement = await family.settle(1)
-    assert kept[0][0][settlement.settlement_id] == settlement
+async def test_a_database_that_is_away_after_the_intent_leaves_the_outcome_to_the_sweeper() -> None:
+    family = Family()
+    world = World(GoingAway(family.world.work, after=1), *family.world.binding.relations)
+    assert reason((await world.settle(settle(1)))[0]) == "UNAVAILABLE"
+    assert reason((await family.world.settle(settle(1)))[0]) == "IN_PROGRESS"
+    assert await family.world.sweep() == 1
 
 
 @pytest.mark.parametrize("boundary", [Boundary.AFTER_INTENT, Boundary.AFTER_AUTHORIZE, Boundary.BEFORE_COMMIT])

@@ -97,18 +97,19 @@ class Authorizer(Protocol):
 class BindingClient:
     """AuthorizationService over gRPC."""
 
-    def __init__(self, target: str, tls: TlsFiles, timeout_seconds: float) -> None:
-        self._target = target
-        self._tls = tls
+    def __init__(self, open_channel: Callable[[], grpc.aio.Channel], timeout_seconds: float) -> None:
+        self._open_channel = open_channel
         self._timeout_seconds = timeout_seconds
         self._channel: grpc.aio.Channel | None = None
 
-    async def open(self) -> None:
-        """Open the channel; a channel belongs to the event loop that it is opened on.
+    @classmethod
+    def to(cls, target: str, tls: TlsFiles, timeout_seconds: float) -> "BindingClient":
+        """A client of `target`; tried again where binding cannot be reached, never beyond the time-out."""
+        return cls(lambda: secure_channel(target, tls, idempotent=IDEMPOTENT), timeout_seconds)
 
-        Calls are tried again where binding cannot be reached, never beyond the time-out.
-        """
-        self._channel = secure_channel(self._target, self._tls, idempotent=IDEMPOTENT)
+    async def open(self) -> None:
+        """Open the channel; a channel belongs to the event loop that it is opened on."""
+        self._channel = self._open_channel()
         self._stub: authorization_pb2_grpc.AuthorizationServiceAsyncStub = (
             authorization_pb2_grpc.AuthorizationServiceStub(self._channel)
         )

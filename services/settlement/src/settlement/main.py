@@ -143,7 +143,7 @@ def _subscriber(database: Database, clock: Clock) -> Subscriber:
 
 def _binding(settings: Settings) -> BindingClient:
     tls = TlsFiles(settings.tls_cert_file, settings.tls_key_file, settings.service_ca_file)
-    return BindingClient(settings.binding_target, tls, settings.binding_timeout_seconds)
+    return BindingClient.to(settings.binding_target, tls, settings.binding_timeout_seconds)
 
 
 def _database(settings: Settings) -> Database:

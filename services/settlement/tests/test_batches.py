@@ -1,0 +1,148 @@
+"""A batch gives what settling one by one gives, and reversing undoes settling, whatever the histories are."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.testing import MemoryWork
+from settlement.domain.accounts import AccountState
+from settlement.domain.ledger import AccountKind
+from settlement.domain.state import Settlement
+from settlement.intents import Command
+from settlement.memory import MemorySettlements
+from settlement.testing import FakeRelation, World, account, bill, settle
+
+PATIENTS = ("child", "baby", "grandma", "mother")
+PAYERS = ("father", "mother", "aunt")
+
+
+@dataclass(frozen=True)
+class History:
+    """Accounts, relations and batches of requests, no patient twice in a batch."""
+
+    balances: dict[str, int]
+    frozen: frozenset[str]
+    limits: dict[tuple[str, str], int]
+    batches: tuple[tuple[Command, ...], ...]
+
+    def begin(self) -> "Books":
+        return Books(self)
+
+
+class Books:
+    """One run of a history."""
+
+    def __init__(self, history: History) -> None:
+        self.memory = MemorySettlements()
+        for owner, balance in history.balances.items():
+            state = AccountState.FROZEN if owner in history.frozen else AccountState.OPEN
+            self.memory.accounts[owner] = account(owner, balance, state)
+        relations = [FakeRelation(payer, patient, limit) for (payer, patient), limit in history.limits.items()]
+        self.world = World(MemoryWork(self.memory), *relations)
+
+    @property
+    def balances(self) -> dict[str, int]:
+        return {owner: each.balance_fen for owner, each in self.memory.accounts.items()}
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {owner: each.version for owner, each in self.memory.accounts.items()}
+
+    @property
+    def told(self) -> list[object]:
+        return [_without_ids(message) for message in self.memory.outbox.messages]
+
+
+def _without_ids(message: object) -> str:
+    return "\n".join(line for line in str(message).splitlines() if "setl_id" not in line)
+
+
+@st.composite
+def commands(draw: st.DrawFn, number: int, patient: str) -> Command:
+    left = draw(st.integers(0, 300))
+    return settle(
+        number,
+        bill(patient, left),
+        acct_used_flag=draw(st.booleans()),
+        use_mutual_aid=draw(st.integers(0, 4)) > 0,
+        expected_acct_mulaid_pay_fen=draw(st.none() | st.just(left)),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    balances = draw(st.dictionaries(st.sampled_from(PAYERS), st.integers(0, 400), max_size=3))
+    pairs = st.tuples(st.sampled_from(PAYERS), st.sampled_from(PATIENTS)).filter(lambda pair: pair[0] != pair[1])
+    limits = draw(st.dictionaries(pairs, st.integers(0, 300), max_size=8))
+    batches, number = [], 0
+    for patients in draw(st.lists(st.lists(st.sampled_from(PATIENTS), unique=True, min_size=1), max_size=4)):
+        batches.append(tuple(draw(commands(number + place, patient)) for place, patient in enumerate(patients)))
+        number += len(patients)
+    return History(balances, draw(st.frozensets(st.sampled_from(PAYERS), max_size=1)), limits, tuple(batches))
+
+
+def gist(answer: Settlement | Exception) -> object:
+    """What an answer says, without the ids that every run draws anew."""
+    if isinstance(answer, Settlement):
+        return replace(answer, settlement_id=answer.settlement_id.__class__(int=0))
+    return getattr(answer, "reason", repr(answer))
+
+
+async def run(books: Books, batches: Sequence[Sequence[Command]]) -> list[object]:
+    return [gist(answer) for batch in batches for answer in await books.world.settle(*batch)]
+
+
+@settings(deadline=None)
+@given(histories())
+def test_a_batch_gives_what_settling_one_by_one_gives(history: History) -> None:
+    together, apart = history.begin(), history.begin()
+    singles = [(command,) for batch in history.batches for command in batch]
+    assert asyncio.run(run(together, history.batches)) == asyncio.run(run(apart, singles))
+    assert together.balances == apart.balances
+    assert together.versions == apart.versions
+    assert sorted(map(str, together.told)) == sorted(map(str, apart.told))
+
+
+@settings(deadline=None)
+@given(histories(), st.randoms(use_true_random=False))
+def test_reversing_everything_in_any_order_restores_every_balance_and_limit(history: History, random: object) -> None:
+    books = history.begin()
+
+    async def play() -> None:
+        answers = [answer for batch in history.batches for answer in await books.world.settle(*batch)]
+        done = [answer for answer in answers if isinstance(answer, Settlement)]
+        getattr(random, "shuffle")(done)  # noqa: B009 - hypothesis gives its own kind of Random
+        for number, settlement in enumerate(done):
+            await books.world.reverse(5000 + number, of=settlement.settlement_id)
+        for number, patient in enumerate(PATIENTS):  # an ask tells binding what was decided lately
+            await books.world.settle(settle(9000 + number, bill(patient, 1), expected_acct_pay_fen=1000))
+
+    asyncio.run(play())
+    assert books.balances == {owner: history.balances[owner] for owner in books.balances}
+    assert all(relation.used_fen == 0 for relation in books.world.binding.relations)
+
+
+@settings(deadline=None)
+@given(histories())
+def test_entries_explain_every_balance_and_no_version_is_missing(history: History) -> None:
+    books = history.begin()
+    asyncio.run(run(books, history.batches))
+    rows = books.memory.entries
+    assert sum(row.amount_fen for row in rows) == 0
+    for owner, began in history.balances.items():
+        own = [row for row in rows if (row.account_kind, row.account_key) == (AccountKind.PERSONAL, owner)]
+        assert began + sum(row.amount_fen for row in own) == books.balances[owner] >= 0
+        assert [row.version for row in own] == list(range(2, 2 + len(own)))
+
+
+@settings(deadline=None)
+@given(histories())
+def test_the_same_requests_again_get_the_same_answers_and_move_nothing(history: History) -> None:
+    books = history.begin()
+    first = asyncio.run(run(books, history.batches))
+    before = (books.balances, len(books.memory.entries), len(books.memory.outbox.rows))
+    assert asyncio.run(run(books, history.batches)) == first
+    assert (books.balances, len(books.memory.entries), len(books.memory.outbox.rows)) == before

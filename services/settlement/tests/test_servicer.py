@@ -1,0 +1,216 @@
+"""SettlementService as its callers see it: whose ids they may name, and what they read in the answers."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from gongji.common.v1 import reason_pb2
+from gongji.identity.v1 import person_pb2
+from gongji.settlement.v1 import settlement_pb2 as pb2
+from kit.auth import CallContext, Deadline, Principal, enter
+from kit.auth.call import _current
+from kit.batcher import MicroBatcher
+from kit.errors import HasReason, Refusal
+from kit.testing import MemoryWork
+from settlement import codec
+from settlement.domain.bill import BillItem, ItemKind
+from settlement.domain.reasons import SettlementRefusedError
+from settlement.memory import MemorySettlements
+from settlement.servicer import SettlementServicer
+from settlement.testing import HOSPITAL, FakeRelation, World, account, bill, msgid, settle
+
+OTHER = "H65270100002"
+CONTEXT: Any = None
+
+
+@pytest.fixture
+def memory() -> MemorySettlements:
+    memory = MemorySettlements()
+    memory.accounts["father"] = account("father", 50000)
+    return memory
+
+
+@pytest.fixture
+def world(memory: MemorySettlements) -> World:
+    return World(MemoryWork(memory), FakeRelation("father", "child", 5000))
+
+
+@pytest.fixture
+def servicer(world: World) -> SettlementServicer:
+    return SettlementServicer(
+        MicroBatcher(world.settling.settle, 100, 100, lambda each: each.order.bill.psn_no),
+        MicroBatcher(world.previewing.preview, 100, 100),
+        MicroBatcher(world.reversing.reverse, 100, 100),
+        world.query,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _called_by_the_hospital() -> Iterator[None]:
+    before = _current.get()
+    enter(CallContext("/x", Principal("institution", HOSPITAL), None, "r", Deadline(10)))
+    yield
+    _current.set(before)
+
+
+def request(number: int = 1, **changes: Any) -> pb2.SettleRequest:
+    usual: dict[str, Any] = {
+        "fixmedins_code": HOSPITAL,
+        "msgid": msgid(number),
+        "bill": codec.bill_message(bill("child", 9000)),
+        "visit_credential": "child",
+        "acct_used_flag": True,
+        "use_mutual_aid": True,
+    }
+    return pb2.SettleRequest(**{**usual, **changes})
+
+
+def reverse(number: int, **original: str) -> pb2.ReverseRequest:
+    return pb2.ReverseRequest(fixmedins_code=HOSPITAL, msgid=msgid(number), **original)
+
+
+async def test_a_settlement_is_told_with_its_lines_declines_and_codes(servicer: SettlementServicer) -> None:
+    settlement = (await servicer.Settle(request(), CONTEXT)).settlement
+    assert settlement.state == pb2.SETTLEMENT_STATE_SETTLED
+    split = settlement.split
+    assert (split.acct_pay, split.acct_mulaid_pay, split.psn_cash_pay) == (0, 5000, 4000)
+    assert [(line.payer_psn_no, line.amount, line.balance_after) for line in split.lines] == [("father", 5000, 45000)]
+    (decline,) = split.declines
+    assert (decline.payer_psn_no, decline.reason) == ("father", reason_pb2.REASON_LIMIT_REACHED)
+    assert decline.window == pb2.LIMIT_WINDOW_TOTAL
+    assert settlement.clr_type == pb2.CLEARING_TYPE_OUTPATIENT
+    assert settlement.insutype == person_pb2.INSURANCE_TYPE_RESIDENT
+    assert settlement.setl_time == settlement.occurred_at
+    assert not split.HasField("balc")
+
+
+async def test_a_balance_of_ones_own_is_told_also_when_it_is_nothing(
+    servicer: SettlementServicer, memory: MemorySettlements
+) -> None:
+    memory.accounts["child"] = account("child", 700)
+    split = (await servicer.Settle(request(), CONTEXT)).settlement.split
+    assert split.HasField("balc")
+    assert (split.acct_pay, split.balc) == (700, 0)
+
+
+async def test_the_record_tells_the_same_as_the_first_answer(servicer: SettlementServicer) -> None:
+    first = await servicer.Settle(request(), CONTEXT)
+    assert await servicer.Settle(request(), CONTEXT) == first
+    by_msgid = pb2.GetSettlementRequest(fixmedins_code=HOSPITAL, msgid=msgid(1))
+    by_id = pb2.GetSettlementRequest(fixmedins_code=HOSPITAL, setl_id=first.settlement.setl_id)
+    assert (await servicer.GetSettlement(by_msgid, CONTEXT)).settlement == first.settlement
+    assert (await servicer.GetSettlement(by_id, CONTEXT)).settlement == first.settlement
+
+
+async def test_a_reversal_is_told_with_its_refunds(servicer: SettlementServicer) -> None:
+    setl_id = (await servicer.Settle(request(), CONTEXT)).settlement.setl_id
+    reversed_ = (await servicer.Reverse(reverse(9, setl_id=setl_id), CONTEXT)).settlement
+    assert reversed_.state == pb2.SETTLEMENT_STATE_REVERSED
+    assert [(each.psn_no, each.amount, each.balance_after) for each in reversed_.refunds] == [("father", 5000, 50000)]
+    assert reversed_.HasField("reversed_at")
+
+
+async def test_a_fence_is_told_as_abandoned_without_a_bill(servicer: SettlementServicer) -> None:
+    fence = (await servicer.Reverse(reverse(9, original_msgid=msgid(1)), CONTEXT)).settlement
+    assert (fence.state, fence.reason) == (pb2.SETTLEMENT_STATE_ABANDONED, reason_pb2.REASON_ABANDONED)
+    assert not fence.HasField("bill")
+    assert not fence.HasField("split")
+
+
+async def test_a_preview_is_what_the_settlement_then_gives_and_writes_nothing(
+    servicer: SettlementServicer, memory: MemorySettlements
+) -> None:
+    asked = request()
+    preview = await servicer.PreSettle(
+        pb2.PreSettleRequest(
+            fixmedins_code=HOSPITAL,
+            bill=asked.bill,
+            visit_credential="child",
+            acct_used_flag=True,
+            use_mutual_aid=True,
+        ),
+        CONTEXT,
+    )
+    assert (len(memory.settlements), len(memory.outbox.rows), len(memory.credential_uses)) == (0, 0, 0)
+    assert preview.refusal == reason_pb2.REASON_UNSPECIFIED
+    assert preview.split == (await servicer.Settle(asked, CONTEXT)).settlement.split
+
+
+async def test_a_preview_shows_the_refusal_and_then_all_is_cash(servicer: SettlementServicer, world: World) -> None:
+    world.clock.advance(world.credentials.expires_at - world.clock.now())
+    ask = pb2.PreSettleRequest(
+        fixmedins_code=HOSPITAL,
+        bill=codec.bill_message(bill("child", 9000)),
+        visit_credential="child",
+        use_mutual_aid=True,
+    )
+    preview = await servicer.PreSettle(ask, CONTEXT)
+    assert preview.refusal == reason_pb2.REASON_CREDENTIAL_EXPIRED
+    assert preview.split == pb2.Split(psn_cash_pay=9000)
+    assert not world.binding.asked
+
+
+async def test_a_preview_that_binding_cannot_answer_says_so(servicer: SettlementServicer, world: World) -> None:
+    world.binding.refuse["child"] = "INTERNAL"
+    ask = pb2.PreSettleRequest(
+        fixmedins_code=HOSPITAL,
+        bill=codec.bill_message(bill("child", 9000)),
+        visit_credential="child",
+        use_mutual_aid=True,
+    )
+    await refused("UNAVAILABLE", servicer.PreSettle(ask, CONTEXT))
+
+
+async def refused(reason: str, call: Any) -> None:
+    with pytest.raises((SettlementRefusedError, Refusal)) as caught:
+        await call
+    assert isinstance(caught.value, HasReason)
+    assert caught.value.reason == reason
+
+
+async def test_nobody_speaks_for_another_institution(servicer: SettlementServicer, world: World) -> None:
+    theirs = msgid(1, OTHER)
+    ask = pb2.PreSettleRequest(fixmedins_code=OTHER, bill=request().bill, visit_credential="child")
+    for call in (
+        servicer.PreSettle(ask, CONTEXT),
+        servicer.Settle(request(fixmedins_code=OTHER, msgid=theirs), CONTEXT),
+        servicer.Settle(request(msgid=theirs), CONTEXT),
+        servicer.Reverse(reverse(9, original_msgid=theirs), CONTEXT),
+        servicer.Reverse(pb2.ReverseRequest(fixmedins_code=HOSPITAL, msgid=theirs, original_msgid=msgid(1)), CONTEXT),
+        servicer.GetSettlement(pb2.GetSettlementRequest(fixmedins_code=HOSPITAL, msgid=theirs), CONTEXT),
+        servicer.GetSettlement(pb2.GetSettlementRequest(fixmedins_code=OTHER, msgid=theirs), CONTEXT),
+    ):
+        await refused("FORBIDDEN_INSTITUTION", call)
+    assert not world.binding.asked
+
+
+async def test_a_setl_id_of_another_institution_is_forbidden(servicer: SettlementServicer) -> None:
+    setl_id = (await servicer.Settle(request(), CONTEXT)).settlement.setl_id
+    enter(CallContext("/x", Principal("institution", OTHER), None, "r", Deadline(10)))
+    asked = pb2.GetSettlementRequest(fixmedins_code=OTHER, setl_id=setl_id)
+    await refused("FORBIDDEN_INSTITUTION", servicer.GetSettlement(asked, CONTEXT))
+    taken_back = pb2.ReverseRequest(fixmedins_code=OTHER, msgid=msgid(9, OTHER), setl_id=setl_id)
+    await refused("FORBIDDEN_INSTITUTION", servicer.Reverse(taken_back, CONTEXT))
+
+
+async def test_what_nobody_has_sent_is_not_found(servicer: SettlementServicer) -> None:
+    by_msgid = pb2.GetSettlementRequest(fixmedins_code=HOSPITAL, msgid=msgid(1))
+    by_id = pb2.GetSettlementRequest(fixmedins_code=HOSPITAL, setl_id=str(UUID(int=4)))
+    await refused("NOT_FOUND", servicer.GetSettlement(by_msgid, CONTEXT))
+    await refused("NOT_FOUND", servicer.GetSettlement(by_id, CONTEXT))
+
+
+def test_a_bill_goes_through_the_contract_unchanged() -> None:
+    items = (BillItem(ItemKind.CONSUMABLE, 100), BillItem(ItemKind.DRUG, 8900))
+    full = bill("child", 9000, items=items, fulamt_ownpay_amt_fen=0, preselfpay_amt_fen=5, act_pay_dedc_fen=7)
+    assert codec.bill_of(codec.bill_message(full)) == full
+    assert codec.bill_of(codec.bill_message(bill())) == bill()
+
+
+def test_an_expected_amount_of_nothing_is_not_the_same_as_none() -> None:
+    assert codec.settle_command(request()).order.expected_acct_pay_fen is None
+    assert codec.settle_command(request(expected_acct_pay=0)).order.expected_acct_pay_fen == 0
+    assert codec.settle_command(request(expected_acct_mulaid_pay=0)).order.expected_acct_mulaid_pay_fen == 0
+    assert codec.settle_command(request()).order == settle(1, bill("child", 9000)).order

@@ -1,0 +1,70 @@
+"""Settings are refused by name, and failpoints exist for tests only."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kit.config import ConfigurationError, load
+from settlement.config import Settings
+from settlement.failpoints import Action, Boundary, Failpoints, UnknownFailpointError, parse
+
+
+def test_a_setting_names_boundaries_and_actions() -> None:
+    points = parse("after_authorize=pause, after_commit=exit")
+    assert points == {Boundary.AFTER_AUTHORIZE: Action.PAUSE, Boundary.AFTER_COMMIT: Action.EXIT}
+    assert parse("") == {}
+
+
+@pytest.mark.parametrize("text", ["nowhere=pause", "after_commit=sing", "after_commit"])
+def test_an_unknown_failpoint_is_refused_with_those_that_there_are(text: str) -> None:
+    with pytest.raises(UnknownFailpointError, match="after_authorize"):
+        parse(text)
+
+
+async def test_a_pause_stands_still_at_its_boundary_only() -> None:
+    failpoints = Failpoints({Boundary.AFTER_AUTHORIZE: Action.PAUSE})
+    await failpoints.reach(Boundary.AFTER_INTENT)
+    standing = asyncio.create_task(failpoints.reach(Boundary.AFTER_AUTHORIZE))
+    done, _ = await asyncio.wait([standing], timeout=0.05)
+    assert not done
+    standing.cancel()
+
+
+def environment(folder: Path, **changes: str) -> dict[str, str]:
+    file = folder / "file"
+    file.write_text("x")
+    usual = {
+        "ENVIRONMENT": "test",
+        "TRUST_DOMAIN": "gongji-local",
+        "GRPC_ADDRESS": "127.0.0.1:0",
+        "HTTP_ADDRESS": "127.0.0.1:0",
+        "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c",
+        "KAFKA_BOOTSTRAP": "127.0.0.1:1",
+        "BINDING_TARGET": "127.0.0.1:1",
+        **{
+            f"{name}_FILE": str(file)
+            for name in ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA", "JWKS", "CREDENTIAL_KEYRING")
+        },
+    }
+    return {f"GONGJI_{name}": value for name, value in {**usual, **changes}.items()}
+
+
+@pytest.mark.parametrize("where", ["local", "test"])
+def test_failpoints_may_be_set_where_tests_run(tmp_path: Path, where: str) -> None:
+    settings = load(Settings, environment(tmp_path, ENVIRONMENT=where, FAILPOINTS="after_commit=exit"))
+    assert settings.failpoints == "after_commit=exit"
+
+
+def test_failpoints_are_refused_in_the_sandbox(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="FAILPOINTS must be empty"):
+        load(Settings, environment(tmp_path, ENVIRONMENT="sandbox", FAILPOINTS="after_commit=exit"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FAILPOINTS", "nowhere=pause"), ("SWEEP_AGE_SECONDS", "15"), ("PAYMENT_ORDER", "cash_first"), ("BATCH_MAX", "0")],
+)
+def test_a_setting_that_cannot_be_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"GONGJI_{name}"):
+        load(Settings, environment(tmp_path, **{name: value}))
