@@ -204,6 +204,8 @@ async def test_freezing_and_releasing_are_events_in_one_sequence_with_the_money(
     assert isinstance(frozen, events_pb2.AccountFrozen)
     assert (frozen.balance_after_fen, frozen.reason) == (500, "court order 7")
     assert world.accounts.accounts["father"].version == 4
+    changes = [(change.version, change.kind, change.reason) for change in world.accounts.changes]
+    assert changes == [(0, "OPENED", "opened"), (2, "FROZEN", "court order 7"), (4, "UNFROZEN", "order lifted")]
 
 
 async def test_what_was_never_opened_is_not_found(world: World) -> None:

@@ -207,6 +207,22 @@ async def test_a_death_of_somebody_without_an_account_is_remembered(world: World
         await service.open("father")
 
 
+async def test_an_event_that_was_taken_in_has_no_effect_again(world: World) -> None:
+    await world.told(enrolment_changed(1, "2024-01-01"), person_died(2))
+    await world.bus.deliver()
+    world.accounts.persons.clear()
+    await world.bus.deliver()
+    assert world.accounts.persons == {}
+
+
+async def test_a_death_leaves_its_reason_in_the_accounts_history(world: World) -> None:
+    world.accounts.accounts["father"] = Account("father", AccountState.OPEN, 700, 0, 4)
+    await world.told(enrolment_changed(1, "2024-01-01"), person_died(2))
+    await world.bus.deliver()
+    assert [(change.version, change.kind) for change in world.accounts.changes] == [(5, "FROZEN")]
+    assert world.accounts.changes[0].reason == "the owner has died"
+
+
 async def test_a_batch_that_cannot_be_committed_is_taken_in_when_it_comes_again() -> None:
     accounts = MemoryAccounts()
     work = MemoryWork[ProjectionRepository](accounts)
