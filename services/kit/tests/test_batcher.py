@@ -140,10 +140,11 @@ async def test_a_failing_call_is_tried_one_by_one_so_that_only_the_bad_request_f
         return [request * 2 for request in requests]
 
     batcher: MicroBatcher[int, int] = MicroBatcher(handler, 10, 10)
-    answers = await asyncio.gather(*await submitted(batcher, 1, 13, 3), return_exceptions=True)
-    assert answers[0] == 2
-    assert isinstance(answers[1], Poison)
-    assert answers[2] == 6
+    requests = [13, 1] * (FAILURES_ALONE_LIMIT + 1)
+    answers = await asyncio.gather(*await submitted(batcher, *requests), return_exceptions=True)
+    assert [2 if request == 1 else Poison for request in requests] == [
+        type(answer) if isinstance(answer, Poison) else answer for answer in answers
+    ]
 
 
 async def test_when_everything_fails_the_rest_is_not_tried_one_by_one() -> None:
