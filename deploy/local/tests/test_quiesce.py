@@ -69,9 +69,3 @@ def test_an_event_that_is_still_in_an_outbox_is_not_quiet(own_stack: Stack) -> N
     at_database(own_stack, "DELETE FROM outbox_unsent")
     own_stack.quiesce(10)
     at_database(own_stack, "DROP TABLE outbox_unsent")
-
-
-def test_without_kafka_it_says_that_kafka_does_not_answer(own_stack: Stack) -> None:
-    own_stack.stop_kafka()
-    with pytest.raises(StackError, match="does not answer"):
-        own_stack.quiesce(0.3)

@@ -155,7 +155,7 @@ def test_a_service_that_crashes_while_starting_shows_its_last_words(own_stack: S
     own_stack.stop_service("binding")
     let("binding", "crash")
     told = Recorder()
-    with pytest.raises(StackError, match=r"binding ended while starting \(exit status 3\\)") as refusal:
+    with pytest.raises(StackError, match=r"binding ended while starting \(exit status 3\)") as refusal:
         own_stack.up(told)
     assert "the key ring could not be read" in refusal.value.problem
     assert "gongji-local logs binding" in refusal.value.next_step
@@ -175,7 +175,7 @@ def test_a_service_that_never_gets_ready_is_told_with_its_reason(
     own_stack.stop_service("binding")
     let("binding", "unready")
     monkeypatch.setattr("gongji_local.services.START_TIMEOUT_SECONDS", 0.5)
-    with pytest.raises(StackError, match="not ready after 0 s. It says: the consumer loop does not live"):
+    with pytest.raises(StackError, match=r"not ready after 0 s. It says: the consumer loop does not live"):
         own_stack.start_service("binding")
 
 
@@ -222,18 +222,21 @@ def test_a_service_whose_code_has_changed_is_started_again(own_stack: Stack, mon
     assert after["binding"] == before["binding"]
 
 
+def test_a_service_that_was_told_something_else_than_now_is_started_again(own_stack: Stack) -> None:
+    own_stack.stop_service("notify")
+    own_stack.start_service("notify", {"GONGJI_LOG_LEVEL": "DEBUG"})
+    before = pids(own_stack)
+    told = Recorder()
+    own_stack.up(told)
+    assert "Ending notify" in told.steps
+    assert pids(own_stack)["notify"] != before["notify"]
+    assert pids(own_stack)["binding"] == before["binding"]
+
+
 def test_killing_what_does_not_run_is_refused(own_stack: Stack) -> None:
     own_stack.stop_service("binding")
     with pytest.raises(StackError, match="binding does not run"):
         own_stack.kill_service("binding")
-
-
-def test_kafka_can_be_taken_away_and_given_back(own_stack: Stack) -> None:
-    address = own_stack.info.kafka_bootstrap
-    own_stack.stop_kafka()
-    assert not status_of(own_stack, "kafka").alive
-    assert own_stack.start_kafka() == address
-    assert status_of(own_stack, "kafka").ready
 
 
 def test_down_ends_just_what_it_started_and_up_finds_the_data(own_stack: Stack, scratch: Path) -> None:
@@ -249,11 +252,10 @@ def test_down_ends_just_what_it_started_and_up_finds_the_data(own_stack: Stack, 
     assert all(states(own_stack).values())
 
 
-def test_servers_killed_with_9_come_back(own_stack: Stack) -> None:
-    for name in ("postgres", "kafka"):
-        send(StateBook(own_stack.folder).read().processes[name], signal.SIGKILL)
-    assert wait_until(lambda: not any(states(own_stack)[name] for name in ("postgres", "kafka")), 10)
-    assert "ended" in status_of(own_stack, "postgres").why
+def test_a_database_server_killed_with_9_comes_back(own_stack: Stack) -> None:
+    send(StateBook(own_stack.folder).read().processes["postgres"], signal.SIGKILL)
+    assert wait_until(lambda: not states(own_stack)["postgres"], 10)
+    assert status_of(own_stack, "postgres").why == "ended"
     own_stack.up()
     assert all(states(own_stack).values())
 

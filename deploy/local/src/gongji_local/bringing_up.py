@@ -1,6 +1,6 @@
 """The order in which a stack comes up: PostgreSQL beside Kafka, then the services, each step told and timed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gongji_local.certificates import Certificates
@@ -33,14 +33,17 @@ class BringUp:
     progress: Progress
 
     def run(self) -> None:
-        """Starts what does not run, ends and starts again what runs older code than the checkout holds."""
-        self._end_what_is_outdated()
-        if self._all_ready():
+        """Starts what does not run; ends and starts again what runs older code or on other settings than now."""
+        if self._all_is_well():
             with told(self.progress, "Already running", "nothing to start"):
                 return
         with told(self.progress, "Certificates and keys"):
             self._make_secrets()
+        self._end_where(self._runs_older_code, "its code has changed since it was started")
         together(self._prepare_postgres, self._prepare_kafka)
+        self.processes.choose_ports(self.services)
+        self._end_where(self._runs_on_other_settings, "it was told of addresses that have changed")
+        self.processes.choose_ports(self.services)
         in_parallel(self._start, self.services)
 
     def surroundings(self, service: str) -> Surroundings:
@@ -48,17 +51,25 @@ class BringUp:
         url = database_of(self.book.folder, service).url(self.servers.postgres.admin_url)
         return Surroundings(url, self.servers.kafka.bootstrap)
 
-    def _all_ready(self) -> bool:
+    def _all_is_well(self) -> bool:
         if not (self.servers.postgres.is_ready() and self.servers.kafka.is_ready()):
             return False
-        return all(self.processes.is_alive(name) and self.processes.probe(name).ready for name in self.services)
+        return all(self._is_well(service) for service in self.services)
 
-    def _end_what_is_outdated(self) -> None:
-        record = self.book.read()
+    def _is_well(self, service: str) -> bool:
+        outdated = self._runs_older_code(service) or self._runs_on_other_settings(service)
+        return not outdated and self.processes.probe(service).ready
+
+    def _runs_older_code(self, service: str) -> bool:
+        return runs_older_code(service, self.book.read().processes.get(service))
+
+    def _runs_on_other_settings(self, service: str) -> bool:
+        return self.processes.runs_on_other_settings(service, self.surroundings(service))
+
+    def _end_where(self, is_outdated: Callable[[str], bool], why: str) -> None:
         for service in self.services:
-            process = record.processes.get(service)
-            if process is not None and runs_older_code(service, process):
-                with told(self.progress, f"Ending {service}", "its code has changed since it was started"):
+            if is_outdated(service):
+                with told(self.progress, f"Ending {service}", why):
                     self.processes.stop(service)
 
     def _make_secrets(self) -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Collection
 from typing import Final
 
+from gongji_local.clock import wait_until
 from gongji_local.errors import StackError
 
 LOOPBACK: Final = "127.0.0.1"
@@ -13,6 +14,7 @@ LOOPBACK: Final = "127.0.0.1"
 FIRST_PORT: Final = 20_000
 LAST_PORT: Final = 32_700
 ATTEMPTS: Final = 200
+PATIENCE_SECONDS: Final = 3.0
 
 
 def is_free(port: int) -> bool:
@@ -27,8 +29,12 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None, taken: Collection[int]) -> int:
-    """The preferred port if nobody listens there, else a random free one that is not in `taken`."""
-    if preferred is not None and preferred not in taken and is_free(preferred):
+    """The preferred port if nobody listens there, else a random free one that is not in `taken`.
+
+    A process that was just killed gives its port back a moment later: that long the preferred one is waited for, since
+    others have been told of it.
+    """
+    if preferred is not None and preferred not in taken and wait_until(lambda: is_free(preferred), PATIENCE_SECONDS):
         return preferred
     for _ in range(ATTEMPTS):
         port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)

@@ -23,12 +23,13 @@ class ProcessRecord:
     """A process, told apart from a later one with the same id by when it started.
 
     The start is counted from the machine's boot, so that setting the computer's clock does not change it.
-    `log_start_bytes` is where in its log this run begins.
+    `log_start_bytes` is where in its log this run begins; `settings_mark` changes with what it was told.
     """
 
     pid: int
     started_after_boot_seconds: float
     log_start_bytes: int = 0
+    settings_mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -82,14 +83,28 @@ class ServiceProcesses:
         environ = {**self._inherited(), **self._settings(service, surroundings)}
         return run(Command((*self._launcher(service, action), *arguments), environ), COMMAND_TIMEOUT_SECONDS)
 
+    def choose_ports(self, services: Sequence[str]) -> None:
+        """Gives every service that does not run its ports, before any is told of another's."""
+        for service in services:
+            if not self.is_alive(service):
+                self._choose_ports(service)
+
     def start(self, service: str, surroundings: Surroundings, extra: Mapping[str, str] | None = None) -> None:
         """Starts the service if it does not run; it is not ready yet when this returns."""
         if self.is_alive(service):
             return
-        self._choose_ports(service)
-        environ = {**self._inherited(), **self._settings(service, surroundings), **(extra or {})}
-        command = Command(self._launcher(service, "serve"), environ)
-        self._book.put_process(service, spawn(command, self._book.folder.log_of(service)))
+        self.choose_ports((service,))
+        settings = {**self._settings(service, surroundings), **(extra or {})}
+        command = Command(self._launcher(service, "serve"), {**self._inherited(), **settings})
+        process = spawn(command, self._book.folder.log_of(service))
+        self._book.put_process(service, replace(process, settings_mark=_mark(settings)))
+
+    def runs_on_other_settings(self, service: str, surroundings: Surroundings) -> bool:
+        """Whether the service runs and was told something else than it would be told now, such as another port."""
+        process = self._book.read().processes.get(service)
+        if process is None or not is_alive(process):
+            return False
+        return process.settings_mark != _mark(self._settings(service, surroundings))
 
     def wait_ready(self, service: str) -> None:
         """Returns when `/readyz` says yes; tells why when the process ends or stays silent."""
@@ -170,6 +185,10 @@ class ServiceProcesses:
             **_own_settings(service, keys, self.port("binding", GRPC)),
         }
         return {f"GONGJI_{name}": str(value) for name, value in settings.items()}
+
+
+def _mark(settings: Mapping[str, str]) -> str:
+    return sha256(repr(sorted(settings.items())).encode()).hexdigest()
 
 
 def _own_settings(service: str, keys: Keys, binding_port: int) -> dict[str, str | Path]:

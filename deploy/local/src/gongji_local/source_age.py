@@ -12,9 +12,9 @@ from gongji_local.state import repository_root
 SHARED_CODE: Final = ("services/kit/src", "protos/gen")
 
 
-def runs_older_code(service: str, process: ProcessRecord) -> bool:
+def runs_older_code(service: str, process: ProcessRecord | None) -> bool:
     """Whether a source file of the service, of kit or of the contracts was changed after the process started."""
-    if not is_alive(process):
+    if process is None or not is_alive(process):
         return False
     started_at = psutil.Process(process.pid).create_time()
     return any(file.stat().st_mtime > started_at for file in _sources(service))
