@@ -10,7 +10,7 @@ from kit.ids import uuid7
 from notify.channels import Channel
 from notify.domain.facts import Fact
 from notify.domain.texts import notices
-from notify.repository import Cursor, NewMessage, Repository, StoredMessage
+from notify.repository import Cursor, NewMessage, Repository
 
 CONSUMER = "notify"
 """The consumer group, and the name under which the inbox remembers events. Never changed: all would be told again."""
@@ -62,6 +62,3 @@ class MessageService:
 
 def _messages(told: Told) -> list[NewMessage]:
     return [NewMessage(uuid7(), told.event_id, told.occurred_at, notice) for notice in notices(told.fact)]
-
-
-__all__ = ["CONSUMER", "MessageService", "Page", "StoredMessage", "Told"]
