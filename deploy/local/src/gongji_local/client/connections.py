@@ -163,12 +163,16 @@ class Caller:
     ) -> Response:
         """Sends one request; the contract's names tell an onlooker which method it is.
 
+        A service that is just being started again is waited for, within the deadline.
+
         Raises:
             grpc.aio.AioRpcError: refused, or no answer; `reason_of` tells which.
         """
         timeout_seconds = timeout_seconds or self._timeout_seconds
         metadata = self._metadata(type(request))
-        return await self._watched(type(request), lambda: method(request, timeout=timeout_seconds, metadata=metadata))
+        return await self._watched(
+            type(request), lambda: method(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=True)
+        )
 
     async def stream(
         self,
@@ -179,7 +183,9 @@ class Caller:
         """The same for a stream of requests."""
         metadata = self._metadata(request_type)
         timeout_seconds = self._timeout_seconds
-        return await self._watched(request_type, lambda: method(requests, timeout=timeout_seconds, metadata=metadata))
+        return await self._watched(
+            request_type, lambda: method(requests, timeout=timeout_seconds, metadata=metadata, wait_for_ready=True)
+        )
 
     async def _watched(self, request_type: type[Message], send: "Callable[[], aio.Call]") -> Response:
         elapsed, refusal = Elapsed(), None
