@@ -241,7 +241,7 @@ async def answers_to(requests: list[tuple[int, str]], handler: Recording) -> lis
     return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(REQUESTS, st.integers(1, 7), st.integers(0, 3), st.none() | st.integers(0, 39))
 def test_answers_are_those_of_asking_one_by_one(
     requests: list[tuple[int, str]], max_batch: int, pauses: int, poisonous: int | None

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.clock import (
@@ -44,6 +44,7 @@ def test_a_day_begins_at_midnight_in_shanghai(at: datetime, day: date) -> None:
     assert shanghai_date(at) == day
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 - made aware below
 def test_the_day_is_eight_hours_ahead_of_utc(naive: datetime) -> None:
     assert shanghai_date(naive.replace(tzinfo=UTC)) == (naive + timedelta(hours=8)).date()

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongji.common.v1 import reason_pb2
@@ -81,6 +81,7 @@ def on_the_wire_bytes(status: status_pb2.Status) -> int:
     return len(quote(status.message)) + len(base64.b64encode(status.SerializeToString()))
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(FieldViolation, texts, texts), max_size=60), texts)
 def test_a_rich_status_always_fits_into_the_metadata_and_agrees_with_itself(
     violations: list[FieldViolation], text: str

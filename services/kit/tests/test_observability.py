@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongji.common.v1 import reason_pb2
@@ -123,12 +123,14 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(AROUND, VALUES, max_size=4))
 def test_an_identity_number_is_never_logged_wherever_it_stands(event: dict[str, Any]) -> None:
     rendered = json.dumps(redaction.processor(None, "info", event), ensure_ascii=False)
     assert not redaction._IDENTITY_NUMBER.search(rendered)
 
 
+@settings(deadline=None)
 @given(NUMBERS.filter(lambda number: number[-1] not in "Xx" and number[0] != "0"), NUMBERS)
 def test_an_identity_number_is_masked_as_a_number_a_key_and_an_exception(number: str, other: str) -> None:
     event = {"a": int(number), other: 1, "c": ValueError(other)}
@@ -147,6 +149,7 @@ def test_text_that_no_file_can_hold_does_not_stop_the_log(lines: Any) -> None:
     assert lines()[0]["text"] == "a\udcff"
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), ANYTHING, max_size=4))
 def test_whatever_is_logged_can_be_rendered(event: dict[str, Any]) -> None:
     json.dumps(redaction.processor(None, "info", event))

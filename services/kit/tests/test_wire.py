@@ -3,7 +3,7 @@
 from google.protobuf import struct_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, SourceCodeInfo
 from google.protobuf.message import DecodeError
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gongji.settlement.v1 import settlement_pb2
@@ -46,6 +46,7 @@ def test_nesting_without_end_is_damage_and_not_a_crash() -> None:
     assert wire.damage(raw, DescriptorProto.DESCRIPTOR).description == "is nested too deeply"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 @example(b"\x0a")
 @example(b"\x0b\x0c")
@@ -59,6 +60,7 @@ def test_whatever_cannot_be_read_gets_one_violation(raw: bytes) -> None:
         assert wire.misread(message) in {True, False}
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(0, 255))
 def test_a_byte_changed_on_the_way_never_breaks_the_reader(data: st.DataObject, byte: int) -> None:
     sound = Settle(fixmedins_code="H65270100001", msgid="H" + "1" * 29, visit_credential="好" * 9).SerializeToString()

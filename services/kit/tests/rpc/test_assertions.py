@@ -144,7 +144,7 @@ def test_no_other_algorithm_is_believed(verifier: AssertionVerifier, issuers_fil
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_is_sent_is_refused_and_never_breaks(verifier: AssertionVerifier, text: str) -> None:
     for sent in (text, f"{text}.{text}.{text}", "x" * 5000):
         with pytest.raises(Refusal):
@@ -152,7 +152,7 @@ def test_whatever_is_sent_is_refused_and_never_breaks(verifier: AssertionVerifie
 
 
 @given(st.dictionaries(st.sampled_from([*CLAIMS, "nbf"]), st.none() | st.integers() | st.text() | st.lists(st.text())))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_a_known_issuer_signs_is_believed_or_refused_and_never_breaks(
     verifier: AssertionVerifier, signing_key: Any, claims: dict[str, Any]
 ) -> None:
