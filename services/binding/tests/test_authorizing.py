@@ -14,6 +14,7 @@ from binding.memory import MemoryRepository
 from binding.service.authorizations import CONTRADICTIONS, Authorizations
 from binding.testing import CHILD, GRANDMA, MOTHER, NOON, captured, family, named, relation, released, request
 from kit.clock import FixedClock
+from kit.errors import Refusal
 from kit.testing import MemoryWork
 
 
@@ -110,8 +111,9 @@ async def test_one_bad_request_never_fails_the_others() -> None:
 
 async def test_a_database_that_is_away_fails_the_call_and_not_single_requests() -> None:
     work = MemoryWork(Poisoned(ConnectionRefusedError()))
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(Refusal) as refused:
         await Authorizations(work, FixedClock(NOON)).authorize([replace(request(), beneficiary_psn_no=GRANDMA)])
+    assert refused.value.reason == "UNAVAILABLE"
 
 
 class OnceInTheWay:

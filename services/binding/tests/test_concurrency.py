@@ -122,11 +122,7 @@ async def test_batches_and_events_in_every_order_never_wait_in_a_circle(
         *(_asks(authorizations, chance, f"w{worker}") for worker in range(3)),
         *(_tells(postgres_work, chance) for _ in range(2)),
     )
-    async with database.transaction() as transaction:
-        deadlocks = await transaction.raw.fetchval(
-            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        )
-    assert deadlocks == 0
+    assert await _deadlocks(database) == 0
 
 
 async def _asks(authorizations: Authorizations, chance: Random, worker: str) -> None:
@@ -265,3 +261,37 @@ async def _until_somebody_waits(database: Database) -> None:
             async with database.transaction() as transaction:
                 if await transaction.raw.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
                     return
+
+
+async def test_approvals_and_facts_about_the_same_persons_never_wait_in_a_circle(
+    postgres_work: PG, database: Database
+) -> None:
+    people = [f"Q{number}" for number in range(6)]
+    chance = Random(5)  # noqa: S311 - a test's order, no secret
+
+    async def rely() -> None:
+        for _ in range(25):
+            async with postgres_work() as repository:
+                await repository.persons(chance.sample(people, 3), lock=True)
+                await repository.persons(chance.sample(people, 1))
+
+    async def tell() -> None:
+        for _ in range(15):
+            some = chance.sample(people, 6)
+            told = Facts(
+                verified=[Verified(psn_no, TODAY, NOON) for psn_no in some[:3]],
+                enrolments=[(psn_no, enrolment(sequence=chance.randint(1, 99))) for psn_no in some[1:5]],
+                deaths=[(psn_no, TODAY) for psn_no in some[3:]],
+            )
+            async with postgres_work() as repository:
+                await Persons(FixedClock(NOON)).take_in(repository, told)
+
+    await asyncio.gather(rely(), rely(), tell(), tell())
+    assert await _deadlocks(database) == 0
+
+
+async def _deadlocks(database: Database) -> object:
+    async with database.transaction() as transaction:
+        return await transaction.raw.fetchval(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )

@@ -38,6 +38,11 @@ class MemoryRepository:
         del lock
         return {psn_no: self.known_persons[psn_no] for psn_no in psn_nos if psn_no in self.known_persons}
 
+    async def lock_persons(self, psn_nos: Collection[str]) -> None:
+        """See `Repository.lock_persons`."""
+        for psn_no in psn_nos:
+            self.known_persons.setdefault(psn_no, Person(psn_no))
+
     async def record_verified(self, rows: Sequence[Verified]) -> None:
         """See `Repository.record_verified`."""
         for row in rows:

@@ -62,6 +62,10 @@ class Repository(Protocol):
         """The known ones among these. With `lock`, none of them can be recorded dead until this unit of work ends."""
         ...
 
+    async def lock_persons(self, psn_nos: Collection[str]) -> None:
+        """Keep everybody else from recording or relying on these persons until this unit of work ends."""
+        ...
+
     async def record_verified(self, rows: Sequence[Verified]) -> None:
         """Take in birth dates; what is known already stays."""
         ...

@@ -25,6 +25,7 @@ SELECT DISTINCT ON (d.psn_no) d.psn_no, d.died_on
 FROM unnest($1::text[], $2::date[]) AS d (psn_no, died_on) ORDER BY d.psn_no
 ON CONFLICT (psn_no) DO UPDATE SET died_on = excluded.died_on WHERE p.died_on IS NULL
 """
+_LOCK = "SELECT FROM person WHERE psn_no = ANY($1::text[]) ORDER BY psn_no FOR NO KEY UPDATE"
 _KNOWN = """
 INSERT INTO person (psn_no) SELECT DISTINCT p FROM unnest($1::text[]) AS p ORDER BY p ON CONFLICT DO NOTHING
 """
@@ -56,6 +57,13 @@ class PersonRows:
             row["psn_no"]: Person(row["psn_no"], row["brdy"], row["died_on"], tuple(enrolments.get(row["psn_no"], ())))
             for row in rows
         }
+
+    async def lock_persons(self, psn_nos: Collection[str]) -> None:
+        """See `Repository.lock_persons`."""
+        wanted = sorted(set(psn_nos))
+        if wanted:
+            await self._raw.execute(_KNOWN, wanted)
+            await self._raw.execute(_LOCK, wanted)
 
     async def record_verified(self, rows: Sequence[Verified]) -> None:
         """See `Repository.record_verified`."""

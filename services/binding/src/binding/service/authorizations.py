@@ -10,6 +10,7 @@ from binding.domain.batch import Answer, Book, Request, apply_all, authorize_all
 from binding.repository import Repository
 from kit.clock import Clock
 from kit.db import Work, retrying
+from kit.errors import Refusal
 from kit.handling import is_postponable
 from kit.observability import get_logger
 
@@ -66,7 +67,7 @@ class Authorizations:
             return await ask(requests)
         except Exception as error:
             if is_postponable(error):
-                raise
+                raise Refusal("UNAVAILABLE", "the database is away or busy; send the same again") from error
             # One bad request never fails the others: whoever it is fails alone.
             self._log.exception("authorizing failed", requests=len(requests))
             if len(requests) == 1:

@@ -28,11 +28,14 @@ class Persons:
 
     async def take_in(self, repository: Repository, facts: Facts) -> None:
         """Record the facts and end the relations of the dead, in the unit of work of the inbox."""
+        # All at once, in order: an approval holds both of its persons, and must not be met halfway.
+        dead = [psn_no for psn_no, _ in facts.deaths]
+        await repository.lock_persons([row.psn_no for row in facts.verified] + dead)
         await repository.record_verified(facts.verified)
         await repository.record_enrolments(facts.enrolments)
         await repository.record_deaths(facts.deaths)
-        if facts.deaths:
-            await self._end_relations(repository, [psn_no for psn_no, _ in facts.deaths])
+        if dead:
+            await self._end_relations(repository, dead)
 
     async def _end_relations(self, repository: Repository, dead: Sequence[str]) -> None:
         now = self._clock.now()
