@@ -13,9 +13,9 @@ from gongji.binding.v1 import authorization_pb2_grpc, relation_pb2
 from gongji.common.v1 import reason_pb2
 from kit.ids import uuid7
 from settlement.binding_client import MAX_REQUESTS, Ask, BindingClient, BindingUnavailableError, NoGrant
-from settlement.domain.allocate import Grant, Line, Split
-from settlement.domain.state import Settlement, SettlementState
-from settlement.testing import HOSPITAL, TEN_O_CLOCK, bill, msgid, settle
+from settlement.domain.allocate import Grant
+from settlement.domain.state import Decided, Paid, SettlementState
+from settlement.testing import TEN_O_CLOCK
 
 RELATION = UUID(int=7)
 Respond = Callable[[pb2.AuthorizationRequest], pb2.AuthorizationResult]
@@ -67,13 +67,8 @@ async def client(binding: Binding) -> AsyncIterator[BindingClient]:
     await server.stop(None)
 
 
-def ask(psn_no: str = "child", *recent: Settlement) -> Ask:
+def ask(psn_no: str = "child", *recent: Decided) -> Ask:
     return Ask(uuid7(), psn_no, 9000, TEN_O_CLOCK, TEN_O_CLOCK + timedelta(seconds=1), recent)
-
-
-def decided(state: SettlementState, split: Split | None = None) -> Settlement:
-    order = settle(1, bill()).order
-    return Settlement(uuid7(), HOSPITAL, msgid(1), state, order=order, split=split, occurred_at=TEN_O_CLOCK)
 
 
 async def test_an_ask_carries_amount_times_and_patient(client: BindingClient, binding: Binding) -> None:
@@ -99,8 +94,8 @@ async def test_recent_outcomes_go_along_in_absolute_amounts(
     client: BindingClient, binding: Binding, state: SettlementState, outcome: int
 ) -> None:
     paid = state in {SettlementState.SETTLED, SettlementState.REVERSED}
-    split = Split(0, 400, 0, None, (Line("father", RELATION, 400, 0),)) if paid else None
-    await client.authorize([ask("child", decided(state, split))])
+    lines = (Paid(RELATION, 400),) if paid else ()
+    await client.authorize([ask("child", Decided(uuid7(), state, TEN_O_CLOCK, lines))])
     (sent,) = binding.calls[0].requests[0].outcomes
     assert sent.state == outcome
     assert [(line.relation_id, line.amount_fen) for line in sent.lines] == ([(str(RELATION), 400)] if paid else [])

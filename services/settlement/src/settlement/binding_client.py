@@ -15,7 +15,7 @@ from kit.errors import reason_of
 from kit.grpc_client import TlsFiles, call, secure_channel
 from settlement.domain.allocate import Grant
 from settlement.domain.reasons import Reason
-from settlement.domain.state import Settlement, SettlementState
+from settlement.domain.state import Decided, SettlementState
 from settlement.timestamps import timestamp
 
 MAX_REQUESTS: Final = 500
@@ -44,7 +44,7 @@ class Ask:
     """Decides windows and validity."""
     requested_at: datetime
     """Real time; binding refuses what is too old."""
-    recent: tuple[Settlement, ...] = ()
+    recent: tuple[Decided, ...] = ()
     """The patient's recent settlements that are decided; binding takes them in first."""
 
 
@@ -163,17 +163,18 @@ def _request(ask: Ask) -> pb2.AuthorizationRequest:
         amount_fen=ask.amount_fen,
         occurred_at=timestamp(ask.occurred_at),
         requested_at=timestamp(ask.requested_at),
-        outcomes=[_outcome(settlement) for settlement in ask.recent],
+        outcomes=[_outcome(decided) for decided in ask.recent],
     )
 
 
-def _outcome(settlement: Settlement) -> pb2.Outcome:
-    lines = settlement.split.lines if settlement.split else ()
+def _outcome(decided: Decided) -> pb2.Outcome:
     return pb2.Outcome(
-        authorization_id=str(settlement.settlement_id),
-        state=_OUTCOMES[settlement.state],
-        lines=[pb2.OutcomeLine(relation_id=str(line.relation_id), amount_fen=line.amount_fen) for line in lines],
-        occurred_at=timestamp(settlement.occurred_at) if settlement.occurred_at else None,
+        authorization_id=str(decided.settlement_id),
+        state=_OUTCOMES[decided.state],
+        lines=[
+            pb2.OutcomeLine(relation_id=str(paid.relation_id), amount_fen=paid.amount_fen) for paid in decided.lines
+        ],
+        occurred_at=timestamp(decided.occurred_at),
     )
 
 

@@ -10,7 +10,7 @@ from kit.db import Work, retrying
 from kit.ids import uuid7
 from settlement.domain.body_hash import CURRENT_VERSION, order_fingerprint
 from settlement.domain.reasons import Reason, SettlementRefusedError
-from settlement.domain.state import Intent, Order, Settlement, answer_from_record
+from settlement.domain.state import Decided, Intent, Order, Settlement, answer_from_record
 from settlement.repository import MsgKey, SettlementRepository
 from settlement.visits import Admitted, Presented, VisitJudge
 
@@ -45,7 +45,7 @@ class UnderWay:
     intent: Intent
     written_at: datetime
     """By the database's clock."""
-    recent: tuple[Settlement, ...] = ()
+    recent: tuple[Decided, ...] = ()
     """What was decided for the patient lately."""
 
     @property

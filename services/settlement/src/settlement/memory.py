@@ -10,12 +10,13 @@ from uuid import UUID
 from kit.testing import MemoryOutbox
 from settlement.domain.accounts import Account
 from settlement.domain.ledger import EntryRow, Posted
-from settlement.domain.state import Intent, Settlement, SettlementState
+from settlement.domain.state import Decided, Intent, Paid, Settlement, SettlementState
 from settlement.domain.visit import InstitutionFacts, PersonFacts
 from settlement.repository import MsgKey, Projections, Reversal
 
 RECENT = timedelta(days=1)
 RECENT_LIMIT = 200
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemorySettlements:
@@ -97,11 +98,11 @@ class MemorySettlements:
         """See `SettlementRepository.bind_credentials`."""
         return {jti: self.credential_uses.setdefault(jti, mdtrt_id) for jti, mdtrt_id in visits.items()}
 
-    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Settlement]]:
+    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
         """See `SettlementRepository.recent_outcomes`."""
         since = await self.real_time() - RECENT
         recent = {psn_no: self._decided_since(psn_no, since) for psn_no in set(psn_nos)}
-        return {psn_no: decided for psn_no, decided in recent.items() if decided}
+        return {psn_no: [_decided(each) for each in decided] for psn_no, decided in recent.items() if decided}
 
     def _decided_since(self, psn_no: str, since: datetime) -> list[Settlement]:
         decided = [
@@ -115,10 +116,10 @@ class MemorySettlements:
         ]
         return sorted(decided, key=lambda each: self.updated_at[each.settlement_id])[-RECENT_LIMIT:]
 
-    async def lock_pending(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+    async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
         """See `SettlementRepository.lock_pending`."""
         found = await self.find_by_ids(ids)
-        return {key: each for key, each in found.items() if each.state is SettlementState.PENDING}
+        return {key for key, each in found.items() if each.state is SettlementState.PENDING}
 
     async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
         """See `SettlementRepository.lock`."""
@@ -169,6 +170,12 @@ class MemorySettlements:
         self.entries.extend(posted.rows)
         for psn_no, standing in posted.standings.items():
             self.accounts[psn_no] = accounts[psn_no].after(standing)
+
+
+def _decided(settlement: Settlement) -> Decided:
+    lines = settlement.split.lines if settlement.split else ()
+    paid = tuple(Paid(line.relation_id, line.amount_fen) for line in lines)
+    return Decided(settlement.settlement_id, settlement.state, settlement.occurred_at or EPOCH, paid)
 
 
 def _same_patient_pending(one: Settlement, other: Settlement) -> bool:

@@ -10,7 +10,7 @@ from settlement import settlement_sql as sql
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.ledger import Posted
-from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState
+from settlement.domain.state import Decided, Fingerprint, Intent, Settlement, SettlementState
 from settlement.repository import MsgKey, Projections, Reversal
 
 
@@ -78,17 +78,15 @@ class PostgresSettlementRepository:
         await self._raw.execute(sql.BIND_CREDENTIALS, list(visits), list(visits.values()))
         return await self.bound_visits(visits)
 
-    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Settlement]]:
+    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
         """See `SettlementRepository.recent_outcomes`."""
-        recent: dict[str, list[Settlement]] = {}
-        for settlement in await self._whole(await self._raw.fetch(sql.RECENT, list(set(psn_nos)))):
-            if settlement.order is not None:
-                recent.setdefault(settlement.order.bill.psn_no, []).append(settlement)
-        return recent
+        found = await self._raw.fetch(sql.RECENT, list(set(psn_nos)))
+        lines = await self._raw.fetch(sql.PAID, [row["id"] for row in found]) if found else []
+        return rows.decided_of(found, rows.by_settlement(lines))
 
-    async def lock_pending(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+    async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
         """See `SettlementRepository.lock_pending`."""
-        return _by_id([rows.settlement_of(row) for row in await self._raw.fetch(sql.LOCK_PENDING, list(ids))])
+        return {row["id"] for row in await self._raw.fetch(sql.LOCK_PENDING, list(ids))}
 
     async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
         """See `SettlementRepository.lock`."""

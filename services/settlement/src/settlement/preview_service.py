@@ -12,7 +12,7 @@ from kit.ids import uuid7
 from settlement.binding_client import Ask, Authorizer, Granted, NoGrant
 from settlement.domain.allocate import Need, PaymentOrder, Split, allocate
 from settlement.domain.reasons import Reason
-from settlement.domain.state import Settlement
+from settlement.domain.state import Decided
 from settlement.repository import SettlementRepository
 from settlement.visits import Presented, VisitJudge
 
@@ -48,7 +48,7 @@ class _Looked:
     """What the first look at the database gave."""
 
     refusals: Mapping[int, Reason]
-    recent: Mapping[str, Sequence[Settlement]]
+    recent: Mapping[str, Sequence[Decided]]
     real_time: datetime
 
 

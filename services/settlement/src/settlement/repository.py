@@ -9,7 +9,7 @@ from uuid import UUID
 from kit.outbox import Outbox
 from settlement.domain.accounts import Account
 from settlement.domain.ledger import Posted
-from settlement.domain.state import Fingerprint, Intent, Settlement
+from settlement.domain.state import Decided, Fingerprint, Intent, Settlement
 from settlement.domain.visit import InstitutionFacts, PersonFacts, Projection
 
 MsgKey = tuple[str, str]
@@ -92,11 +92,11 @@ class SettlementRepository(Protocol):
         """Bind each `jti` to its mdtrt_id unless it is bound already; what each is bound to now."""
         ...
 
-    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Settlement]]:
+    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
         """By patient, what was decided in the last day about settlements that had asked payers; oldest first."""
         ...
 
-    async def lock_pending(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
+    async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
         """Lock those of these settlements that are still PENDING; who holds them decides them."""
         ...
 

@@ -16,7 +16,7 @@ from settlement.domain.accounts import Account
 from settlement.domain.allocate import Grant, Need, PaymentOrder, allocate_all
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.settling import postings_of, settle_or_refuse
-from settlement.domain.state import Settlement, abandoned, answer_from_record
+from settlement.domain.state import Settlement, SettlementState, abandoned, answer_from_record
 from settlement.failpoints import Boundary, Failpoints
 from settlement.intents import Answer, Command, Intake, UnderWay
 from settlement.repository import SettlementRepository
@@ -165,8 +165,9 @@ class SettleService:
 async def abandon(work: Work[SettlementRepository], ids: Sequence[UUID], now: datetime) -> dict[UUID, Settlement]:
     """Abandon those of these settlements that are still PENDING; all of them as they are now."""
     async with work() as repository:
-        pending = await repository.lock_pending(ids)
-        await release(repository, list(pending.values()), now)
+        locked = await repository.lock(ids)
+        pending = [each for each in locked.values() if each.state is SettlementState.PENDING]
+        await release(repository, pending, now)
         return await repository.find_by_ids(ids)
 
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from settlement.domain.allocate import Decline, Line, Split
 from settlement.domain.bill import Bill, BillItem, InstitutionType, ItemKind, MedicalType
-from settlement.domain.state import Fingerprint, Intent, Order, Refund, Settlement, SettlementState
+from settlement.domain.state import Decided, Fingerprint, Intent, Order, Paid, Refund, Settlement, SettlementState
 from settlement.domain.visit import (
     Enrolment,
     EnrolmentFact,
@@ -145,6 +145,16 @@ def _split(row: asyncpg.Record, lines: Rows, declines: Rows) -> Split:
             Decline(decline["payer_psn_no"], decline["reason"], decline["limit_window"]) for decline in declines
         ),
     )
+
+
+def decided_of(found: Rows, lines: Mapping[Any, Rows]) -> dict[str, list[Decided]]:
+    """By patient, what was decided lately, in the order of the rows."""
+    decided: dict[str, list[Decided]] = {}
+    for row in found:
+        paid = tuple(Paid(line["relation_id"], line["amount_fen"]) for line in lines.get(row["id"], ()))
+        outcome = Decided(row["id"], SettlementState(row["state"]), row["occurred_at"], paid)
+        decided.setdefault(row["psn_no"], []).append(outcome)
+    return decided
 
 
 def persons_of(rows: Rows) -> dict[str, PersonFacts]:

@@ -17,7 +17,7 @@ BY_IDS = _SELECT + "WHERE id = ANY($1::uuid[])"
 LOCK = _SELECT + "WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 
 # The state is looked at again after waiting for the lock: whoever comes second finds it decided.
-LOCK_PENDING = _SELECT + "WHERE id = ANY($1::uuid[]) AND state = 'PENDING' ORDER BY id FOR UPDATE"
+LOCK_PENDING = "SELECT id FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING' ORDER BY id FOR UPDATE"
 
 # Real elapsed time of the database, never the movable clock: an age says how long somebody has been silent.
 TAKE_STALE = (
@@ -29,18 +29,18 @@ ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 
 # The contract takes 200 outcomes with a request; the newest are the ones that may not have arrived by Kafka yet.
-_RECENT_ONES = """
-WHERE id IN (
-    SELECT recent.id FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
-        SELECT s.id FROM settlement AS s
-        WHERE s.psn_no = patient.psn_no AND s.updated_at > clock_timestamp() - interval '1 day'
-          AND s.state <> 'PENDING' AND s.use_mutual_aid AND s.psn_part_amt_fen > 0
-        ORDER BY s.updated_at DESC LIMIT 200
-    ) AS recent
-)
-ORDER BY updated_at
+RECENT = """
+SELECT recent.id, patient.psn_no, recent.state, recent.occurred_at
+FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
+    SELECT id, state, occurred_at, updated_at FROM settlement AS s
+    WHERE s.psn_no = patient.psn_no AND s.updated_at > clock_timestamp() - interval '1 day'
+      AND s.state <> 'PENDING' AND s.use_mutual_aid AND s.psn_part_amt_fen > 0
+    ORDER BY s.updated_at DESC LIMIT 200
+) AS recent
+ORDER BY recent.updated_at
 """
-RECENT = _SELECT + _RECENT_ONES
+
+PAID = "SELECT settlement_id, relation_id, amount_fen FROM settlement_line WHERE settlement_id = ANY($1::uuid[])"
 
 LINES = """
 SELECT settlement_id, payer_psn_no, relation_id, amount_fen, balance_after_fen FROM settlement_line

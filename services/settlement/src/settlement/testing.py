@@ -88,17 +88,17 @@ class FakeBinding:
             self._take_in(ask)
 
     def _take_in(self, ask: Ask) -> None:
-        for settlement in ask.recent:
-            before = self.outcomes.get(settlement.settlement_id)
-            if before is SettlementState.REVERSED or before is settlement.state:
+        for decided in ask.recent:
+            before = self.outcomes.get(decided.settlement_id)
+            if before is SettlementState.REVERSED or before is decided.state:
                 continue
-            paid = {line.relation_id: line.amount_fen for line in settlement.split.lines} if settlement.split else {}
+            paid = {each.relation_id: each.amount_fen for each in decided.lines}
             sign = {None: 0, SettlementState.SETTLED: -1}.get(before, 0)
-            sign += 1 if settlement.state is SettlementState.SETTLED else 0
+            sign += 1 if decided.state is SettlementState.SETTLED else 0
             for relation in self.relations:
                 relation.used_fen += sign * paid.get(relation.id, 0)
-            self.outcomes[settlement.settlement_id] = settlement.state
-            self.holds.pop(settlement.settlement_id, None)
+            self.outcomes[decided.settlement_id] = decided.state
+            self.holds.pop(decided.settlement_id, None)
 
     def _authorize(self, ask: Ask) -> Granted:
         if ask.psn_no in self.refuse:

@@ -90,6 +90,26 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Paid:
+    """What was paid under one relation."""
+
+    relation_id: UUID
+    amount_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided about a settlement that had asked payers, as far as binding needs to know."""
+
+    settlement_id: UUID
+    state: SettlementState
+    """Anything but PENDING."""
+    occurred_at: datetime
+    lines: tuple[Paid, ...] = ()
+    """What was paid under each relation, also if it has been given back since."""
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A settlement that has just become PENDING, with all that is known then."""
 
