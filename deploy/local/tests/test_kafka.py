@@ -20,7 +20,7 @@ from gongji_local.processes import send
 from gongji_local.stack import Stack
 from gongji_local.state import StateBook
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]  # a broker starts slowly on a busy machine
 
 TOPIC = "kafka-trial"
 

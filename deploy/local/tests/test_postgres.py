@@ -25,7 +25,7 @@ from gongji_local.processes import Account, ProcessRecord, send, stop
 from gongji_local.stack import Stack
 from gongji_local.state import StateBook, StateFolder
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]  # a broker starts slowly on a busy machine
 
 
 @pytest.fixture

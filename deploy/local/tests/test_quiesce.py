@@ -10,7 +10,7 @@ from gongji_local.errors import StackError
 from gongji_local.stack import Stack
 from kit.topics import catalogue
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]  # a broker starts slowly on a busy machine
 
 TOPIC = "binding-events-v1"
 

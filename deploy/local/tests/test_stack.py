@@ -23,7 +23,7 @@ from gongji_local.stack import Stack
 from gongji_local.state import StateBook
 from kit.clock import OffsetClock
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]  # a broker starts slowly on a busy machine
 
 Let = Callable[[str, str], None]
 
