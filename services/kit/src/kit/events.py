@@ -24,9 +24,6 @@ class UnreadableEventError(Exception):
     """What came from the bus is no event of this platform. The text is fit for a header: it holds no payload."""
 
 
-UnreadableEvent = UnreadableEventError
-
-
 class EventTooLargeError(Exception):
     """An event's payload exceeds what may be published."""
 

@@ -41,6 +41,7 @@ class FakeProducer:
 
     failing: frozenset[int] = frozenset()
     silent: frozenset[int] = frozenset()
+    late: frozenset[int] = frozenset()
     sent: list[tuple[int, list[bytes]]] = field(default_factory=list)
 
     def create_batch(self) -> FakeBatch:
@@ -54,6 +55,8 @@ class FakeProducer:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if partition in self.failing:
             future.set_exception(ConnectionResetError())
+        elif partition in self.late:
+            asyncio.get_running_loop().call_later(0.02, future.set_result, None)
         elif partition not in self.silent:
             future.set_result(None)
         return future
@@ -95,6 +98,14 @@ async def test_a_partition_that_fails_is_not_confirmed_and_the_others_are() -> N
     with pytest.raises(PublishError, match="ConnectionResetError") as caught:
         await publisher_on(FakeProducer(failing=frozenset({1}))).publish(rows)
     assert caught.value.confirmed == [1, 3]
+
+
+async def test_what_is_confirmed_after_another_partition_failed_need_not_be_sent_again() -> None:
+    first, second, _ = keys()
+    producer = FakeProducer(failing=frozenset({0}), late=frozenset({1}))
+    with pytest.raises(PublishError) as caught:
+        await publisher_on(producer).publish([row(1, first), row(2, second)])
+    assert caught.value.confirmed == [2]
 
 
 async def test_a_partition_that_does_not_answer_is_given_up_after_the_time_out() -> None:
