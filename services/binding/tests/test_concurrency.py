@@ -28,6 +28,7 @@ from binding.testing import (
     application,
     captured,
     enrolment,
+    have_relations,
     named,
     relation,
     released,
@@ -41,16 +42,6 @@ from kit.testing import MemoryWork
 
 PG = PostgresWork[PostgresRepository]
 PATIENTS = [f"B{number}" for number in range(4)]
-
-
-async def have(work: Work[Repository], *relations: Relation) -> None:
-    async with work() as repository:
-        for it in relations:
-            draft = application(
-                application_id=it.application_id, payer_psn_no=it.payer_psn_no, beneficiary_psn_no=it.beneficiary_psn_no
-            )
-            await repository.create_application(draft, uuid7(), b"hash")
-            await repository.add_relation(it)
 
 
 def of_patient(patient: str, **changes: object) -> Relation:
@@ -75,7 +66,7 @@ def authorizations(postgres_work: PG) -> Authorizations:
 
 
 async def test_two_at_once_never_exceed_the_limit(postgres_work: PG, authorizations: Authorizations) -> None:
-    await have(postgres_work, relation(limits=Limits(day_fen=1_000)))
+    await have_relations(postgres_work, relation(limits=Limits(day_fen=1_000)))
     for number in range(10):
         asked = [authorizations.authorize([request(f"{number} {side}", 80)]) for side in ("left", "right")]
         await asyncio.gather(*asked)
@@ -86,13 +77,13 @@ async def test_two_at_once_never_exceed_the_limit(postgres_work: PG, authorizati
 async def test_a_crowd_gets_the_limit_to_the_last_fen_and_not_one_more(
     postgres_work: PG, authorizations: Authorizations
 ) -> None:
-    await have(postgres_work, relation(limits=Limits(month_fen=1_000)))
+    await have_relations(postgres_work, relation(limits=Limits(month_fen=1_000)))
     answers = await asyncio.gather(*(authorizations.authorize([request(str(n), 70)]) for n in range(24)))
     assert granted([answer for batch in answers for answer in batch]) == 1_000
 
 
 async def test_the_same_id_at_once_is_held_once(postgres_work: PG, authorizations: Authorizations) -> None:
-    await have(postgres_work, relation())
+    await have_relations(postgres_work, relation())
     answers = await asyncio.gather(*(authorizations.authorize([request("a", 500)]) for _ in range(6)))
     assert all(answer == answers[0] for answer in answers)
     assert set((await counters(postgres_work, "father-child")).values()) == {Use(0, 500)}
@@ -101,7 +92,7 @@ async def test_the_same_id_at_once_is_held_once(postgres_work: PG, authorization
 async def test_an_authorize_and_its_release_at_once_leave_nothing_held(
     postgres_work: PG, authorizations: Authorizations
 ) -> None:
-    await have(postgres_work, relation())
+    await have_relations(postgres_work, relation())
     for number in range(12):
         name = f"a{number}"
         await asyncio.gather(authorizations.authorize([request(name, 50)]), applied(postgres_work, [released(name)]))
@@ -116,7 +107,7 @@ async def applied(work: Work[Repository], outcomes: Sequence[Outcome]) -> None:
 async def test_batches_and_events_in_every_order_never_wait_in_a_circle(
     postgres_work: PG, authorizations: Authorizations, database: Database
 ) -> None:
-    await have(postgres_work, *(of_patient(patient) for patient in PATIENTS))
+    await have_relations(postgres_work, *(of_patient(patient) for patient in PATIENTS))
     chance = Random(7)  # noqa: S311 - a test's order, no secret
     await asyncio.gather(
         *(_asks(authorizations, chance, f"w{worker}") for worker in range(3)),
@@ -160,7 +151,7 @@ async def test_the_database_ends_where_the_fake_ends(
     ended: list[tuple[list[Answer], dict[CounterKey, Use]]] = []
     works: list[Work[Repository]] = [postgres_work, memory_work]
     for work in works:
-        await have(work, *relations)
+        await have_relations(work, *relations)
         answers = await _long_story(Authorizations(work, FixedClock(NOON)), work, Random(11))  # noqa: S311
         ended.append((answers, await counters(work, *names)))
     assert ended[0] == ended[1]

@@ -13,7 +13,9 @@ from binding.domain.batch import Request
 from binding.domain.limits import Limits
 from binding.domain.persons import EMPLOYEE, NORMAL, RESIDENT, Enrolment, Person
 from binding.domain.relations import Relation, Relationship
+from binding.repository import Repository
 from kit.clock import shanghai_date
+from kit.db import Work
 from kit.ids import uuid7
 
 FATHER, MOTHER, CHILD, GRANDMA = "P0001", "P0002", "P0003", "P0004"
@@ -127,6 +129,17 @@ def released(name: str, occurred_at: datetime = NOON) -> Outcome:
 def trimmed(name: str, *lines: tuple[str, int], occurred_at: datetime = NOON) -> Outcome:
     """A preview keeps only this much held."""
     return outcome(name, OutcomeState.TRIMMED, *lines, occurred_at=occurred_at)
+
+
+async def have_relations(work: Work[Repository], *relations: Relation) -> None:
+    """Store relations, each with the application that it came from."""
+    async with work() as repository:
+        for it in relations:
+            draft = application(
+                application_id=it.application_id, payer_psn_no=it.payer_psn_no, beneficiary_psn_no=it.beneficiary_psn_no
+            )
+            await repository.create_application(draft, uuid7(), b"hash of a body")
+            await repository.add_relation(it)
 
 
 def png_file(width: int = 1, height: int = 1) -> bytes:
