@@ -393,6 +393,23 @@ async def test_the_queue_and_the_steps_of_a_relation(binding: Binding) -> None:
     assert ended.state == relation_pb2.RELATION_STATE_ENDED
 
 
+@pytest.mark.parametrize("reason", ["\x00", "a\x00b", "\x1b[2J", "a\x7f"])
+async def test_a_reason_with_control_characters_is_refused(binding: Binding, reason: str) -> None:
+    relation_id = str(uuid.uuid4())
+    unbind = relation_pb2.UnbindRelationRequest(relation_id=relation_id, reason=reason)
+    suspend = relation_pb2.SuspendRelationRequest(relation_id=relation_id, reason=reason)
+    decide = review_pb2.DecideApplicationRequest(
+        application_id=relation_id, decision=review_pb2.DECISION_REJECT, reason=reason
+    )
+    calls = (
+        binding.relations.UnbindRelation(unbind, **binding.citizen(FATHER)),
+        binding.relations.SuspendRelation(suspend, **binding.person("clerk:ops", "operator")),
+        binding.reviews.DecideApplication(decide, **binding.person("clerk:li", "decider")),
+    )
+    for call in calls:
+        assert await fields_refused(call) == {"reason"}
+
+
 async def test_time_is_the_injected_clocks(binding: Binding) -> None:
     binding.clock.set(datetime(2026, 1, 1, 0, 0, tzinfo=UTC))
     relation_id = await binding.approved()

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TypeVar
@@ -90,6 +91,13 @@ def date_of(text: str, field: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise InvalidFields([FieldViolation(field, "is not a date of the calendar")]) from None
+
+
+def text_of(text: str, field: str) -> str:
+    """A text for people. Raises InvalidFields for control characters; a database takes no NUL, and nobody the rest."""
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in text):
+        raise InvalidFields([FieldViolation(field, "has control characters")])
+    return text
 
 
 def limits_of(message: relation_pb2.Limits) -> Limits:

@@ -49,14 +49,16 @@ class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
         self, request: relation_pb2.UnbindRelationRequest, _context: Context
     ) -> relation_pb2.UnbindRelationResponse:
         """Unbind at once."""
-        seen = await self._relations.unbind(caller(), UUID(request.relation_id), request.reason)
+        seen = await self._relations.unbind(
+            caller(), UUID(request.relation_id), codec.text_of(request.reason, "reason")
+        )
         return relation_pb2.UnbindRelationResponse(relation=_one(seen))
 
     async def SuspendRelation(  # noqa: N802
         self, request: relation_pb2.SuspendRelationRequest, _context: Context
     ) -> relation_pb2.SuspendRelationResponse:
         """Suspend until resumed."""
-        seen = await self._relations.suspend(UUID(request.relation_id), request.reason)
+        seen = await self._relations.suspend(UUID(request.relation_id), codec.text_of(request.reason, "reason"))
         return relation_pb2.SuspendRelationResponse(relation=_one(seen))
 
     async def ResumeRelation(  # noqa: N802

@@ -40,7 +40,6 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.DecideApplicationRequest, _context: Context
     ) -> review_pb2.DecideApplicationResponse:
         """Approve, reject or return."""
-        application = await self._reviews.decide(
-            caller(), UUID(request.application_id), codec.decision_of(request.decision), request.reason
-        )
+        decision, reason = codec.decision_of(request.decision), codec.text_of(request.reason, "reason")
+        application = await self._reviews.decide(caller(), UUID(request.application_id), decision, reason)
         return review_pb2.DecideApplicationResponse(application=codec.application_message(application, for_staff=True))
