@@ -201,6 +201,15 @@ async def test_a_death_ends_the_relations_once_and_tells(around: Surroundings, d
     assert events_pb2.RelationEndCause.Name(by_id[str(ended.relation_id)].cause) == cause
 
 
+async def test_an_event_that_was_taken_in_has_no_effect_again(around: Surroundings) -> None:
+    await around.publish(died(FATHER))
+    await around.bus.deliver()
+    later = relation("later")
+    around.state.relations[later.relation_id] = later
+    await around.bus.deliver()
+    assert around.state.relations[later.relation_id] == later
+
+
 async def test_an_effect_that_fails_leaves_its_event_untaken(around: Surroundings) -> None:
     await around.held("a")
     await around.publish(completed("a"))
