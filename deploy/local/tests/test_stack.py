@@ -17,6 +17,7 @@ from gongji_local.clock import wait_until
 from gongji_local.errors import StackError
 from gongji_local.info import ProcessStatus
 from gongji_local.ports import listens
+from gongji_local.postgres.databases import execute
 from gongji_local.processes import is_alive, send
 from gongji_local.progress import Step
 from gongji_local.stack import Stack
@@ -182,10 +183,26 @@ def test_a_service_that_never_gets_ready_is_told_with_its_reason(
 def test_a_migration_that_fails_stops_the_start_and_shows_why(own_stack: Stack, let: Let) -> None:
     own_stack.stop_service("binding")
     let("binding", "migration-fails")
+    StateBook(own_stack.folder).put_schema_mark("binding", "of an older schema")
     with pytest.raises(StackError, match="migration of binding failed") as refusal:
         own_stack.up()
     assert 'column "balance" does not exist' in refusal.value.problem
     assert status_of(own_stack, "binding").why == "not started"
+
+
+def test_a_schema_that_is_known_to_be_the_newest_is_not_migrated_again(own_stack: Stack, let: Let) -> None:
+    own_stack.stop_service("binding")
+    let("binding", "migration-fails")
+    own_stack.up()
+    assert status_of(own_stack, "binding").ready
+
+
+def test_a_database_that_was_made_anew_is_migrated_again(own_stack: Stack, let: Let) -> None:
+    own_stack.stop_service("binding")
+    execute(own_stack.info.postgres_admin_url, "DROP DATABASE gongji_binding WITH (FORCE)")
+    let("binding", "migration-fails")
+    with pytest.raises(StackError, match="migration of binding failed"):
+        own_stack.up()
 
 
 def test_a_services_port_taken_in_the_last_moment_gives_a_sentence(

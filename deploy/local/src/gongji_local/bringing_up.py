@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from gongji_local.certificates import Certificates
 from gongji_local.keys import Keys
+from gongji_local.migrated import schema_mark
 from gongji_local.parallel import in_parallel, together
 from gongji_local.passwords import password_of
-from gongji_local.postgres.databases import ServiceDatabase, ensure_databases
+from gongji_local.postgres.databases import ServiceDatabase, ensure_databases, identity_of
 from gongji_local.progress import Progress, told
 from gongji_local.servers import Servers
 from gongji_local.services import GRPC, ServiceProcesses, Surroundings
@@ -84,12 +85,19 @@ class BringUp:
         admin_url = self.servers.postgres.admin_url
         with told(self.progress, "Databases and roles"):
             ensure_databases(admin_url, [database_of(self.book.folder, service) for service in self.services])
-        outdated = [service for service in self.services if not self.processes.is_alive(service)]
-        with told(self.progress, "Migrations", ", ".join(outdated)):
-            in_parallel(self._migrate, outdated)
+        marks = {service: self._schema_mark(service) for service in self.services}
+        known = self.book.read().schema_marks
+        outdated = [service for service in self.services if known.get(service) != marks[service]]
+        with told(self.progress, "Migrations", ", ".join(outdated) or "nothing to apply"):
+            in_parallel(lambda service: self._migrate(service, marks[service]), outdated)
 
-    def _migrate(self, service: str) -> None:
+    def _schema_mark(self, service: str) -> str:
+        name = database_of(self.book.folder, service).name
+        return schema_mark(service, identity_of(self.servers.postgres.admin_url, name))
+
+    def _migrate(self, service: str, mark: str) -> None:
         self.processes.migrate(service, self.surroundings(service).database_url)
+        self.book.put_schema_mark(service, mark)
 
     def _prepare_kafka(self) -> None:
         self.servers.kafka.start(self.progress)

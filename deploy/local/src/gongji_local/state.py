@@ -110,6 +110,7 @@ class Record:
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, ProcessRecord] = field(default_factory=dict)
     containers: dict[str, str] = field(default_factory=dict)
+    schema_marks: dict[str, str] = field(default_factory=dict)
     postgres_admin_url: str | None = None
     kafka_bootstrap: str | None = None
     postgres_place: str | None = None
@@ -159,6 +160,10 @@ class StateBook:
     def put_process(self, name: str, process: ProcessRecord) -> None:
         """Remembers that `name` runs as `process`."""
         self.change(lambda record: dataclasses.replace(record, processes={**record.processes, name: process}))
+
+    def put_schema_mark(self, service: str, mark: str) -> None:
+        """Remembers that the service's database is at the schema that the mark stands for."""
+        self.change(lambda record: dataclasses.replace(record, schema_marks={**record.schema_marks, service: mark}))
 
     def forget_process(self, name: str) -> None:
         """Remembers that `name` runs no more."""

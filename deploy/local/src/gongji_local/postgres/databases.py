@@ -38,6 +38,11 @@ def ensure_databases(admin_url: str, wanted: Sequence[ServiceDatabase]) -> None:
     run_blocking(lambda: _ensure_databases(admin_url, wanted))
 
 
+def identity_of(admin_url: str, name: str) -> str:
+    """Tells a database from any other, also from one of the same name that is made later."""
+    return run_blocking(lambda: _identity_of(admin_url, name))
+
+
 def execute(admin_url: str, *statements: str) -> None:
     """Runs statements of the administrator, one by one, outside a transaction."""
     run_blocking(lambda: _execute(admin_url, statements))
@@ -46,6 +51,15 @@ def execute(admin_url: str, *statements: str) -> None:
 def quoted(identifier: str) -> str:
     """An identifier as SQL wants it."""
     return '"' + identifier.replace('"', '""') + '"'
+
+
+async def _identity_of(admin_url: str, name: str) -> str:
+    connection = await _connect(admin_url)
+    try:
+        query = "SELECT system_identifier || '/' || oid FROM pg_control_system(), pg_database WHERE datname = $1"
+        return str(await connection.fetchval(query, name))
+    finally:
+        await connection.close()
 
 
 async def _execute(admin_url: str, statements: Sequence[str]) -> None:
