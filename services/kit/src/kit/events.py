@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from google.protobuf.message import DecodeError, Message
-from opentelemetry import propagate
 
 from kit.topics import Catalogue, CatalogueError, catalogue, message_class
 
@@ -101,13 +100,6 @@ def payload_of(message: Message) -> bytes:
             f"{message.DESCRIPTOR.full_name} has {len(payload)} bytes, {MAX_PAYLOAD_BYTES} may be sent"
         )
     return payload
-
-
-def current_traceparent() -> str | None:
-    """The W3C trace context of the work under way, or None."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return carrier.get("traceparent")
 
 
 def headers_of(row: StoredEvent) -> Headers:

@@ -7,8 +7,9 @@ The relay (`kit.relay`) publishes what is unsent.
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from kit import tracing
 from kit.db import Transaction
-from kit.events import Event, StoredEvent, current_traceparent, payload_of, sequence_of
+from kit.events import Event, StoredEvent, payload_of, sequence_of
 from kit.ids import uuid7
 from kit.topics import Catalogue, catalogue, message_class
 
@@ -131,7 +132,7 @@ class PostgresOutbox:
         """See `Outbox.add`."""
         drafts = [_Draft(event, self._topics) for event in events]
         if drafts:
-            await self._raw.execute(_ADD, *_columns(drafts), self._source, current_traceparent())
+            await self._raw.execute(_ADD, *_columns(drafts), self._source, tracing.current())
 
 
 def _columns(drafts: Sequence[_Draft]) -> tuple[list[object], ...]:
@@ -179,7 +180,7 @@ class MemoryOutbox:
             payload=draft.payload,
             occurred_at=draft.event.occurred_at,
             sequence=draft.sequence,
-            traceparent=current_traceparent(),
+            traceparent=tracing.current(),
             epoch=1,
         )
 

@@ -53,7 +53,11 @@ def take_over(traceparent: str | None) -> str:
 
 def current() -> str | None:
     """The `traceparent` to hand on with calls and events of the running task; None outside of any trace."""
-    return _current.get()
+    if known := _current.get():
+        return known
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)  # a span that a library or a consumer opened
+    return carrier.get(HEADER)
 
 
 def span(name: str, kind: SpanKind = SpanKind.SERVER) -> AbstractContextManager[None]:

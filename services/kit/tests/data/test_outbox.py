@@ -9,6 +9,7 @@ from google.protobuf import wrappers_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+from kit import tracing
 from kit.db import Database
 from kit.events import MAX_PAYLOAD_BYTES, Event, EventTooLargeError, StoredEvent
 from kit.outbox import MemoryOutbox, NaiveTimeError, PostgresOutbox, raise_epoch
@@ -82,6 +83,12 @@ async def test_everything_about_an_event_is_kept(bench: Bench) -> None:
     assert first.event_id.version == 7
     assert (second.subject, second.sequence) == ("other", None)
     assert second.event_id != first.event_id
+
+
+async def test_the_trace_that_a_call_came_with_travels_with_the_event_also_without_a_collector(bench: Bench) -> None:
+    parent = tracing.take_over(f"00-{'ab' * 16}-{'cd' * 8}-01")
+    await bench.add([event("key", "text")])
+    assert (await bench.rows())[0].traceparent == parent
 
 
 async def test_the_trace_under_way_travels_with_the_event(bench: Bench) -> None:
