@@ -116,6 +116,16 @@ async def test_batches_and_events_in_every_order_never_wait_in_a_circle(
     assert await _deadlocks(database) == 0
 
 
+async def test_two_who_take_the_same_unknown_ids_at_once_wait_in_line(postgres_work: PG, database: Database) -> None:
+    chance = Random(3)  # noqa: S311 - a test's order, no secret
+    for number in range(10):
+        outcomes = [released(f"{number} {place}") for place in range(60)]
+        await asyncio.gather(
+            *(applied(postgres_work, chance.sample(outcomes, len(outcomes))) for _ in range(3)),
+        )
+    assert await _deadlocks(database) == 0
+
+
 async def _asks(authorizations: Authorizations, chance: Random, worker: str) -> None:
     for number in range(12):
         patients = chance.sample(PATIENTS, len(PATIENTS))
