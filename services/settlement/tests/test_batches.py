@@ -13,7 +13,8 @@ from settlement.domain.ledger import AccountKind
 from settlement.domain.state import Settlement
 from settlement.intents import Command
 from settlement.memory import MemorySettlements
-from settlement.testing import FakeRelation, World, account, bill, settle
+from settlement.reverse_service import ReverseCommand
+from settlement.testing import HOSPITAL, FakeRelation, World, account, bill, msgid, settle
 
 PATIENTS = ("child", "baby", "grandma", "mother")
 PAYERS = ("father", "mother", "aunt")
@@ -123,6 +124,26 @@ def test_reversing_everything_in_any_order_restores_every_balance_and_limit(hist
     asyncio.run(play())
     assert books.balances == {owner: history.balances[owner] for owner in books.balances}
     assert all(relation.used_fen == 0 for relation in books.world.binding.relations)
+
+
+@settings(deadline=None)
+@given(histories(), st.randoms(use_true_random=False))
+def test_reversing_a_list_gives_what_reversing_one_by_one_gives(history: History, random: object) -> None:
+    together, apart = history.begin(), history.begin()
+    commands = [command for batch in history.batches for command in batch]
+    getattr(random, "shuffle")(commands)  # noqa: B009 - hypothesis gives its own kind of Random
+    # One that has not come is among them.
+    originals = [msgid(4999), *(command.order.msgid for command in commands)]
+    reversals = [ReverseCommand(HOSPITAL, msgid(5000 + place), each) for place, each in enumerate(originals)]
+
+    async def play(books: Books, lists: Sequence[Sequence[ReverseCommand]]) -> list[object]:
+        await run(books, history.batches)
+        return [gist(answer) for each in lists for answer in await books.world.reversing.reverse(each)]
+
+    one_list = asyncio.run(play(together, [reversals]))
+    assert one_list == asyncio.run(play(apart, [[each] for each in reversals]))
+    assert together.balances == apart.balances
+    assert together.versions == apart.versions
 
 
 @settings(deadline=None)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +16,8 @@ from settlement.domain.state import Settlement, SettlementState
 from settlement.failpoints import Boundary, Failpoints
 from settlement.memory import MemorySettlements
 from settlement.repository import SettlementRepository
-from settlement.testing import FakeRelation, World, account, bill, msgid, settle, visit
+from settlement.reverse_service import ReverseCommand
+from settlement.testing import HOSPITAL, FakeRelation, World, account, bill, msgid, settle, visit
 
 
 class Crash(BaseException):
@@ -442,6 +444,24 @@ async def test_a_reversals_msgid_is_bound_to_its_settlement() -> None:
     assert reason(await family.world.reverse(90, of=2)) == "MSGID_REUSED"
     assert reason(await family.world.reverse(2, of=1)) == "MSGID_REUSED"
     assert reason((await family.world.settle(settle(90)))[0]) == "MSGID_REUSED"
+
+
+async def test_a_list_of_reversals_takes_each_as_it_finds_it() -> None:
+    family = Family(failpoints=Crashing(Boundary.AFTER_INTENT))
+    with pytest.raises(Crash):
+        await family.world.settle(settle(1, bill("baby", 100)))
+    settlement = await family.settle(2)
+    asked: list[str | UUID] = [msgid(1), msgid(2), msgid(3), settlement.settlement_id, msgid(2)]
+    commands = [ReverseCommand(HOSPITAL, msgid(90 + place), each) for place, each in enumerate(asked)]
+    another_body = ReverseCommand(HOSPITAL, msgid(90), msgid(7))
+    answers = await family.world.reversing.reverse([*commands, another_body])
+    states = [paid(answer).state for answer in answers[:5]]
+    gone, back = SettlementState.ABANDONED, SettlementState.REVERSED
+    assert states == [gone, back, gone, back, back]
+    assert reason(answers[5]) == "MSGID_REUSED"
+    assert family.balance_fen == 50000
+    assert family.told[2:] == ["HoldsReleased", "SettlementReversed", "AccountRefunded"]
+    assert len(family.memory.reversals) == 5
 
 
 async def test_a_reversal_by_an_unknown_setl_id_is_not_found() -> None:

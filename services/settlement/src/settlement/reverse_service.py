@@ -63,8 +63,10 @@ class ReverseService:
     async def _reverse(self, commands: Sequence[ReverseCommand]) -> list[Answer]:
         async with self._work() as repository:
             targets = await _targets(repository, commands)
-            locked = await repository.lock({target for target in targets if isinstance(target, UUID)})
-            after = locked | await self._move(repository, list(locked.values()))
+            named = dict.fromkeys(target for target in targets if isinstance(target, UUID))
+            locked = await repository.lock(named)
+            # In the order of the requests, so that balances are those of reversing one by one.
+            after = locked | await self._move(repository, [locked[each] for each in named])
             await repository.add_reversals(_requests(commands, targets))
         return [after[target] if isinstance(target, UUID) else target for target in targets]
 
