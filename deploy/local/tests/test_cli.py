@@ -107,6 +107,20 @@ def test_the_clock_is_moved_and_put_back(state: Path) -> None:
     assert back.year < 2030
 
 
+def test_a_damaged_clock_gives_the_next_step(state: Path) -> None:
+    run(state, "clock", "--to", "2030-02-03")
+    StateFolder(state).clock_offset_file.write_text("tomorrow")
+    assert "clock --reset" in run(state, "clock").stderr
+    assert run(state, "clock", "--reset").exit_code == 0
+
+
+def test_a_refusal_of_the_operating_system_is_no_trace_either(state: Path) -> None:
+    state.write_text("a file where the folder should be")
+    result = run(state, "certificate", "H65270100001")
+    assert result.exit_code == 1
+    assert "Next:" in result.stderr
+
+
 def test_the_log_of_nobody_is_refused_with_the_known_names(state: Path) -> None:
     result = run(state, "logs", "nobody")
     assert result.exit_code == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gongji_local.diagnosis import LogTail, explain_end, explain_silence
+from gongji_local.diagnosis import LogTail, ended_words, explain_end, explain_silence
 from gongji_local.errors import from_os_error
 from gongji_local.processes import ProcessRecord
 
@@ -83,3 +83,16 @@ def test_a_refusal_of_the_operating_system_is_put_into_words(error: OSError, wor
     told = from_os_error(error, Path("/state"))
     assert words in told.problem
     assert "up` again" in told.next_step
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("ready\njava.io.IOException: No space left on device\nexiting\n", "ended: the disk is full"),
+        ("ready\nkey ring unreadable\n\n", "ended: key ring unreadable"),
+        ("", "ended: it wrote nothing"),
+    ],
+)
+def test_the_end_of_what_was_running_is_told_in_a_few_words(log: Path, written: str, words: str) -> None:
+    log.write_text(written)
+    assert ended_words(GONE, LogTail(log, 0)) == f"process {GONE.pid} {words}"

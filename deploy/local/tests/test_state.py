@@ -30,6 +30,19 @@ def test_a_process_that_was_ended_is_forgotten(book: StateBook) -> None:
     assert book.read().processes == {}
 
 
+def test_ending_what_runs_works_on_a_full_disk(book: StateBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    book.put_process("kafka", ProcessRecord(42, 17.5))
+    monkeypatch.setattr("gongji_local.state.write_private", full)
+    monkeypatch.setattr(os, "pwrite", full)
+    with StateLock(book.folder, timeout_seconds=0.1).held():
+        book.forget_process("kafka")
+    with pytest.raises(OSError, match="No space"):
+        book.put_port("kafka", 1)
+
+
 def test_a_state_folder_that_was_never_used_has_an_empty_record(book: StateBook) -> None:
     assert book.read() == Record()
 
@@ -73,7 +86,7 @@ def test_a_writer_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
     Path(f"{target}.{os.getpid()}.{threading.get_ident()}").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space"):
         write_private(target, "new")
-    assert target.read_text() == "old"
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file", "old")]
 
 
 def test_a_folder_that_cannot_be_made_gives_a_sentence(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gongji_local.choice import Named
 from gongji_local.console import ConsoleProgress, addresses, print_error, states
-from gongji_local.errors import StackError
+from gongji_local.errors import StackError, from_os_error
 from gongji_local.logs import follow, last_lines
 from gongji_local.stack import Stack
 from kit.clock import SHANGHAI
@@ -161,7 +161,7 @@ def clock(
         _or_end(stack.reset_clock)
     if to is not None:
         _or_end(lambda: stack.move_clock(to.replace(tzinfo=SHANGHAI)))
-    print(stack.now().astimezone(SHANGHAI).isoformat(timespec="seconds"))
+    print(_or_end(stack.now).astimezone(SHANGHAI).isoformat(timespec="seconds"))
 
 
 def _stack(context: typer.Context, named: Named | None = None) -> Stack:
@@ -173,9 +173,9 @@ def _or_end(work: Callable[[], R], progress: ConsoleProgress | None = None) -> R
     """The result of `work`, or the end of the command with one clear sentence and the next step."""
     try:
         return work()
-    except StackError as error:
+    except (StackError, OSError) as error:
         _close(progress)
-        print_error(err, error)
+        print_error(err, error if isinstance(error, StackError) else from_os_error(error, Path()))
         raise typer.Exit(EXIT_FAILED) from None
     except KeyboardInterrupt:
         _close(progress)

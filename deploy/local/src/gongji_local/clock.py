@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from gongji_local.errors import StackError
 from gongji_local.files import write_private
-from kit.clock import Elapsed, OffsetClock, SystemClock
+from kit.clock import ClockError, Elapsed, OffsetClock, SystemClock
 
 POLL_SECONDS: Final = 0.05
 
@@ -35,7 +36,12 @@ class MovableClock:
 
     def now(self) -> datetime:
         """The services' present, aware, UTC."""
-        return OffsetClock(self._offset_file).now()
+        try:
+            return OffsetClock(self._offset_file).now()
+        except ClockError as error:
+            raise StackError(
+                f"The services' clock is damaged: {error}.", "Run `gongji-local clock --reset`."
+            ) from error
 
     def move(self, to: datetime) -> None:
         """Lets the services' present be `to` (aware); a reader sees the old offset or the new one, never half."""

@@ -9,6 +9,7 @@ from gongji_local.errors import StackError, disk_full
 from gongji_local.processes import ProcessRecord, exit_code
 
 SHOWN_LINES: Final = 8
+SHOWN_CHARACTERS: Final = 120
 READ_BYTES: Final = 64 * 1024
 DISK_FULL_WORDS: Final = ("No space left on device", "Disk quota exceeded", "ENOSPC")
 PORT_TAKEN_WORDS: Final = ("Address already in use", "address already in use", "Failed to bind to address")
@@ -51,6 +52,15 @@ def explain_end(name: str, process: ProcessRecord, log: LogTail, ports: tuple[in
         f"{name} ended while starting{_how(exit_code(process))}. Its last lines:\n{log.last_lines()}\n",
         f"Remove the cause (the whole log: `gongji-local logs {name}`), then run `gongji-local up` again.",
     )
+
+
+def ended_words(process: ProcessRecord, log: LogTail) -> str:
+    """Why a process that was running is gone, in a few words for the table of states."""
+    text = log.text()
+    if any(words in text for words in DISK_FULL_WORDS):
+        return f"process {process.pid} ended: the disk is full"
+    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it wrote nothing")
+    return f"process {process.pid} ended: {last[:SHOWN_CHARACTERS]}"
 
 
 def explain_silence(name: str, log: LogTail, timeout_seconds: float, why: str = "") -> StackError:

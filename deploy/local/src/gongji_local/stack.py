@@ -3,7 +3,8 @@
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,10 +14,12 @@ from gongji_local.bringing_up import BringUp
 from gongji_local.certificates import CertificateFiles, Certificates
 from gongji_local.choice import NOTHING_NAMED, Named, choose
 from gongji_local.clock import MovableClock
+from gongji_local.diagnosis import LogTail, ended_words
 from gongji_local.errors import StackError, from_os_error
 from gongji_local.info import ProcessStatus, ServiceInfo, StackInfo
 from gongji_local.keys import Keys, default_roles
 from gongji_local.parallel import in_parallel
+from gongji_local.processes import ProcessRecord
 from gongji_local.progress import SILENT, Progress, told
 from gongji_local.quiesce import quiesce
 from gongji_local.servers import Server, Servers, decide, recorded_choice, remember, servers_of
@@ -69,16 +72,13 @@ class Stack:
 
     def up(self, progress: Progress = SILENT) -> StackInfo:
         """Brings up everything that is not, and returns when each part is ready."""
-        try:
-            with self._lock.held():
-                self._bring_up(self._decided(), progress).run()
-                return self.info
-        except OSError as error:
-            raise from_os_error(error, self.folder.root) from error
+        with self._changing():
+            self._bring_up(self._decided(), progress).run()
+            return self.info
 
     def down(self, progress: Progress = SILENT) -> list[str]:
         """Ends what this state folder started, and nothing else; the names of what was ended."""
-        with self._lock.held():
+        with self._changing():
             servers = self._servers()
             ended = in_parallel(lambda service: self._end_service(service, progress), self._services)
             ended.append(_end_server(KAFKA, servers.kafka, servers, progress))
@@ -88,7 +88,7 @@ class Stack:
     def wipe(self, progress: Progress = SILENT) -> None:
         """Takes the stack down and deletes its data, keys and logs."""
         self.down(progress)
-        with self._lock.held(), told(progress, "Deleting the state", str(self.folder.root)):
+        with self._changing(), told(progress, "Deleting the state", str(self.folder.root)):
             servers = self._servers()
             servers.kafka.wipe()
             servers.postgres.wipe()
@@ -139,28 +139,28 @@ class Stack:
 
     def start_postgres(self) -> str:
         """Starts PostgreSQL alone and returns the administrator's URL."""
-        with self._lock.held():
+        with self._changing():
             servers = self._decided()
             servers.postgres.start()
             return servers.postgres.admin_url
 
     def stop_postgres(self) -> None:
         """Ends PostgreSQL; refuses when it is not the stack's own."""
-        with self._lock.held():
+        with self._changing():
             servers = self._servers()
             servers.require_ours(POSTGRES)
             servers.postgres.stop()
 
     def start_kafka(self) -> str:
         """Starts Kafka alone and returns `host:port`."""
-        with self._lock.held():
+        with self._changing():
             servers = self._decided()
             servers.kafka.start()
             return servers.kafka.bootstrap
 
     def stop_kafka(self) -> None:
         """Ends Kafka; refuses when it is not the stack's own."""
-        with self._lock.held():
+        with self._changing():
             servers = self._servers()
             servers.require_ours(KAFKA)
             servers.kafka.stop()
@@ -172,14 +172,14 @@ class Stack:
             name: the service.
             extra: environment variables for this run, over the stack's own.
         """
-        with self._lock.held():
+        with self._changing():
             surroundings = self._bring_up(self._servers(), SILENT).surroundings(name)
             self._processes.start(name, surroundings, extra)
             self._processes.wait_ready(name)
 
     def stop_service(self, name: str) -> None:
         """Lets one service drain and end."""
-        with self._lock.held():
+        with self._changing():
             self._processes.stop(name)
 
     def kill_service(self, name: str, signal_number: int = signal.SIGKILL) -> None:
@@ -246,6 +246,15 @@ class Stack:
 
     # inside
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Holds the state's lock; what the operating system refuses meanwhile is put into a sentence."""
+        try:
+            with self._lock.held():
+                yield
+        except OSError as error:
+            raise from_os_error(error, self.folder.root) from error
+
     def _decided(self) -> Servers:
         choice = decide(self._book, self.environ, self._named)
         remember(self._book, choice)
@@ -272,7 +281,7 @@ class Stack:
         if process is None:
             return ProcessStatus(service, address, None, alive=False, ready=False, why="not started")
         if not self._processes.is_alive(service):
-            return ProcessStatus(service, address, None, alive=False, ready=False, why=f"process {process.pid} ended")
+            return ProcessStatus(service, address, None, alive=False, ready=False, why=self._ended(service, process))
         probe = self._processes.probe(service)
         return ProcessStatus(service, address, process.pid, alive=True, ready=probe.ready, why=probe.why)
 
@@ -285,8 +294,16 @@ class Stack:
             process.pid if process is not None and alive else None,
             alive=alive,
             ready=ready,
-            why="" if ready else _why(alive=alive, recorded=process is not None),
+            why="" if ready else self._why_not_ready(name, process, alive=alive),
         )
+
+    def _why_not_ready(self, name: str, process: ProcessRecord | None, *, alive: bool) -> str:
+        if alive:
+            return "does not answer"
+        return self._ended(name, process) if process else "not started"
+
+    def _ended(self, name: str, process: ProcessRecord) -> str:
+        return ended_words(process, LogTail(self.folder.log_of(name), process.log_start_bytes))
 
     def _end_service(self, service: str, progress: Progress) -> str:
         if not self._processes.is_alive(service):
@@ -304,12 +321,6 @@ def _end_server(name: str, server: Server, servers: Servers, progress: Progress)
     with told(progress, f"Ending {name}"):
         server.stop()
     return name
-
-
-def _why(*, alive: bool, recorded: bool) -> str:
-    if alive:
-        return "does not answer"
-    return "ended" if recorded else "not started"
 
 
 def _tls(files: CertificateFiles, certificates: Certificates) -> "TlsFiles":

@@ -166,8 +166,13 @@ class StateBook:
         self.change(lambda record: dataclasses.replace(record, schema_marks={**record.schema_marks, service: mark}))
 
     def forget_process(self, name: str) -> None:
-        """Remembers that `name` runs no more."""
-        self.change(lambda record: dataclasses.replace(record, processes=_without(record.processes, name)))
+        """Remembers that `name` runs no more.
+
+        A full disk is no reason to fail: a record of a process that is gone is recognised as such, and ending what
+        runs is how a person gets room.
+        """
+        with suppress(OSError):
+            self.change(lambda record: dataclasses.replace(record, processes=_without(record.processes, name)))
 
 
 def _without(processes: Mapping[str, ProcessRecord], name: str) -> dict[str, ProcessRecord]:
@@ -204,8 +209,7 @@ class StateLock:
         try:
             if not wait_until(lambda: _try_lock(descriptor), self._timeout_seconds):
                 raise self._busy(descriptor)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            _sign(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -216,6 +220,13 @@ class StateLock:
             f"Another command (process {holder}) has been changing {self._folder.root} for too long.",
             "Wait for it or end it, then run the command again.",
         )
+
+
+def _sign(descriptor: int) -> None:
+    """Says who holds the lock, for who waits; a full disk does not keep anybody from holding it."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def _try_lock(descriptor: int) -> bool:
