@@ -100,3 +100,10 @@ def test_first_and_last_day_count() -> None:
 def test_arrears_alone_are_a_change() -> None:
     recorded = [enrolment()]
     assert changes(recorded, enrolment(date(2025, 5, 1), arrears=True))
+
+
+def test_what_was_corrected_for_its_whole_time_no_longer_counts_as_said() -> None:
+    normal, later = enrolment(date(2025, 1, 1)), date(2025, 3, 1)
+    mistaken = enrolment(later, psn_insu_stas=InsuranceStatus.SUSPENDED)
+    assert not changes([normal, mistaken, enrolment(later)], normal)
+    assert changes([normal, mistaken], normal)

@@ -172,6 +172,17 @@ async def test_a_parent_registers_a_child_and_gets_vouchers_for_it(bench: Bench)
     assert bench.repository.vouchers[token].psn_no == "P2"
 
 
+async def test_both_parents_may_register_a_child_which_is_told_of_once(bench: Bench) -> None:
+    await load(bench, [row(), row("P2", CHILD, 2), row("P3", sequence=3)])
+    await register(bench, None, card())
+    await register(bench, None, card(sequence=3))
+    for parent in ("P1", "P3"):
+        await register(bench, parent, card(CHILD, 2))
+        assert (await voucher(bench, parent, "P2")).voucher
+    told = [event.psn_no for event in bench.repository.outbox.messages if isinstance(event, events_pb2.PersonVerified)]
+    assert told == ["P1", "P3", "P2"]
+
+
 async def test_a_minor_without_a_parent_at_the_portal_is_not_registered(bench: Bench) -> None:
     await load(bench, [row("P2", CHILD, 2)])
     with pytest.raises(NotEntitled):

@@ -112,6 +112,10 @@ def test_the_birth_date_of_a_registered_person_stays() -> None:
     assert "registered" in take(row, known=(registered,)).refused[0]
 
 
+def test_who_was_born_today_is_taken() -> None:
+    assert take(register_row(brdy=TODAY, certificate=BIRTH)).changed_count == 1
+
+
 def test_nobody_is_born_after_their_death() -> None:
     dead = person(brdy=date(2024, 11, 20), certificates=(BIRTH,), died_on=date(2024, 11, 20))
     assert "death" in take(register_row(brdy=date(2024, 11, 21), certificate=BIRTH), known=(dead,)).refused[0]

@@ -53,8 +53,7 @@ def written_name(name: str) -> str:
 
 def comparable_name(name: str) -> str:
     """The name as it is compared: without spaces, every middle dot alike, letter case and width ignored."""
-    dotted = name.translate(_DOTS)
-    folded = unicodedata.normalize("NFKC", dotted).translate(_DOTS).casefold()
+    folded = unicodedata.normalize("NFKC", name.translate(_DOTS)).casefold()
     return "".join(character for character in folded if not character.isspace())
 
 
