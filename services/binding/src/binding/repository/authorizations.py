@@ -10,9 +10,9 @@ from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
-from binding.domain.authorizations import Authorization, AuthorizationState, Charges, Line, Outcome, moves
+from binding.domain.authorizations import Authorization, AuthorizationState, Line, Outcome, moves
 from binding.domain.batch import Book, Request
-from binding.domain.limits import CounterKey, LimitWindow, Use, counter_keys
+from binding.domain.limits import NO_USE, CounterKey, LimitWindow, Use, counter_keys
 from binding.domain.persons import Person
 from binding.domain.relations import Relation
 from binding.repository.rows import Row, relation_of
@@ -49,24 +49,20 @@ _BEGIN_COUNTING = """
 INSERT INTO limit_counter (relation_id, window_kind, window_start)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::date[]) ON CONFLICT DO NOTHING
 """
+# What outcomes and grants move, at once. The guard: a counter that a grant moves is written only where the result fits
+# under the limit as the locked relation states it; what outcomes alone move is never refused.
 _MOVE = """
 UPDATE limit_counter AS c SET used_fen = c.used_fen + m.used_fen, held_fen = c.held_fen + m.held_fen
-FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[], $5::bigint[])
-     AS m (relation_id, window_kind, window_start, used_fen, held_fen)
+FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[], $5::bigint[], $6::boolean[])
+     AS m (relation_id, window_kind, window_start, used_fen, held_fen, granting)
+     JOIN relation AS r USING (relation_id)
 WHERE c.relation_id = m.relation_id AND c.window_kind = m.window_kind AND c.window_start = m.window_start
-"""
-# The guard: a grant is written only where it fits under the limit as the locked relation states it.
-_HOLD = (
-    _MOVE
-    + """
-AND EXISTS (
-    SELECT FROM relation AS r WHERE r.relation_id = m.relation_id AND c.used_fen + c.held_fen + m.held_fen <= coalesce(
+  AND (NOT m.granting OR c.used_fen + c.held_fen + m.used_fen + m.held_fen <= coalesce(
         CASE m.window_kind WHEN 'DAY' THEN r.day_fen WHEN 'MONTH' THEN r.month_fen WHEN 'YEAR' THEN r.year_fen
                            ELSE r.total_fen END,
         9223372036854775807))
 RETURNING 1
 """
-)
 _STORE_STATES = """
 UPDATE authorization_record AS a SET state = s.state
 FROM unnest($1::uuid[], $2::text[]) AS s (authorization_id, state) WHERE a.authorization_id = s.authorization_id
@@ -122,13 +118,13 @@ class AuthorizationRows:
         if not book.changed:
             return
         await self._store(list(book.changed.values()))
-        await self._begin_counting((book.freed.keys() | book.held.keys()) - book.counted)
-        if book.freed:
-            await self._raw.execute(_MOVE, *_move_columns(book.freed))
-        if book.held:
-            fitting = await self._raw.fetch(_HOLD, *_move_columns(book.held))
-            if len(fitting) != len(book.held):
-                raise GuardBroken(f"{len(book.held) - len(fitting)} of {len(book.held)} counters would exceed a limit")
+        keys = sorted(book.freed.keys() | book.held.keys())
+        if not keys:
+            return
+        await self._begin_counting([key for key in keys if key not in book.counted])
+        moved = await self._raw.fetch(_MOVE, *_columns([_move_row(book, key) for key in keys]))
+        if len(moved) != len(keys):
+            raise GuardBroken(f"{len(keys) - len(moved)} of {len(keys)} counters would exceed a limit")
 
     async def _known(
         self, outcomes: Sequence[Outcome], requests: Sequence[Request], *, hold: bool
@@ -253,8 +249,9 @@ def _line_row(authorization: Authorization, position: int, line: Line) -> tuple[
     )
 
 
-def _move_columns(changes: Charges) -> list[list[object]]:
-    return _columns([(*key, changes[key].used_fen, changes[key].held_fen) for key in sorted(changes)])
+def _move_row(book: Book, key: CounterKey) -> tuple[object, ...]:
+    change = book.freed.get(key, NO_USE) + book.held.get(key, NO_USE)
+    return (*key, change.used_fen, change.held_fen, key in book.held)
 
 
 def _key_columns(keys: Sequence[CounterKey]) -> list[list[object]]:
