@@ -67,6 +67,29 @@ class Running:
         return [(ASSERTION, self.keys.assertion(subject, ("citizen",), "identity", now))]
 
 
+def settings_of(certificates: Certificates, keys: Keys, database_url: str, bootstrap: str) -> dict[str, str]:
+    """What the process is told; its addresses are free ports."""
+    own = certificates.service("identity")
+    grpc_port = free_port(None, ())
+    settings = {
+        "ENVIRONMENT": "local",
+        "TRUST_DOMAIN": TRUST_DOMAIN,
+        "GRPC_ADDRESS": f"127.0.0.1:{grpc_port}",
+        "HTTP_ADDRESS": f"127.0.0.1:{free_port(None, (grpc_port,))}",
+        "TLS_CERT_FILE": own.cert,
+        "TLS_KEY_FILE": own.key,
+        "INSTITUTION_CA_FILE": certificates.institutions.file,
+        "SERVICE_CA_FILE": certificates.services.file,
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP": bootstrap,
+        "JWKS_FILE": keys.jwks(),
+        "KEYRING_FILE": keys.keyring("identity"),
+        "CREDENTIAL_KEYRING_FILE": keys.credential_keyring(),
+        "LOG_LEVEL": "DEBUG",
+    }
+    return {f"GONGJI_{name}": str(value) for name, value in settings.items()}
+
+
 @pytest.fixture
 def running(service_database: Callable[[str], str], kafka_bootstrap: str, tmp_path: Path) -> Iterator[Running]:
     """`python -m identity serve`, ended as a platform ends it."""
@@ -74,36 +97,17 @@ def running(service_database: Callable[[str], str], kafka_bootstrap: str, tmp_pa
     for folder in ("tls", "secrets"):
         (tmp_path / folder).mkdir()
     certificates, keys = Certificates(tmp_path / "tls"), Keys(tmp_path / "secrets")
-    own = certificates.service("identity")
-    grpc_port = free_port(None, ())
-    http_port = free_port(None, (grpc_port,))
-    settings = {
-        "ENVIRONMENT": "local",
-        "TRUST_DOMAIN": TRUST_DOMAIN,
-        "GRPC_ADDRESS": f"127.0.0.1:{grpc_port}",
-        "HTTP_ADDRESS": f"127.0.0.1:{http_port}",
-        "TLS_CERT_FILE": own.cert,
-        "TLS_KEY_FILE": own.key,
-        "INSTITUTION_CA_FILE": certificates.institutions.file,
-        "SERVICE_CA_FILE": certificates.services.file,
-        "DATABASE_URL": service_database("identity"),
-        "KAFKA_BOOTSTRAP": kafka_bootstrap,
-        "JWKS_FILE": keys.jwks(),
-        "KEYRING_FILE": keys.keyring("identity"),
-        "CREDENTIAL_KEYRING_FILE": keys.credential_keyring(),
-        "LOG_LEVEL": "DEBUG",
-    }
-    environ = {**os.environ, **{f"GONGJI_{name}": str(value) for name, value in settings.items()}}
+    settings = settings_of(certificates, keys, service_database("identity"), kafka_bootstrap)
+    http_port = int(settings["GONGJI_HTTP_ADDRESS"].rpartition(":")[2])
     log = tmp_path / "identity.log"
+    command = [sys.executable, "-m", "identity", "serve"]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "identity", "serve"], env=environ, stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - our own
     try:
         wait_until(lambda: process.poll() is not None or ask(http_port).ready, START_SECONDS)
         assert process.poll() is None, log.read_text(encoding="utf-8")
-        database_url = str(settings["DATABASE_URL"])
-        yield Running(log, str(settings["GRPC_ADDRESS"]), certificates, keys, database_url, kafka_bootstrap)
+        address, database_url = settings["GONGJI_GRPC_ADDRESS"], settings["GONGJI_DATABASE_URL"]
+        yield Running(log, address, certificates, keys, database_url, kafka_bootstrap)
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(STOP_SECONDS)
