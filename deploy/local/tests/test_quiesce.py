@@ -1,5 +1,7 @@
 """Quiet means: outboxes empty, and every group has read to the end."""
 
+from collections.abc import Sequence
+
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
@@ -7,6 +9,7 @@ from aiokafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
 
 from gongji_local.blocking import run_blocking
 from gongji_local.errors import StackError
+from gongji_local.quiesce import Ends, Reader, look
 from gongji_local.stack import Stack
 from kit.topics import catalogue
 
@@ -43,6 +46,24 @@ def read_to_the_end(stack: Stack, group: str) -> None:
             await consumer.commit({partition: OffsetAndMetadata(end, "") for partition, end in ends.items()})
 
     run_blocking(commit)
+
+
+class BusyBroker:
+    """A broker on which something is published between two looks."""
+
+    def __init__(self) -> None:
+        self.end = 0
+
+    async def ends(self, _topics: Sequence[str]) -> dict[TopicPartition, int]:
+        self.end += 1
+        return {TopicPartition(TOPIC, 0): self.end}
+
+    async def behind(self, _reader: Reader, _ends: Ends) -> str:
+        return ""
+
+
+async def test_an_event_published_while_looking_is_not_quiet() -> None:
+    assert await look({}, BusyBroker(), [Reader(TOPIC, "notify")]) == "events are still being published"
 
 
 def test_a_stack_on_which_nothing_happened_is_quiet(own_stack: Stack) -> None:

@@ -8,7 +8,7 @@ events that follow from it) is in a database. So if all three hold, nothing is u
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
@@ -33,12 +33,22 @@ class Reader:
 Ends = Mapping[TopicPartition, int]
 
 
+class Broker(Protocol):
+    """The few questions that are asked of Kafka."""
+
+    async def ends(self, topics: Sequence[str]) -> Ends:
+        """The offset after the last event of every partition of the topics that exist."""
+
+    async def behind(self, reader: Reader, ends: Ends) -> str:
+        """How far a group is behind; empty when it is at the end."""
+
+
 async def quiesce(
     database_urls: Mapping[str, str], bootstrap: str, readers: Sequence[Reader], timeout_seconds: float
 ) -> None:
     """Returns when nothing is under way; raises StackError with what is, after `timeout_seconds`."""
     elapsed = Elapsed()
-    async with _Broker(bootstrap) as broker:
+    async with _KafkaBroker(bootstrap) as broker:
         while True:
             behind = await _under_way(database_urls, broker, readers)
             if not behind:
@@ -48,15 +58,16 @@ async def quiesce(
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _under_way(database_urls: Mapping[str, str], broker: "_Broker", readers: Sequence[Reader]) -> str:
+async def _under_way(database_urls: Mapping[str, str], broker: Broker, readers: Sequence[Reader]) -> str:
     """What is still under way, for a person; empty when nothing is."""
     try:
-        return await _look(database_urls, broker, readers)
+        return await look(database_urls, broker, readers)
     except KafkaError as error:  # such as: the broker is being restarted, or has just had its first group
         return f"Kafka does not tell ({error})"
 
 
-async def _look(database_urls: Mapping[str, str], broker: "_Broker", readers: Sequence[Reader]) -> str:
+async def look(database_urls: Mapping[str, str], broker: Broker, readers: Sequence[Reader]) -> str:
+    """What is under way, for a person; empty when nothing is."""
     ends = await broker.ends(sorted({reader.topic for reader in readers}))
     behind = [text for reader in readers if (text := await broker.behind(reader, ends))]
     unsent = [text for service, url in database_urls.items() if (text := await _unsent(service, url))]
@@ -76,8 +87,8 @@ async def _unsent(service: str, url: str) -> str:
         await connection.close()
 
 
-class _Broker:
-    """The few questions that are asked of Kafka."""
+class _KafkaBroker:
+    """A real broker."""
 
     def __init__(self, bootstrap: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)

@@ -19,7 +19,7 @@ from gongji_local.errors import StackError, disk_full
 from gongji_local.files import PRIVATE_FILE
 from gongji_local.passwords import password_of
 from gongji_local.ports import LOOPBACK, free_port
-from gongji_local.postgres.home import PostgresHome, find_home, remove_home
+from gongji_local.postgres.home import NAME_A_SERVER, PostgresHome, find_home, remove_home
 from gongji_local.postgres.pidfile import refuse_unknown_postmaster
 from gongji_local.processes import is_alive, owns_port, run, spawn, stop
 from gongji_local.progress import SILENT, Progress, told
@@ -176,6 +176,11 @@ def _password_file(home: PostgresHome, password: str) -> Iterator[Path]:
 def _explain_initdb(home: PostgresHome, output: str) -> StackError:
     if any(words in output for words in DISK_FULL_WORDS):
         return disk_full(home.data.parent, "initdb")
+    if "user does not exist" in output:
+        return StackError(
+            f"PostgreSQL wants an account with a name, and user id {os.geteuid()} has none on this machine.",
+            f"Run as a user of this machine (or as root). {NAME_A_SERVER}",
+        )
     last = next((line for line in reversed(output.splitlines()) if "error" in line.lower()), output.strip()[-300:])
     return StackError(
         f"PostgreSQL's data folder {home.data} could not be made: {last}",
