@@ -80,6 +80,16 @@ def test_a_certificate_that_is_about_to_expire_is_made_anew(
     assert loaded(made.service("notify")).serial_number != before.serial_number
 
 
+def test_what_an_earlier_authority_signed_is_made_anew(made: Certificates, tmp_path: Path) -> None:
+    before = loaded(made.service("notify")).serial_number
+    for file in tmp_path.glob("services-ca.*"):
+        file.unlink()
+    again = Certificates(tmp_path)
+    after = loaded(again.service("notify"))
+    assert after.serial_number != before
+    after.verify_directly_issued_by(again.services.certificate)
+
+
 @pytest.mark.parametrize("code", ["", "../../etc/x", "H6527010000", "h65270100001", "H65270100001\n"])
 def test_a_code_that_is_none_gets_no_certificate(made: Certificates, code: str) -> None:
     with pytest.raises(StackError, match="No certificate is made"):

@@ -44,7 +44,7 @@ def test_a_missing_jar_is_fetched_and_then_found(tmp_path: Path) -> None:
     assert ensure_jars(tmp_path, [JAR], no_fetch) == paths
 
 
-@pytest.mark.parametrize("served", [b"PK: evil", CONTENT + b"!", b""])
+@pytest.mark.parametrize("served", [b"PK: b jar", CONTENT + b"!", b""])
 def test_a_fetched_jar_that_does_not_match_is_an_error_and_is_not_kept(tmp_path: Path, served: bytes) -> None:
     with pytest.raises(StackError, match=r"is not the jar of jars.lock.*was deleted"):
         ensure_jars(tmp_path, [JAR], fetching(served))

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gongji_local.clock import wait_until
@@ -52,6 +54,17 @@ def test_another_process_with_the_same_id_is_not_taken_for_ours(sleeper: Process
     assert is_alive(sleeper)
 
 
+def test_a_child_of_somebody_else_that_nobody_buried_is_not_alive(sleeper: ProcessRecord) -> None:
+    """As in a container whose first process buries nobody."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    started = psutil.Process(child.pid).create_time() - psutil.boot_time()
+    child.kill()
+    assert wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE, 10)
+    assert not is_alive(ProcessRecord(child.pid, started))
+    assert is_alive(sleeper)
+    child.wait()
+
+
 def test_nothing_recorded_is_nothing_alive() -> None:
     assert not is_alive(None)
     assert not send(None, signal.SIGTERM)
@@ -80,6 +93,7 @@ def test_a_port_belongs_to_who_listens_there(tmp_path: Path) -> None:
     record = spawn(python(script), tmp_path / "log")
     assert wait_until(lambda: listens(port), 10)
     assert owns_port(record, port)
+    assert not owns_port(record, port + 1)
     assert not owns_port(this_process(), port)
     stop(record, signal.SIGKILL, 5)
     assert not owns_port(record, port)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -78,8 +79,10 @@ class Authority:
         if not (files.cert.exists() and files.key.exists()):
             return False
         certificate = x509.load_pem_x509_certificate(files.cert.read_bytes())
-        if certificate.issuer != self.certificate.subject:
-            return False
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (ValueError, InvalidSignature):
+            return False  # by an authority that was here before
         return certificate.not_valid_after_utc - RENEW_BEFORE > real_now()
 
     def _sign(self, spiffe_path: str, *, server: bool) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
