@@ -1,11 +1,13 @@
 """The stack comes up, tells the truth, takes what is done to it, and goes down."""
 
+import dataclasses
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,6 +18,8 @@ from gongji_local.choice import Named
 from gongji_local.clock import wait_until
 from gongji_local.errors import StackError
 from gongji_local.info import ProcessStatus
+from gongji_local.kafka import server
+from gongji_local.kafka.jars import ensure_jars
 from gongji_local.ports import listens
 from gongji_local.postgres.databases import execute
 from gongji_local.processes import is_alive, send
@@ -203,6 +207,26 @@ def test_a_database_that_was_made_anew_is_migrated_again(own_stack: Stack, let: 
     let("binding", "migration-fails")
     with pytest.raises(StackError, match="migration of binding failed"):
         own_stack.up()
+
+
+def test_the_first_start_migrates_while_the_jars_are_still_being_fetched(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = StateBook(own_stack.folder)
+    own_stack.stop_kafka()
+    book.change(lambda record: dataclasses.replace(record, schema_marks={}, ports=without_kafka(record.ports)))
+
+    def fetch_slowly(*arguments: Any) -> list[Path]:
+        assert wait_until(lambda: len(book.read().schema_marks) == 2, 60)
+        return ensure_jars(*arguments)
+
+    monkeypatch.setattr(server, "ensure_jars", fetch_slowly)
+    own_stack.up()
+    assert all(states(own_stack).values())
+
+
+def without_kafka(ports: dict[str, int]) -> dict[str, int]:
+    return {name: port for name, port in ports.items() if not name.startswith("kafka")}
 
 
 def test_a_services_port_taken_in_the_last_moment_gives_a_sentence(

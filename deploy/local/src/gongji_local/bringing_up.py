@@ -49,8 +49,11 @@ class BringUp:
 
     def surroundings(self, service: str) -> Surroundings:
         """What the service is told about the servers."""
-        url = database_of(self.book.folder, service).url(self.servers.postgres.admin_url)
-        return Surroundings(url, self.servers.kafka.bootstrap)
+        return Surroundings(self.database_url(service), self.servers.kafka.bootstrap)
+
+    def database_url(self, service: str) -> str:
+        """The service's own database; known before Kafka is."""
+        return database_of(self.book.folder, service).url(self.servers.postgres.admin_url)
 
     def _all_is_well(self) -> bool:
         if not (self.servers.postgres.is_ready() and self.servers.kafka.is_ready()):
@@ -96,7 +99,7 @@ class BringUp:
         return schema_mark(service, identity_of(self.servers.postgres.admin_url, name))
 
     def _migrate(self, service: str, mark: str) -> None:
-        self.processes.migrate(service, self.surroundings(service).database_url)
+        self.processes.migrate(service, self.database_url(service))
         self.book.put_schema_mark(service, mark)
 
     def _prepare_kafka(self) -> None:

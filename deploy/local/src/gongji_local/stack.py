@@ -106,7 +106,7 @@ class Stack:
             postgres_admin_url=servers.postgres.admin_url,
             kafka_bootstrap=servers.kafka.bootstrap,
             services={service: self._service_info(service) for service in self._services},
-            database_urls={service: bring_up.surroundings(service).database_url for service in self._services},
+            database_urls={service: bring_up.database_url(service) for service in self._services},
             tls_dir=folder.tls,
             institution_ca_file=certificates.institutions.file,
             service_ca_file=certificates.services.file,
