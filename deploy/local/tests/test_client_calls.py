@@ -56,7 +56,9 @@ class FakeMethod:
         *,
         timeout: float,  # noqa: ASYNC109 - gRPC names it so
         metadata: Sequence[tuple[str, str]],
+        wait_for_ready: bool,
     ) -> settlement.SettleResponse:
+        assert wait_for_ready  # a service that is being started again is no failure yet
         self.calls.append((timeout, metadata))
         if self.refusal:
             raise self.refusal
