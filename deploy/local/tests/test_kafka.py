@@ -41,7 +41,10 @@ async def read_first(bootstrap: str) -> bytes:
         return value
 
 
-def test_what_was_confirmed_survives_kill_9_and_a_change_of_ports(own_stack: Stack) -> None:
+def test_what_was_confirmed_survives_kill_9_and_a_change_of_ports(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gongji_local.ports.PATIENCE_SECONDS", 0.1)
     former = own_stack.info.kafka_bootstrap
     run_blocking(lambda: publish(former, b"confirmed"))
     send(StateBook(own_stack.folder).read().processes["kafka"], signal.SIGKILL)

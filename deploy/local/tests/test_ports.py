@@ -23,9 +23,16 @@ def test_the_former_port_is_kept_while_nobody_listens_there() -> None:
     assert free_port(former, ()) == former
 
 
-def test_a_former_port_that_somebody_took_is_given_up(listening_port: int) -> None:
+def test_a_former_port_that_somebody_took_is_given_up(listening_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "PATIENCE_SECONDS", 0.1)
     assert not is_free(listening_port)
     assert free_port(listening_port, ()) != listening_port
+
+
+def test_a_former_port_that_is_just_being_given_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, False, True])
+    monkeypatch.setattr(ports, "is_free", lambda _port: next(answers))
+    assert free_port(21234, ()) == 21234
 
 
 def test_a_port_that_another_part_has_is_not_given_again() -> None:

@@ -98,7 +98,10 @@ def test_it_comes_back_on_the_same_port(postgres: EmbeddedPostgres) -> None:
     assert postgres.address() == address
 
 
-def test_a_port_that_somebody_took_meanwhile_is_not_fought_for(postgres: EmbeddedPostgres) -> None:
+def test_a_port_that_somebody_took_meanwhile_is_not_fought_for(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gongji_local.ports.PATIENCE_SECONDS", 0.1)
     postgres.start()
     port = int(postgres.address().rpartition(":")[2])
     postgres.stop()

@@ -11,6 +11,7 @@ import pytest
 from gongji_local.errors import StackError
 from gongji_local.files import write_private
 from gongji_local.processes import ProcessRecord
+from gongji_local.stack import Stack
 from gongji_local.state import Record, StateBook, StateFolder, StateLock, default_state, repository_root
 
 
@@ -45,6 +46,14 @@ def test_ending_what_runs_works_on_a_full_disk(book: StateBook, monkeypatch: pyt
 
 def test_a_state_folder_that_was_never_used_has_an_empty_record(book: StateBook) -> None:
     assert book.read() == Record()
+
+
+def test_what_was_never_started_has_no_address(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "state", environ={})
+    stack.folder.create()
+    with pytest.raises(StackError, match="was never started") as refusal:
+        stack.quiesce(1)
+    assert refusal.value.next_step == "Run `gongji-local up`."
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"ports": 1, "surprise": 2}', "[]", '{"processes": {"kafka": 3}}'])

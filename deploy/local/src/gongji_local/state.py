@@ -153,6 +153,13 @@ class StateBook:
             write_private(self.folder.record_file, record.text())
             return record
 
+    def port(self, name: str) -> int:
+        """The port that `name` listens on, or listened on when it last ran."""
+        port = self.read().ports.get(name)
+        if port is None:
+            raise StackError(f"{name} was never started in {self.folder.root}.", "Run `gongji-local up`.")
+        return port
+
     def put_port(self, name: str, port: int) -> None:
         """Remembers the port that `name` listens on."""
         self.change(lambda record: dataclasses.replace(record, ports={**record.ports, name: port}))

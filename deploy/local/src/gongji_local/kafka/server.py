@@ -49,7 +49,7 @@ class EmbeddedKafka:
     @property
     def bootstrap(self) -> str:
         """`host:port`; valid once the broker was started."""
-        return f"{LOOPBACK}:{self._book.read().ports[NAME]}"
+        return f"{LOOPBACK}:{self._book.port(NAME)}"
 
     def is_alive(self) -> bool:
         """Whether our own broker runs."""

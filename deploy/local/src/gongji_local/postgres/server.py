@@ -44,7 +44,7 @@ class EmbeddedPostgres:
     @property
     def admin_url(self) -> str:
         """The administrator's URL; valid once the server was started."""
-        port = self._book.read().ports[NAME]
+        port = self._book.port(NAME)
         return f"postgresql://{ADMINISTRATOR}:{password_of(self._book.folder, NAME)}@{LOOPBACK}:{port}/postgres"
 
     def is_alive(self) -> bool:
