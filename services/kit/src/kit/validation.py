@@ -73,6 +73,8 @@ class Reader(Generic[M]):
             raise InvalidFields([wire.damage(raw, self._type.DESCRIPTOR)]) from None
         if wire.misread(message):
             raise InvalidFields([wire.damage(raw, self._type.DESCRIPTOR)])
+        if b"\0" in raw and (violation := wire.nul(message)):
+            raise InvalidFields([violation])
         check(message)
         return message
 

@@ -51,6 +51,19 @@ def _inner_messages(message: Message) -> Iterator[Message]:
             yield from value
 
 
+def nul(message: Message, prefix: str = "") -> FieldViolation | None:
+    """The first text that has the character U+0000, or None: no database keeps it, so no contract means it."""
+    for field, value in message.ListFields():
+        repeated = enumerate(value) if field.is_repeated else ((None, value),)
+        for place, one in repeated:
+            path = f"{prefix}{field.name}" if place is None else f"{prefix}{field.name}[{place}]"
+            if isinstance(one, str) and "\0" in one:
+                return FieldViolation(path, "has the character U+0000")
+            if isinstance(one, Message) and (found := nul(one, f"{path}.")):
+                return found
+    return None
+
+
 def damage(raw: bytes, descriptor: Any) -> FieldViolation:
     """The first place in `raw` that does not fit the message `descriptor`, in the words of the contract."""
     try:
