@@ -1,13 +1,17 @@
 """The place of damage in a message's bytes."""
 
+import pytest
 from google.protobuf import struct_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, SourceCodeInfo
 from google.protobuf.message import DecodeError
+from google.protobuf.wrappers_pb2 import BytesValue
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gongji.settlement.v1 import settlement_pb2
 from kit import wire
+from kit.errors import FieldViolation, InvalidFields
+from kit.validation import Reader
 
 Location = SourceCodeInfo.Location
 Settle = settlement_pb2.SettleRequest
@@ -34,6 +38,28 @@ def test_a_misread_field_is_found_wherever_it_stands() -> None:
     assert wire.misread(deep)
     fine.fields["a"].list_value.CopyFrom(deep)
     assert wire.misread(fine)
+
+
+def test_a_text_with_a_nul_is_found_wherever_it_stands() -> None:
+    fine = DescriptorProto(name="x", nested_type=[DescriptorProto(name="y")], reserved_name=["a", "b"])
+    assert wire.nul(fine) is None
+    nested = DescriptorProto(nested_type=[fine, DescriptorProto(reserved_name=["a", "b\0"])])
+    assert wire.nul(nested) == FieldViolation("nested_type[1].reserved_name[1]", "has the character U+0000")
+    for value in (struct_pb2.Value(string_value="\0"), struct_pb2.Value(number_value=0)):
+        found = wire.nul(struct_pb2.Struct(fields={"key": value}))
+        assert (found.field if found else None) == ("fields[…].string_value" if value.string_value else None)
+    assert wire.nul(struct_pb2.Struct(fields={"\0": struct_pb2.Value()})) is not None
+
+
+def test_a_request_with_a_nul_is_refused_with_its_field_and_bytes_may_have_one() -> None:
+    read = Reader(settlement_pb2.ReverseRequest, 4096)
+    usual = {"fixmedins_code": "H65270100001", "msgid": "H" + "1" * 29, "original_msgid": "H" + "2" * 29}
+    assert read(settlement_pb2.ReverseRequest(**usual, reason="wrong bill").SerializeToString()).reason == "wrong bill"
+    with pytest.raises(InvalidFields) as refused:
+        read(settlement_pb2.ReverseRequest(**usual, reason="wrong\0bill").SerializeToString())
+    assert [violation.field for violation in refused.value.violations] == ["reason"]
+    file = BytesValue(value=b"a\0b")
+    assert Reader(BytesValue, 4096)(file.SerializeToString()) == file
 
 
 def test_nesting_without_end_is_damage_and_not_a_crash() -> None:

@@ -52,16 +52,25 @@ def _inner_messages(message: Message) -> Iterator[Message]:
 
 
 def nul(message: Message, prefix: str = "") -> FieldViolation | None:
-    """The first text that has the character U+0000, or None: no database keeps it, so no contract means it."""
-    for field, value in message.ListFields():
-        repeated = enumerate(value) if field.is_repeated else ((None, value),)
-        for place, one in repeated:
-            path = f"{prefix}{field.name}" if place is None else f"{prefix}{field.name}[{place}]"
-            if isinstance(one, str) and "\0" in one:
-                return FieldViolation(path, "has the character U+0000")
-            if isinstance(one, Message) and (found := nul(one, f"{path}.")):
-                return found
+    """The first text that has the character U+0000, or None: PostgreSQL keeps no such text, so nobody may send it."""
+    for path, value in _values(message, prefix):
+        if isinstance(value, str) and "\0" in value:
+            return FieldViolation(path, "has the character U+0000")
+        if isinstance(value, Message) and (found := nul(value, f"{path}.")):
+            return found
     return None
+
+
+def _values(message: Message, prefix: str) -> Iterator[tuple[str, object]]:
+    for field, value in message.ListFields():
+        path = f"{prefix}{field.name}"
+        if not field.is_repeated:
+            yield path, value
+        elif field.message_type is not None and field.message_type.GetOptions().map_entry:
+            # A text key is a value that the caller chose: it is not repeated, as no value is.
+            yield from ((f"{path}[…]", part) for pair in value.items() for part in pair)
+        else:
+            yield from ((f"{path}[{place}]", one) for place, one in enumerate(value))
 
 
 def damage(raw: bytes, descriptor: Any) -> FieldViolation:
