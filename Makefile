@@ -77,6 +77,6 @@ lock: setup ## resolve requirements.in to requirements.lock, with hashes and wit
 	  --no-header --quiet --upgrade -o requirements.lock requirements.in
 
 clean: ## end the stack and remove everything that was made here
-	@if test -x $(LOCAL); then $(LOCAL) down; fi
+	@if test -x $(LOCAL); then $(LOCAL) down --wipe; fi
 	@rm -rf $(VENV) .local out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
