@@ -166,6 +166,7 @@ def _wrong_values(field: Any) -> Iterator[tuple[str, bytes]]:
         yield "oversized", delimited(number, b"x" * 70_000)
         if field.type == field.TYPE_STRING:
             yield "wrong encoding", delimited(number, b"\xff\xfe\xfa")
+            yield "no text", delimited(number, b"a\0b")
     elif field.message_type is not None:
         yield "wrong type", varint(number, 7)
         yield "cut short", delimited(number, b"\x0a\xff")
