@@ -461,6 +461,7 @@ async def test_a_list_of_reversals_takes_each_as_it_finds_it() -> None:
     assert family.balance_fen == 50000
     assert family.told[2:] == ["HoldsReleased", "SettlementReversed", "AccountRefunded"]
     assert len(family.memory.reversals) == 5
+    assert msgid(7) not in {each.msgid for each in family.memory.settlements.values()}, "a refusal fences nothing off"
 
 
 async def test_a_reversal_by_an_unknown_setl_id_is_not_found() -> None:

@@ -55,8 +55,8 @@ class ReverseService:
         """An answer for each command, in their order.
 
         A settlement that is SETTLED becomes REVERSED, one that is PENDING ABANDONED; of an unknown msgid it is recorded
-        that it shall never be settled. Others stay as they are. The refusals are MSGID_REUSED, NOT_FOUND (only by
-        setl_id) and FORBIDDEN_INSTITUTION.
+        that it shall never be settled. Others stay as they are. The refusals are MSGID_REUSED, NOT_FOUND (by setl_id,
+        or by the msgid of a reversal) and FORBIDDEN_INSTITUTION.
         """
         return await retrying(lambda: self._reverse(commands))
 
@@ -98,12 +98,13 @@ Target = UUID | Exception
 
 async def _targets(repository: SettlementRepository, commands: Sequence[ReverseCommand]) -> list[Target]:
     reused = await _reused(repository, commands)
-    named = await _named(repository, [command for command in commands if command.key not in reused])
+    named = await _named(
+        repository, [command for command, is_reused in zip(commands, reused, strict=True) if not is_reused]
+    )
     by_id = await repository.find_by_ids({each.original for each in commands if isinstance(each.original, UUID)})
     targets: list[Target] = []
-    seen: dict[MsgKey, Fingerprint] = {}
-    for command in commands:
-        if command.key in reused or seen.setdefault(command.key, command.fingerprint) != command.fingerprint:
+    for command, is_reused in zip(commands, reused, strict=True):
+        if is_reused:
             targets.append(SettlementRefusedError(Reason.MSGID_REUSED, "this msgid was used before with another body"))
         elif command.original_key is not None:
             targets.append(named[command.original_key])
@@ -121,31 +122,40 @@ def _by_id(command: ReverseCommand, found: Mapping[UUID, Settlement]) -> Target:
     return settlement.settlement_id
 
 
-async def _reused(repository: SettlementRepository, commands: Sequence[ReverseCommand]) -> set[MsgKey]:
-    """Own msgids that were used before for a settlement, or for a reversal with another body."""
+async def _reused(repository: SettlementRepository, commands: Sequence[ReverseCommand]) -> list[bool]:
+    """For each, whether its own msgid was used before: for a settlement, or for a reversal with another body."""
     keys = {command.key for command in commands}
-    reversals = await repository.find_reversals(keys)
-    settlements = await repository.find_by_msgids(keys)
-    return set(settlements) | {
-        command.key
+    bound = {key: reversal.fingerprint for key, reversal in (await repository.find_reversals(keys)).items()}
+    settled = (await repository.find_by_msgids(keys)).keys() - bound.keys()
+    return [
+        command.key in settled or bound.setdefault(command.key, command.fingerprint) != command.fingerprint
         for command in commands
-        if (known := reversals.get(command.key)) is not None and known.fingerprint != command.fingerprint
-    }
+    ]
 
 
-async def _named(repository: SettlementRepository, commands: Sequence[ReverseCommand]) -> dict[MsgKey, UUID]:
+async def _named(repository: SettlementRepository, commands: Sequence[ReverseCommand]) -> dict[MsgKey, Target]:
     """The settlements that commands name by msgid; those that have not come are fenced off."""
     keys = {command.original_key for command in commands if command.original_key is not None}
     found = _ids(await repository.find_by_msgids(keys))
-    if missing := sorted(keys - found.keys()):
-        fences = [fenced(uuid7(), fixmedins_code, msgid) for fixmedins_code, msgid in missing]
-        await repository.add_fences(fences)
-        # Some may have come at this very moment: then theirs is the record, not ours.
-        found |= _ids(await repository.find_by_msgids(missing))
+    if missing := keys - found.keys():
+        # A reversal is not undone. Were its msgid fenced off, the caller would read that nothing had been reversed.
+        reversals = (await repository.find_reversals(missing)).keys() | {command.key for command in commands}
+        found |= {key: _no_settlement() for key in missing & reversals}
+        found |= await _fenced(repository, sorted(missing - reversals))
     return found
 
 
-def _ids(found: Mapping[MsgKey, Settlement]) -> dict[MsgKey, UUID]:
+def _no_settlement() -> SettlementRefusedError:
+    return SettlementRefusedError(Reason.NOT_FOUND, "this msgid is a reversal's; there is no settlement under it")
+
+
+async def _fenced(repository: SettlementRepository, missing: Sequence[MsgKey]) -> dict[MsgKey, Target]:
+    await repository.add_fences([fenced(uuid7(), fixmedins_code, msgid) for fixmedins_code, msgid in missing])
+    # Some may have come at this very moment: then theirs is the record, not ours.
+    return _ids(await repository.find_by_msgids(missing))
+
+
+def _ids(found: Mapping[MsgKey, Settlement]) -> dict[MsgKey, Target]:
     return {key: settlement.settlement_id for key, settlement in found.items()}
 
 
