@@ -18,8 +18,10 @@ from settlement import codec
 from settlement.domain.bill import BillItem, ItemKind
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.memory import MemorySettlements
+from settlement.preview_service import Preview, PreviewCommand
 from settlement.servicer import SettlementServicer
 from settlement.testing import HOSPITAL, FakeRelation, World, account, bill, msgid, settle
+from settlement.visits import Presented
 
 OTHER = "H65270100002"
 CONTEXT: Any = None
@@ -161,6 +163,18 @@ async def test_a_preview_that_binding_cannot_answer_says_so(servicer: Settlement
         use_mutual_aid=True,
     )
     await refused("UNAVAILABLE", servicer.PreSettle(ask, CONTEXT))
+
+
+async def test_binding_away_fails_only_the_previews_that_ask_payers(world: World) -> None:
+    world.binding.down = True
+    bills = [bill(patient, 9000) for patient in ("child", "baby", "grandma", "aunt", "cash")]
+    asked = [Presented(HOSPITAL, each, each.psn_no) for each in bills]
+    batch = [PreviewCommand(each, acct_used_flag=True, use_mutual_aid=each is not asked[-1]) for each in asked]
+    *unanswered, cash = await world.previewing.preview(batch)
+    assert [getattr(each, "reason", None) for each in unanswered] == ["UNAVAILABLE"] * 4
+    assert isinstance(cash, Preview)
+    assert cash.split.psn_cash_pay_fen == 9000
+    assert len(world.binding.asked) == 1, "nobody waits for binding more than once"
 
 
 async def refused(reason: str, call: Any) -> None:

@@ -9,7 +9,7 @@ from kit.clock import Clock
 from kit.db import Work
 from kit.errors import Refusal
 from kit.ids import uuid7
-from settlement.binding_client import Ask, Authorizer, Granted, NoGrant
+from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
 from settlement.domain.allocate import Need, PaymentOrder, Split, allocate
 from settlement.domain.reasons import Reason
 from settlement.domain.state import Decided
@@ -70,19 +70,21 @@ class PreviewService:
         self._order = order
 
     async def preview(self, commands: Sequence[PreviewCommand]) -> list[Answer]:
-        """A preview for each command, in their order.
-
-        Raises:
-            BindingUnavailableError: payers could not be asked.
-        """
+        """A preview for each command, in their order; UNAVAILABLE in the place of one whose payers cannot be asked."""
         now = self._clock.now()
         looked = await self._look(commands, now)
         places = [
             place for place, command in enumerate(commands) if command.asks_payers and place not in looked.refusals
         ]
         asks = [_ask(commands[place], looked, now) for place in places]
-        granted = dict(zip(places, await self._authorizer.preview(asks) if asks else (), strict=True))
+        granted = dict(zip(places, await self._ask(asks), strict=True))
         return await self._split(commands, looked.refusals, granted)
+
+    async def _ask(self, asks: Sequence[Ask]) -> Sequence[Granted]:
+        try:
+            return await self._authorizer.preview(asks) if asks else ()
+        except BindingUnavailableError:  # told to those who need an answer; the others share no more than the batch
+            return [NoGrant(Reason.UNAVAILABLE) for _ in asks]
 
     async def _look(self, commands: Sequence[PreviewCommand], now: datetime) -> _Looked:
         async with self._work() as repository:
