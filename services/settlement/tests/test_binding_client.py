@@ -81,6 +81,18 @@ async def test_an_ask_carries_amount_times_and_patient(client: BindingClient, bi
     assert request.requested_at.ToJsonString() == "2025-06-10T02:00:01Z"
 
 
+async def test_a_batch_of_busy_patients_is_asked_in_parts_that_a_server_takes(
+    client: BindingClient, binding: Binding
+) -> None:
+    paid = (Paid(RELATION, 400), Paid(UUID(int=8), 400))
+    outcomes = [Decided(uuid7(), SettlementState.SETTLED, TEN_O_CLOCK, paid) for _ in range(200)]
+    asks = [ask(f"child{number}", *outcomes) for number in range(200)]
+    assert await client.authorize(asks) == [(Grant("father", RELATION, 9000),)] * 200
+    sent = [request for call in binding.calls for request in call.requests]
+    assert [request.authorization_id for request in sent] == [str(each.settlement_id) for each in asks]
+    assert {len(request.outcomes) for request in sent} == {200}
+
+
 @pytest.mark.parametrize(
     ("state", "outcome"),
     [

@@ -1,6 +1,6 @@
 """Asking binding which payers may give how much. Idempotent by settlement, so that it may be asked again."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -20,6 +20,8 @@ from settlement.timestamps import timestamp
 
 MAX_REQUESTS: Final = 500
 """In one call, by the contract."""
+MAX_OUTCOMES: Final = 5_000
+"""In one call: some 200 bytes each, far below the 4 MiB that a server takes, beyond which all would be given up."""
 IDEMPOTENT: Final = ("/gongji.binding.v1.AuthorizationService/",)
 _REASON: Final = "REASON_"
 _WINDOW: Final = "LIMIT_WINDOW_"
@@ -129,8 +131,8 @@ class BindingClient:
 
     async def _in_parts(self, asks: Sequence[Ask], ask_binding: AskBinding) -> list[Granted]:
         answers: list[Granted] = []
-        for start in range(0, len(asks), MAX_REQUESTS):
-            answers += await _ask([_request(ask) for ask in asks[start : start + MAX_REQUESTS]], ask_binding)
+        for part in _parts(asks):
+            answers += await _ask([_request(ask) for ask in part], ask_binding)
         return answers
 
     async def _authorize(self, requests: list[pb2.AuthorizationRequest]) -> list[Granted]:
@@ -142,6 +144,19 @@ class BindingClient:
         request = pb2.PreviewAuthorizationRequest(requests=requests)
         answer = await call(self._stub.PreviewAuthorization, request, self._timeout_seconds)
         return _granted(requests, answer.results)
+
+
+def _parts(asks: Sequence[Ask]) -> Iterator[list[Ask]]:
+    part: list[Ask] = []
+    outcomes = 0
+    for ask in asks:
+        if part and (len(part) == MAX_REQUESTS or outcomes + len(ask.recent) > MAX_OUTCOMES):
+            yield part
+            part, outcomes = [], 0
+        part.append(ask)
+        outcomes += len(ask.recent)
+    if part:
+        yield part
 
 
 async def _ask(requests: list[pb2.AuthorizationRequest], ask_binding: AskBinding) -> list[Granted]:
