@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
-from kit.db_errors import is_contention, is_unavailable
+from kit.db_errors import ConnectTimedOut, is_contention, is_unavailable
 from kit.errors import Refusal
 from kit.observability import get_logger
 
@@ -170,6 +170,8 @@ class Database:
             return await self._engine.connect()
         except PoolTimeoutError as error:
             raise Refusal("OVERLOADED", "every database connection is busy; send again later") from error
+        except TimeoutError as error:
+            raise ConnectTimedOut(f"no connection to the database within {CONNECT_TIMEOUT_SECONDS:g} s") from error
 
 
 def _engine(url: str, pool_size: int, pool_timeout_seconds: float, application_name: str) -> AsyncEngine:

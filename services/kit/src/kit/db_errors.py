@@ -30,6 +30,10 @@ _CONTENTION_STATES = frozenset(
 _CHAIN_LIMIT = 10
 
 
+class ConnectTimedOut(ConnectionError):
+    """No connection to the database came about in time; a bare TimeoutError could be anybody's."""
+
+
 def _chain(error: BaseException) -> list[BaseException]:
     # SQLAlchemy wraps its dialect's error, which wraps asyncpg's: each link may be the one that knows.
     links: list[BaseException] = []
@@ -65,7 +69,7 @@ def _no_connection(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "released" in str(error)
     # A connection that fails on each of several addresses is a plain OSError; its other subclasses are about files.
-    return isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or type(error) is OSError
+    return isinstance(error, ConnectionError | socket.gaierror) or type(error) is OSError
 
 
 def is_contention(error: BaseException) -> bool:

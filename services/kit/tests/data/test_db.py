@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kit.db import Database, DatabaseUnavailableError, PostgresWork, Transaction, engine_url, retrying
-from kit.db_errors import is_contention, is_unavailable, sqlstate_of
+from kit.db_errors import ConnectTimedOut, is_contention, is_unavailable, sqlstate_of
 from kit.errors import Refusal
 
 IDENTITY = "SELECT pg_backend_pid(), pg_current_xact_id()::text"
@@ -197,8 +197,20 @@ async def test_a_refused_connection_is_an_outage(unused_tcp_port: int) -> None:
     await database.close()
 
 
-def test_a_missing_file_is_no_outage_of_the_database() -> None:
-    assert not is_unavailable(FileNotFoundError("proof.pdf"))
+async def test_a_server_that_takes_connections_and_says_nothing_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.db.CONNECT_TIMEOUT_SECONDS", 0.1)
+    async with await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        database = Database(f"postgresql://nobody:nothing@127.0.0.1:{port}/nowhere")
+        with pytest.raises(ConnectTimedOut) as caught:
+            await database.ping()
+        assert is_unavailable(caught.value)
+        await database.close()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("proof.pdf"), TimeoutError("somebody else's")], ids=repr)
+def test_a_missing_file_and_a_time_out_elsewhere_are_no_outage_of_the_database(error: Exception) -> None:
+    assert not is_unavailable(error)
 
 
 def test_tls_settings_of_the_url_stay_with_asyncpg() -> None:
