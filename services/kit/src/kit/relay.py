@@ -96,7 +96,7 @@ class Relay:
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._confirmed: list[int] = []
         self._failures = 0
         self._sampled: Elapsed | None = None
@@ -106,7 +106,7 @@ class Relay:
         """Publish until `stop` or cancellation; no failure of database or Kafka ends it."""
         listener = asyncio.create_task(self._listen())
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 await self._guarded_round()
         finally:
             listener.cancel()
@@ -115,7 +115,7 @@ class Relay:
 
     async def stop(self) -> None:
         """Let `run` end after the round under way."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
 
     async def _guarded_round(self) -> None:
@@ -133,7 +133,7 @@ class Relay:
         if rows:
             await self._publish(rows)
         else:
-            await self._idle(self._poll_seconds)
+            await _wait(self._wake, self._poll_seconds)
 
     async def _publish(self, rows: Sequence[StoredEvent]) -> None:
         try:
@@ -167,7 +167,8 @@ class Relay:
         if isinstance(error, PublishError):
             # Another replica may reach Kafka where this one does not; it need not wait for the lease to run out.
             await self._leave()
-        await self._idle(backoff_seconds(self._failures), wakes=False)
+        # A NOTIFY does not cut it short: they keep coming while Kafka is away, one for every fact that is written.
+        await _wait(self._stopping, backoff_seconds(self._failures))
 
     async def _leave(self) -> None:
         RELAY_ACTIVE.set(0)
@@ -177,12 +178,6 @@ class Relay:
                 await transaction.raw.execute(_CLEAR, self._confirmed)
                 await transaction.raw.execute(_RELEASE, self._holder)
             self._confirmed = []
-
-    async def _idle(self, seconds: float, *, wakes: bool = True) -> None:
-        if not wakes and not self._stopping:
-            self._wake.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
 
     async def _listen(self) -> None:
         failures = 0
@@ -208,3 +203,9 @@ class Relay:
 
     def _notified(self, *_notification: Any) -> None:
         self._wake.set()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Until it happens, `seconds` at most."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

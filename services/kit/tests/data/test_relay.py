@@ -147,6 +147,31 @@ async def test_an_id_that_commits_after_a_higher_one_is_not_passed_over(
         await eventually(lambda: recorder.texts("slow") == ["low id"])
 
 
+class Down(Recorder):
+    """Kafka is away."""
+
+    async def publish(self, _rows: Sequence[StoredEvent]) -> list[int]:
+        self.rounds += 1
+        raise PublishError("on purpose", [])
+
+
+async def test_notifications_do_not_cut_the_pause_after_a_failure_short_and_stopping_does(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.relay.backoff_seconds", lambda _failures: 300.0)
+    down = Down()
+    relay = relay_of(database, database_url, down)
+    async with Running(relay):
+        await tell(database, "first")
+        await eventually(lambda: down.closed == 1)
+        for number in range(5):
+            await tell(database, f"while it is away, {number}")
+        await eventually(relay._wake.is_set)
+        for _ in range(5):
+            await database.ping()
+        assert down.rounds == 1
+
+
 def first_appearances(rows: Sequence[StoredEvent], key: str) -> list[int]:
     return list(dict.fromkeys(row.id for row in rows if row.key == key))
 
