@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import date, timedelta
 
+import asyncpg
 import pytest
 
 from binding.domain.applications import Application, ApplicationState, Proof, ProofKind
 from binding.domain.eligibility import RelationExists
+from binding.domain.history import AggregateKind, ChangeKind, Mark, Who, change_of, note_of
 from binding.domain.limits import Limits
 from binding.domain.relations import EndCause, RelationState
 from binding.memory import MemoryRepository
@@ -23,11 +25,12 @@ from binding.testing import (
     have_relations,
     relation,
 )
-from kit.db import PostgresWork, Work
+from kit.db import Database, PostgresWork, Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 
 HASH = b"h" * 32
+MARK = Mark(ChangeKind.CREATED, Who(f"psn:{FATHER}", "citizen"), NOON)
 
 
 async def submitted(work: Work[Repository], *drafts: Application) -> None:
@@ -220,6 +223,31 @@ class RepositoryContract:
             assert await repository.relations_of_beneficiary(CHILD) == [as_payer]
         assert found == sorted([as_payer, as_beneficiary], key=lambda it: it.relation_id)
 
+    # histories
+
+    async def test_a_history_counts_its_rows_from_one_and_is_told_by_pages(self, work: Work[Repository]) -> None:
+        first, second = application(), application()
+        changes = [
+            change_of(None, first, MARK),
+            change_of(None, second, MARK),
+            change_of(first, replace(first, decision_reason="不清楚", valid_from=TODAY), replace(MARK, why="不清楚")),
+            note_of(first, replace(MARK, what=ChangeKind.PROOF_VIEWED), proof_id="x"),
+        ]
+        async with work() as repository:
+            await repository.add_history(changes[:1])
+            await repository.add_history(changes[1:])
+        async with work() as repository:
+            page = await repository.history(AggregateKind.APPLICATION, first.application_id, 0, 2)
+            rest = await repository.history(AggregateKind.APPLICATION, first.application_id, 2, 2)
+            others = await repository.history(AggregateKind.APPLICATION, second.application_id, 0, 9)
+            none = await repository.history(AggregateKind.RELATION, first.application_id, 0, 9)
+        assert [entry.position for entry in page + rest] == [1, 2, 3]
+        assert [(entry.mark, entry.before, entry.after) for entry in page + rest] == [
+            (change.mark, change.before, change.after) for change in changes if change is not changes[1]
+        ]
+        assert [entry.position for entry in others] == [1]
+        assert none == []
+
     async def test_the_inbox_and_the_outbox_are_of_the_same_unit_of_work(self, work: Work[Repository]) -> None:
         event_id = uuid7()
         async with work() as repository:
@@ -238,3 +266,13 @@ class TestPostgres(RepositoryContract):
     @pytest.fixture
     def work(self, postgres_work: PostgresWork[PostgresRepository]) -> Work[Repository]:
         return postgres_work
+
+    @pytest.mark.parametrize("statement", ["UPDATE history SET why = ''", "DELETE FROM history", "TRUNCATE history"])
+    async def test_a_history_stays_as_it_was_written(
+        self, work: Work[Repository], database: Database, statement: str
+    ) -> None:
+        async with work() as repository:
+            await repository.add_history([change_of(None, application(), MARK)])
+        with pytest.raises(asyncpg.RestrictViolationError):
+            async with database.transaction() as transaction:
+                await transaction.raw.execute(statement)

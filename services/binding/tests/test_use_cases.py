@@ -57,6 +57,7 @@ KID = Caller(f"psn:{CHILD}", CHILD, frozenset({"citizen"}))
 STRANGER = Caller("psn:P9999", "P9999", frozenset({"citizen"}))
 WANG = Caller("clerk:wang", None, frozenset({"handler"}))
 LI = Caller("clerk:li", None, frozenset({"decider"}))
+OPS = Caller("clerk:ops", None, frozenset({"operator"}))
 
 
 class Desk:
@@ -391,9 +392,9 @@ async def test_an_adult_beneficiary_unbinds_too(desk: Desk) -> None:
 async def test_suspending_and_resuming_are_told_once_each(desk: Desk) -> None:
     made = await desk.approved()
     for _ in range(2):
-        await desk.relations.suspend(made.relation_id, "checking")
+        await desk.relations.suspend(OPS, made.relation_id, "checking")
     for _ in range(2):
-        await desk.relations.resume(made.relation_id)
+        await desk.relations.resume(OPS, made.relation_id)
     assert desk.told()[2:] == [("RelationSuspended", 2), ("RelationActivated", 3)]
     resumed = desk.state.outbox.messages[-1]
     assert isinstance(resumed, events_pb2.RelationActivated)

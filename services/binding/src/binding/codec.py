@@ -271,11 +271,12 @@ def place_of(token: str) -> Place | None:
         at, _, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").partition(" ")
         place = Place(datetime.fromisoformat(at), UUID(identifier))
     except (binascii.Error, ValueError):
-        raise _bad_token() from None
+        raise bad_token() from None
     if place.at.tzinfo is None:
-        raise _bad_token()
+        raise bad_token()
     return place
 
 
-def _bad_token() -> InvalidFields:
+def bad_token() -> InvalidFields:
+    """What a page token is refused with that is none of ours."""
     return InvalidFields([FieldViolation("page_token", "is not a token from an earlier answer")])

@@ -9,6 +9,7 @@ from binding.domain.applications import Application, ApplicationState, Proof
 from binding.domain.authorizations import Authorization, Line, Outcome
 from binding.domain.batch import Book, Request
 from binding.domain.eligibility import RelationExists
+from binding.domain.history import AggregateKind, Change, Entry
 from binding.domain.limits import NO_USE, CounterKey, Use
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation, RelationState
@@ -32,6 +33,7 @@ class MemoryRepository:
         self.relations: dict[UUID, Relation] = {}
         self.counters: dict[CounterKey, Use] = {}
         self.authorizations: dict[UUID, Authorization] = {}
+        self.histories: dict[tuple[AggregateKind, UUID], list[Entry]] = {}
 
     async def persons(self, psn_nos: Collection[str], *, lock: bool = False) -> dict[str, Person]:
         """See `Repository.persons`; units of work run one at a time here."""
@@ -153,6 +155,16 @@ class MemoryRepository:
     async def uses(self, keys: Collection[CounterKey]) -> dict[CounterKey, Use]:
         """See `Repository.uses`."""
         return {key: self.counters[key] for key in keys if key in self.counters}
+
+    async def add_history(self, changes: Sequence[Change]) -> None:
+        """See `Repository.add_history`."""
+        for change in changes:
+            entries = self.histories.setdefault((change.kind, change.aggregate_id), [])
+            entries.append(Entry(len(entries) + 1, change.mark, change.before, change.after))
+
+    async def history(self, kind: AggregateKind, aggregate_id: UUID, after: int, limit: int) -> list[Entry]:
+        """See `Repository.history`."""
+        return self.histories.get((kind, aggregate_id), [])[after : after + limit]
 
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """See `Repository.open_book`."""

@@ -1,5 +1,6 @@
 """Builders for tests: people, applications, relations and requests that are good unless a test says otherwise."""
 
+import base64
 import struct
 import zlib
 from dataclasses import replace
@@ -15,6 +16,7 @@ from binding.domain.persons import EMPLOYEE, NORMAL, RESIDENT, Enrolment, Person
 from binding.domain.relations import Relation, Relationship
 from binding.repository import Repository
 from kit.clock import shanghai_date
+from kit.crypto import KeyRing
 from kit.db import Work
 from kit.ids import uuid7
 
@@ -23,6 +25,14 @@ NOON = datetime(2025, 6, 10, 4, 0, tzinfo=UTC)
 """Noon in Shanghai on 10 June 2025."""
 TODAY = date(2025, 6, 10)
 _NAMES = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+
+
+def ring() -> KeyRing:
+    """Keys for proofs."""
+    key = base64.b64encode(b"k" * 32).decode()
+    return KeyRing.from_json(
+        {"active": "k1", "keys": {"k1": {"algorithm": "AES-256-GCM", "key": key}}, "blind_index_key": key}
+    )
 
 
 def named(name: str) -> UUID:

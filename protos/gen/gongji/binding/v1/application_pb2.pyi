@@ -4,6 +4,7 @@ isort:skip_file
 May this payer pay for this beneficiary, and how much."""
 
 from collections import abc as _abc
+from gongji.binding.v1 import history_pb2 as _history_pb2
 from gongji.binding.v1 import relation_pb2 as _relation_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -510,3 +511,61 @@ class Application(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Application: _TypeAlias = Application  # noqa: Y015
+
+@_typing.final
+class ApplicationServiceListHistoryRequest(_message.Message):
+    """Asks for the history of one application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    application_id: _builtins.str
+    """UUID of the application."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the beginning."""
+    def __init__(
+        self,
+        *,
+        application_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplicationServiceListHistoryRequest: _TypeAlias = ApplicationServiceListHistoryRequest  # noqa: Y015
+
+@_typing.final
+class ApplicationServiceListHistoryResponse(_message.Message):
+    """A page of the history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_history_pb2.HistoryEntry]:
+        """Rows, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_history_pb2.HistoryEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplicationServiceListHistoryResponse: _TypeAlias = ApplicationServiceListHistoryResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class ApplicationServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetApplicationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetApplicationResponse.FromString,
                 _registered_method=True)
+        self.ListHistory = channel.unary_unary(
+                '/gongji.binding.v1.ApplicationService/ListHistory',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.ApplicationServiceListHistoryRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.ApplicationServiceListHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class ApplicationServiceServicer:
@@ -102,6 +107,13 @@ class ApplicationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListHistory(self, request, context):
+        """The history of one application, oldest first: who changed what, when and why. Its parties see it without clerks' names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ApplicationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +141,11 @@ def add_ApplicationServiceServicer_to_server(servicer, server):
                     servicer.GetApplication,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetApplicationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetApplicationResponse.SerializeToString,
+            ),
+            'ListHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHistory,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.ApplicationServiceListHistoryRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.ApplicationServiceListHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +284,33 @@ class ApplicationService:
             '/gongji.binding.v1.ApplicationService/GetApplication',
             gongji_dot_binding_dot_v1_dot_application__pb2.GetApplicationRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_application__pb2.GetApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/ListHistory',
+            gongji_dot_binding_dot_v1_dot_application__pb2.ApplicationServiceListHistoryRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.ApplicationServiceListHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

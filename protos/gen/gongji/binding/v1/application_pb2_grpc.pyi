@@ -45,6 +45,8 @@ class ApplicationServiceStub:
     """Hands a complete draft in for review."""
     GetApplication: _grpc.UnaryUnaryMultiCallable[_application_pb2.GetApplicationRequest, _application_pb2.GetApplicationResponse]
     """One application; only parties to it and clerks see it."""
+    ListHistory: _grpc.UnaryUnaryMultiCallable[_application_pb2.ApplicationServiceListHistoryRequest, _application_pb2.ApplicationServiceListHistoryResponse]
+    """The history of one application, oldest first: who changed what, when and why. Its parties see it without clerks' names."""
 
 @_typing.type_check_only
 class ApplicationServiceAsyncStub(ApplicationServiceStub):
@@ -63,6 +65,8 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
     """Hands a complete draft in for review."""
     GetApplication: _aio.UnaryUnaryMultiCallable[_application_pb2.GetApplicationRequest, _application_pb2.GetApplicationResponse]  # type: ignore[assignment]
     """One application; only parties to it and clerks see it."""
+    ListHistory: _aio.UnaryUnaryMultiCallable[_application_pb2.ApplicationServiceListHistoryRequest, _application_pb2.ApplicationServiceListHistoryResponse]  # type: ignore[assignment]
+    """The history of one application, oldest first: who changed what, when and why. Its parties see it without clerks' names."""
 
 class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Applications for mutual aid: from a draft to the clerk's desk."""
@@ -108,5 +112,13 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_application_pb2.GetApplicationResponse, _abc.Awaitable[_application_pb2.GetApplicationResponse]]:
         """One application; only parties to it and clerks see it."""
+
+    @_abc_1.abstractmethod
+    def ListHistory(
+        self,
+        request: _application_pb2.ApplicationServiceListHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_pb2.ApplicationServiceListHistoryResponse, _abc.Awaitable[_application_pb2.ApplicationServiceListHistoryResponse]]:
+        """The history of one application, oldest first: who changed what, when and why. Its parties see it without clerks' names."""
 
 def add_ApplicationServiceServicer_to_server(servicer: ApplicationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from gongji.binding.v1 import history_pb2 as gongji_dot_binding_dot_v1_dot_history__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n gongji/binding/v1/relation.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\"\xc0\x03\n\x06Limits\x12*\n\x0esettlement_fen\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x00\x88\x01\x01\x12#\n\x07\x64\x61y_fen\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x01\x88\x01\x01\x12%\n\tmonth_fen\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x02\x88\x01\x01\x12$\n\x08year_fen\x18\x04 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x03\x88\x01\x01\x12%\n\ttotal_fen\x18\x05 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x04\x88\x01\x01:\xa8\x01\xbaH\xa4\x01\x1a\xa1\x01\n\x0c\x61t_least_one\x12\x1e\x61t least one limit is required\x1aqhas(this.settlement_fen) || has(this.day_fen) || has(this.month_fen) || has(this.year_fen) || has(this.total_fen)B\x11\n\x0f_settlement_fenB\n\n\x08_day_fenB\x0c\n\n_month_fenB\x0b\n\t_year_fenB\x0c\n\n_total_fen\"\x85\x01\n\tWindowUse\x12.\n\x06window\x18\x01 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\x12\x10\n\x08used_fen\x18\x02 \x01(\x03\x12\x10\n\x08held_fen\x18\x03 \x01(\x03\x12\x16\n\tlimit_fen\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_limit_fen\"\xdd\x02\n\x08Relation\x12\x13\n\x0brelation_id\x18\x01 \x01(\t\x12\x14\n\x0cpayer_psn_no\x18\x02 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12\x35\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .gongji.binding.v1.RelationState\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12)\n\x06limits\x18\x07 \x01(\x0b\x32\x19.gongji.binding.v1.Limits\x12\x12\n\nvalid_from\x18\x08 \x01(\t\x12\x10\n\x08valid_to\x18\t \x01(\t\x12)\n\x03use\x18\n \x03(\x0b\x32\x1c.gongji.binding.v1.WindowUse\x12\x14\n\x0cstate_reason\x18\x0b \x01(\t\"3\n\x12GetRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"D\n\x13GetRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"\x7f\n\x14ListRelationsRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"`\n\x15ListRelationsResponse\x12.\n\trelations\x18\x01 \x03(\x0b\x32\x1b.gongji.binding.v1.Relation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"g\n\x13\x43hangeLimitsRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x06limits\x18\x02 \x01(\x0b\x32\x19.gongji.binding.v1.LimitsB\x06\xbaH\x03\xc8\x01\x01\"E\n\x14\x43hangeLimitsResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"P\n\x15UnbindRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"G\n\x16UnbindRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"S\n\x16SuspendRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"H\n\x17SuspendRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"6\n\x15ResumeRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"G\n\x16ResumeRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation*v\n\x0cRelationship\x12\x1c\n\x18RELATIONSHIP_UNSPECIFIED\x10\x00\x12\x17\n\x13RELATIONSHIP_SPOUSE\x10\x01\x12\x17\n\x13RELATIONSHIP_PARENT\x10\x02\x12\x16\n\x12RELATIONSHIP_CHILD\x10\x03*\x82\x01\n\rRelationState\x12\x1e\n\x1aRELATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RELATION_STATE_ACTIVE\x10\x01\x12\x1c\n\x18RELATION_STATE_SUSPENDED\x10\x02\x12\x18\n\x14RELATION_STATE_ENDED\x10\x03*\xa5\x01\n\x0bLimitWindow\x12\x1c\n\x18LIMIT_WINDOW_UNSPECIFIED\x10\x00\x12\x1b\n\x17LIMIT_WINDOW_SETTLEMENT\x10\x01\x12\x14\n\x10LIMIT_WINDOW_DAY\x10\x02\x12\x16\n\x12LIMIT_WINDOW_MONTH\x10\x03\x12\x15\n\x11LIMIT_WINDOW_YEAR\x10\x04\x12\x16\n\x12LIMIT_WINDOW_TOTAL\x10\x05\x32\xec\x04\n\x0fRelationService\x12\\\n\x0bGetRelation\x12%.gongji.binding.v1.GetRelationRequest\x1a&.gongji.binding.v1.GetRelationResponse\x12\x62\n\rListRelations\x12\'.gongji.binding.v1.ListRelationsRequest\x1a(.gongji.binding.v1.ListRelationsResponse\x12_\n\x0c\x43hangeLimits\x12&.gongji.binding.v1.ChangeLimitsRequest\x1a\'.gongji.binding.v1.ChangeLimitsResponse\x12\x65\n\x0eUnbindRelation\x12(.gongji.binding.v1.UnbindRelationRequest\x1a).gongji.binding.v1.UnbindRelationResponse\x12h\n\x0fSuspendRelation\x12).gongji.binding.v1.SuspendRelationRequest\x1a*.gongji.binding.v1.SuspendRelationResponse\x12\x65\n\x0eResumeRelation\x12(.gongji.binding.v1.ResumeRelationRequest\x1a).gongji.binding.v1.ResumeRelationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n gongji/binding/v1/relation.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgongji/binding/v1/history.proto\"\xc0\x03\n\x06Limits\x12*\n\x0esettlement_fen\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x00\x88\x01\x01\x12#\n\x07\x64\x61y_fen\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x01\x88\x01\x01\x12%\n\tmonth_fen\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x02\x88\x01\x01\x12$\n\x08year_fen\x18\x04 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x03\x88\x01\x01\x12%\n\ttotal_fen\x18\x05 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01H\x04\x88\x01\x01:\xa8\x01\xbaH\xa4\x01\x1a\xa1\x01\n\x0c\x61t_least_one\x12\x1e\x61t least one limit is required\x1aqhas(this.settlement_fen) || has(this.day_fen) || has(this.month_fen) || has(this.year_fen) || has(this.total_fen)B\x11\n\x0f_settlement_fenB\n\n\x08_day_fenB\x0c\n\n_month_fenB\x0b\n\t_year_fenB\x0c\n\n_total_fen\"\x85\x01\n\tWindowUse\x12.\n\x06window\x18\x01 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\x12\x10\n\x08used_fen\x18\x02 \x01(\x03\x12\x10\n\x08held_fen\x18\x03 \x01(\x03\x12\x16\n\tlimit_fen\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_limit_fen\"\xdd\x02\n\x08Relation\x12\x13\n\x0brelation_id\x18\x01 \x01(\t\x12\x14\n\x0cpayer_psn_no\x18\x02 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12\x35\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .gongji.binding.v1.RelationState\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12)\n\x06limits\x18\x07 \x01(\x0b\x32\x19.gongji.binding.v1.Limits\x12\x12\n\nvalid_from\x18\x08 \x01(\t\x12\x10\n\x08valid_to\x18\t \x01(\t\x12)\n\x03use\x18\n \x03(\x0b\x32\x1c.gongji.binding.v1.WindowUse\x12\x14\n\x0cstate_reason\x18\x0b \x01(\t\"3\n\x12GetRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"D\n\x13GetRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"\x7f\n\x14ListRelationsRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"`\n\x15ListRelationsResponse\x12.\n\trelations\x18\x01 \x03(\x0b\x32\x1b.gongji.binding.v1.Relation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"g\n\x13\x43hangeLimitsRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x06limits\x18\x02 \x01(\x0b\x32\x19.gongji.binding.v1.LimitsB\x06\xbaH\x03\xc8\x01\x01\"E\n\x14\x43hangeLimitsResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"P\n\x15UnbindRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"G\n\x16UnbindRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"S\n\x16SuspendRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"H\n\x17SuspendRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"6\n\x15ResumeRelationRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"G\n\x16ResumeRelationResponse\x12-\n\x08relation\x18\x01 \x01(\x0b\x32\x1b.gongji.binding.v1.Relation\"\x7f\n!RelationServiceListHistoryRequest\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"o\n\"RelationServiceListHistoryResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.gongji.binding.v1.HistoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*v\n\x0cRelationship\x12\x1c\n\x18RELATIONSHIP_UNSPECIFIED\x10\x00\x12\x17\n\x13RELATIONSHIP_SPOUSE\x10\x01\x12\x17\n\x13RELATIONSHIP_PARENT\x10\x02\x12\x16\n\x12RELATIONSHIP_CHILD\x10\x03*\x82\x01\n\rRelationState\x12\x1e\n\x1aRELATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RELATION_STATE_ACTIVE\x10\x01\x12\x1c\n\x18RELATION_STATE_SUSPENDED\x10\x02\x12\x18\n\x14RELATION_STATE_ENDED\x10\x03*\xa5\x01\n\x0bLimitWindow\x12\x1c\n\x18LIMIT_WINDOW_UNSPECIFIED\x10\x00\x12\x1b\n\x17LIMIT_WINDOW_SETTLEMENT\x10\x01\x12\x14\n\x10LIMIT_WINDOW_DAY\x10\x02\x12\x16\n\x12LIMIT_WINDOW_MONTH\x10\x03\x12\x15\n\x11LIMIT_WINDOW_YEAR\x10\x04\x12\x16\n\x12LIMIT_WINDOW_TOTAL\x10\x05\x32\xed\x05\n\x0fRelationService\x12\\\n\x0bGetRelation\x12%.gongji.binding.v1.GetRelationRequest\x1a&.gongji.binding.v1.GetRelationResponse\x12\x62\n\rListRelations\x12\'.gongji.binding.v1.ListRelationsRequest\x1a(.gongji.binding.v1.ListRelationsResponse\x12_\n\x0c\x43hangeLimits\x12&.gongji.binding.v1.ChangeLimitsRequest\x1a\'.gongji.binding.v1.ChangeLimitsResponse\x12\x65\n\x0eUnbindRelation\x12(.gongji.binding.v1.UnbindRelationRequest\x1a).gongji.binding.v1.UnbindRelationResponse\x12h\n\x0fSuspendRelation\x12).gongji.binding.v1.SuspendRelationRequest\x1a*.gongji.binding.v1.SuspendRelationResponse\x12\x65\n\x0eResumeRelation\x12(.gongji.binding.v1.ResumeRelationRequest\x1a).gongji.binding.v1.ResumeRelationResponse\x12\x7f\n\x0bListHistory\x12\x34.gongji.binding.v1.RelationServiceListHistoryRequest\x1a\x35.gongji.binding.v1.RelationServiceListHistoryResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,42 +67,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUSPENDRELATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_RESUMERELATIONREQUEST'].fields_by_name['relation_id']._loaded_options = None
   _globals['_RESUMERELATIONREQUEST'].fields_by_name['relation_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RELATIONSHIP']._serialized_start=1992
-  _globals['_RELATIONSHIP']._serialized_end=2110
-  _globals['_RELATIONSTATE']._serialized_start=2113
-  _globals['_RELATIONSTATE']._serialized_end=2243
-  _globals['_LIMITWINDOW']._serialized_start=2246
-  _globals['_LIMITWINDOW']._serialized_end=2411
-  _globals['_LIMITS']._serialized_start=85
-  _globals['_LIMITS']._serialized_end=533
-  _globals['_WINDOWUSE']._serialized_start=536
-  _globals['_WINDOWUSE']._serialized_end=669
-  _globals['_RELATION']._serialized_start=672
-  _globals['_RELATION']._serialized_end=1021
-  _globals['_GETRELATIONREQUEST']._serialized_start=1023
-  _globals['_GETRELATIONREQUEST']._serialized_end=1074
-  _globals['_GETRELATIONRESPONSE']._serialized_start=1076
-  _globals['_GETRELATIONRESPONSE']._serialized_end=1144
-  _globals['_LISTRELATIONSREQUEST']._serialized_start=1146
-  _globals['_LISTRELATIONSREQUEST']._serialized_end=1273
-  _globals['_LISTRELATIONSRESPONSE']._serialized_start=1275
-  _globals['_LISTRELATIONSRESPONSE']._serialized_end=1371
-  _globals['_CHANGELIMITSREQUEST']._serialized_start=1373
-  _globals['_CHANGELIMITSREQUEST']._serialized_end=1476
-  _globals['_CHANGELIMITSRESPONSE']._serialized_start=1478
-  _globals['_CHANGELIMITSRESPONSE']._serialized_end=1547
-  _globals['_UNBINDRELATIONREQUEST']._serialized_start=1549
-  _globals['_UNBINDRELATIONREQUEST']._serialized_end=1629
-  _globals['_UNBINDRELATIONRESPONSE']._serialized_start=1631
-  _globals['_UNBINDRELATIONRESPONSE']._serialized_end=1702
-  _globals['_SUSPENDRELATIONREQUEST']._serialized_start=1704
-  _globals['_SUSPENDRELATIONREQUEST']._serialized_end=1787
-  _globals['_SUSPENDRELATIONRESPONSE']._serialized_start=1789
-  _globals['_SUSPENDRELATIONRESPONSE']._serialized_end=1861
-  _globals['_RESUMERELATIONREQUEST']._serialized_start=1863
-  _globals['_RESUMERELATIONREQUEST']._serialized_end=1917
-  _globals['_RESUMERELATIONRESPONSE']._serialized_start=1919
-  _globals['_RESUMERELATIONRESPONSE']._serialized_end=1990
-  _globals['_RELATIONSERVICE']._serialized_start=2414
-  _globals['_RELATIONSERVICE']._serialized_end=3034
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST'].fields_by_name['relation_id']._loaded_options = None
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST'].fields_by_name['relation_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_RELATIONSERVICE'].methods_by_name['ListHistory']._loaded_options = None
+  _globals['_RELATIONSERVICE'].methods_by_name['ListHistory']._serialized_options = b'\220\002\001'
+  _globals['_RELATIONSHIP']._serialized_start=2267
+  _globals['_RELATIONSHIP']._serialized_end=2385
+  _globals['_RELATIONSTATE']._serialized_start=2388
+  _globals['_RELATIONSTATE']._serialized_end=2518
+  _globals['_LIMITWINDOW']._serialized_start=2521
+  _globals['_LIMITWINDOW']._serialized_end=2686
+  _globals['_LIMITS']._serialized_start=118
+  _globals['_LIMITS']._serialized_end=566
+  _globals['_WINDOWUSE']._serialized_start=569
+  _globals['_WINDOWUSE']._serialized_end=702
+  _globals['_RELATION']._serialized_start=705
+  _globals['_RELATION']._serialized_end=1054
+  _globals['_GETRELATIONREQUEST']._serialized_start=1056
+  _globals['_GETRELATIONREQUEST']._serialized_end=1107
+  _globals['_GETRELATIONRESPONSE']._serialized_start=1109
+  _globals['_GETRELATIONRESPONSE']._serialized_end=1177
+  _globals['_LISTRELATIONSREQUEST']._serialized_start=1179
+  _globals['_LISTRELATIONSREQUEST']._serialized_end=1306
+  _globals['_LISTRELATIONSRESPONSE']._serialized_start=1308
+  _globals['_LISTRELATIONSRESPONSE']._serialized_end=1404
+  _globals['_CHANGELIMITSREQUEST']._serialized_start=1406
+  _globals['_CHANGELIMITSREQUEST']._serialized_end=1509
+  _globals['_CHANGELIMITSRESPONSE']._serialized_start=1511
+  _globals['_CHANGELIMITSRESPONSE']._serialized_end=1580
+  _globals['_UNBINDRELATIONREQUEST']._serialized_start=1582
+  _globals['_UNBINDRELATIONREQUEST']._serialized_end=1662
+  _globals['_UNBINDRELATIONRESPONSE']._serialized_start=1664
+  _globals['_UNBINDRELATIONRESPONSE']._serialized_end=1735
+  _globals['_SUSPENDRELATIONREQUEST']._serialized_start=1737
+  _globals['_SUSPENDRELATIONREQUEST']._serialized_end=1820
+  _globals['_SUSPENDRELATIONRESPONSE']._serialized_start=1822
+  _globals['_SUSPENDRELATIONRESPONSE']._serialized_end=1894
+  _globals['_RESUMERELATIONREQUEST']._serialized_start=1896
+  _globals['_RESUMERELATIONREQUEST']._serialized_end=1950
+  _globals['_RESUMERELATIONRESPONSE']._serialized_start=1952
+  _globals['_RESUMERELATIONRESPONSE']._serialized_end=2023
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST']._serialized_start=2025
+  _globals['_RELATIONSERVICELISTHISTORYREQUEST']._serialized_end=2152
+  _globals['_RELATIONSERVICELISTHISTORYRESPONSE']._serialized_start=2154
+  _globals['_RELATIONSERVICELISTHISTORYRESPONSE']._serialized_end=2265
+  _globals['_RELATIONSERVICE']._serialized_start=2689
+  _globals['_RELATIONSERVICE']._serialized_end=3438
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 May this payer pay for this beneficiary, and how much."""
 
 from collections import abc as _abc
+from gongji.binding.v1 import history_pb2 as _history_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -571,3 +572,61 @@ class ResumeRelationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeRelationResponse: _TypeAlias = ResumeRelationResponse  # noqa: Y015
+
+@_typing.final
+class RelationServiceListHistoryRequest(_message.Message):
+    """Asks for the history of one relation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    relation_id: _builtins.str
+    """UUID of the relation."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the beginning."""
+    def __init__(
+        self,
+        *,
+        relation_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "relation_id", b"relation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelationServiceListHistoryRequest: _TypeAlias = RelationServiceListHistoryRequest  # noqa: Y015
+
+@_typing.final
+class RelationServiceListHistoryResponse(_message.Message):
+    """A page of the history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_history_pb2.HistoryEntry]:
+        """Rows, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_history_pb2.HistoryEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelationServiceListHistoryResponse: _TypeAlias = RelationServiceListHistoryResponse  # noqa: Y015

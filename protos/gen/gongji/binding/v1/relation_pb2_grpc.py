@@ -65,6 +65,11 @@ class RelationServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ResumeRelationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ResumeRelationResponse.FromString,
                 _registered_method=True)
+        self.ListHistory = channel.unary_unary(
+                '/gongji.binding.v1.RelationService/ListHistory',
+                request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.RelationServiceListHistoryRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.RelationServiceListHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class RelationServiceServicer:
@@ -113,6 +118,13 @@ class RelationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListHistory(self, request, context):
+        """The history of one relation, oldest first: who changed what, when and why. Its parties see it without clerks' names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RelationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +157,11 @@ def add_RelationServiceServicer_to_server(servicer, server):
                     servicer.ResumeRelation,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ResumeRelationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ResumeRelationResponse.SerializeToString,
+            ),
+            'ListHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHistory,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.RelationServiceListHistoryRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.RelationServiceListHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +327,33 @@ class RelationService:
             '/gongji.binding.v1.RelationService/ResumeRelation',
             gongji_dot_binding_dot_v1_dot_relation__pb2.ResumeRelationRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_relation__pb2.ResumeRelationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.RelationService/ListHistory',
+            gongji_dot_binding_dot_v1_dot_relation__pb2.RelationServiceListHistoryRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_relation__pb2.RelationServiceListHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

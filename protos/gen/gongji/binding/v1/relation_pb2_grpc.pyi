@@ -45,6 +45,8 @@ class RelationServiceStub:
     """Suspends a relation until it is resumed. Operators only."""
     ResumeRelation: _grpc.UnaryUnaryMultiCallable[_relation_pb2.ResumeRelationRequest, _relation_pb2.ResumeRelationResponse]
     """Resumes a suspended relation. Operators only."""
+    ListHistory: _grpc.UnaryUnaryMultiCallable[_relation_pb2.RelationServiceListHistoryRequest, _relation_pb2.RelationServiceListHistoryResponse]
+    """The history of one relation, oldest first: who changed what, when and why. Its parties see it without clerks' names."""
 
 @_typing.type_check_only
 class RelationServiceAsyncStub(RelationServiceStub):
@@ -63,6 +65,8 @@ class RelationServiceAsyncStub(RelationServiceStub):
     """Suspends a relation until it is resumed. Operators only."""
     ResumeRelation: _aio.UnaryUnaryMultiCallable[_relation_pb2.ResumeRelationRequest, _relation_pb2.ResumeRelationResponse]  # type: ignore[assignment]
     """Resumes a suspended relation. Operators only."""
+    ListHistory: _aio.UnaryUnaryMultiCallable[_relation_pb2.RelationServiceListHistoryRequest, _relation_pb2.RelationServiceListHistoryResponse]  # type: ignore[assignment]
+    """The history of one relation, oldest first: who changed what, when and why. Its parties see it without clerks' names."""
 
 class RelationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Living relations between payers and beneficiaries."""
@@ -114,5 +118,13 @@ class RelationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_relation_pb2.ResumeRelationResponse, _abc.Awaitable[_relation_pb2.ResumeRelationResponse]]:
         """Resumes a suspended relation. Operators only."""
+
+    @_abc_1.abstractmethod
+    def ListHistory(
+        self,
+        request: _relation_pb2.RelationServiceListHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relation_pb2.RelationServiceListHistoryResponse, _abc.Awaitable[_relation_pb2.RelationServiceListHistoryResponse]]:
+        """The history of one relation, oldest first: who changed what, when and why. Its parties see it without clerks' names."""
 
 def add_RelationServiceServicer_to_server(servicer: RelationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

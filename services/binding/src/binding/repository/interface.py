@@ -9,6 +9,7 @@ from uuid import UUID
 from binding.domain.applications import Application, Proof
 from binding.domain.authorizations import Outcome
 from binding.domain.batch import Book, Request
+from binding.domain.history import AggregateKind, Change, Entry
 from binding.domain.limits import CounterKey, Use
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation
@@ -140,6 +141,16 @@ class Repository(Protocol):
 
     async def uses(self, keys: Collection[CounterKey]) -> dict[CounterKey, Use]:
         """What is used and held in these windows; a counter that never moved is left out."""
+        ...
+
+    # histories
+
+    async def add_history(self, changes: Sequence[Change]) -> None:
+        """Add a row for each, in order, after those that its application or relation has; both are locked."""
+        ...
+
+    async def history(self, kind: AggregateKind, aggregate_id: UUID, after: int, limit: int) -> list[Entry]:
+        """The rows of one history behind position `after`, oldest first."""
         ...
 
     # authorizations

@@ -2,6 +2,7 @@
 
 from binding.repository.applications import ApplicationRows, RelationRows
 from binding.repository.authorizations import AuthorizationRows, GuardBroken
+from binding.repository.history import HistoryRows
 from binding.repository.persons import PersonRows
 from kit.db import Transaction
 from kit.inbox import PostgresInbox
@@ -12,7 +13,7 @@ __all__ = ["GuardBroken", "PostgresRepository"]
 SERVICE = "binding"
 
 
-class PostgresRepository(ApplicationRows, RelationRows, PersonRows, AuthorizationRows):
+class PostgresRepository(ApplicationRows, RelationRows, PersonRows, AuthorizationRows, HistoryRows):
     """See `binding.repository.Repository`."""
 
     def __init__(self, transaction: Transaction) -> None:
@@ -20,5 +21,6 @@ class PostgresRepository(ApplicationRows, RelationRows, PersonRows, Authorizatio
         RelationRows.__init__(self, transaction)
         PersonRows.__init__(self, transaction)
         AuthorizationRows.__init__(self, transaction, self)
+        HistoryRows.__init__(self, transaction)
         self.outbox = PostgresOutbox(transaction, SERVICE)
         self.inbox = PostgresInbox(transaction)

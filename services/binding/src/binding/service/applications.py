@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -11,8 +13,10 @@ from binding.domain import proofs
 from binding.domain.applications import Application, Proof, ProofKind, Step
 from binding.domain.eligibility import Circumstances, Policy, is_minor, refuse_ineligible, refuse_self
 from binding.domain.errors import Forbidden, NotFound
+from binding.domain.history import ChangeKind, Entry, Mark, change_of
 from binding.repository import Repository
 from binding.service.caller import Caller
+from binding.service.history import history_for, save_application
 from kit.clock import Clock, shanghai_date
 from kit.crypto import KeyRing
 from kit.db import Work
@@ -48,7 +52,9 @@ class Applications:
             if created.body_hash != body_hash:
                 raise Refusal("REQUEST_ID_REUSED", "this request_id was used for another application; take a new one")
             if created.application_id == draft.application_id:  # a repeat is answered also when its dates have passed
-                _refuse_dates(draft, self._clock.now())
+                now = self._clock.now()
+                _refuse_dates(draft, now)
+                await repository.add_history([change_of(None, draft, Mark(ChangeKind.CREATED, caller.who, now))])
         return created.application_id
 
     async def expect_proof(self, caller: Caller, application_id: UUID) -> None:
@@ -76,7 +82,12 @@ class Applications:
             application = await _open_for_proof(repository, caller, application_id)
             if len(application.proofs) >= MAX_PROOFS and proof.sha256 not in {p.sha256 for p in application.proofs}:
                 raise proofs.ProofUnacceptable(f"an application has {MAX_PROOFS} proofs at most")
-            return await repository.add_proof(application_id, proof, sealed)
+            stored = await repository.add_proof(application_id, proof, sealed)
+            if stored.proof_id == proof.proof_id:  # else the same file was there
+                changed = replace(application, proofs=(*application.proofs, proof))
+                mark = Mark(ChangeKind.PROOF_ADDED, caller.who, self._clock.now())
+                await repository.add_history([change_of(application, changed, mark)])
+            return stored
 
     async def consent(self, caller: Caller, application_id: UUID) -> datetime:
         """Record the adult beneficiary's consent (R4); when it was given first."""
@@ -88,7 +99,9 @@ class Applications:
             if is_minor(persons.get(application.beneficiary_psn_no), shanghai_date(now), self._policy):
                 raise Forbidden("a minor does not consent; a parent applies (R4)")
             consented = rules.consent(application, now)
-            await repository.save_application(consented)
+            if consented is not application:
+                mark = Mark(ChangeKind.CONSENTED, caller.who, now)
+                await save_application(repository, application, consented, mark)
         return consented.consented_at or now
 
     async def submit(self, caller: Caller, application_id: UUID) -> Application:
@@ -102,18 +115,23 @@ class Applications:
                 return application
             refuse_ineligible(application, await circumstances(repository, application, now), self._policy)
             submitted = events.counted(submitted)
-            await repository.save_application(submitted)
+            mark = Mark(ChangeKind.SUBMITTED, caller.who, now)
+            await save_application(repository, application, submitted, mark)
             await repository.outbox.add([events.application_submitted(submitted, now)])
             return submitted
 
     async def get(self, caller: Caller, application_id: UUID) -> Application:
         """One application, for its parties and staff."""
         async with self._work() as repository:
-            application = await repository.application(application_id)
-        if application is None:
-            raise _not_found()
+            application = await _found(repository, application_id)
         caller.require_sight(application)
         return application
+
+    async def history(self, caller: Caller, application_id: UUID, after: int, limit: int) -> Sequence[Entry]:
+        """A page of its history, for its parties and staff."""
+        async with self._work() as repository:
+            application = await _found(repository, application_id)
+            return await history_for(repository, caller, application, after, limit)
 
 
 def proof_context(application_id: UUID, sha256: str) -> bytes:
@@ -123,10 +141,7 @@ def proof_context(application_id: UUID, sha256: str) -> bytes:
 
 async def locked(repository: Repository, application_id: UUID) -> Application:
     """The application, locked. Raises NotFound."""
-    application = await repository.application(application_id, lock=True)
-    if application is None:
-        raise _not_found()
-    return application
+    return await _found(repository, application_id, lock=True)
 
 
 async def circumstances(repository: Repository, application: Application, now: datetime) -> Circumstances:
@@ -150,8 +165,11 @@ async def _open_for_proof(repository: Repository, caller: Caller, application_id
     return application
 
 
-def _not_found() -> NotFound:
-    return NotFound("there is no such application")
+async def _found(repository: Repository, application_id: UUID, *, lock: bool = False) -> Application:
+    application = await repository.application(application_id, lock=lock)
+    if application is None:
+        raise NotFound("there is no such application")
+    return application
 
 
 def _hash_of(draft: Application) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from binding.domain.applications import Application, Clerk
 from binding.domain.errors import Forbidden
+from binding.domain.history import Who
 from binding.domain.relations import Relation
 
 CLERK_ROLES = frozenset({"handler", "decider", "operator", "auditor"})
@@ -29,6 +30,11 @@ class Caller:
     def clerk(self) -> Clerk:
         """The caller as a clerk."""
         return Clerk(self.subject, self.psn_no)
+
+    @property
+    def who(self) -> Who:
+        """The caller as a history names them."""
+        return Who(self.subject, ",".join(sorted(self.roles)) or self.service)
 
     def require_self(self, psn_no: str, message: str) -> None:
         """Raises Forbidden unless the caller is this person."""

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from binding import events
+from binding.domain.history import SYSTEM, ChangeKind, Mark
 from binding.domain.persons import Enrolment
 from binding.domain.relations import EndCause, Relation, end
 from binding.repository import Repository, Verified
+from binding.service.history import save_relation
 from kit.clock import Clock
 
 
@@ -39,12 +41,11 @@ class Persons:
 
     async def _end_relations(self, repository: Repository, dead: Sequence[str]) -> None:
         now = self._clock.now()
-        ended = [
-            events.counted(end(relation, _cause(relation, dead), "", now))
-            for relation in await repository.lock_unended_relations(dead)
-        ]
-        for relation in ended:
-            await repository.save_relation(relation)
+        mark = Mark(ChangeKind.ENDED, SYSTEM, now, "PersonDied")
+        ended = []
+        for relation in await repository.lock_unended_relations(dead):
+            ended.append(events.counted(end(relation, _cause(relation, dead), "", now)))
+            await save_relation(repository, relation, ended[-1], mark)
         await repository.outbox.add([events.relation_ended(relation, now) for relation in ended])
 
 

@@ -1,6 +1,6 @@
 """Relations: looking, changing limits, unbinding, suspending."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -9,10 +9,12 @@ from binding import events
 from binding.domain import relations as rules
 from binding.domain.eligibility import Policy, is_minor
 from binding.domain.errors import Forbidden, NotFound
+from binding.domain.history import ChangeKind, Entry, Mark
 from binding.domain.limits import CounterKey, Limits, Use, counter_keys
 from binding.domain.relations import EndCause, Relation
 from binding.repository import Place, Repository
 from binding.service.caller import Caller
+from binding.service.history import history_for, save_relation
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
 from kit.events import Event
@@ -40,11 +42,15 @@ class Relations:
     async def get(self, caller: Caller, relation_id: UUID) -> Seen:
         """One relation, for its parties and staff."""
         async with self._work() as repository:
-            relation = await repository.relation(relation_id)
-            if relation is None:
-                raise _not_found()
+            relation = await _found(repository, relation_id)
             caller.require_sight(relation)
             return await self._seen(repository, relation)
+
+    async def history(self, caller: Caller, relation_id: UUID, after: int, limit: int) -> Sequence[Entry]:
+        """A page of its history, for its parties and staff."""
+        async with self._work() as repository:
+            relation = await _found(repository, relation_id)
+            return await history_for(repository, caller, relation, after, limit)
 
     async def list(self, caller: Caller, psn_no: str, after: Place | None, limit: int) -> Seen:
         """A person's relations, newest first; for the person and staff."""
@@ -60,7 +66,8 @@ class Relations:
             caller.require_self(relation.payer_psn_no, "only the payer changes the limits")
             changed = rules.change_limits(relation, limits)
             if changed != relation:
-                changed = await self._told(repository, changed, events.relation_changed)
+                mark = Mark(ChangeKind.LIMITS_CHANGED, caller.who, self._clock.now())
+                changed = await _told(repository, relation, changed, mark, events.relation_changed)
             return await self._seen(repository, changed)
 
     async def unbind(self, caller: Caller, relation_id: UUID, reason: str) -> Seen:
@@ -71,34 +78,29 @@ class Relations:
             await self._require_unbinder(repository, caller, relation)
             ended = rules.end(relation, EndCause.UNBOUND, reason, now)
             if ended is not relation:
-                ended = await self._told(repository, ended, events.relation_ended)
+                mark = Mark(ChangeKind.ENDED, caller.who, now, reason)
+                ended = await _told(repository, relation, ended, mark, events.relation_ended)
             return await self._seen(repository, ended)
 
-    async def suspend(self, relation_id: UUID, reason: str) -> Seen:
+    async def suspend(self, caller: Caller, relation_id: UUID, reason: str) -> Seen:
         """Suspend until resumed."""
         async with self._work() as repository:
             relation = await _locked(repository, relation_id)
             suspended = rules.suspend(relation, reason)
             if suspended is not relation:
-                suspended = await self._told(repository, suspended, events.relation_suspended)
+                mark = Mark(ChangeKind.SUSPENDED, caller.who, self._clock.now(), reason)
+                suspended = await _told(repository, relation, suspended, mark, events.relation_suspended)
             return await self._seen(repository, suspended)
 
-    async def resume(self, relation_id: UUID) -> Seen:
+    async def resume(self, caller: Caller, relation_id: UUID) -> Seen:
         """Let a suspended relation pay again."""
         async with self._work() as repository:
             relation = await _locked(repository, relation_id)
             resumed = rules.resume(relation)
             if resumed is not relation:
-                resumed = await self._told(
-                    repository, resumed, lambda told, at: events.relation_activated(told, at, resumed=True)
-                )
+                mark = Mark(ChangeKind.RESUMED, caller.who, self._clock.now())
+                resumed = await _told(repository, relation, resumed, mark, _activated_again)
             return await self._seen(repository, resumed)
-
-    async def _told(self, repository: Repository, relation: Relation, tell: Tell) -> Relation:
-        relation = events.counted(relation)
-        await repository.save_relation(relation)
-        await repository.outbox.add([tell(relation, self._clock.now())])
-        return relation
 
     async def _require_unbinder(self, repository: Repository, caller: Caller, relation: Relation) -> None:
         if caller.psn_no == relation.payer_psn_no:
@@ -115,12 +117,23 @@ class Relations:
         return Seen(relations, day, await repository.uses(keys))
 
 
+async def _told(repository: Repository, before: Relation, after: Relation, mark: Mark, tell: Tell) -> Relation:
+    after = events.counted(after)
+    await save_relation(repository, before, after, mark)
+    await repository.outbox.add([tell(after, mark.at)])
+    return after
+
+
+def _activated_again(relation: Relation, at: datetime) -> Event:
+    return events.relation_activated(relation, at, resumed=True)
+
+
 async def _locked(repository: Repository, relation_id: UUID) -> Relation:
-    relation = await repository.relation(relation_id, lock=True)
+    return await _found(repository, relation_id, lock=True)
+
+
+async def _found(repository: Repository, relation_id: UUID, *, lock: bool = False) -> Relation:
+    relation = await repository.relation(relation_id, lock=lock)
     if relation is None:
-        raise _not_found()
+        raise NotFound("there is no such relation")
     return relation
-
-
-def _not_found() -> NotFound:
-    return NotFound("there is no such relation")

@@ -8,13 +8,21 @@ from binding import events
 from binding.domain import applications as rules
 from binding.domain.applications import Application, Step
 from binding.domain.eligibility import Policy, refuse_ineligible, relation_of
+from binding.domain.history import SYSTEM, ChangeKind, Mark, Who
 from binding.domain.relations import EndCause, Relation, RelationState, end, next_priority
 from binding.repository import Place, Repository
 from binding.service.applications import circumstances, locked
 from binding.service.caller import Caller
+from binding.service.history import add_relation, save_application, save_relation
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
 from kit.ids import uuid7
+
+_DECIDED = {
+    Step.APPROVE: ChangeKind.APPROVED,
+    Step.REJECT: ChangeKind.REJECTED,
+    Step.RETURN: ChangeKind.RETURNED,
+}
 
 
 class Reviews:
@@ -36,7 +44,8 @@ class Reviews:
             application = await locked(repository, application_id)
             claimed = rules.claim(application, caller.clerk)
             if claimed is not application:
-                await repository.save_application(claimed)
+                mark = Mark(ChangeKind.CLAIMED, caller.who, self._clock.now())
+                await save_application(repository, application, claimed, mark)
             return claimed
 
     async def decide(self, caller: Caller, application_id: UUID, decision: Step, reason: str) -> Application:
@@ -48,20 +57,21 @@ class Reviews:
             if decided is application:
                 return application
             if decision is Step.APPROVE:
-                decided = await self._approved(repository, decided, now)
+                decided = await self._approved(repository, decided, caller.who, now)
             else:
                 decided = await _declined(repository, decided, now)
-            await repository.save_application(decided)
+            mark = Mark(_DECIDED[decision], caller.who, now, reason)
+            await save_application(repository, application, decided, mark)
             return decided
 
-    async def _approved(self, repository: Repository, application: Application, now: datetime) -> Application:
+    async def _approved(self, repository: Repository, application: Application, who: Who, now: datetime) -> Application:
         facts = await circumstances(repository, application, now)
         refuse_ineligible(application, facts, self._policy)
         await _end_expired(repository, application, facts.relations, now)
         living = [relation for relation in facts.relations if relation.living_on(facts.day)]
         made = relation_of(application, uuid7(), next_priority(living), now, facts.day)
         made = events.counted(made)
-        await repository.add_relation(made)
+        await add_relation(repository, made, Mark(ChangeKind.ACTIVATED, who, now))
         await repository.outbox.add([events.relation_activated(made, now)])
         return replace(application, relation_id=made.relation_id)
 
@@ -84,5 +94,6 @@ async def _end_expired(
             held = await repository.relation(relation.relation_id, lock=True)
             if held is not None and held.state is not RelationState.ENDED:
                 ended = events.counted(end(held, EndCause.EXPIRED, "", now))
-                await repository.save_relation(ended)
+                mark = Mark(ChangeKind.ENDED, SYSTEM, now, "expired; a new relation of the pair replaces it")
+                await save_relation(repository, held, ended, mark)
                 await repository.outbox.add([events.relation_ended(ended, now)])

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from binding import codec
+from binding import codec_history as history
 from binding.domain.applications import Application
 from binding.domain.proofs import refuse_too_large
 from binding.service.applications import Applications
@@ -63,6 +64,17 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         application = await self._applications.get(who, UUID(request.application_id))
         return application_pb2.GetApplicationResponse(
             application=codec.application_message(application, for_staff=who.is_staff)
+        )
+
+    async def ListHistory(  # noqa: N802
+        self, request: application_pb2.ApplicationServiceListHistoryRequest, _context: Context
+    ) -> application_pb2.ApplicationServiceListHistoryResponse:
+        """What was done with it, oldest first."""
+        size, after = codec.page_size_of(request.page_size), history.position_of(request.page_token)
+        found = await self._applications.history(caller(), UUID(request.application_id), after, size + 1)
+        page = history.page_of(found, size)
+        return application_pb2.ApplicationServiceListHistoryResponse(
+            entries=page.entries, next_page_token=page.next_page_token
         )
 
 

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from binding import codec
+from binding import codec_history as history
 from binding.repository import Place
 from binding.service.relations import Relations, Seen
 from binding.servicer.calling import Context, caller
@@ -37,6 +38,17 @@ class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
             answer.next_page_token = codec.page_token(Place(page[-1].approved_at, page[-1].relation_id))
         return answer
 
+    async def ListHistory(  # noqa: N802
+        self, request: relation_pb2.RelationServiceListHistoryRequest, _context: Context
+    ) -> relation_pb2.RelationServiceListHistoryResponse:
+        """What was done with it, oldest first."""
+        size, after = codec.page_size_of(request.page_size), history.position_of(request.page_token)
+        found = await self._relations.history(caller(), UUID(request.relation_id), after, size + 1)
+        page = history.page_of(found, size)
+        return relation_pb2.RelationServiceListHistoryResponse(
+            entries=page.entries, next_page_token=page.next_page_token
+        )
+
     async def ChangeLimits(  # noqa: N802
         self, request: relation_pb2.ChangeLimitsRequest, _context: Context
     ) -> relation_pb2.ChangeLimitsResponse:
@@ -58,14 +70,16 @@ class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
         self, request: relation_pb2.SuspendRelationRequest, _context: Context
     ) -> relation_pb2.SuspendRelationResponse:
         """Suspend until resumed."""
-        seen = await self._relations.suspend(UUID(request.relation_id), codec.text_of(request.reason, "reason"))
+        seen = await self._relations.suspend(
+            caller(), UUID(request.relation_id), codec.text_of(request.reason, "reason")
+        )
         return relation_pb2.SuspendRelationResponse(relation=_one(seen))
 
     async def ResumeRelation(  # noqa: N802
         self, request: relation_pb2.ResumeRelationRequest, _context: Context
     ) -> relation_pb2.ResumeRelationResponse:
         """Let it pay again."""
-        seen = await self._relations.resume(UUID(request.relation_id))
+        seen = await self._relations.resume(caller(), UUID(request.relation_id))
         return relation_pb2.ResumeRelationResponse(relation=_one(seen))
 
 
