@@ -5,6 +5,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
+from kit.db_errors import ConnectTimedOut
 from kit.dead_letters import MemoryDeadLetterQueue, Record, StoredRecord, burial_headers, describe, origin_of
 from kit.errors import Refusal
 from kit.events import Envelope, UnreadableEventError, headers_of
@@ -95,7 +96,7 @@ async def test_an_event_that_succeeds_at_last_is_not_buried() -> None:
         asyncpg.CannotConnectNowError(),
         asyncpg.DeadlockDetectedError(),
         asyncpg.DiskFullError(),
-        TimeoutError(),
+        ConnectTimedOut(),
         Refusal("OVERLOADED"),
     ],
     ids=lambda error: type(error).__name__,
