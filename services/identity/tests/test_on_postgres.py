@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 
 from identity.domain.enrolment import InsuranceStatus
+from identity.main import person_services
 from identity.postgres import PostgresRepository
-from identity.registry import ImportedRegister
 from identity.repository import Access, Repository
-from identity.service import InstitutionService, PersonService
+from identity.service import InstitutionService
+from identity.servicer import PersonServices
 from identity.testing import NOW, enrolment, institution, keyring, register_row
 from identity.vault import Vault
 from kit.clock import FixedClock
@@ -34,8 +35,8 @@ def work(database: Database, tmp_path: Path) -> Work[Repository]:
 
 
 @pytest.fixture
-def persons(work: Work[Repository]) -> PersonService:
-    return PersonService(work, ImportedRegister(work), FixedClock(NOW))
+def persons(work: Work[Repository]) -> PersonServices:
+    return person_services(work, FixedClock(NOW))
 
 
 async def sequences(database: Database) -> dict[str, list[int]]:
@@ -51,9 +52,9 @@ async def sequences(database: Database) -> dict[str, list[int]]:
 @pytest.mark.parametrize("table", ["access_log", "enrolment"])
 @pytest.mark.parametrize("change", ["UPDATE {} SET psn_no = 'P2'", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_what_was_logged_or_recorded_is_never_changed(
-    persons: PersonService, work: Work[Repository], database_url: str, table: str, change: str
+    persons: PersonServices, work: Work[Repository], database_url: str, table: str, change: str
 ) -> None:
-    await persons.import_insured([register_row()])
+    await persons.imports.import_insured([register_row()])
     async with work() as repository:
         await repository.log_access(Access(NOW, "c", "IDENTIFY", "01", "RECOGNISED", "r", "P1"))
     connection = await asyncpg.connect(database_url)
@@ -66,21 +67,21 @@ async def test_what_was_logged_or_recorded_is_never_changed(
 
 
 async def test_imports_at_the_same_time_neither_collide_nor_tell_twice(
-    persons: PersonService, database: Database
+    persons: PersonServices, database: Database
 ) -> None:
     rows = [register_row(f"P{number}", sequence=number) for number in range(1, 6)]
-    intakes = await asyncio.gather(*[persons.import_insured(rows) for _ in range(4)])
+    intakes = await asyncio.gather(*[persons.imports.import_insured(rows) for _ in range(4)])
     assert sorted(intake.changed_count for intake in intakes) == [0, 0, 0, 5]
     assert await sequences(database) == {f"P{number}": [1] for number in range(1, 6)}
 
 
 async def test_changes_of_one_person_at_the_same_time_are_numbered_without_a_gap(
-    persons: PersonService, database: Database
+    persons: PersonServices, database: Database
 ) -> None:
-    await persons.import_insured([register_row()])
+    await persons.imports.import_insured([register_row()])
     first = enrolment().valid_from
     stated = [enrolment(first + timedelta(days=day), insuplc_admdvs=f"6540{day:02d}") for day in range(1, 9)]
-    changed = await asyncio.gather(*[persons.record_enrolment("P1", one) for one in stated])
+    changed = await asyncio.gather(*[persons.enrolments.record_enrolment("P1", one) for one in stated])
     assert all(changed)
     assert await sequences(database) == {"P1": list(range(1, 10))}
 
@@ -95,17 +96,19 @@ async def test_an_institution_registered_many_times_at_once_is_told_once(
     assert await sequences(database) == {institution().fixmedins_code: [1, 2]}
 
 
-async def test_two_first_registrations_at_once_are_one(persons: PersonService, database: Database) -> None:
+async def test_two_first_registrations_at_once_are_one(persons: PersonServices, database: Database) -> None:
     row = register_row()
-    await persons.import_insured([row])
-    registered = await asyncio.gather(*[persons.register(row.name, row.certificate, None) for _ in range(4)])
+    await persons.imports.import_insured([row])
+    registered = await asyncio.gather(
+        *[persons.registrations.register(row.name, row.certificate, None) for _ in range(4)]
+    )
     assert len({one.registration for one in registered}) == 1
     assert await sequences(database) == {"P1": [1, 2]}
 
 
-async def test_the_history_keeps_what_was_replaced(persons: PersonService, database: Database) -> None:
-    await persons.import_insured([register_row()])
-    await persons.record_enrolment("P1", enrolment(psn_insu_stas=InsuranceStatus.ENDED))
+async def test_the_history_keeps_what_was_replaced(persons: PersonServices, database: Database) -> None:
+    await persons.imports.import_insured([register_row()])
+    await persons.enrolments.record_enrolment("P1", enrolment(psn_insu_stas=InsuranceStatus.ENDED))
     async with database.transaction() as transaction:
         rows = await transaction.raw.fetch("SELECT position, psn_insu_stas FROM enrolment ORDER BY position")
     assert [tuple(row) for row in rows] == [(1, "1"), (2, "4")]

@@ -14,6 +14,7 @@ from identity.domain.institution import KnownInstitution
 from identity.domain.person import Person, Registration
 from identity.domain.visit import RemoteFiling, Voucher
 from identity.events import enrolment_changed
+from identity.memory import MemoryRepository
 from identity.postgres import PostgresRepository
 from identity.repository import RECOGNISED, Access, Repository
 from identity.testing import (
@@ -24,7 +25,6 @@ from identity.testing import (
     NAME,
     NOW,
     TODAY,
-    MemoryRepository,
     enrolment,
     identity_card,
     institution,

@@ -9,10 +9,18 @@ from identity.credential import VisitCredentials
 from identity.postgres import PostgresRepository
 from identity.registry import ImportedRegister
 from identity.repository import Repository
-from identity.service import InstitutionService, PersonService
-from identity.servicer import InstitutionServicer, PersonServicer, VisitServicer
+from identity.service import (
+    EnrolmentService,
+    ImportService,
+    InstitutionService,
+    PersonService,
+    RegistrationService,
+    RemoteCareService,
+    VisitService,
+    VoucherService,
+)
+from identity.servicer import InstitutionServicer, PersonServicer, PersonServices, VisitServicer
 from identity.vault import Vault
-from identity.visits import VisitService
 from kit import tracing
 from kit.clock import Clock, clock_from
 from kit.crypto import KeyRing
@@ -66,11 +74,10 @@ def grpc_services(settings: Settings, work: Work[Repository], clock: Clock) -> l
         credential_lifetime=settings.credential_lifetime,
         home_prefix=settings.home_region_prefix,
     )
-    persons = PersonService(work, ImportedRegister(work), clock)
     return [
         (
             person_pb2_grpc.add_PersonServiceServicer_to_server,
-            PersonServicer(persons),
+            PersonServicer(person_services(work, clock)),
             "gongji.identity.v1.PersonService",
         ),
         (
@@ -80,6 +87,18 @@ def grpc_services(settings: Settings, work: Work[Repository], clock: Clock) -> l
         ),
         (visit_pb2_grpc.add_VisitServiceServicer_to_server, VisitServicer(visits), "gongji.identity.v1.VisitService"),
     ]
+
+
+def person_services(work: Work[Repository], clock: Clock) -> PersonServices:
+    """The use cases behind PersonService."""
+    return PersonServices(
+        imports=ImportService(work, clock),
+        registrations=RegistrationService(work, ImportedRegister(work), clock),
+        persons=PersonService(work, clock),
+        enrolments=EnrolmentService(work, clock),
+        remote_care=RemoteCareService(work),
+        vouchers=VoucherService(work, clock),
+    )
 
 
 def _application(

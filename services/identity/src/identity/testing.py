@@ -1,32 +1,28 @@
-"""What this service's tests share: the repository in memory, callers, and builders of what the rules speak about.
+"""What this service's tests share: callers and builders of what the rules speak about.
 
 Not imported by anything that serves.
 """
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from identity.credential import VisitCredentials
-from identity.domain.certificate import Certificate, CertificateType, comparable_name
+from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.identity_number import check_character
 from identity.domain.institution import Institution, InstitutionType, KnownInstitution
 from identity.domain.person import Person
 from identity.domain.register import RegisterRow
-from identity.domain.visit import RemoteFiling, Voucher
-from identity.registry import ImportedRegister
-from identity.repository import Access
-from identity.service import InstitutionService, PersonService
+from identity.main import person_services
+from identity.memory import MemoryRepository
+from identity.service import InstitutionService, VisitService
 from identity.servicer import InstitutionServicer, PersonServicer, VisitServicer
-from identity.visits import VisitService
 from kit import auth
 from kit.clock import FixedClock, shanghai_date
-from kit.outbox import MemoryOutbox
 from kit.signing import TokenSigner
 from kit.testing import MemoryWork
 
@@ -41,106 +37,6 @@ ADULT = date(1985, 3, 2)
 CHILD = date(2015, 9, 1)
 
 
-class MemoryRepository:
-    """The repository as dictionaries; the contract suite holds it to what PostgreSQL does."""
-
-    def __init__(self) -> None:
-        self.outbox = MemoryOutbox("identity")
-        self.persons: dict[str, Person] = {}
-        self.kept_filings: list[RemoteFiling] = []
-        self.vouchers: dict[str, Voucher] = {}
-        self.institutions: dict[str, KnownInstitution] = {}
-        self.accesses: list[Access] = []
-
-    async def lock_import(self) -> None:
-        """See the protocol; one unit of work runs at a time anyway."""
-
-    async def lock_persons(self, psn_nos: Sequence[str]) -> Mapping[str, Person]:
-        """See the protocol."""
-        return {psn_no: self.persons[psn_no] for psn_no in psn_nos if psn_no in self.persons}
-
-    async def person(self, psn_no: str) -> Person | None:
-        """See the protocol."""
-        return self.persons.get(psn_no)
-
-    async def save_persons(self, persons: Sequence[Person]) -> None:
-        """See the protocol."""
-        self.persons.update({person.psn_no: person for person in persons})
-
-    async def owners(self, certificates: Sequence[Certificate]) -> Mapping[Certificate, str]:
-        """See the protocol."""
-        asked = set(certificates)
-        return {one: person.psn_no for person in self.persons.values() for one in person.certificates if one in asked}
-
-    async def psn_no_by_name(self, name: str, certificate: Certificate) -> str | None:
-        """See the protocol."""
-        wanted = comparable_name(name)
-        return _only(
-            person.psn_no
-            for person in self.persons.values()
-            if certificate in person.certificates and comparable_name(person.name) == wanted
-        )
-
-    async def psn_no_by_card(self, number: str, card_sn: str) -> str | None:
-        """See the protocol."""
-        return _only(
-            person.psn_no
-            for person in self.persons.values()
-            if person.card_sn and person.card_sn == card_sn and number in {one.number for one in person.certificates}
-        )
-
-    async def file_remote_care(self, filing: RemoteFiling) -> RemoteFiling:
-        """See the protocol."""
-        for kept in self.kept_filings:
-            if replace(kept, filing_id=filing.filing_id) == filing:
-                return kept
-        self.kept_filings.append(filing)
-        return filing
-
-    async def filings(self, psn_no: str) -> Sequence[RemoteFiling]:
-        """See the protocol."""
-        return [filing for filing in self.kept_filings if filing.psn_no == psn_no]
-
-    async def add_voucher(self, token: str, voucher: Voucher, forget_before: datetime) -> None:
-        """See the protocol."""
-        kept = {
-            other: known
-            for other, known in self.vouchers.items()
-            if known.psn_no != voucher.psn_no or known.expires_at >= forget_before
-        }
-        self.vouchers = {**kept, token: voucher}
-
-    async def lock_voucher(self, token: str) -> Voucher | None:
-        """See the protocol."""
-        return self.vouchers.get(token)
-
-    async def bind_voucher(self, token: str, fixmedins_code: str) -> None:
-        """See the protocol."""
-        self.vouchers[token] = replace(self.vouchers[token], fixmedins_code=fixmedins_code)
-
-    async def lock_institution(self, fixmedins_code: str) -> KnownInstitution | None:
-        """See the protocol."""
-        return self.institutions.get(fixmedins_code)
-
-    async def institution(self, fixmedins_code: str) -> Institution | None:
-        """See the protocol."""
-        known = self.institutions.get(fixmedins_code)
-        return known.institution if known else None
-
-    async def save_institution(self, known: KnownInstitution) -> None:
-        """See the protocol."""
-        self.institutions[known.institution.fixmedins_code] = known
-
-    async def log_access(self, access: Access) -> None:
-        """See the protocol."""
-        self.accesses.append(access)
-
-
-def _only(found: Iterable[str]) -> str | None:
-    psn_nos = set(found)
-    return psn_nos.pop() if len(psn_nos) == 1 else None
-
-
 class Bench:
     """The three servicers on a repository in memory and a clock that stands still."""
 
@@ -149,7 +45,7 @@ class Bench:
         self.repository = MemoryRepository()
         self.work = MemoryWork(self.repository)
         self.signer = TokenSigner(credential_keyring_file)
-        self.persons = PersonServicer(PersonService(self.work, ImportedRegister(self.work), self.clock))
+        self.persons = PersonServicer(person_services(self.work, self.clock))
         self.institutions = InstitutionServicer(InstitutionService(self.work, self.clock))
         self.visits = VisitServicer(
             VisitService(

@@ -1,27 +1,20 @@
-"""The repository on PostgreSQL: rows to domain and back, whole batches in one statement each."""
+"""Persons on PostgreSQL, whole batches in one statement each."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
-from datetime import datetime
 from typing import cast
 
 import asyncpg
 
 from identity.domain.certificate import Certificate
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
-from identity.domain.institution import Institution, InstitutionType, KnownInstitution
 from identity.domain.person import Person, Registration
-from identity.domain.visit import RemoteFiling, Voucher
-from identity.repository import Access
-from identity.vault import Vault
-from kit.db import Transaction
-from kit.outbox import Outbox, PostgresOutbox
+from identity.postgres.rows import Rows, columns
 
-# Row locks cannot keep a row from being created; these two keys of advisory locks do. One import at a time: imports
-# are rare, and two with the same new person would otherwise both believe to be the first.
+# Row locks cannot keep a row from being created; this key of an advisory lock does. One import at a time: imports are
+# rare, and two with the same new person would otherwise both believe to be the first.
 _LOCK_IMPORT = "SELECT pg_advisory_xact_lock(hashtextextended('identity import', 0))"
-_LOCK_INSTITUTION = "SELECT pg_advisory_xact_lock(hashtextextended('institution ' || $1, 0))"
 
 _INSURED = """
 SELECT psn_no, name_ct, brdy, tel_ct, card_sn_ct, died_on, version
@@ -70,46 +63,10 @@ INSERT INTO guardian (psn_no, guardian_psn_no) SELECT * FROM unnest($1::text[], 
 _OWNERS = "SELECT number_index, psn_no FROM insured_certificate WHERE number_index = ANY($1::bytea[])"
 _BY_NAME = "SELECT psn_no FROM insured_certificate WHERE real_name_index = $1"
 _BY_CARD = "SELECT DISTINCT psn_no FROM insured_certificate WHERE card_index = $1 LIMIT 2"
-# DO UPDATE and not DO NOTHING, so that the row of an earlier filing is returned as well.
-_FILE = """
-INSERT INTO remote_filing (filing_id, psn_no, admdvs, valid_from, valid_to) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (psn_no, admdvs, valid_from, valid_to) DO UPDATE SET psn_no = excluded.psn_no
-RETURNING filing_id
-"""
-_FILINGS = """
-SELECT filing_id, psn_no, admdvs, valid_from, valid_to FROM remote_filing WHERE psn_no = $1 ORDER BY filing_id
-"""
-_FORGET_VOUCHERS = "DELETE FROM voucher WHERE psn_no = $1 AND expires_at < $2"
-_ADD_VOUCHER = "INSERT INTO voucher (token_index, psn_no, expires_at, fixmedins_code) VALUES ($1, $2, $3, $4)"
-_LOCK_VOUCHER = "SELECT psn_no, expires_at, fixmedins_code FROM voucher WHERE token_index = $1 FOR UPDATE"
-_BIND_VOUCHER = "UPDATE voucher SET fixmedins_code = $2 WHERE token_index = $1"
-_INSTITUTION = """
-SELECT fixmedins_code, fixmedins_name, fixmedins_type, admdvs, designated_from, designated_to, remote_settlement,
-       suspended, version
-FROM institution WHERE fixmedins_code = $1
-"""
-_SAVE_INSTITUTION = """
-INSERT INTO institution (fixmedins_code, fixmedins_name, fixmedins_type, admdvs, designated_from, designated_to,
-                         remote_settlement, suspended, version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT (fixmedins_code) DO UPDATE SET fixmedins_name = excluded.fixmedins_name,
-    fixmedins_type = excluded.fixmedins_type, admdvs = excluded.admdvs, designated_from = excluded.designated_from,
-    designated_to = excluded.designated_to, remote_settlement = excluded.remote_settlement,
-    suspended = excluded.suspended, version = excluded.version
-"""
-_LOG_ACCESS = """
-INSERT INTO access_log (occurred_at, caller, operation, means, outcome, request_id, psn_no, jti)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-"""
 
 
-class PostgresRepository:
-    """See `identity.repository.Repository`; lives as long as its transaction."""
-
-    def __init__(self, transaction: Transaction, vault: Vault) -> None:
-        self._raw = transaction.raw
-        self._vault = vault
-        self.outbox: Outbox = PostgresOutbox(transaction, "identity")
+class PostgresPersons(Rows):
+    """See `identity.repository.persons`."""
 
     async def lock_import(self) -> None:
         """See the protocol."""
@@ -165,15 +122,15 @@ class PostgresRepository:
         """See the protocol."""
         await self._save_insured(persons)
         await self._save_certificates(persons)
-        await self._raw.execute(_SAVE_ENROLMENTS, *_columns([row for one in persons for row in _statements(one)], 8))
+        await self._raw.execute(_SAVE_ENROLMENTS, *columns([row for one in persons for row in _statements(one)], 8))
         registered = [
             (person.psn_no, person.registration.verified_at, person.registration.registered_by)
             for person in persons
             if person.registration is not None
         ]
-        await self._raw.execute(_SAVE_REGISTRATIONS, *_columns(registered, 3))
+        await self._raw.execute(_SAVE_REGISTRATIONS, *columns(registered, 3))
         guardians = [(person.psn_no, guardian) for person in persons for guardian in sorted(person.guardians)]
-        await self._raw.execute(_SAVE_GUARDIANS, *_columns(guardians, 2))
+        await self._raw.execute(_SAVE_GUARDIANS, *columns(guardians, 2))
 
     async def _save_insured(self, persons: Sequence[Person]) -> None:
         rows = []
@@ -190,13 +147,13 @@ class PostgresRepository:
                     person.version,
                 )
             )
-        await self._raw.execute(_SAVE_INSURED, *_columns(rows, 7))
+        await self._raw.execute(_SAVE_INSURED, *columns(rows, 7))
 
     async def _save_certificates(self, persons: Sequence[Person]) -> None:
         # All of them go before any comes: a number may move from one person of the batch to another.
         await self._raw.execute(_DROP_CERTIFICATES, [person.psn_no for person in persons])
         sealed = [astuple(row) for person in persons for row in self._vault.seal_certificates(person)]
-        await self._raw.execute(_SAVE_CERTIFICATES, *_columns(sealed, 6))
+        await self._raw.execute(_SAVE_CERTIFICATES, *columns(sealed, 6))
 
     async def owners(self, certificates: Sequence[Certificate]) -> Mapping[Certificate, str]:
         """See the protocol."""
@@ -214,56 +171,6 @@ class PostgresRepository:
         rows = await self._raw.fetch(_BY_CARD, self._vault.card_index(number, card_sn))
         # Two persons with the same number (of certificates of two types) and the same card: neither is recognised.
         return rows[0]["psn_no"] if len(rows) == 1 else None
-
-    async def file_remote_care(self, filing: RemoteFiling) -> RemoteFiling:
-        """See the protocol."""
-        filing_id = await self._raw.fetchval(
-            _FILE, filing.filing_id, filing.psn_no, filing.admdvs, filing.valid_from, filing.valid_to
-        )
-        return RemoteFiling(filing_id, filing.psn_no, filing.admdvs, filing.valid_from, filing.valid_to)
-
-    async def filings(self, psn_no: str) -> Sequence[RemoteFiling]:
-        """See the protocol."""
-        return [RemoteFiling(**dict(row)) for row in await self._raw.fetch(_FILINGS, psn_no)]
-
-    async def add_voucher(self, token: str, voucher: Voucher, forget_before: datetime) -> None:
-        """See the protocol."""
-        await self._raw.execute(_FORGET_VOUCHERS, voucher.psn_no, forget_before)
-        index = self._vault.voucher_index(token)
-        await self._raw.execute(_ADD_VOUCHER, index, voucher.psn_no, voucher.expires_at, voucher.fixmedins_code)
-
-    async def lock_voucher(self, token: str) -> Voucher | None:
-        """See the protocol."""
-        row = await self._raw.fetchrow(_LOCK_VOUCHER, self._vault.voucher_index(token))
-        return Voucher(**dict(row)) if row else None
-
-    async def bind_voucher(self, token: str, fixmedins_code: str) -> None:
-        """See the protocol."""
-        await self._raw.execute(_BIND_VOUCHER, self._vault.voucher_index(token), fixmedins_code)
-
-    async def lock_institution(self, fixmedins_code: str) -> KnownInstitution | None:
-        """See the protocol."""
-        await self._raw.execute(_LOCK_INSTITUTION, fixmedins_code)
-        row = await self._raw.fetchrow(f"{_INSTITUTION} FOR UPDATE", fixmedins_code)
-        return KnownInstitution(_institution(row), row["version"]) if row else None
-
-    async def institution(self, fixmedins_code: str) -> Institution | None:
-        """See the protocol."""
-        row = await self._raw.fetchrow(_INSTITUTION, fixmedins_code)
-        return _institution(row) if row else None
-
-    async def save_institution(self, known: KnownInstitution) -> None:
-        """See the protocol."""
-        await self._raw.execute(_SAVE_INSTITUTION, *astuple(known.institution), known.version)
-
-    async def log_access(self, access: Access) -> None:
-        """See the protocol."""
-        await self._raw.execute(_LOG_ACCESS, *astuple(access))
-
-
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows as the arrays that `unnest` takes; `width` empty ones for no rows."""
-    return [[row[column] for row in rows] for column in range(width)]
 
 
 def _grouped(rows: Sequence[asyncpg.Record]) -> Mapping[str, list[asyncpg.Record]]:
@@ -285,17 +192,4 @@ def _enrolment(row: asyncpg.Record) -> Enrolment:
         row["arrears"],
         row["valid_from"],
         row["valid_to"],
-    )
-
-
-def _institution(row: asyncpg.Record) -> Institution:
-    return Institution(
-        row["fixmedins_code"],
-        row["fixmedins_name"],
-        InstitutionType(row["fixmedins_type"]),
-        row["admdvs"],
-        row["designated_from"],
-        row["designated_to"],
-        row["remote_settlement"],
-        row["suspended"],
     )

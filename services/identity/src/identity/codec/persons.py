@@ -1,0 +1,95 @@
+"""Persons, their certificates and enrolments."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+from gongji.identity.v1 import person_pb2
+from identity.codec.codes import inverted
+from identity.codec.days import day, day_text, period
+from identity.domain.certificate import Certificate, CertificateType, masked_name, masked_number, written_name
+from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
+from identity.domain.person import Person
+from identity.domain.register import RegisterRow, RowRefused
+from kit.errors import InvalidFields
+
+# The national codes of certificates are the contract's numbers.
+_CERTIFICATE_TYPES: Final = {int(one): one for one in CertificateType}
+_INSURANCE_TYPES: Final = {
+    person_pb2.INSURANCE_TYPE_EMPLOYEE: InsuranceType.EMPLOYEE,
+    person_pb2.INSURANCE_TYPE_RESIDENT: InsuranceType.RESIDENT,
+}
+_STATUSES: Final = {
+    person_pb2.INSURANCE_STATUS_NORMAL: InsuranceStatus.NORMAL,
+    person_pb2.INSURANCE_STATUS_SUSPENDED: InsuranceStatus.SUSPENDED,
+    person_pb2.INSURANCE_STATUS_INVALID: InsuranceStatus.INVALID,
+    person_pb2.INSURANCE_STATUS_ENDED: InsuranceStatus.ENDED,
+    person_pb2.INSURANCE_STATUS_NOT_INSURED: InsuranceStatus.NOT_INSURED,
+}
+_INSURANCE_TYPE_NUMBERS: Final = inverted(_INSURANCE_TYPES)
+_STATUS_NUMBERS: Final = inverted(_STATUSES)
+
+
+def certificate(message: person_pb2.PersonCertificate) -> Certificate:
+    """The certificate in a message."""
+    return Certificate(_CERTIFICATE_TYPES[message.psn_cert_type], message.certno)
+
+
+def enrolment(message: person_pb2.Enrolment) -> Enrolment:
+    """The enrolment in a message whose field is called `enrolment`."""
+    valid_from, valid_to = period(message.valid_from, message.valid_to, "enrolment.")
+    return Enrolment(
+        _INSURANCE_TYPES[message.insutype],
+        message.insuplc_admdvs,
+        _STATUSES[message.psn_insu_stas],
+        message.arrears,
+        valid_from,
+        valid_to,
+    )
+
+
+def enrolment_message(stated: Enrolment | None) -> person_pb2.Enrolment | None:
+    """The message of an enrolment; None stays absent."""
+    if stated is None:
+        return None
+    return person_pb2.Enrolment(
+        insutype=_INSURANCE_TYPE_NUMBERS[stated.insutype],
+        insuplc_admdvs=stated.insuplc_admdvs,
+        psn_insu_stas=_STATUS_NUMBERS[stated.psn_insu_stas],
+        arrears=stated.arrears,
+        valid_from=day_text(stated.valid_from),
+        valid_to=day_text(stated.valid_to),
+    )
+
+
+def register_row(row: person_pb2.InsuredRow) -> RegisterRow | RowRefused:
+    """A row of the register, or why it cannot be read: one bad row does not stop the others."""
+    try:
+        return RegisterRow(
+            psn_no=row.psn_no,
+            name=written_name(row.psn_name),
+            certificate=certificate(row.certificate),
+            brdy=day(row.brdy, "brdy"),
+            enrolment=enrolment(row.enrolment),
+            tel=row.tel,
+            card_sn=row.card_sn.upper(),
+        )
+    except InvalidFields as invalid:
+        return RowRefused(f"{invalid.violations[0].field} {invalid.violations[0].description}")
+
+
+def person_message(person: Person, today: date) -> person_pb2.GetPersonResponse:
+    """A person, masked."""
+    return person_pb2.GetPersonResponse(
+        psn_no=person.psn_no,
+        masked_name=masked_name(person.name),
+        masked_certno=masked_number(_foremost(person.certificates).number),
+        brdy=day_text(person.brdy),
+        enrolment=enrolment_message(person.enrolment_on(today)),
+        died_on=day_text(person.died_on),
+    )
+
+
+def _foremost(certificates: Sequence[Certificate]) -> Certificate:
+    # An identity card before all others; it has the lowest code.
+    return min(certificates, key=lambda one: one.type)

@@ -1,0 +1,56 @@
+"""Persons as a dictionary."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from identity.domain.certificate import Certificate, comparable_name
+from identity.domain.person import Person
+
+
+class MemoryPersons:
+    """See `identity.repository.persons`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.persons: dict[str, Person] = {}
+
+    async def lock_import(self) -> None:
+        """See the protocol; one unit of work runs at a time anyway."""
+
+    async def lock_persons(self, psn_nos: Sequence[str]) -> Mapping[str, Person]:
+        """See the protocol."""
+        return {psn_no: self.persons[psn_no] for psn_no in psn_nos if psn_no in self.persons}
+
+    async def person(self, psn_no: str) -> Person | None:
+        """See the protocol."""
+        return self.persons.get(psn_no)
+
+    async def save_persons(self, persons: Sequence[Person]) -> None:
+        """See the protocol."""
+        self.persons.update({person.psn_no: person for person in persons})
+
+    async def owners(self, certificates: Sequence[Certificate]) -> Mapping[Certificate, str]:
+        """See the protocol."""
+        asked = set(certificates)
+        return {one: person.psn_no for person in self.persons.values() for one in person.certificates if one in asked}
+
+    async def psn_no_by_name(self, name: str, certificate: Certificate) -> str | None:
+        """See the protocol."""
+        wanted = comparable_name(name)
+        return _only(
+            person.psn_no
+            for person in self.persons.values()
+            if certificate in person.certificates and comparable_name(person.name) == wanted
+        )
+
+    async def psn_no_by_card(self, number: str, card_sn: str) -> str | None:
+        """See the protocol."""
+        return _only(
+            person.psn_no
+            for person in self.persons.values()
+            if person.card_sn and person.card_sn == card_sn and number in {one.number for one in person.certificates}
+        )
+
+
+def _only(found: Iterable[str]) -> str | None:
+    psn_nos = set(found)
+    return psn_nos.pop() if len(psn_nos) == 1 else None

@@ -1,0 +1,22 @@
+"""The repository on PostgreSQL: rows to domain and back; a file for each noun."""
+
+from identity.postgres.access_log import PostgresAccessLog
+from identity.postgres.institutions import PostgresInstitutions
+from identity.postgres.persons import PostgresPersons
+from identity.postgres.remote_care import PostgresRemoteCare
+from identity.postgres.vouchers import PostgresVouchers
+from identity.vault import Vault
+from kit.db import Transaction
+from kit.outbox import Outbox, PostgresOutbox
+
+__all__ = ["PostgresRepository"]
+
+
+class PostgresRepository(
+    PostgresPersons, PostgresRemoteCare, PostgresVouchers, PostgresInstitutions, PostgresAccessLog
+):
+    """See `identity.repository.Repository`; lives as long as its transaction."""
+
+    def __init__(self, transaction: Transaction, vault: Vault) -> None:
+        super().__init__(transaction, vault)
+        self.outbox: Outbox = PostgresOutbox(transaction, "identity")

@@ -1,0 +1,23 @@
+"""PersonService: registration."""
+
+from typing import Any
+
+from gongji.identity.v1 import person_pb2
+from identity import codec
+from identity.servicer.services import PersonMethods
+from kit import auth
+
+
+class RegistrationMethods(PersonMethods):
+    """See the contract."""
+
+    async def RegisterPerson(  # noqa: N802 - the contract's name
+        self, request: person_pb2.RegisterPersonRequest, context: Any
+    ) -> person_pb2.RegisterPersonResponse:
+        """See the contract."""
+        del context
+        caller_psn_no = auth.require_assertion().psn_no
+        certificate = codec.certificate(request.certificate)
+        person = await self._services.registrations.register(request.psn_name, certificate, caller_psn_no)
+        verified_at = codec.timestamp(person.registration.verified_at) if person.registration else None
+        return person_pb2.RegisterPersonResponse(psn_no=person.psn_no, verified_at=verified_at)
