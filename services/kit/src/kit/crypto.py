@@ -19,11 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 FORMAT_VERSION = 1
@@ -50,6 +51,38 @@ class DecryptionError(CryptoError):
     """The ciphertext was changed, cut short, or belongs to another context."""
 
 
+class Aead(Protocol):
+    """An authenticated cipher with its key; text and tag are one string of bytes."""
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """Text and tag."""
+        ...
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """The plaintext; raises InvalidTag."""
+        ...
+
+
+class _Sm4Gcm:
+    """What the library has ready-made for AES only."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = SM4(key)
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """See `Aead`."""
+        encryptor = Cipher(self._cipher, GCM(nonce)).encryptor()
+        encryptor.authenticate_additional_data(associated_data or b"")
+        return encryptor.update(data) + encryptor.finalize() + encryptor.tag
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """See `Aead`."""
+        text, tag = data[:-TAG_BYTES], data[-TAG_BYTES:]
+        decryptor = Cipher(self._cipher, GCM(nonce, tag)).decryptor()
+        decryptor.authenticate_additional_data(associated_data or b"")
+        return decryptor.update(text) + decryptor.finalize()
+
+
 class Algorithm(IntEnum):
     """The authenticated ciphers; the number is what a ciphertext carries."""
 
@@ -66,9 +99,9 @@ class Algorithm(IntEnum):
         """How long its keys are."""
         return 32 if self is Algorithm.AES_256_GCM else 16
 
-    def cipher(self, key: bytes) -> AES | SM4:
-        """The block cipher with this key."""
-        return AES(key) if self is Algorithm.AES_256_GCM else SM4(key)
+    def aead(self, key: bytes) -> Aead:
+        """The cipher with this key. `AESGCM` takes a tenth of the time of the general `Cipher`."""
+        return AESGCM(key) if self is Algorithm.AES_256_GCM else _Sm4Gcm(key)
 
 
 _BY_LABEL = {algorithm.label: algorithm for algorithm in Algorithm}
@@ -107,7 +140,9 @@ class KeyRing:
             raise KeyRingError(f"blind_index_key must have {BLIND_INDEX_KEY_BYTES} bytes")
         self._active = keys[active]
         self._keys = dict(keys)
+        self._ciphers = {key_id: key.algorithm.aead(key.key) for key_id, key in keys.items()}
         self._blind_index_key = blind_index_key
+        self._purpose_keys: dict[str, bytes] = {}  # purposes are constants of the code, so few
 
     def __repr__(self) -> str:
         return f"KeyRing(active={self._active.id!r}, keys={sorted(self._keys)})"
@@ -150,9 +185,10 @@ class KeyRing:
         """A ciphertext that opens only with the same context."""
         if len(plaintext) > MAX_PLAINTEXT_BYTES:
             raise CryptoError(f"at most {MAX_PLAINTEXT_BYTES} bytes can be encrypted at once")
-        data_key = os.urandom(self._active.algorithm.key_bytes)
-        sealed = _seal(self._active.algorithm, data_key, plaintext, _text_aad(self._active.algorithm, context))
-        return _wrap(self._active, data_key, context) + sealed
+        algorithm = self._active.algorithm
+        data_key = os.urandom(algorithm.key_bytes)
+        sealed = _seal(algorithm.aead(data_key), plaintext, _text_aad(algorithm, context))
+        return self._wrap(data_key, context) + sealed
 
     def decrypt(self, ciphertext: bytes, context: bytes) -> bytes:
         """The plaintext.
@@ -163,7 +199,7 @@ class KeyRing:
         """
         parts = _parts(ciphertext)
         data_key = self._unwrap(parts, context)
-        return _open(parts.algorithm, data_key, parts.sealed, _text_aad(parts.algorithm, context))
+        return _open(parts.algorithm.aead(data_key), parts.sealed, _text_aad(parts.algorithm, context))
 
     def reencrypt(self, ciphertext: bytes, context: bytes) -> bytes:
         """The same under the active key; unchanged if it already is.
@@ -177,15 +213,25 @@ class KeyRing:
             return ciphertext
         if parts.algorithm is not self._active.algorithm:
             return self.encrypt(plaintext, context)
-        return _wrap(self._active, self._unwrap(parts, context), context) + parts.sealed
+        return self._wrap(self._unwrap(parts, context), context) + parts.sealed
 
     def blind_index(self, value: str, purpose: str) -> bytes:
         """32 bytes to find an encrypted value by: equal for equal values of one purpose, unrelated between purposes.
 
         The caller brings the value into its one form first (letter case, spaces).
         """
-        purpose_key = hmac.digest(self._blind_index_key, purpose.encode(), hashlib.sha256)
+        purpose_key = self._purpose_keys.get(purpose)
+        if purpose_key is None:
+            purpose_key = hmac.digest(self._blind_index_key, purpose.encode(), hashlib.sha256)
+            self._purpose_keys[purpose] = purpose_key
         return hmac.digest(purpose_key, value.encode(), hashlib.sha256)
+
+    def _wrap(self, data_key: bytes, context: bytes) -> bytes:
+        key = self._active
+        key_id = key.id.encode()
+        header = bytes((FORMAT_VERSION, key.algorithm, len(key_id))) + key_id
+        aad = _wrapping_aad(key.algorithm, key.id, context)
+        return header + _seal(self._ciphers[key.id], data_key, aad)
 
     def _unwrap(self, parts: _Parts, context: bytes) -> bytes:
         key = self._keys.get(parts.key_id)
@@ -194,7 +240,7 @@ class KeyRing:
         if key.algorithm is not parts.algorithm:
             raise DecryptionError(f"key {key.id!r} is not for {parts.algorithm.label}")
         aad = _wrapping_aad(parts.algorithm, parts.key_id, context)
-        return _open(key.algorithm, key.key, parts.wrapping_nonce + parts.wrapped_key, aad)
+        return _open(self._ciphers[key.id], parts.wrapping_nonce + parts.wrapped_key, aad)
 
 
 def key_id_of(ciphertext: bytes) -> str:
@@ -206,12 +252,6 @@ def key_id_of(ciphertext: bytes) -> str:
     return _parts(ciphertext).key_id
 
 
-def _wrap(key: RingKey, data_key: bytes, context: bytes) -> bytes:
-    key_id = key.id.encode()
-    header = bytes((FORMAT_VERSION, key.algorithm, len(key_id))) + key_id
-    return header + _seal(key.algorithm, key.key, data_key, _wrapping_aad(key.algorithm, key.id, context))
-
-
 def _wrapping_aad(algorithm: Algorithm, key_id: str, context: bytes) -> bytes:
     return b"gongji wrap\0" + bytes((FORMAT_VERSION, algorithm)) + key_id.encode() + b"\0" + context
 
@@ -221,19 +261,14 @@ def _text_aad(algorithm: Algorithm, context: bytes) -> bytes:
     return b"gongji text\0" + bytes((FORMAT_VERSION, algorithm)) + context
 
 
-def _seal(algorithm: Algorithm, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
+def _seal(cipher: Aead, plaintext: bytes, aad: bytes) -> bytes:
     nonce = os.urandom(NONCE_BYTES)
-    encryptor = Cipher(algorithm.cipher(key), GCM(nonce)).encryptor()
-    encryptor.authenticate_additional_data(aad)
-    return nonce + encryptor.update(plaintext) + encryptor.finalize() + encryptor.tag
+    return nonce + cipher.encrypt(nonce, plaintext, aad)
 
 
-def _open(algorithm: Algorithm, key: bytes, sealed: bytes, aad: bytes) -> bytes:
-    nonce, text, tag = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:-TAG_BYTES], sealed[-TAG_BYTES:]
-    decryptor = Cipher(algorithm.cipher(key), GCM(nonce, tag)).decryptor()
-    decryptor.authenticate_additional_data(aad)
+def _open(cipher: Aead, sealed: bytes, aad: bytes) -> bytes:
     try:
-        return decryptor.update(text) + decryptor.finalize()
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], aad)
     except InvalidTag:
         raise DecryptionError("the ciphertext was changed or belongs to another context") from None
 

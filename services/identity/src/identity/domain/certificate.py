@@ -11,6 +11,8 @@ from identity.domain import identity_number
 _MIDDLE_DOT = "·"
 _DOTS = dict.fromkeys(map(ord, "•‧∙⋅・･．•᛫●"), _MIDDLE_DOT)
 _SHOWN_AT_MOST = 4
+_LETTERS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo"})
+_SEEN_BY_MACHINES_ONLY = frozenset({"Cc", "Cf", "Cs", "Co"})
 
 
 class CertificateType(StrEnum):
@@ -54,13 +56,13 @@ def written_name(name: str) -> str:
 def comparable_name(name: str) -> str:
     """The name as it is compared: without spaces, every middle dot alike, letter case and width ignored."""
     folded = unicodedata.normalize("NFKC", name.translate(_DOTS)).casefold()
-    return "".join(character for character in folded if not character.isspace())
+    return "".join(folded.split())
 
 
 def is_name(name: str) -> bool:
     """Whether it can be a name at all: something to read, and nothing that only machines see."""
-    readable = any(unicodedata.category(character)[0] == "L" for character in name)
-    return readable and not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} for character in name)
+    categories = set(map(unicodedata.category, name))
+    return not categories.isdisjoint(_LETTERS) and categories.isdisjoint(_SEEN_BY_MACHINES_ONLY)
 
 
 def masked_name(name: str) -> str:

@@ -56,7 +56,14 @@ def take_in(
         owners: psn_no by certificate, for those certificates of the rows that are on record.
         today: the Asia/Shanghai date, before which everybody was born.
     """
-    book = _Book(dict(known), dict(owners), today)
+    return fold([checked(row, today) for row in rows], known, owners)
+
+
+def fold(
+    rows: Sequence[RegisterRow | RowRefused], known: Mapping[str, Person], owners: Mapping[Certificate, str]
+) -> Intake:
+    """The same for rows that were `checked` before."""
+    book = _Book(dict(known), dict(owners))
     for position, row in enumerate(rows):
         book.take(position, row)
     return Intake(
@@ -72,7 +79,6 @@ def take_in(
 class _Book:
     persons: dict[str, Person]
     owners: dict[Certificate, str]
-    today: date
     touched: dict[str, None] = field(default_factory=dict)
     enrolled: list[Person] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
@@ -80,13 +86,14 @@ class _Book:
 
     def take(self, position: int, row: RegisterRow | RowRefused) -> None:
         try:
-            checked = _checked(row, self.today)
-            before = self.persons.get(checked.psn_no)
-            after = apply_row(before, self.owners.get(checked.certificate), checked)
+            if isinstance(row, RowRefused):
+                raise row
+            before = self.persons.get(row.psn_no)
+            after = apply_row(before, self.owners.get(row.certificate), row)
         except RowRefused as refusal:
             self.refused[position] = str(refusal)
         else:
-            if after != before:
+            if before is None or after != before:
                 self._keep(before, after)
 
     def _keep(self, before: Person | None, after: Person) -> None:
@@ -100,9 +107,18 @@ class _Book:
             self.enrolled.append(after)
 
 
-def _checked(row: RegisterRow | RowRefused, today: date) -> RegisterRow:
+def checked(row: RegisterRow | RowRefused, today: date) -> RegisterRow | RowRefused:
+    """The row if it is right in itself, whatever is on record; else why it is refused."""
     if isinstance(row, RowRefused):
-        raise row
+        return row
+    try:
+        _check(row, today)
+    except RowRefused as refusal:
+        return refusal
+    return row
+
+
+def _check(row: RegisterRow, today: date) -> None:
     if not is_name(row.name):
         raise RowRefused("psn_name is blank or has characters that cannot be read")
     if row.brdy > today or row.brdy.year < EARLIEST_BIRTH_YEAR:
@@ -110,7 +126,6 @@ def _checked(row: RegisterRow | RowRefused, today: date) -> RegisterRow:
     if row.enrolment.valid_to is not None and row.enrolment.valid_to < row.enrolment.valid_from:
         raise RowRefused("enrolment.valid_to is before valid_from")
     _check_certificate(row, today)
-    return row
 
 
 def _check_certificate(row: RegisterRow, today: date) -> None:
@@ -137,7 +152,9 @@ def apply_row(known: Person | None, owner: str | None, row: RegisterRow) -> Pers
     if owner not in {None, row.psn_no}:
         raise RowRefused("the certificate is on record for another psn_no")
     if known is None:
-        known = Person(row.psn_no, row.name, (row.certificate,), row.brdy, row.tel, row.card_sn)
+        return take_enrolment_from_register(
+            Person(row.psn_no, row.name, (row.certificate,), row.brdy, row.tel, row.card_sn), row.enrolment
+        )
     if known.brdy != row.brdy:
         _check_new_birth_date(known, row)
     stated = replace(
