@@ -11,6 +11,7 @@ import pytest
 from identity.domain.enrolment import InsuranceStatus
 from identity.main import person_services
 from identity.postgres import PostgresRepository
+from identity.registry import ImportedRegister
 from identity.repository import Access, Repository
 from identity.service import InstitutionService
 from identity.servicer import PersonServices
@@ -36,7 +37,7 @@ def work(database: Database, tmp_path: Path) -> Work[Repository]:
 
 @pytest.fixture
 def persons(work: Work[Repository]) -> PersonServices:
-    return person_services(work, FixedClock(NOW))
+    return person_services(work, ImportedRegister(work), FixedClock(NOW))
 
 
 async def sequences(database: Database) -> dict[str, list[int]]:

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from kit.config import ReadableFile, ServiceSettings
+from identity.registration_settings import RegistrationSettings
+from kit.config import ReadableFile
 
 _LONGEST_CREDENTIAL_SECONDS = 24 * 60 * 60
 
 
-class Settings(ServiceSettings):
+class Settings(RegistrationSettings):
     """Settings of the identity service."""
 
     keyring_file: ReadableFile = Field(

@@ -6,8 +6,10 @@ from gongji.identity.v1 import institution_pb2_grpc, person_pb2_grpc, visit_pb2_
 from identity.access import ACCESS
 from identity.config import Settings
 from identity.credential import VisitCredentials
+from identity.platform_access import regional_platform
 from identity.postgres import PostgresRepository
-from identity.registry import ImportedRegister
+from identity.regional_platform import RegionalPlatform
+from identity.registry import ImportedRegister, RealNameRegistry
 from identity.repository import Repository
 from identity.service import (
     EnrolmentService,
@@ -54,18 +56,22 @@ def build(settings: Settings) -> Serving:
     def repository(transaction: Transaction) -> Repository:
         return PostgresRepository(transaction, vault)
 
+    work = PostgresWork(database, repository)
+    platform = regional_platform(settings)
     server = GrpcServer(
         settings,
-        grpc_services(settings, PostgresWork(database, repository), clock),
+        grpc_services(settings, work, platform or ImportedRegister(work), clock),
         ACCESS,
         clock,
         service_name=SERVICE,
     )
     relay = Relay(database, settings.database_url, settings, f"{SERVICE}-{uuid7()}")
-    return Serving(_application(settings, health, database, server, relay), server)
+    return Serving(_application(settings, health, database, platform=platform, server=server, relay=relay), server)
 
 
-def grpc_services(settings: Settings, work: Work[Repository], clock: Clock) -> list[Service]:
+def grpc_services(
+    settings: Settings, work: Work[Repository], registry: RealNameRegistry, clock: Clock
+) -> list[Service]:
     """The contract's services."""
     visits = VisitService(
         work,
@@ -77,7 +83,7 @@ def grpc_services(settings: Settings, work: Work[Repository], clock: Clock) -> l
     return [
         (
             person_pb2_grpc.add_PersonServiceServicer_to_server,
-            PersonServicer(person_services(work, clock)),
+            PersonServicer(person_services(work, registry, clock)),
             "gongji.identity.v1.PersonService",
         ),
         (
@@ -89,11 +95,11 @@ def grpc_services(settings: Settings, work: Work[Repository], clock: Clock) -> l
     ]
 
 
-def person_services(work: Work[Repository], clock: Clock) -> PersonServices:
+def person_services(work: Work[Repository], registry: RealNameRegistry, clock: Clock) -> PersonServices:
     """The use cases behind PersonService."""
     return PersonServices(
         imports=ImportService(work, clock),
-        registrations=RegistrationService(work, ImportedRegister(work), clock),
+        registrations=RegistrationService(work, registry, clock),
         persons=PersonService(work, clock),
         enrolments=EnrolmentService(work, clock),
         remote_care=RemoteCareService(work),
@@ -102,7 +108,13 @@ def person_services(work: Work[Repository], clock: Clock) -> PersonServices:
 
 
 def _application(
-    settings: Settings, health: Health, database: Database, server: GrpcServer, relay: Relay
+    settings: Settings,
+    health: Health,
+    database: Database,
+    *,
+    platform: RegionalPlatform | None,
+    server: GrpcServer,
+    relay: Relay,
 ) -> Application:
     probes = HttpProbes(settings.http_address, health)
     application = Application(health)
@@ -110,6 +122,9 @@ def _application(
     application.add("probes", probes.start, probes.stop)
     application.add("database", database.connect, database.close)
     application.background("relay", relay.run)
+    if platform is not None:
+        # Not watched: without the platform everything but registering still works.
+        application.add("regional platform", None, platform.close)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.not_serving)
     application.watch("database", database.ping)

@@ -8,10 +8,14 @@ from kit.db import Work
 
 
 class RealNameRegistry(Protocol):
-    """The port to a register; the imported one, or one day the region's own service."""
+    """The port to a register: the imported one, or the regional platform (`identity.regional_platform`)."""
 
     async def psn_no_of(self, name: str, certificate: Certificate) -> str | None:
-        """psn_no of the one insured person with this name and certificate; None without saying which is wrong."""
+        """psn_no of the one insured person with this name and certificate; None without saying which is wrong.
+
+        Raises:
+            RegistryUnavailable: the register gave no answer, which says nothing about the person.
+        """
         ...
 
 

@@ -19,6 +19,7 @@ from identity.domain.person import Person
 from identity.domain.register import RegisterRow
 from identity.main import person_services
 from identity.memory import MemoryRepository
+from identity.registry import ImportedRegister
 from identity.service import InstitutionService, VisitService
 from identity.servicer import InstitutionServicer, PersonServicer, VisitServicer
 from kit import auth
@@ -45,7 +46,7 @@ class Bench:
         self.repository = MemoryRepository()
         self.work = MemoryWork(self.repository)
         self.signer = TokenSigner(credential_keyring_file)
-        self.persons = PersonServicer(person_services(self.work, self.clock))
+        self.persons = PersonServicer(person_services(self.work, ImportedRegister(self.work), self.clock))
         self.institutions = InstitutionServicer(InstitutionService(self.work, self.clock))
         self.visits = VisitServicer(
             VisitService(

@@ -146,6 +146,16 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The certificate number is wrong in itself: form, date or check character."""
     REASON_VOUCHER_INVALID: _Reason.ValueType  # 82
     """The voucher is unknown, used at another institution, or has run out."""
+    REASON_TOO_MANY_ATTEMPTS: _Reason.ValueType  # 83
+    """Too many attempts in the last hour; `retry_after_seconds` says when the lock-out ends by itself."""
+    REASON_CODE_REQUIRED: _Reason.ValueType  # 84
+    """An adult registers with the code that StartVerification sends to the phone on file."""
+    REASON_CODE_WRONG: _Reason.ValueType  # 85
+    """The code is not the one that was sent; `tries_left` says how often it may still be tried."""
+    REASON_VERIFICATION_INVALID: _Reason.ValueType  # 86
+    """The verification is unknown, of somebody else, used, tried too often or run out: start a new one."""
+    REASON_PHONE_MISSING: _Reason.ValueType  # 87
+    """No telephone is on file to send a code to: an operator at the counter corrects it."""
     REASON_PAYER_NOT_ELIGIBLE: _Reason.ValueType  # 90
     """The payer is not a 310 member in normal standing of the account region (R1)."""
     REASON_BENEFICIARY_NOT_ELIGIBLE: _Reason.ValueType  # 91
@@ -266,6 +276,16 @@ REASON_CERTIFICATE_INVALID: Reason.ValueType  # 81
 """The certificate number is wrong in itself: form, date or check character."""
 REASON_VOUCHER_INVALID: Reason.ValueType  # 82
 """The voucher is unknown, used at another institution, or has run out."""
+REASON_TOO_MANY_ATTEMPTS: Reason.ValueType  # 83
+"""Too many attempts in the last hour; `retry_after_seconds` says when the lock-out ends by itself."""
+REASON_CODE_REQUIRED: Reason.ValueType  # 84
+"""An adult registers with the code that StartVerification sends to the phone on file."""
+REASON_CODE_WRONG: Reason.ValueType  # 85
+"""The code is not the one that was sent; `tries_left` says how often it may still be tried."""
+REASON_VERIFICATION_INVALID: Reason.ValueType  # 86
+"""The verification is unknown, of somebody else, used, tried too often or run out: start a new one."""
+REASON_PHONE_MISSING: Reason.ValueType  # 87
+"""No telephone is on file to send a code to: an operator at the counter corrects it."""
 REASON_PAYER_NOT_ELIGIBLE: Reason.ValueType  # 90
 """The payer is not a 310 member in normal standing of the account region (R1)."""
 REASON_BENEFICIARY_NOT_ELIGIBLE: Reason.ValueType  # 91

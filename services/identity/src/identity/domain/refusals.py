@@ -31,6 +31,16 @@ class RealNameMismatch(IdentityRefusal):
     message = "name and certificate do not match the register of insured persons"
 
 
+class RegistryUnavailable(IdentityRefusal):
+    """The register that names are checked against gave no answer; it says nothing about the person."""
+
+    reason = "UNAVAILABLE"
+    message = "names cannot be checked just now, and nothing was recorded; send the same again later"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(metadata={"retry_after_seconds": str(retry_after_seconds)})
+
+
 class VoucherInvalid(IdentityRefusal):
     """The voucher is unknown, was first shown elsewhere, or has run out; which of them is not told."""
 
