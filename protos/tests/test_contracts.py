@@ -9,7 +9,8 @@ import protovalidate
 import pytest
 import yaml
 from google.protobuf import descriptor_pool, json_format, message_factory
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
@@ -20,6 +21,19 @@ TOPICS: dict[str, dict[str, Any]] = {
     path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "topics").glob("*.yaml"))
 }
 EVENTS: list[str] = [name for topic in TOPICS.values() for name in topic["schema"]]
+KEYED_OTHERWISE = {
+    # by what their requests carry for the same purpose
+    "gongji.binding.v1.AuthorizationService.Authorize",  # authorization_id
+    "gongji.binding.v1.AuthorizationService.PreviewAuthorization",  # applies outcomes, by their authorization_id
+    "gongji.identity.v1.VisitService.Identify",  # each identification is one, and logged as one
+    "gongji.settlement.v1.SettlementService.PreSettle",
+    "gongji.settlement.v1.SettlementService.Settle",  # msgid
+    "gongji.settlement.v1.SettlementService.Reverse",  # msgid
+    "gongji.settlement.v1.AccountService.OpenAccount",  # psn_no
+    "gongji.settlement.v1.AccountService.RecordContribution",  # contribution_id
+    "gongji.settlement.v1.AccountService.FreezeAccount",  # the state
+    "gongji.settlement.v1.AccountService.UnfreezeAccount",  # the state
+}
 BOUNDED_TYPES = (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_INT32)
 FORBIDDEN_IN_EVENTS = ("psn_name", "certno", "tel", "phone", "voucher", "mdtrt_cert_no", "card_sn", "visit_credential")
 
@@ -165,3 +179,19 @@ def test_every_text_and_number_that_a_caller_sends_is_bounded(message: str, fiel
         if violation.proto.field
     }
     assert field in named
+
+
+def methods() -> Iterator[MethodDescriptor]:
+    for contract in sorted((ROOT / "gongji").rglob("v1/*.proto")):
+        file = descriptor_pool.Default().FindFileByName(str(contract.relative_to(ROOT)))
+        for service in file.services_by_name.values():
+            yield from service.methods
+
+
+@pytest.mark.parametrize(
+    "method", [one for one in methods() if not one.client_streaming], ids=lambda one: one.full_name
+)
+def test_a_method_only_reads_or_takes_a_request_id(method: MethodDescriptor) -> None:
+    reads = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    takes = "request_id" in method.input_type.fields_by_name
+    assert [reads, takes, method.full_name in KEYED_OTHERWISE].count(True) == 1

@@ -34,8 +34,9 @@ from gongji.common.v1 import reason_pb2
 from kit.clock import FixedClock
 from kit.config import load
 from kit.errors import reason_of, violations_of
-from kit.grpc_client import secure_channel
+from kit.grpc_client import IdentifyRequests, secure_channel
 from kit.grpc_server import GrpcServer
+from kit.requests import MemoryOnce
 from kit.testing import MemoryWork
 from kit.testing_tls import Pki
 
@@ -153,12 +154,12 @@ async def binding(tmp_path: Path, pki: Pki, memory_work: MemoryWork[MemoryReposi
     key, clock = ed25519.Ed25519PrivateKey.generate(), FixedClock(NOON)
     settings = load(Settings, environment(tmp_path, pki, key))
     parts = assemble(settings, memory_work, clock, clock)
-    server = GrpcServer(settings, parts.services, ACCESS, clock, service_name="binding")
+    server = GrpcServer(settings, parts.services, ACCESS, clock, service_name="binding", once=MemoryOnce())
     await server.start()
     target = f"127.0.0.1:{server.port}"
     memory_work.repository.known_persons |= family()
     async with (
-        secure_channel(target, pki.service("portal")) as portal,
+        secure_channel(target, pki.service("portal"), interceptors=[IdentifyRequests()]) as portal,
         secure_channel(target, pki.service("settlement")) as settlement,
     ):
         yield Binding(memory_work.repository, clock, portal, settlement, key)

@@ -33,7 +33,7 @@ from identity.testing import ADULT, CARD_SN, CHILD, HOSPITAL, NAME, TEL, identit
 from kit.clock import SystemClock
 from kit.errors import reason_of
 from kit.events import Envelope, parse
-from kit.grpc_client import TlsFiles, secure_channel
+from kit.grpc_client import IdentifyRequests, TlsFiles, secure_channel
 from kit.grpc_headers import ASSERTION
 from kit.kafka_client import KafkaAddress, new_consumer
 from kit.signing import TokenSigner
@@ -60,7 +60,8 @@ class Running:
     bootstrap: str
 
     def channel(self, files: CertificateFiles) -> grpc.aio.Channel:
-        return secure_channel(self.address, TlsFiles(files.cert, files.key, self.certificates.services.file))
+        tls = TlsFiles(files.cert, files.key, self.certificates.services.file)
+        return secure_channel(self.address, tls, interceptors=[IdentifyRequests()])
 
     def citizen(self, subject: str = "psn:P1") -> list[tuple[str, str]]:
         now = SystemClock().now()

@@ -30,6 +30,8 @@ from kit.kafka import Consumer, replay_dlq
 from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
+from kit.requests import PostgresOnce
+from kit.used_assertions import UsedAssertions
 
 SERVICE = "binding"
 
@@ -62,7 +64,15 @@ def build(settings: Settings) -> Application:
     database = _database(settings)
     clock = clock_from(settings)
     parts = assemble(settings, PostgresWork(database, PostgresRepository), clock, SystemClock())
-    server = GrpcServer(settings, parts.services, ACCESS, clock, service_name=SERVICE)
+    server = GrpcServer(
+        settings,
+        parts.services,
+        ACCESS,
+        clock,
+        service_name=SERVICE,
+        use_once=UsedAssertions(database),
+        once=PostgresOnce(database, KeyRing.load(settings.keyring_file)),
+    )
     consumer = Consumer(settings, TOPICS, GROUP, parts.subscriber.handle, health=health)
     probes = HttpProbes(settings.http_address, health)
     application = Application(health)

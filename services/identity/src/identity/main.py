@@ -33,7 +33,9 @@ from kit.ids import uuid7
 from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
+from kit.requests import PostgresOnce
 from kit.signing import TokenSigner
+from kit.used_assertions import UsedAssertions
 
 SERVICE = "identity"
 
@@ -51,7 +53,8 @@ def build(settings: Settings) -> Serving:
     clock = clock_from(settings)
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, SERVICE)
-    vault = Vault(KeyRing.load(settings.keyring_file))
+    keyring = KeyRing.load(settings.keyring_file)
+    vault = Vault(keyring)
 
     def repository(transaction: Transaction) -> Repository:
         return PostgresRepository(transaction, vault)
@@ -64,6 +67,8 @@ def build(settings: Settings) -> Serving:
         ACCESS,
         clock,
         service_name=SERVICE,
+        use_once=UsedAssertions(database),
+        once=PostgresOnce(database, keyring),
     )
     relay = Relay(database, settings.database_url, settings, f"{SERVICE}-{uuid7()}")
     return Serving(_application(settings, health, database, platform=platform, server=server, relay=relay), server)

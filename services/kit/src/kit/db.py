@@ -7,6 +7,7 @@ statements built with SQLAlchemy, `.raw` for asyncpg with `unnest` arrays on the
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
@@ -40,6 +41,13 @@ _LIMITS = text("SELECT set_config('lock_timeout', :lock, true), set_config('stat
 
 class DatabaseUnavailableError(Exception):
     """The database did not answer in time; nothing was done. Try again later."""
+
+
+class LeavesTrace(Exception):
+    """A refusal that is itself a fact: what was written before it was raised is committed, and the caller gets it.
+
+    For a failed attempt that has to be counted, or a refused look that belongs in the access log.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ class Database:
         self._lock_timeout = _milliseconds(lock_timeout_seconds)
         self._statement_timeout_seconds = statement_timeout_seconds
         self._engine = _engine(url, pool_size, pool_timeout_seconds, application_name)
+        self._shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -134,18 +143,36 @@ class Database:
     async def transaction(self, *, statement_timeout_seconds: float | None = None) -> AsyncIterator[Transaction]:
         """The one way to talk to the database: READ COMMITTED, with time-outs, committed when the block ends well.
 
-        It never runs the block again. `statement_timeout_seconds` widens the limit for an audit or a report.
+        It never runs the block again. Inside of `shared` it is that transaction, which ends there and not here.
+        `statement_timeout_seconds` widens the limit for an audit or a report.
 
         Raises:
             Refusal: `OVERLOADED`, every connection of the pool stayed busy.
         """
+        if shared := self._shared.get():
+            yield shared
+            return
         connection = await self._open(statement_timeout_seconds or self._statement_timeout_seconds)
         try:
-            yield Transaction(connection, await _raw(connection))
+            try:
+                yield Transaction(connection, await _raw(connection))
+            except LeavesTrace:
+                await connection.commit()
+                raise
             await connection.commit()
         finally:
             # Shielded, so that a cancelled caller leaks no connection.
             await asyncio.shield(asyncio.ensure_future(_give_back(connection)))
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[Transaction]:
+        """A transaction that every `transaction` in the block, or called from it, takes part in."""
+        async with self.transaction() as transaction:
+            token = self._shared.set(transaction)
+            try:
+                yield transaction
+            finally:
+                self._shared.reset(token)
 
     async def _open(self, statement_timeout_seconds: float) -> AsyncConnection:
         # After a restart of the server the pool holds dead connections. The first statement finds that out before any

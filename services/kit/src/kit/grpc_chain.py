@@ -7,7 +7,8 @@ In this order:
 3. principal and access: who is at the other end, and whether the table lets them;
 4. deadline: required, capped, and really ending the work;
 5. concurrency: over the limit is refused at once;
-6. contract: bytes that are a message, a message that keeps every rule (each message, for streams);
+6. contract: bytes that are a message, a message that keeps every rule (each message, for streams); then an assertion is
+   used up, if the method writes, and a request with an id is answered once;
 7. errors: from exceptions to rich statuses, with nothing from inside.
 
 It is one coroutine around each method and not seven interceptors, each of which would cost another one per call.
@@ -17,6 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -33,6 +35,7 @@ from kit.grpc_handlers import Context, Handler, Work, handler_of, work_of
 from kit.grpc_headers import ASSERTION, REQUEST_ID, request_id_from
 from kit.ids import uuid7
 from kit.metrics import CALLS, DURATION, IN_FLIGHT
+from kit.requests import Once
 from kit.validation import Reader
 
 _log = structlog.get_logger()
@@ -40,7 +43,8 @@ _log = structlog.get_logger()
 DEADLINE_CAP_SECONDS = 15.0
 
 UseOnce = Callable[[str, Assertion], Awaitable[None]]
-"""Called with the method and the assertion of every call that is made for a person; raises a Refusal for a used one."""
+"""Called with the method and the assertion of every writing call that is made for a person; raises a Refusal for a used
+one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Gate:
     max_concurrent: int
     deadline_cap_seconds: float = DEADLINE_CAP_SECONDS
     use_once: UseOnce | None = None
+    reading: frozenset[str] = frozenset()
+    """Methods that only read: their assertions may be shown again."""
 
 
 class Call:
@@ -97,13 +103,15 @@ class Chain:
         self._idle = asyncio.Event()
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
-    def wrap(self, method: str, handler: Handler, read: Reader[Message]) -> Handler:
-        """A handler of raw bytes that does all of the above around `handler`.
+    def wrap(self, method: str, handler: Handler, read: Reader[Message], once: Once | None = None) -> Handler:
+        """A handler of raw bytes that does all of the above around `handler`, and answers each request `once` if given.
 
         Raises:
             ServicerError: the servicer's method is not asynchronous.
         """
-        return handler_of(handler, self._serve(method, work_of(method, handler, read)))
+        return handler_of(
+            handler, self._serve(method, work_of(method, handler, read, partial(self._use, method), once))
+        )
 
     async def close(self, timeout_seconds: float) -> None:
         """Refuse new calls with `UNAVAILABLE`, and return when those under way are done or the time is up.
@@ -141,11 +149,14 @@ class Chain:
         if access is None:
             raise Refusal("FORBIDDEN", "this call is open to nobody")
         access.check(principal, assertion)
-        if assertion is not None and self._gate.use_once is not None:
-            await self._gate.use_once(method, assertion)
         deadline = self._deadline(call.context)
         auth.enter(CallContext(method, principal, assertion, call.request_id, deadline))
         return deadline
+
+    async def _use(self, method: str) -> None:
+        assertion = auth.current().assertion
+        if assertion is not None and self._gate.use_once is not None and method not in self._gate.reading:
+            await self._gate.use_once(method, assertion)
 
     def _assertion(self, call: Call, principal: Principal) -> Assertion | None:
         token = call.headers.get(ASSERTION)

@@ -11,6 +11,8 @@ import grpc
 from kit import tracing
 from kit.auth.call import current_or_none
 from kit.grpc_headers import ASSERTION, REQUEST_ID
+from kit.ids import uuid7
+from kit.requests import FIELD as REQUEST_ID_FIELD
 
 Req_contra = TypeVar("Req_contra", contravariant=True)
 Res_co = TypeVar("Res_co", covariant=True)
@@ -46,6 +48,7 @@ def secure_channel(
     server_name: str | None = None,
     idempotent: Sequence[str] = (),
     options: Sequence[tuple[str, Any]] = (),
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """A channel to `target`, such as `127.0.0.1:7102` or `dns:///binding:7102`.
 
@@ -57,6 +60,7 @@ def secure_channel(
         idempotent: methods (`/package.Service/Method`) or services (`/package.Service/`) that are tried again on
             UNAVAILABLE, at most 3 times in all and within the call's deadline. All others are never repeated.
         options: further channel options of gRPC.
+        interceptors: what calls pass through, such as `IdentifyRequests`.
     """
     credentials = grpc.ssl_channel_credentials(
         (ca or tls.ca).read_bytes(), private_key=tls.key.read_bytes(), certificate_chain=tls.cert.read_bytes()
@@ -71,7 +75,17 @@ def secure_channel(
     ]
     if server_name is not None:
         chosen.append(("grpc.ssl_target_name_override", server_name))
-    return grpc.aio.secure_channel(target, credentials, options=chosen)
+    return grpc.aio.secure_channel(target, credentials, options=chosen, interceptors=interceptors)
+
+
+class IdentifyRequests(grpc.aio.UnaryUnaryClientInterceptor):
+    """Gives each request that takes a `request_id` and has none a new one; a repeat of the object keeps it."""
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        """See gRPC."""
+        if REQUEST_ID_FIELD in request.DESCRIPTOR.fields_by_name and not getattr(request, REQUEST_ID_FIELD):
+            setattr(request, REQUEST_ID_FIELD, str(uuid7()))
+        return await continuation(client_call_details, request)
 
 
 def _service_config(idempotent: Sequence[str]) -> str:

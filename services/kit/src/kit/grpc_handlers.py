@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
+from kit import auth
+from kit.requests import Once
 from kit.validation import Reader
 
 # Texts, because gRPC's own classes are generic only in their stubs.
@@ -20,14 +22,22 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Work = Callable[[Any, Context], Awaitable[bytes | None]]
 """Takes raw bytes (a stream is read from the context), returns raw bytes (None for a stream, which it has written)."""
 Write = Callable[[Any], bytes]
+Accept = Callable[[], Awaitable[None]]
+"""Asked once the (first) request is read and valid, before the servicer sees it; raises to refuse the call."""
 
 
 class ServicerError(Exception):
     """A servicer's method has a form that cannot be served; a fault in the code, found at start."""
 
 
-def work_of(method: str, handler: Handler, read: Reader[Message]) -> Work:
-    """The work of a generated handler: read, validate, call the servicer, write.
+async def _accept_all() -> None:
+    pass
+
+
+def work_of(
+    method: str, handler: Handler, read: Reader[Message], accept: Accept = _accept_all, once: Once | None = None
+) -> Work:
+    """The work of a generated handler: read, validate, accept, call the servicer, write; each request `once` if given.
 
     Raises:
         ServicerError: the servicer's method is not asynchronous.
@@ -38,7 +48,9 @@ def work_of(method: str, handler: Handler, read: Reader[Message]) -> Work:
     if not fits(servicer_method):
         raise ServicerError(f"{method} must be written as an async {'generator' if streaming else 'function'}")
     write: Any = handler.response_serializer
-    return _WORK[bool(handler.request_streaming), streaming](servicer_method, read, write)
+    if once is not None:
+        return _unary_once(servicer_method, read, write, accept, once)
+    return _WORK[bool(handler.request_streaming), streaming](servicer_method, read, write, accept)
 
 
 def handler_of(like: Handler, serve: Work) -> Handler:
@@ -52,47 +64,78 @@ def handler_of(like: Handler, serve: Work) -> Handler:
     return makers[bool(like.request_streaming), bool(like.response_streaming)](serve)
 
 
-def _unary_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write) -> Work:
+def _unary_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write, accept: Accept) -> Work:
     async def work(raw: bytes, context: Context) -> bytes:
-        return write(await method(read(raw), context))
+        request = read(raw)
+        await accept()
+        return write(await method(request, context))
 
     return work
 
 
-def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write) -> Work:
+def _unary_once(
+    method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write, accept: Accept, once: Once
+) -> Work:
+    async def work(raw: bytes, context: Context) -> bytes:
+        request = read(raw)
+
+        async def answer() -> bytes:
+            await accept()
+            return write(await method(request, context))
+
+        return await once(auth.current(), request, answer)
+
+    return work
+
+
+def _unary_stream(
+    method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write, accept: Accept
+) -> Work:
     async def work(raw: bytes, context: Context) -> None:
-        async with aclosing(method(read(raw), context)) as answers:
+        request = read(raw)
+        await accept()
+        async with aclosing(method(request, context)) as answers:
             async for answer in answers:
                 await context.write(write(answer))
 
     return work
 
 
-def _stream_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write) -> Work:
+def _stream_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write, accept: Accept) -> Work:
     async def work(_incoming: object, context: Context) -> bytes:
-        async with aclosing(_each(context, read)) as requests:
+        async with aclosing(_each(context, read, accept)) as requests:
             return write(await method(requests, context))
 
     return work
 
 
-def _stream_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write) -> Work:
+def _stream_stream(
+    method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write, accept: Accept
+) -> Work:
     async def work(_incoming: object, context: Context) -> None:
-        async with aclosing(_each(context, read)) as requests, aclosing(method(requests, context)) as answers:
+        async with (
+            aclosing(_each(context, read, accept)) as requests,
+            aclosing(method(requests, context)) as answers,
+        ):
             async for answer in answers:
                 await context.write(write(answer))
 
     return work
 
 
-async def _each(context: Context, read: Reader[Message]) -> AsyncGenerator[Message, None]:
+async def _each(context: Context, read: Reader[Message], accept: Accept) -> AsyncGenerator[Message, None]:
     # A read that is under way is left to itself when the call's deadline ends the work: gRPC's core still writes its
     # result, and cancelling would free the memory that it writes to.
+    accepted = False
     while (raw := await asyncio.shield(asyncio.ensure_future(context.read()))) is not grpc.aio.EOF:
-        yield read(raw)
+        request = read(raw)
+        if not accepted:
+            await accept()
+            accepted = True
+        yield request
 
 
-_WORK: dict[tuple[bool, bool], Callable[[Callable[..., Any], Reader[Message], Write], Work]] = {
+_WORK: dict[tuple[bool, bool], Callable[[Callable[..., Any], Reader[Message], Write, Accept], Work]] = {
     (False, False): _unary_unary,
     (False, True): _unary_stream,
     (True, False): _stream_unary,

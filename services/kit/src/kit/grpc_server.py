@@ -1,11 +1,13 @@
 """The gRPC server of a service: mutual TLS, the chain around every method, health, and a stop that loses nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,6 +18,8 @@ from kit.clock import Clock
 from kit.grpc_chain import DEADLINE_CAP_SECONDS, Chain, Gate, UseOnce
 from kit.grpc_handlers import Handler, ServicerError
 from kit.probes import CannotListen
+from kit.requests import FIELD as REQUEST_ID_FIELD
+from kit.requests import Once
 from kit.validation import Reader, warm_up
 
 __all__ = ["CannotListen", "GrpcServer", "GrpcSettings", "Service", "ServicerError", "methods_of"]
@@ -69,6 +73,7 @@ class GrpcServer:
         service_name: this service's name, the audience of assertions.
         denylist: suspended institutions and revoked serials; none by default.
         use_once: see `kit.grpc_chain.UseOnce`; none by default.
+        once: answers the requests that have a `request_id`; needed if there are such methods.
         max_message_bytes: of one request message.
         max_connection_age_seconds: after which clients are asked to connect again, to spread over new servers and to
             show certificates that are still good.
@@ -85,12 +90,15 @@ class GrpcServer:
         service_name: str,
         denylist: Denylist | None = None,
         use_once: UseOnce | None = None,
+        once: Once | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_connection_age_seconds: float = MAX_CONNECTION_AGE_SECONDS,
         deadline_cap_seconds: float = DEADLINE_CAP_SECONDS,
     ) -> None:
         self._settings = settings
         self._handlers = _collect(services)
+        self._descriptors = _descriptors(self._handlers)
+        self._once = once
         self._max_message_bytes = max_message_bytes
         self._max_connection_age_seconds = max_connection_age_seconds
         self._gate = Gate(
@@ -100,6 +108,7 @@ class GrpcServer:
             settings.grpc_max_concurrent,
             deadline_cap_seconds,
             use_once,
+            frozenset(path for path, method in self._descriptors.items() if only_reads(method)),
         )
         self.health = grpc_health.aio.HealthServicer()
         self.port = 0
@@ -116,13 +125,16 @@ class GrpcServer:
 
         Raises:
             CannotListen: the address is taken or not of this machine, or the TLS files do not fit together.
+            ServicerError: a method takes a `request_id` and there is nothing that keeps it.
         """
-        request_types = _request_types(self._handlers)
+        request_types = {path: _class_of(method) for path, method in self._descriptors.items()}
         warm_up(request_types.values())
         server = grpc.aio.server(options=self._options())
         for name, methods in self._handlers.items():
             wrapped = {
-                method: self._chain.wrap(path, handler, Reader(request_types[path], self._max_message_bytes))
+                method: self._chain.wrap(
+                    path, handler, Reader(request_types[path], self._max_message_bytes), self._once_of(path)
+                )
                 for method, handler in methods.items()
                 for path in [_path(name, method)]
             }
@@ -161,6 +173,13 @@ class GrpcServer:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ]
+
+    def _once_of(self, path: str) -> Once | None:
+        if not takes_request_id(self._descriptors[path]):
+            return None
+        if self._once is None:
+            raise ServicerError(f"{path} takes a {REQUEST_ID_FIELD}, and there is nothing that keeps it: give `once`")
+        return self._once
 
     def _add_infrastructure(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
@@ -205,18 +224,28 @@ def _collect(services: Sequence[Service]) -> dict[str, Mapping[str, Handler]]:
     return collector.handlers
 
 
-def _request_types(handlers: Mapping[str, Mapping[str, Handler]]) -> dict[str, type[Message]]:
-    types = {}
-    for name in handlers:
-        for method in descriptor_pool.Default().FindServiceByName(name).methods:
-            types[_path(name, method.name)] = message_factory.GetMessageClass(method.input_type)
-    return types
+def _descriptors(full_names: Iterable[str]) -> dict[str, MethodDescriptor]:
+    pool = descriptor_pool.Default()
+    return {_path(name, method.name): method for name in full_names for method in pool.FindServiceByName(name).methods}
+
+
+def _class_of(method: MethodDescriptor) -> type[Message]:
+    return message_factory.GetMessageClass(method.input_type)
+
+
+def only_reads(method: MethodDescriptor) -> bool:
+    """Whether the contract says that a method changes nothing."""
+    return bool(method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS)
+
+
+def takes_request_id(method: MethodDescriptor) -> bool:
+    """Whether one request of a method carries the id that makes it idempotent."""
+    return not method.client_streaming and REQUEST_ID_FIELD in method.input_type.fields_by_name
 
 
 def methods_of(*full_names: str) -> set[str]:
     """Every method of these services by the contract, as the access table spells it."""
-    pool = descriptor_pool.Default()
-    return {_path(name, method.name) for name in full_names for method in pool.FindServiceByName(name).methods}
+    return set(_descriptors(full_names))
 
 
 def _path(service: str, method: str) -> str:

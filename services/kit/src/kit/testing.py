@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import is_dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
+from kit.db import LeavesTrace
 from kit.events import Envelope, StoredEvent, headers_of, parse
 from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
@@ -70,6 +71,9 @@ class MemoryWork(Generic[R]):
             try:
                 yield self.repository
                 self._commit()
+            except LeavesTrace:
+                self.commits += 1
+                raise
             except BaseException:
                 _restore(self.repository, before)
                 self.rollbacks += 1

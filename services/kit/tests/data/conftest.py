@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from kit import inbox, outbox
+from kit import inbox, outbox, requests, used_assertions
 from kit.db import Database
 from kit.kafka_client import KafkaAddress
 from kit.testing_events import SampleTopic
@@ -35,7 +35,10 @@ def template_database(postgres_admin_url: str) -> Iterator[str]:
 
     async def make() -> None:
         await _admin(postgres_admin_url, f"CREATE DATABASE {name}")
-        await _admin(_named(postgres_admin_url, name), outbox.SCHEMA + inbox.SCHEMA + FACT)
+        await _admin(
+            _named(postgres_admin_url, name),
+            outbox.SCHEMA + inbox.SCHEMA + requests.SCHEMA + used_assertions.SCHEMA + FACT,
+        )
 
     asyncio.run(make())
     yield name

@@ -1,6 +1,7 @@
 """A service with one method of each shape, built from a descriptor, and certificates to call it with."""
 
 import json
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+import jwt
 import pytest
 from buf.validate import validate_pb2
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -19,6 +21,7 @@ from kit.auth import Access, institutions, people, services
 from kit.clock import FixedClock
 from kit.grpc_client import TlsFiles, secure_channel
 from kit.grpc_server import GrpcServer
+from kit.requests import MemoryOnce
 from kit.testing_tls import Pki
 
 PACKAGE = "kit.test.v1"
@@ -31,6 +34,8 @@ SHAPES = {
     "Pour": (False, True),
     "ForPeople": (False, False),
     "Unlisted": (False, False),
+    "Look": (False, False),
+    "Write": (False, False),
 }
 
 
@@ -46,17 +51,26 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
     text.options.Extensions[validate_pb2.field].string.max_len = 40
     request.field.add(name="items", number=2, type=11, type_name=f".{PACKAGE}.Item", label=3)
     request.field.add(name="blob", number=3, type=12, label=1)
+    write = file.message_type.add(name="WriteRequest")
+    write.field.add(name="text", number=1, type=9, label=1)
+    write.field.add(name="request_id", number=2, type=9, label=1)
     file.message_type.add(name="EchoResponse").field.add(name="text", number=1, type=9, label=1)
     service = file.service.add(name="EchoService")
     for name, (request_streaming, response_streaming) in SHAPES.items():
-        service.method.add(
+        method = service.method.add(
             name=name,
-            input_type=f".{PACKAGE}.EchoRequest",
+            input_type=f".{PACKAGE}.{_request_of(name)}",
             output_type=f".{PACKAGE}.EchoResponse",
             client_streaming=request_streaming,
             server_streaming=response_streaming,
         )
+        if name == "Look":
+            method.options.idempotency_level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
     return file
+
+
+def _request_of(method: str) -> str:
+    return "WriteRequest" if method == "Write" else "EchoRequest"
 
 
 def _messages() -> Any:
@@ -67,7 +81,7 @@ def _messages() -> Any:
         pool.AddSerializedFile(_file().SerializeToString())
     found = {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
-        for name in ("Item", "EchoRequest", "EchoResponse")
+        for name in ("Item", "EchoRequest", "WriteRequest", "EchoResponse")
     }
     return SimpleNamespace(**found)
 
@@ -86,7 +100,7 @@ def add_echo(servicer: Any, server: Any) -> None:
     handlers = {
         name: _MAKERS[shape](
             getattr(servicer, name),
-            request_deserializer=ECHO.EchoRequest.FromString,
+            request_deserializer=getattr(ECHO, _request_of(name)).FromString,
             response_serializer=ECHO.EchoResponse.SerializeToString,
         )
         for name, shape in SHAPES.items()
@@ -110,6 +124,8 @@ class Echo:
 
     ForPeople = One
     Unlisted = One
+    Look = One
+    Write = One
 
     async def Many(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         for letter in request.text:
@@ -155,19 +171,34 @@ class Running:
     def channel(self, tls: TlsFiles | None = None, **more: Any) -> grpc.aio.Channel:
         return secure_channel(self.target, tls or self.pki.institution("H65270100001"), **more)
 
+    def citizen(self) -> tuple[tuple[str, str], ...]:
+        """The metadata of a call for a registered citizen."""
+        now = int(self.clock.now().timestamp())
+        claims = {
+            "iss": "gongji-portal",
+            "aud": "binding",
+            "sub": "psn:P1",
+            "psn_no": "P1",
+            "roles": ["citizen"],
+            "jti": uuid.uuid4().hex,
+            "iat": now,
+            "exp": now + 60,
+        }
+        return (("x-gongji-assertion", jwt.encode(claims, self.signing_key, algorithm="EdDSA", headers={"kid": "p1"})),)
+
     def method(self, channel: grpc.aio.Channel, name: str, *, raw: bool = False) -> Any:
         kind = "_".join("stream" if streaming else "unary" for streaming in SHAPES[name])
         return getattr(channel, kind)(
             f"/{SERVICE}/{name}",
-            request_serializer=None if raw else ECHO.EchoRequest.SerializeToString,
+            request_serializer=None if raw else getattr(ECHO, _request_of(name)).SerializeToString,
             response_deserializer=ECHO.EchoResponse.FromString,
         )
 
 
 ACCESS: dict[str, Access] = {
     f"/{SERVICE}/{name}": institutions() | services("settlement")
-    for name in ("One", "Many", "Collect", "Converse", "Pour")
-} | {f"/{SERVICE}/ForPeople": people("citizen")}
+    for name in ("One", "Many", "Collect", "Converse", "Pour", "Write")
+} | {f"/{SERVICE}/{name}": people("citizen") for name in ("ForPeople", "Look")}
 
 
 @dataclass(frozen=True)
@@ -236,6 +267,7 @@ def serve(pki: Pki, clock: FixedClock, issuers_file: Path, signing_key: ed25519.
         *, reflection: bool = False, max_concurrent: int = 16, address: str = "127.0.0.1:0", **more: Any
     ) -> AsyncIterator[Running]:
         echo = Echo()
+        more.setdefault("once", MemoryOnce())
         settings = Settings(
             grpc_address=address,
             tls_cert_file=tls.cert,

@@ -20,6 +20,7 @@ from kit.grpc_server import GrpcServer
 from kit.health import Health
 from kit.lifecycle import Application
 from kit.observability import HttpProbes, configure_logging, get_logger
+from kit.requests import MemoryOnce
 from kit.testing_tls import Pki
 
 
@@ -53,7 +54,12 @@ def main(folder: Path) -> int:
     health, draining, echo = Health(), asyncio.Event(), rpc.Echo()
     batcher: MicroBatcher[str, str] = MicroBatcher(_shout, 10, 10)
     server = GrpcServer(
-        settings, [(rpc.add_echo, echo, rpc.SERVICE)], rpc.ACCESS, SystemClock(), service_name="binding"
+        settings,
+        [(rpc.add_echo, echo, rpc.SERVICE)],
+        rpc.ACCESS,
+        SystemClock(),
+        service_name="binding",
+        once=MemoryOnce(),
     )
     probes = HttpProbes("127.0.0.1:0", health)
 

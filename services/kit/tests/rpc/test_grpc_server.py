@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from kit import auth
 from kit.errors import Refusal, error_info, reason_of, violations_of
 from kit.grpc_server import CannotListen, GrpcServer, ServicerError, methods_of
+from kit.testing import eventually
 
 
 async def refused(call: Any) -> grpc.aio.AioRpcError:
@@ -311,6 +312,8 @@ async def test_a_servicer_may_end_a_call_by_its_own_status(serve: Any) -> None:
         running.echo.do = abort
         with capture_logs() as lines:
             error = await refused(running.method(channel, "One")(running.messages.EchoRequest(), timeout=5))
+            # The caller has the answer before the servicer's method has ended.
+            await eventually(lambda: any(line["event"] == "call" for line in lines))
     assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no such thing")
     assert [line["code"] for line in lines if line["event"] == "call"] == ["NOT_FOUND"]
 

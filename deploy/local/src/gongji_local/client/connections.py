@@ -10,7 +10,7 @@ from grpc import aio
 
 from kit import errors
 from kit.clock import Elapsed
-from kit.grpc_client import TlsFiles, secure_channel
+from kit.grpc_client import IdentifyRequests, TlsFiles, secure_channel
 from kit.grpc_headers import ASSERTION
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -117,7 +117,9 @@ class Connections:
         """
         if (service, principal) not in self._channels:
             address = self.stack.info.services[service].grpc_address
-            self._channels[service, principal] = secure_channel(address, tls(), options=RECONNECT_OPTIONS)
+            self._channels[service, principal] = secure_channel(
+                address, tls(), options=RECONNECT_OPTIONS, interceptors=(IdentifyRequests(),)
+            )
         return self._channels[service, principal]
 
 
@@ -163,7 +165,8 @@ class Caller:
     ) -> Response:
         """Sends one request; the contract's names tell an onlooker which method it is.
 
-        A service that is just being started again is waited for, within the deadline.
+        A request that takes a `request_id` and has none gets a new one. A service that is just being started again is
+        waited for, within the deadline.
 
         Raises:
             grpc.aio.AioRpcError: refused, or no answer; `reason_of` tells which.

@@ -87,7 +87,6 @@ class Portal(Caller):
 
     async def create_application(self, request: application_pb2.CreateApplicationRequest) -> str:
         """Drafts an application (a new request_id unless one is given); its id."""
-        request.request_id = request.request_id or str(uuid.uuid4())
         return (await self.call(self.applications.CreateApplication, request)).application_id
 
     async def upload_proof(self, application_id: str, proof: ProofFile) -> application_pb2.UploadProofResponse:

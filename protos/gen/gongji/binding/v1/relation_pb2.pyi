@@ -383,8 +383,11 @@ class ChangeLimitsRequest(_message.Message):
 
     RELATION_ID_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     relation_id: _builtins.str
     """UUID of the relation."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     @_builtins.property
     def limits(self) -> Global___Limits:
         """The limits as they shall be, all of them."""
@@ -394,10 +397,11 @@ class ChangeLimitsRequest(_message.Message):
         *,
         relation_id: _builtins.str = ...,
         limits: Global___Limits | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "relation_id", b"relation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "relation_id", b"relation_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -435,19 +439,23 @@ class UnbindRelationRequest(_message.Message):
 
     RELATION_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     relation_id: _builtins.str
     """UUID of the relation."""
     reason: _builtins.str
     """Why, at most 200 characters; may be empty."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     def __init__(
         self,
         *,
         relation_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "relation_id", b"relation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "relation_id", b"relation_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,19 +493,23 @@ class SuspendRelationRequest(_message.Message):
 
     RELATION_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     relation_id: _builtins.str
     """UUID of the relation."""
     reason: _builtins.str
     """Why, 1 to 200 characters."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     def __init__(
         self,
         *,
         relation_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "relation_id", b"relation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "relation_id", b"relation_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -534,16 +546,20 @@ class ResumeRelationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RELATION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     relation_id: _builtins.str
     """UUID of the relation."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     def __init__(
         self,
         *,
         relation_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["relation_id", b"relation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["relation_id", b"relation_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

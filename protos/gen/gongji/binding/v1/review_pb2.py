@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from gongji.binding.v1 import application_pb2 as gongji_dot_binding_dot_v1_dot_application__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egongji/binding/v1/review.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#gongji/binding/v1/application.proto\"Q\n\x12ListWaitingRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"d\n\x13ListWaitingResponse\x12\x34\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1e.gongji.binding.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x17\x43laimApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"O\n\x18\x43laimApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"\xf8\x01\n\x18\x44\x65\x63ideApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1b.gongji.binding.v1.DecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03:e\xbaHb\x1a`\n\rreason_needed\x12&reason is required to reject or return\x1a\'this.decision == 1 || this.reason != \'\'\"P\n\x19\x44\x65\x63ideApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application*d\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x43ISION_APPROVE\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_RETURN\x10\x03\x32\xca\x02\n\rReviewService\x12\\\n\x0bListWaiting\x12%.gongji.binding.v1.ListWaitingRequest\x1a&.gongji.binding.v1.ListWaitingResponse\x12k\n\x10\x43laimApplication\x12*.gongji.binding.v1.ClaimApplicationRequest\x1a+.gongji.binding.v1.ClaimApplicationResponse\x12n\n\x11\x44\x65\x63ideApplication\x12+.gongji.binding.v1.DecideApplicationRequest\x1a,.gongji.binding.v1.DecideApplicationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egongji/binding/v1/review.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#gongji/binding/v1/application.proto\"Q\n\x12ListWaitingRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"d\n\x13ListWaitingResponse\x12\x34\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1e.gongji.binding.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x17\x43laimApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"O\n\x18\x43laimApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"\x96\x02\n\x18\x44\x65\x63ideApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1b.gongji.binding.v1.DecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01:e\xbaHb\x1a`\n\rreason_needed\x12&reason is required to reject or return\x1a\'this.decision == 1 || this.reason != \'\'\"P\n\x19\x44\x65\x63ideApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application*d\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x43ISION_APPROVE\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_RETURN\x10\x03\x32\xcf\x02\n\rReviewService\x12\x61\n\x0bListWaiting\x12%.gongji.binding.v1.ListWaitingRequest\x1a&.gongji.binding.v1.ListWaitingResponse\"\x03\x90\x02\x01\x12k\n\x10\x43laimApplication\x12*.gongji.binding.v1.ClaimApplicationRequest\x1a+.gongji.binding.v1.ClaimApplicationResponse\x12n\n\x11\x44\x65\x63ideApplication\x12+.gongji.binding.v1.DecideApplicationRequest\x1a,.gongji.binding.v1.DecideApplicationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,28 +39,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTWAITINGREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['application_id']._loaded_options = None
   _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['application_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['application_id']._loaded_options = None
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['application_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['decision']._loaded_options = None
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['decision']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DECIDEAPPLICATIONREQUEST']._loaded_options = None
   _globals['_DECIDEAPPLICATIONREQUEST']._serialized_options = b'\272Hb\032`\n\rreason_needed\022&reason is required to reject or return\032\'this.decision == 1 || this.reason != \'\''
-  _globals['_DECISION']._serialized_start=779
-  _globals['_DECISION']._serialized_end=879
+  _globals['_REVIEWSERVICE'].methods_by_name['ListWaiting']._loaded_options = None
+  _globals['_REVIEWSERVICE'].methods_by_name['ListWaiting']._serialized_options = b'\220\002\001'
+  _globals['_DECISION']._serialized_start=839
+  _globals['_DECISION']._serialized_end=939
   _globals['_LISTWAITINGREQUEST']._serialized_start=119
   _globals['_LISTWAITINGREQUEST']._serialized_end=200
   _globals['_LISTWAITINGRESPONSE']._serialized_start=202
   _globals['_LISTWAITINGRESPONSE']._serialized_end=302
   _globals['_CLAIMAPPLICATIONREQUEST']._serialized_start=304
-  _globals['_CLAIMAPPLICATIONREQUEST']._serialized_end=363
-  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_start=365
-  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_end=444
-  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_start=447
-  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_end=695
-  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_start=697
-  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_end=777
-  _globals['_REVIEWSERVICE']._serialized_start=882
-  _globals['_REVIEWSERVICE']._serialized_end=1212
+  _globals['_CLAIMAPPLICATIONREQUEST']._serialized_end=393
+  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_start=395
+  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_end=474
+  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_start=477
+  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_end=755
+  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_start=757
+  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_end=837
+  _globals['_REVIEWSERVICE']._serialized_start=942
+  _globals['_REVIEWSERVICE']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gongji/identity/v1/institution.proto\x12\x12gongji.identity.v1\x1a\x1b\x62uf/validate/validate.proto\"\x80\x03\n\x0bInstitution\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12!\n\x0e\x66ixmedins_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12G\n\x0e\x66ixmedins_type\x18\x03 \x01(\x0e\x32#.gongji.identity.v1.InstitutionTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x06\x61\x64mdvs\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12?\n\x0f\x64\x65signated_from\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12=\n\rdesignated_to\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x19\n\x11remote_settlement\x18\x07 \x01(\x08\x12\x11\n\tsuspended\x18\x08 \x01(\x08\"Z\n\x1aRegisterInstitutionRequest\x12<\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.InstitutionB\x06\xbaH\x03\xc8\x01\x01\".\n\x1bRegisterInstitutionResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"H\n\x15GetInstitutionRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\"N\n\x16GetInstitutionResponse\x12\x34\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.Institution*p\n\x0fInstitutionType\x12 \n\x1cINSTITUTION_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18INSTITUTION_TYPE_MEDICAL\x10\x01\x12\x1d\n\x19INSTITUTION_TYPE_PHARMACY\x10\x02\x32\xf5\x01\n\x12InstitutionService\x12v\n\x13RegisterInstitution\x12..gongji.identity.v1.RegisterInstitutionRequest\x1a/.gongji.identity.v1.RegisterInstitutionResponse\x12g\n\x0eGetInstitution\x12).gongji.identity.v1.GetInstitutionRequest\x1a*.gongji.identity.v1.GetInstitutionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gongji/identity/v1/institution.proto\x12\x12gongji.identity.v1\x1a\x1b\x62uf/validate/validate.proto\"\x80\x03\n\x0bInstitution\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12!\n\x0e\x66ixmedins_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12G\n\x0e\x66ixmedins_type\x18\x03 \x01(\x0e\x32#.gongji.identity.v1.InstitutionTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x06\x61\x64mdvs\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12?\n\x0f\x64\x65signated_from\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12=\n\rdesignated_to\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x19\n\x11remote_settlement\x18\x07 \x01(\x08\x12\x11\n\tsuspended\x18\x08 \x01(\x08\"x\n\x1aRegisterInstitutionRequest\x12<\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.InstitutionB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\".\n\x1bRegisterInstitutionResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"H\n\x15GetInstitutionRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\"N\n\x16GetInstitutionResponse\x12\x34\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.Institution*p\n\x0fInstitutionType\x12 \n\x1cINSTITUTION_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18INSTITUTION_TYPE_MEDICAL\x10\x01\x12\x1d\n\x19INSTITUTION_TYPE_PHARMACY\x10\x02\x32\xfa\x01\n\x12InstitutionService\x12v\n\x13RegisterInstitution\x12..gongji.identity.v1.RegisterInstitutionRequest\x1a/.gongji.identity.v1.RegisterInstitutionResponse\x12l\n\x0eGetInstitution\x12).gongji.identity.v1.GetInstitutionRequest\x1a*.gongji.identity.v1.GetInstitutionResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,20 +46,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTITUTION'].fields_by_name['designated_to']._serialized_options = b'\272H#r!2\037^([0-9]{4}-[0-9]{2}-[0-9]{2})?$'
   _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['institution']._loaded_options = None
   _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['institution']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETINSTITUTIONREQUEST'].fields_by_name['fixmedins_code']._loaded_options = None
   _globals['_GETINSTITUTIONREQUEST'].fields_by_name['fixmedins_code']._serialized_options = b'\272H\024r\0222\020^[A-Z][0-9]{11}$'
-  _globals['_INSTITUTIONTYPE']._serialized_start=770
-  _globals['_INSTITUTIONTYPE']._serialized_end=882
+  _globals['_INSTITUTIONSERVICE'].methods_by_name['GetInstitution']._loaded_options = None
+  _globals['_INSTITUTIONSERVICE'].methods_by_name['GetInstitution']._serialized_options = b'\220\002\001'
+  _globals['_INSTITUTIONTYPE']._serialized_start=800
+  _globals['_INSTITUTIONTYPE']._serialized_end=912
   _globals['_INSTITUTION']._serialized_start=90
   _globals['_INSTITUTION']._serialized_end=474
   _globals['_REGISTERINSTITUTIONREQUEST']._serialized_start=476
-  _globals['_REGISTERINSTITUTIONREQUEST']._serialized_end=566
-  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_start=568
-  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_end=614
-  _globals['_GETINSTITUTIONREQUEST']._serialized_start=616
-  _globals['_GETINSTITUTIONREQUEST']._serialized_end=688
-  _globals['_GETINSTITUTIONRESPONSE']._serialized_start=690
-  _globals['_GETINSTITUTIONRESPONSE']._serialized_end=768
-  _globals['_INSTITUTIONSERVICE']._serialized_start=885
-  _globals['_INSTITUTIONSERVICE']._serialized_end=1130
+  _globals['_REGISTERINSTITUTIONREQUEST']._serialized_end=596
+  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_start=598
+  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_end=644
+  _globals['_GETINSTITUTIONREQUEST']._serialized_start=646
+  _globals['_GETINSTITUTIONREQUEST']._serialized_end=718
+  _globals['_GETINSTITUTIONRESPONSE']._serialized_start=720
+  _globals['_GETINSTITUTIONRESPONSE']._serialized_end=798
+  _globals['_INSTITUTIONSERVICE']._serialized_start=915
+  _globals['_INSTITUTIONSERVICE']._serialized_end=1165
 # @@protoc_insertion_point(module_scope)

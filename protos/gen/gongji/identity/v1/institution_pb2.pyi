@@ -98,6 +98,9 @@ class RegisterInstitutionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INSTITUTION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     @_builtins.property
     def institution(self) -> Global___Institution:
         """The whole institution as it shall be."""
@@ -106,10 +109,11 @@ class RegisterInstitutionRequest(_message.Message):
         self,
         *,
         institution: Global___Institution | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["institution", b"institution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution", b"institution"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution", b"institution", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

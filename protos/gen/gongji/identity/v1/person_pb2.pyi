@@ -348,8 +348,11 @@ class RegisterPersonRequest(_message.Message):
 
     PSN_NAME_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     psn_name: _builtins.str
     """Name as in the certificate, 1 to 50 characters."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     @_builtins.property
     def certificate(self) -> Global___PersonCertificate:
         """The certificate."""
@@ -359,10 +362,11 @@ class RegisterPersonRequest(_message.Message):
         *,
         psn_name: _builtins.str = ...,
         certificate: Global___PersonCertificate | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "psn_name", b"psn_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "psn_name", b"psn_name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -470,8 +474,11 @@ class RecordEnrolmentRequest(_message.Message):
 
     PSN_NO_FIELD_NUMBER: _builtins.int
     ENROLMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of a person in the register."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     @_builtins.property
     def enrolment(self) -> Global___Enrolment:
         """The enrolment; it replaces what was in force from its valid_from on."""
@@ -481,10 +488,11 @@ class RecordEnrolmentRequest(_message.Message):
         *,
         psn_no: _builtins.str = ...,
         enrolment: Global___Enrolment | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "psn_no", b"psn_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "psn_no", b"psn_no", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -520,19 +528,23 @@ class RecordDeathRequest(_message.Message):
 
     PSN_NO_FIELD_NUMBER: _builtins.int
     DIED_ON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no."""
     died_on: _builtins.str
     """Day of death, YYYY-MM-DD, not in the future."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     def __init__(
         self,
         *,
         psn_no: _builtins.str = ...,
         died_on: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["died_on", b"died_on", "psn_no", b"psn_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["died_on", b"died_on", "psn_no", b"psn_no", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -570,6 +582,7 @@ class FileRemoteCareRequest(_message.Message):
     ADMDVS_FIELD_NUMBER: _builtins.int
     VALID_FROM_FIELD_NUMBER: _builtins.int
     VALID_TO_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no."""
     admdvs: _builtins.str
@@ -578,6 +591,8 @@ class FileRemoteCareRequest(_message.Message):
     """First day, YYYY-MM-DD, included."""
     valid_to: _builtins.str
     """Last day, YYYY-MM-DD, included; empty means long-term."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     def __init__(
         self,
         *,
@@ -585,10 +600,11 @@ class FileRemoteCareRequest(_message.Message):
         admdvs: _builtins.str = ...,
         valid_from: _builtins.str = ...,
         valid_to: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "psn_no", b"psn_no", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "psn_no", b"psn_no", "request_id", b"request_id", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -624,19 +640,23 @@ class IssueVoucherRequest(_message.Message):
 
     PSN_NO_FIELD_NUMBER: _builtins.int
     LIFETIME_SECONDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no: oneself, or a minor that one registered."""
     lifetime_seconds: _builtins.int
     """Seconds of life, 60 to 600."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
     def __init__(
         self,
         *,
         psn_no: _builtins.str = ...,
         lifetime_seconds: _builtins.int = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime_seconds", b"lifetime_seconds", "psn_no", b"psn_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime_seconds", b"lifetime_seconds", "psn_no", b"psn_no", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -644,7 +664,7 @@ Global___IssueVoucherRequest: _TypeAlias = IssueVoucherRequest  # noqa: Y015
 
 @_typing.final
 class IssueVoucherResponse(_message.Message):
-    """The e-voucher. It is shown once and kept only as a keyed hash."""
+    """The e-voucher. It is kept as a keyed hash, and sealed for a repeat of the request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgongji/notify/v1/inbox.proto\x12\x10gongji.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x33\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32!.gongji.notify.v1.MessageCategory\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x06 \x01(\t\"~\n\x13ListMessagesRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\\\n\x14ListMessagesResponse\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.gongji.notify.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb0\x01\n\x0fMessageCategory\x12 \n\x1cMESSAGE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1c\n\x18MESSAGE_CATEGORY_BALANCE\x10\x01\x12\x1c\n\x18MESSAGE_CATEGORY_ACCOUNT\x10\x02\x12 \n\x1cMESSAGE_CATEGORY_APPLICATION\x10\x03\x12\x1d\n\x19MESSAGE_CATEGORY_RELATION\x10\x04\x32m\n\x0cInboxService\x12]\n\x0cListMessages\x12%.gongji.notify.v1.ListMessagesRequest\x1a&.gongji.notify.v1.ListMessagesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgongji/notify/v1/inbox.proto\x12\x10gongji.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x33\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32!.gongji.notify.v1.MessageCategory\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x06 \x01(\t\"~\n\x13ListMessagesRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\\\n\x14ListMessagesResponse\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.gongji.notify.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb0\x01\n\x0fMessageCategory\x12 \n\x1cMESSAGE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1c\n\x18MESSAGE_CATEGORY_BALANCE\x10\x01\x12\x1c\n\x18MESSAGE_CATEGORY_ACCOUNT\x10\x02\x12 \n\x1cMESSAGE_CATEGORY_APPLICATION\x10\x03\x12\x1d\n\x19MESSAGE_CATEGORY_RELATION\x10\x04\x32r\n\x0cInboxService\x12\x62\n\x0cListMessages\x12%.gongji.notify.v1.ListMessagesRequest\x1a&.gongji.notify.v1.ListMessagesResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_INBOXSERVICE'].methods_by_name['ListMessages']._loaded_options = None
+  _globals['_INBOXSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\220\002\001'
   _globals['_MESSAGECATEGORY']._serialized_start=516
   _globals['_MESSAGECATEGORY']._serialized_end=692
   _globals['_MESSAGE']._serialized_start=113
@@ -48,5 +50,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMESSAGESRESPONSE']._serialized_start=421
   _globals['_LISTMESSAGESRESPONSE']._serialized_end=513
   _globals['_INBOXSERVICE']._serialized_start=694
-  _globals['_INBOXSERVICE']._serialized_end=803
+  _globals['_INBOXSERVICE']._serialized_end=808
 # @@protoc_insertion_point(module_scope)
