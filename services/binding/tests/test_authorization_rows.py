@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from binding.domain.authorizations import AuthorizationState, Outcome, change_of_charges, grants_of
+from binding.domain.authorizations import AuthorizationState, Outcome, charges, grants_of
 from binding.domain.batch import Answer, Request, apply_all, authorize_all, preview_all
 from binding.domain.limits import COUNTED_WINDOWS, Limits, LimitWindow, Use, counter_keys
 from binding.memory import MemoryRepository
@@ -203,7 +203,7 @@ class AuthorizationContract:
         known = book.authorizations[named("a")]
         assert known.state is AuthorizationState.HELD
         assert grants_of(known) == answer.grants
-        assert set(change_of_charges(None, known).values()) == {Use(0, 3_000)}
+        assert set(charges(known).values()) == {Use(0, 3_000)}
 
 
 class TestMemory(AuthorizationContract):

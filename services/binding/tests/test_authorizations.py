@@ -115,6 +115,7 @@ def test_the_answer_stays_what_it_was(state: AuthorizationState) -> None:
 def test_a_change_is_the_charge_after_minus_the_charge_before() -> None:
     before = held()
     after = apply_outcome(before, captured("a", (R, 120)))
-    assert set(change_of_charges(before, after).values()) == {Use(120, -300)}
-    assert set(change_of_charges(after, apply_outcome(after, restored("a"))).values()) == {Use(-120, 0)}
-    assert change_of_charges(before, before) == {}
+    gone = apply_outcome(after, restored("a"))
+    assert set(change_of_charges(charges(before), charges(after)).values()) == {Use(120, -300)}
+    assert set(change_of_charges(charges(after), charges(gone)).values()) == {Use(-120, 0)}
+    assert change_of_charges(charges(before), charges(before)) == {}

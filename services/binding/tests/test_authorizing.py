@@ -33,7 +33,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def authorizations(work: MemoryWork[MemoryRepository], clock: FixedClock) -> Authorizations:
-    return Authorizations(work, clock)
+    return Authorizations(work, clock, clock)
 
 
 async def test_a_request_older_than_ten_minutes_is_refused_and_leaves_no_trace(
@@ -104,7 +104,7 @@ async def test_one_bad_request_never_fails_the_others() -> None:
     work = MemoryWork(Poisoned(UnforeseenError("a value that no column takes")))
     bad = replace(request("bad"), beneficiary_psn_no=GRANDMA)
     others = replace(request("other"), beneficiary_psn_no=MOTHER)
-    answers = await Authorizations(work, FixedClock(NOON)).authorize([request("a", 10), bad, others])
+    answers = await Authorizations(work, FixedClock(NOON), FixedClock(NOON)).authorize([request("a", 10), bad, others])
     assert [answer.refusal for answer in answers] == [None, "INTERNAL", None]
     assert answers[0].grants[0].granted_fen == 10
 
@@ -112,7 +112,9 @@ async def test_one_bad_request_never_fails_the_others() -> None:
 async def test_a_database_that_is_away_fails_the_call_and_not_single_requests() -> None:
     work = MemoryWork(Poisoned(ConnectionRefusedError()))
     with pytest.raises(Refusal) as refused:
-        await Authorizations(work, FixedClock(NOON)).authorize([replace(request(), beneficiary_psn_no=GRANDMA)])
+        await Authorizations(work, FixedClock(NOON), FixedClock(NOON)).authorize(
+            [replace(request(), beneficiary_psn_no=GRANDMA)]
+        )
     assert refused.value.reason == "UNAVAILABLE"
 
 
@@ -134,7 +136,7 @@ class OnceInTheWay:
 
 async def test_a_batch_that_was_in_the_way_of_another_is_run_again(work: MemoryWork[MemoryRepository]) -> None:
     deadlocked = OnceInTheWay(work)
-    (answer,) = await Authorizations(deadlocked, FixedClock(NOON)).authorize([request("a", 10)])
+    (answer,) = await Authorizations(deadlocked, FixedClock(NOON), FixedClock(NOON)).authorize([request("a", 10)])
     assert answer.grants[0].granted_fen == 10
     assert deadlocked.times == 2
     assert len(work.repository.authorizations) == 1

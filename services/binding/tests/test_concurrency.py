@@ -62,7 +62,7 @@ def granted(answers: Sequence[Answer]) -> int:
 
 @pytest.fixture
 def authorizations(postgres_work: PG) -> Authorizations:
-    return Authorizations(postgres_work, FixedClock(NOON))
+    return Authorizations(postgres_work, FixedClock(NOON), FixedClock(NOON))
 
 
 async def test_two_at_once_never_exceed_the_limit(postgres_work: PG, authorizations: Authorizations) -> None:
@@ -101,7 +101,7 @@ async def test_an_authorize_and_its_release_at_once_leave_nothing_held(
 
 async def applied(work: Work[Repository], outcomes: Sequence[Outcome]) -> None:
     async with work() as repository:
-        await Authorizations(work, FixedClock(NOON)).apply(repository, outcomes)
+        await Authorizations(work, FixedClock(NOON), FixedClock(NOON)).apply(repository, outcomes)
 
 
 async def test_batches_and_events_in_every_order_never_wait_in_a_circle(
@@ -162,7 +162,7 @@ async def test_the_database_ends_where_the_fake_ends(
     works: list[Work[Repository]] = [postgres_work, memory_work]
     for work in works:
         await have_relations(work, *relations)
-        answers = await _long_story(Authorizations(work, FixedClock(NOON)), work, Random(11))  # noqa: S311
+        answers = await _long_story(Authorizations(work, FixedClock(NOON), FixedClock(NOON)), work, Random(11))  # noqa: S311
         ended.append((answers, await counters(work, *names)))
     assert ended[0] == ended[1]
     assert any(use != Use() for use in ended[0][1].values())

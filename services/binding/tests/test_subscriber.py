@@ -1,9 +1,12 @@
 """Events of identity and settlement: each has its effect once, in whatever order they come."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from binding.codec import timestamp
 from binding.domain.authorizations import AuthorizationState
@@ -12,8 +15,8 @@ from binding.domain.relations import EndCause, RelationState
 from binding.memory import MemoryRepository
 from binding.service.authorizations import Authorizations
 from binding.service.persons import Persons
-from binding.subscriber import TOPICS, Subscriber, outcome_of
-from binding.testing import CHILD, FATHER, MOTHER, NOON, TODAY, named, relation, request
+from binding.subscriber import TOPICS, Subscriber, outcomes_of
+from binding.testing import CHILD, FATHER, MOTHER, NOON, TODAY, captured, named, relation, request
 from gongji.binding.events.v1 import events_pb2
 from gongji.identity.events.v1 import events_pb2 as identity_events
 from gongji.identity.v1 import institution_pb2, person_pb2
@@ -34,7 +37,7 @@ class Surroundings:
         self.state = work.repository
         self.state.relations[named("father-child")] = relation()
         clock = FixedClock(NOON)
-        self.authorizations = Authorizations(work, clock)
+        self.authorizations = Authorizations(work, clock, clock)
         subscriber = Subscriber(work, self.authorizations, Persons(clock))
         self.bus = MemoryBus()
         self.bus.subscribe(TOPICS, subscriber.handle)
@@ -119,6 +122,78 @@ async def test_released_holds_are_free_and_trimmed_ones_smaller(around: Surround
     await around.publish(freed("a"), settlement_events_pb2.HoldsTrimmed(settlement=facts("b", LINE)))
     await around.bus.deliver()
     assert around.use() == {Use(0, 700)}
+
+
+def line(amount_fen: int) -> settlement_events_pb2.PaidLine:
+    return settlement_events_pb2.PaidLine(relation_id=LINE.relation_id, payer_psn_no=FATHER, amount_fen=amount_fen)
+
+
+def both_of_a_pair() -> list[Message]:
+    """B was settled with 500 in the place of A, which had paid 700: each event carries both sides."""
+    made = settlement_events_pb2.SettlementCompleted(
+        settlement=facts("b", line(500)),
+        replaces=str(named("a")),
+        replaced_lines=[LINE],
+        replaced_occurred_at=timestamp(NOON),
+    )
+    undone = settlement_events_pb2.SettlementReversed(
+        settlement=facts("a", LINE),
+        replaced_by=str(named("b")),
+        replacing_lines=[line(500)],
+        replacing_occurred_at=timestamp(NOON),
+    )
+    return [made, undone]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("first", [0, 1])
+async def test_each_event_of_a_pair_alone_has_the_effect_of_both(
+    around: Surroundings, first: int, *, asked: bool
+) -> None:
+    if asked:
+        await around.held("a")
+        await around.authorizations.authorize(
+            [replace(request("b", 800, captured("a", ("father-child", 700))), replaces=named("a"))]
+        )
+    await around.publish(both_of_a_pair()[first])
+    await around.bus.deliver()
+    assert around.use() == {Use(500, 0)}
+    await around.publish(both_of_a_pair()[1 - first], completed("a"))
+    await around.bus.deliver_badly(first, times=2)
+    assert around.use() == {Use(500, 0)}
+
+
+async def test_a_released_successor_frees_its_claim(around: Surroundings) -> None:
+    await around.held("a", 700)
+    claim = replace(request("b", 800, captured("a", ("father-child", 700))), replaces=named("a"))
+    await around.authorizations.authorize([claim])
+    assert around.use() == {Use(700, 100)}
+    await around.publish(settlement_events_pb2.HoldsReleased(settlement=facts("b"), replaces=str(named("a"))))
+    await around.bus.deliver()
+    assert around.use() == {Use(700, 0)}
+    assert around.state.authorizations[named("a")].replaced_by is None
+
+
+async def test_a_pair_of_which_one_asked_no_payer_concerns_the_other_only(around: Surroundings) -> None:
+    await around.held("a", 700)
+    made = settlement_events_pb2.SettlementCompleted(
+        settlement=facts("b", use_mutual_aid=False),
+        replaces=str(named("a")),
+        replaced_lines=[LINE],
+        replaced_occurred_at=timestamp(NOON),
+    )
+    await around.publish(completed("a"), made)
+    await around.bus.deliver()
+    assert around.use() == {Use()}
+    assert set(around.state.authorizations) == {named("a")}
+
+
+@pytest.mark.parametrize("changes", [{"replaces": "x"}, {"replaced_occurred_at": Timestamp()}])
+def test_a_pair_that_makes_no_sense_is_unreadable(changes: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"replaces": str(named("a")), "replaced_occurred_at": timestamp(NOON)}
+    message = settlement_events_pb2.SettlementCompleted(settlement=facts("b", LINE), **(fields | changes))
+    with pytest.raises(UnreadableEventError):
+        outcomes_of(message)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -232,13 +307,16 @@ def _broken(**changes: object) -> settlement_events_pb2.SettlementFacts:
     "broken",
     [
         _broken(setl_id="no uuid"),
+        settlement_events_pb2.SettlementFacts(setl_id=str(named("a")), use_mutual_aid=True),
         settlement_events_pb2.SettlementFacts(
             setl_id=str(named("a")),
+            occurred_at=timestamp(NOON),
             use_mutual_aid=True,
             lines=[settlement_events_pb2.PaidLine(relation_id="x", amount_fen=1)],
         ),
         settlement_events_pb2.SettlementFacts(
             setl_id=str(named("a")),
+            occurred_at=timestamp(NOON),
             use_mutual_aid=True,
             lines=[settlement_events_pb2.PaidLine(relation_id=str(named("r")), amount_fen=-1)],
         ),
@@ -246,7 +324,7 @@ def _broken(**changes: object) -> settlement_events_pb2.SettlementFacts:
 )
 def test_an_event_that_makes_no_sense_is_unreadable(broken: settlement_events_pb2.SettlementFacts) -> None:
     with pytest.raises(UnreadableEventError):
-        outcome_of(settlement_events_pb2.SettlementCompleted(settlement=broken))
+        outcomes_of(settlement_events_pb2.SettlementCompleted(settlement=broken))
 
 
 @pytest.mark.parametrize(
@@ -269,6 +347,5 @@ async def test_facts_that_make_no_sense_are_unreadable(around: Surroundings, mes
 def test_the_windows_of_an_outcome_are_shanghais() -> None:
     made = facts("a", LINE)
     made.occurred_at.CopyFrom(timestamp(datetime(2025, 12, 31, 16, 0, tzinfo=UTC)))
-    outcome = outcome_of(settlement_events_pb2.SettlementCompleted(settlement=made))
-    assert outcome
+    (outcome,) = outcomes_of(settlement_events_pb2.SettlementCompleted(settlement=made))
     assert outcome.occurred_on == date(2026, 1, 1)

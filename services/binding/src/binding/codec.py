@@ -116,6 +116,11 @@ def limits_message(limits: Limits) -> relation_pb2.Limits:
     )
 
 
+def window_value(window: LimitWindow) -> relation_pb2.LimitWindow.ValueType:
+    """A window as the contract carries it."""
+    return _WINDOWS[window]
+
+
 def relationship_value(relationship: Relationship) -> relation_pb2.Relationship.ValueType:
     """A relationship as the contract carries it."""
     return _RELATIONSHIPS[relationship]
@@ -215,6 +220,7 @@ def request_of(message: authorization_pb2.AuthorizationRequest) -> Request:
         occurred_on=shanghai_date(occurred_at),
         requested_at=moment(message.requested_at),
         outcomes=tuple(_outcome_of(outcome, message.beneficiary_psn_no) for outcome in message.outcomes),
+        replaces=_replaces(message.replaces),
     )
 
 
@@ -227,7 +233,12 @@ def _outcome_of(message: authorization_pb2.Outcome, beneficiary_psn_no: str) -> 
         occurred_at=occurred_at,
         occurred_on=shanghai_date(occurred_at),
         lines=tuple(OutcomeLine(UUID(line.relation_id), line.amount_fen) for line in message.lines),
+        replaces=_replaces(message.replaces),
     )
+
+
+def _replaces(text: str) -> UUID | None:
+    return UUID(text) if text else None
 
 
 def answer_message(answer: Answer) -> authorization_pb2.AuthorizationResult:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from binding.domain.eligibility import Policy
+from binding.domain.nearly_used import NEARLY_USED_PERCENT
 from kit.config import ReadableFile, ServiceSettings
 
 
@@ -24,6 +25,14 @@ class Settings(ServiceSettings):
     )
     adult_age_years: int = Field(
         default=18, ge=14, le=25, description="From this age on a beneficiary consents (R4).", examples=["18"]
+    )
+
+    limit_nearly_used_percent: int = Field(
+        default=NEARLY_USED_PERCENT,
+        ge=1,
+        le=100,
+        description="From this share of a limit on its payer is told, percent.",
+        examples=["80"],
     )
 
     @property

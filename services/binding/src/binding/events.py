@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from binding.codec import date_text, limits_message, relationship_value, timestamp
+from binding.codec import date_text, limits_message, relationship_value, timestamp, window_value
 from binding.domain.applications import Application
+from binding.domain.nearly_used import NearlyUsed
 from binding.domain.relations import EndCause, Relation
 from gongji.binding.events.v1 import events_pb2
 from kit.events import Event
@@ -90,6 +91,19 @@ def relation_ended(relation: Relation, at: datetime) -> Event:
         sequence=relation.sequence,
     )
     return Event(message, str(relation.relation_id), at)
+
+
+def limit_nearly_used(notice: NearlyUsed, at: datetime) -> Event:
+    """A window of its limits is used to a large part."""
+    message = events_pb2.LimitNearlyUsed(
+        relation=_relation(notice.relation),
+        window=window_value(notice.key.window),
+        used_fen=notice.used_fen,
+        limit_fen=notice.limit_fen,
+        noticed_at=timestamp(at),
+        sequence=notice.relation.sequence,
+    )
+    return Event(message, str(notice.relation.relation_id), at)
 
 
 _CAUSES = {

@@ -47,12 +47,13 @@ class Parts:
 def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_clock: Clock) -> Parts:
     """The use cases on a unit of work; tests call it with a fake one."""
     policy = settings.policy
-    authorizations = Authorizations(work, real_clock)
+    authorizations = Authorizations(work, clock, real_clock, settings.limit_nearly_used_percent)
     applications = Applications(work, clock, KeyRing.load(settings.keyring_file), policy)
+    relations = Relations(work, clock, policy, settings.limit_nearly_used_percent)
     services: list[Service] = [
         (add_ApplicationServiceServicer_to_server, ApplicationServicer(applications), APPLICATIONS),
         (add_ReviewServiceServicer_to_server, ReviewServicer(Reviews(work, clock, policy)), REVIEWS),
-        (add_RelationServiceServicer_to_server, RelationServicer(Relations(work, clock, policy)), RELATIONS),
+        (add_RelationServiceServicer_to_server, RelationServicer(relations), RELATIONS),
         (add_AuthorizationServiceServicer_to_server, AuthorizationServicer(authorizations), AUTHORIZATIONS),
     ]
     return Parts(services, Subscriber(work, authorizations, Persons(clock)))

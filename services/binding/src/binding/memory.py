@@ -11,6 +11,7 @@ from binding.domain.batch import Book, Request
 from binding.domain.eligibility import RelationExists
 from binding.domain.history import AggregateKind, Change, Entry
 from binding.domain.limits import NO_USE, CounterKey, Use
+from binding.domain.nearly_used import NearlyUsed, newest
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation, RelationState
 from binding.repository import Created, GuardBroken, Place, Verified
@@ -32,6 +33,7 @@ class MemoryRepository:
         self.contents: dict[UUID, bytes] = {}
         self.relations: dict[UUID, Relation] = {}
         self.counters: dict[CounterKey, Use] = {}
+        self.told: set[CounterKey] = set()
         self.authorizations: dict[UUID, Authorization] = {}
         self.histories: dict[tuple[AggregateKind, UUID], list[Entry]] = {}
 
@@ -166,6 +168,17 @@ class MemoryRepository:
         """See `Repository.history`."""
         return self.histories.get((kind, aggregate_id), [])[after : after + limit]
 
+    async def nearly_used_told(self, keys: Collection[CounterKey]) -> set[CounterKey]:
+        """See `Repository.nearly_used_told`."""
+        return self.told & set(keys)
+
+    async def note_nearly_used(self, notices: Sequence[NearlyUsed]) -> None:
+        """See `Repository.note_nearly_used`."""
+        self.told |= {notice.key for notice in notices if notice.key in self.counters}
+        for relation in newest(notices):
+            known = self.relations[relation.relation_id]
+            self.relations[relation.relation_id] = replace(known, sequence=relation.sequence)
+
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """See `Repository.open_book`."""
         del requests, outcomes, hold
@@ -175,6 +188,7 @@ class MemoryRepository:
             uses=dict(self.counters),
             authorizations=dict(self.authorizations),
             counted=frozenset(self.counters),
+            told=set(self.told),
         )
 
     async def close_book(self, book: Book) -> None:

@@ -1,11 +1,13 @@
 """Events of identity and settlement, each batch in one transaction with its inbox."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from binding.codec import moment
 from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
@@ -64,7 +66,7 @@ class Subscriber:
             return
         async with self._work() as repository:
             new = await _new(repository, envelopes)
-            outcomes = [outcome for envelope in new if (outcome := outcome_of(envelope.message))]
+            outcomes = [outcome for envelope in new for outcome in outcomes_of(envelope.message)]
             await self._authorizations.apply(repository, outcomes)
 
 
@@ -117,22 +119,53 @@ _OUTCOME_STATES: Mapping[type[Message], OutcomeState] = {
 }
 
 
-def outcome_of(message: Message) -> Outcome | None:
-    """The outcome that an event of settlement states; None when it asked no payer.
+def outcomes_of(message: Message) -> list[Outcome]:
+    """The outcomes that an event of settlement states: its own, unless it asked no payer, and the other of a pair.
+
+    A settlement that replaces another and the reversal of that one are told by two events; each carries both sides, so
+    that whichever comes first has the whole effect.
 
     Raises:
-        UnreadableEventError: an id is none, or the time is missing.
+        UnreadableEventError: an id is none, or a time is missing.
     """
     state = _OUTCOME_STATES.get(type(message))
     facts: Any = getattr(message, "settlement", None)
-    if state is None or facts is None or not (facts.use_mutual_aid or facts.lines):
-        return None
-    occurred_at = moment(facts.occurred_at)
+    if state is None or facts is None:
+        return []
+    own = [_own(message, state, facts)] if facts.use_mutual_aid or facts.lines else []
+    return own + _other_side(message, facts)
+
+
+def _own(message: Message, state: OutcomeState, facts: settlement_events.SettlementFacts) -> Outcome:
     lines = [] if state is OutcomeState.RELEASED else facts.lines
+    replaces = getattr(message, "replaces", "")
+    made = _outcome(facts.setl_id, state, facts.psn_no, facts.occurred_at, lines)
+    return replace(made, replaces=_uuid(replaces)) if replaces else made
+
+
+def _other_side(message: Message, facts: settlement_events.SettlementFacts) -> list[Outcome]:
+    match message:
+        case settlement_events.SettlementCompleted(replaces=other) if other:
+            at, lines = message.replaced_occurred_at, message.replaced_lines
+            return [_outcome(other, OutcomeState.RESTORED, facts.psn_no, at, lines)]
+        case settlement_events.SettlementReversed(replaced_by=other) if other:
+            at, lines = message.replacing_occurred_at, message.replacing_lines
+            captured = _outcome(other, OutcomeState.CAPTURED, facts.psn_no, at, lines)
+            return [replace(captured, replaces=_uuid(facts.setl_id))]
+        case _:
+            return []
+
+
+def _outcome(
+    setl_id: str, state: OutcomeState, psn_no: str, at: Timestamp, lines: Iterable[settlement_events.PaidLine]
+) -> Outcome:
+    if not at.seconds:
+        raise UnreadableEventError("the event does not say when the settlement occurred, so it has no windows")
+    occurred_at = moment(at)
     return Outcome(
-        authorization_id=_uuid(facts.setl_id),
+        authorization_id=_uuid(setl_id),
         state=state,
-        beneficiary_psn_no=facts.psn_no,
+        beneficiary_psn_no=psn_no,
         occurred_at=occurred_at,
         occurred_on=shanghai_date(occurred_at),
         lines=tuple(OutcomeLine(_uuid(line.relation_id), _amount(line.amount_fen)) for line in lines),

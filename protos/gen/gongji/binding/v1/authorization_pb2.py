@@ -28,7 +28,7 @@ from gongji.common.v1 import reason_pb2 as gongji_dot_common_dot_v1_dot_reason__
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%gongji/binding/v1/authorization.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a gongji/binding/v1/relation.proto\x1a\x1dgongji/common/v1/reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n\x0bOutcomeLine\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\namount_fen\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x00\"\xee\x01\n\x07Outcome\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x05state\x18\x02 \x01(\x0e\x32\x1f.gongji.binding.v1.OutcomeStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.gongji.binding.v1.OutcomeLineB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\"\xe7\x02\n\x14\x41uthorizationRequest\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x12\x62\x65neficiary_psn_no\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12!\n\namount_fen\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12K\n\x0crequested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x37\n\x08outcomes\x18\x06 \x03(\x0b\x32\x1a.gongji.binding.v1.OutcomeB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"\xa6\x01\n\nPayerGrant\x12\x14\n\x0cpayer_psn_no\x18\x01 \x01(\t\x12\x13\n\x0brelation_id\x18\x02 \x01(\t\x12\x13\n\x0bgranted_fen\x18\x03 \x01(\x03\x12(\n\x06reason\x18\x04 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12.\n\x06window\x18\x05 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\"\x89\x01\n\x13\x41uthorizationResult\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12)\n\x07refusal\x18\x02 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12-\n\x06grants\x18\x03 \x03(\x0b\x32\x1d.gongji.binding.v1.PayerGrant\"Z\n\x10\x41uthorizeRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"L\n\x11\x41uthorizeResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult\"e\n\x1bPreviewAuthorizationRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"W\n\x1cPreviewAuthorizationResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult*\x81\x01\n\x0cOutcomeState\x12\x1d\n\x19OUTCOME_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OUTCOME_STATE_CAPTURED\x10\x01\x12\x1a\n\x16OUTCOME_STATE_RELEASED\x10\x02\x12\x1a\n\x16OUTCOME_STATE_RESTORED\x10\x03\x32\xe7\x01\n\x14\x41uthorizationService\x12V\n\tAuthorize\x12#.gongji.binding.v1.AuthorizeRequest\x1a$.gongji.binding.v1.AuthorizeResponse\x12w\n\x14PreviewAuthorization\x12..gongji.binding.v1.PreviewAuthorizationRequest\x1a/.gongji.binding.v1.PreviewAuthorizationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%gongji/binding/v1/authorization.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a gongji/binding/v1/relation.proto\x1a\x1dgongji/common/v1/reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n\x0bOutcomeLine\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\namount_fen\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x00\"\x8d\x02\n\x07Outcome\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x05state\x18\x02 \x01(\x0e\x32\x1f.gongji.binding.v1.OutcomeStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.gongji.binding.v1.OutcomeLineB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x1d\n\x08replaces\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x86\x03\n\x14\x41uthorizationRequest\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x12\x62\x65neficiary_psn_no\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12!\n\namount_fen\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12K\n\x0crequested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x37\n\x08outcomes\x18\x06 \x03(\x0b\x32\x1a.gongji.binding.v1.OutcomeB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x1d\n\x08replaces\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xa6\x01\n\nPayerGrant\x12\x14\n\x0cpayer_psn_no\x18\x01 \x01(\t\x12\x13\n\x0brelation_id\x18\x02 \x01(\t\x12\x13\n\x0bgranted_fen\x18\x03 \x01(\x03\x12(\n\x06reason\x18\x04 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12.\n\x06window\x18\x05 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\"\x89\x01\n\x13\x41uthorizationResult\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12)\n\x07refusal\x18\x02 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12-\n\x06grants\x18\x03 \x03(\x0b\x32\x1d.gongji.binding.v1.PayerGrant\"Z\n\x10\x41uthorizeRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"L\n\x11\x41uthorizeResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult\"e\n\x1bPreviewAuthorizationRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"W\n\x1cPreviewAuthorizationResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult*\x81\x01\n\x0cOutcomeState\x12\x1d\n\x19OUTCOME_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OUTCOME_STATE_CAPTURED\x10\x01\x12\x1a\n\x16OUTCOME_STATE_RELEASED\x10\x02\x12\x1a\n\x16OUTCOME_STATE_RESTORED\x10\x03\x32\xe7\x01\n\x14\x41uthorizationService\x12V\n\tAuthorize\x12#.gongji.binding.v1.AuthorizeRequest\x1a$.gongji.binding.v1.AuthorizeResponse\x12w\n\x14PreviewAuthorization\x12..gongji.binding.v1.PreviewAuthorizationRequest\x1a/.gongji.binding.v1.PreviewAuthorizationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTCOME'].fields_by_name['lines']._serialized_options = b'\272H\005\222\001\002\020d'
   _globals['_OUTCOME'].fields_by_name['occurred_at']._loaded_options = None
   _globals['_OUTCOME'].fields_by_name['occurred_at']._serialized_options = b'\272H\026\262\001\020\032\006\010\200\256\231\244\0172\006\010\200\207\265\303\003\310\001\001'
+  _globals['_OUTCOME'].fields_by_name['replaces']._loaded_options = None
+  _globals['_OUTCOME'].fields_by_name['replaces']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['authorization_id']._loaded_options = None
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['authorization_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['beneficiary_psn_no']._loaded_options = None
@@ -59,30 +61,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['requested_at']._serialized_options = b'\272H\026\262\001\020\032\006\010\200\256\231\244\0172\006\010\200\207\265\303\003\310\001\001'
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['outcomes']._loaded_options = None
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['outcomes']._serialized_options = b'\272H\006\222\001\003\020\310\001'
+  _globals['_AUTHORIZATIONREQUEST'].fields_by_name['replaces']._loaded_options = None
+  _globals['_AUTHORIZATIONREQUEST'].fields_by_name['replaces']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_AUTHORIZEREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_AUTHORIZEREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
   _globals['_PREVIEWAUTHORIZATIONREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_PREVIEWAUTHORIZATIONREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
-  _globals['_OUTCOMESTATE']._serialized_start=1543
-  _globals['_OUTCOMESTATE']._serialized_end=1672
+  _globals['_OUTCOMESTATE']._serialized_start=1605
+  _globals['_OUTCOMESTATE']._serialized_end=1734
   _globals['_OUTCOMELINE']._serialized_start=187
   _globals['_OUTCOMELINE']._serialized_end=266
   _globals['_OUTCOME']._serialized_start=269
-  _globals['_OUTCOME']._serialized_end=507
-  _globals['_AUTHORIZATIONREQUEST']._serialized_start=510
-  _globals['_AUTHORIZATIONREQUEST']._serialized_end=869
-  _globals['_PAYERGRANT']._serialized_start=872
-  _globals['_PAYERGRANT']._serialized_end=1038
-  _globals['_AUTHORIZATIONRESULT']._serialized_start=1041
-  _globals['_AUTHORIZATIONRESULT']._serialized_end=1178
-  _globals['_AUTHORIZEREQUEST']._serialized_start=1180
-  _globals['_AUTHORIZEREQUEST']._serialized_end=1270
-  _globals['_AUTHORIZERESPONSE']._serialized_start=1272
-  _globals['_AUTHORIZERESPONSE']._serialized_end=1348
-  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_start=1350
-  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_end=1451
-  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_start=1453
-  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_end=1540
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1675
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=1906
+  _globals['_OUTCOME']._serialized_end=538
+  _globals['_AUTHORIZATIONREQUEST']._serialized_start=541
+  _globals['_AUTHORIZATIONREQUEST']._serialized_end=931
+  _globals['_PAYERGRANT']._serialized_start=934
+  _globals['_PAYERGRANT']._serialized_end=1100
+  _globals['_AUTHORIZATIONRESULT']._serialized_start=1103
+  _globals['_AUTHORIZATIONRESULT']._serialized_end=1240
+  _globals['_AUTHORIZEREQUEST']._serialized_start=1242
+  _globals['_AUTHORIZEREQUEST']._serialized_end=1332
+  _globals['_AUTHORIZERESPONSE']._serialized_start=1334
+  _globals['_AUTHORIZERESPONSE']._serialized_end=1410
+  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_start=1412
+  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_end=1513
+  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_start=1515
+  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_end=1602
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1737
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=1968
 # @@protoc_insertion_point(module_scope)

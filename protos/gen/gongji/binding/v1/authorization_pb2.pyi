@@ -86,10 +86,15 @@ class Outcome(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
     """UUID of the authorization, which is the settlement's."""
     state: Global___OutcomeState.ValueType
     """What was decided."""
+    replaces: _builtins.str
+    """UUID of the authorization that this one replaces, as it was told when asking; empty when none. CAPTURED or RESTORED
+    then also restores the replaced one; its own outcome may come along as well, or never.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeLine]:
         """What was paid; of RESTORED, what had been paid. Empty when RELEASED."""
@@ -105,10 +110,11 @@ class Outcome(_message.Message):
         state: Global___OutcomeState.ValueType = ...,
         lines: _abc.Iterable[Global___OutcomeLine] | None = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        replaces: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "lines", b"lines", "occurred_at", b"occurred_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "lines", b"lines", "occurred_at", b"occurred_at", "replaces", b"replaces", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,12 +132,19 @@ class AuthorizationRequest(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     OUTCOMES_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
     """UUID, the settlement's."""
     beneficiary_psn_no: _builtins.str
     """psn_no of the patient."""
     amount_fen: _builtins.int
     """What is needed at most, fen."""
+    replaces: _builtins.str
+    """UUID of the authorization that this one is to replace (settling again, R12): of the same patient, captured, and not
+    being replaced by another one, else the refusal is IN_PROGRESS. Empty when it replaces none; not its own id. What it
+    had charged counts as free for this one, and each of its payers may give again what that one paid, even where the
+    relation has ended since. A settlement that asked no payers has no authorization and cannot be named here.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """The time that decides every window and validity; from 2000 to 2099."""
@@ -153,10 +166,11 @@ class AuthorizationRequest(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         requested_at: _timestamp_pb2.Timestamp | None = ...,
         outcomes: _abc.Iterable[Global___Outcome] | None = ...,
+        replaces: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "authorization_id", b"authorization_id", "beneficiary_psn_no", b"beneficiary_psn_no", "occurred_at", b"occurred_at", "outcomes", b"outcomes", "requested_at", b"requested_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "authorization_id", b"authorization_id", "beneficiary_psn_no", b"beneficiary_psn_no", "occurred_at", b"occurred_at", "outcomes", b"outcomes", "replaces", b"replaces", "requested_at", b"requested_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,11 +190,11 @@ class PayerGrant(_message.Message):
     payer_psn_no: _builtins.str
     """psn_no of the payer."""
     relation_id: _builtins.str
-    """UUID of the relation; the newest of this payer and patient."""
+    """UUID of the relation; the newest of this payer and patient, or one under which the replaced settlement was paid."""
     granted_fen: _builtins.int
-    """Granted (and held, when authorizing), fen; at most amount_fen."""
+    """Granted (and held, when authorizing), fen; at most amount_fen. With replaces it may be above 0 under any reason."""
     reason: _reason_pb2.Reason.ValueType
-    """Why it is less than amount_fen; REASON_UNSPECIFIED when it is not."""
+    """Why it is less than amount_fen, what set the amount; REASON_UNSPECIFIED when it is not."""
     window: _relation_pb2.LimitWindow.ValueType
     """The tightest window, when reason is REASON_LIMIT_REACHED."""
     def __init__(
@@ -212,7 +226,9 @@ class AuthorizationResult(_message.Message):
     authorization_id: _builtins.str
     """The request's authorization_id."""
     refusal: _reason_pb2.Reason.ValueType
-    """Why there is no answer (ABANDONED, REQUEST_TOO_OLD, INTERNAL…); REASON_UNSPECIFIED when there is one."""
+    """Why there is no answer (ABANDONED, IN_PROGRESS, REQUEST_TOO_OLD, INTERNAL…); REASON_UNSPECIFIED when there is one.
+    IN_PROGRESS leaves no trace: ask again when the settlement to be replaced is captured.
+    """
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___PayerGrant]:
         """Payers in the order in which they pay; empty when there are none."""

@@ -54,6 +54,8 @@ class Outcome:
     occurred_on: date
     """Asia/Shanghai date of `occurred_at`: the windows."""
     lines: tuple[OutcomeLine, ...] = ()
+    replaces: UUID | None = None
+    """The authorization that this one replaces, where the message says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,10 @@ class Authorization:
     occurred_at: datetime
     occurred_on: date
     lines: tuple[Line, ...] = ()
+    replaces: UUID | None = None
+    """The authorization of the settlement that this one settles again; see `binding.domain.pairs`."""
+    replaced_by: UUID | None = None
+    """Who has claimed this one, unless that was released."""
 
 
 Charges = dict[CounterKey, Use]
@@ -111,14 +117,21 @@ def contradicts(state: AuthorizationState, outcome: OutcomeState) -> bool:
 
 
 def hold(
-    authorization_id: UUID, beneficiary_psn_no: str, occurred_at: datetime, day: date, grants: Iterable[Grant]
+    authorization_id: UUID,
+    beneficiary_psn_no: str,
+    occurred_at: datetime,
+    day: date,
+    grants: Iterable[Grant],
+    *,
+    replaces: UUID | None = None,
 ) -> Authorization:
     """A new authorization that holds what was granted."""
     lines = tuple(
         Line(grant.relation_id, grant.payer_psn_no, grant.granted_fen, grant.reason, grant.window, grant.granted_fen)
         for grant in grants
     )
-    return Authorization(authorization_id, AuthorizationState.HELD, beneficiary_psn_no, occurred_at, day, lines)
+    held = AuthorizationState.HELD
+    return Authorization(authorization_id, held, beneficiary_psn_no, occurred_at, day, lines, replaces)
 
 
 def grants_of(authorization: Authorization) -> tuple[Grant, ...]:
@@ -189,9 +202,8 @@ def charges(authorization: Authorization | None) -> Charges:
     }
 
 
-def change_of_charges(before: Authorization | None, after: Authorization) -> Charges:
-    """By how much each counter moves from one state of an authorization to the next, fen; unmoved ones are left out."""
-    old, new = charges(before), charges(after)
+def change_of_charges(old: Charges, new: Charges) -> Charges:
+    """By how much each counter moves from some charges to others, fen; unmoved ones are left out."""
     keys = dict.fromkeys((*old, *new))
     changes = {key: new.get(key, NO_USE) - old.get(key, NO_USE) for key in keys}
     return {key: change for key, change in changes.items() if change != NO_USE}

@@ -4,7 +4,8 @@ The book is filled by the repository with everything that the batch touches, und
 and what to write. Nothing here waits, and nothing that one request brings can fail another.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -14,14 +15,19 @@ from binding.domain.authorizations import (
     AuthorizationState,
     Charges,
     Outcome,
+    OutcomeState,
     apply_outcome,
     change_of_charges,
+    charges,
     contradicts,
     grants_of,
     hold,
+    moves,
 )
 from binding.domain.granting import Grant, grant
 from binding.domain.limits import NO_USE, CounterKey, Use
+from binding.domain.nearly_used import NEARLY_USED_PERCENT, NearlyUsed, nearly_used
+from binding.domain.pairs import SETTLED, excess, may_replace, paid_under, restoring, without
 from binding.domain.persons import Person
 from binding.domain.relations import Relation, payers_in_order
 
@@ -42,6 +48,8 @@ class Request:
     requested_at: datetime
     """Real time, not the movable clock."""
     outcomes: tuple[Outcome, ...] = ()
+    replaces: UUID | None = None
+    """The authorization of the settlement that this one settles again (R12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class Contradiction:
 class Book:
     """Everything a batch reads, as it is under the locks, and what it changes."""
 
-    relations: Mapping[UUID, Relation]
+    relations: dict[UUID, Relation]
     """The relations of all patients, and those that outcomes name."""
     persons: Mapping[str, Person]
     uses: dict[CounterKey, Use]
@@ -74,6 +82,11 @@ class Book:
     """Known ones only."""
     counted: frozenset[CounterKey] = frozenset()
     """Counters that have a row already."""
+    taken: frozenset[UUID] = frozenset()
+    """Ids that were unknown and are taken for this batch; what it does not keep is given back."""
+    told: set[CounterKey] = field(default_factory=set)
+    """Counters of which it was told that they are nearly used."""
+    nearly_used_percent: int = NEARLY_USED_PERCENT
     freed: Charges = field(default_factory=dict)
     """Counter changes by outcomes: never refused."""
     held: Charges = field(default_factory=dict)
@@ -81,6 +94,7 @@ class Book:
     changed: dict[UUID, Authorization] = field(default_factory=dict)
     contradictions: list[Contradiction] = field(default_factory=list)
     unknown_relations: set[UUID] = field(default_factory=set)
+    notices: list[NearlyUsed] = field(default_factory=list)
 
     def apply(self, outcome: Outcome) -> None:
         """Move the outcome's authorization forward, with the counters."""
@@ -90,24 +104,69 @@ class Book:
             self.contradictions.append(Contradiction(outcome.authorization_id, before.state, outcome.state))
         after = apply_outcome(before, outcome)
         if after is not before:
-            self._record(before, after, self.freed)
+            self._record(after, self.freed)
+            self._move_replaced(after, after.replaces or outcome.replaces)
 
     def hold(self, authorization: Authorization) -> None:
-        """Hold what a new authorization was granted."""
-        self._record(None, authorization, self.held)
+        """Hold what a new authorization was granted, and claim the one that it replaces."""
+        self._record(authorization, self.held)
+        replaced = self.find(authorization.replaces)
+        if replaced is not None:
+            self._keep(replace(replaced, replaced_by=authorization.authorization_id))
 
-    def payers_of(self, beneficiary_psn_no: str) -> list[Relation]:
+    def find(self, authorization_id: UUID | None) -> Authorization | None:
+        """A known authorization."""
+        return self.authorizations.get(authorization_id) if authorization_id else None
+
+    def payers_of(self, beneficiary_psn_no: str, paid: Collection[UUID] = ()) -> list[Relation]:
         """The patient's payers in the order in which they pay."""
-        return payers_in_order(
-            relation for relation in self.relations.values() if relation.beneficiary_psn_no == beneficiary_psn_no
-        )
+        relations = [it for it in self.relations.values() if it.beneficiary_psn_no == beneficiary_psn_no]
+        return payers_in_order(relations, paid)
 
-    def _record(self, before: Authorization | None, after: Authorization, ledger: Charges) -> None:
-        self.authorizations[after.authorization_id] = after
-        self.changed[after.authorization_id] = after
-        for key, change in change_of_charges(before, after).items():
+    def _move_replaced(self, after: Authorization, replaces: UUID | None) -> None:
+        # Reversing the replaced settlement and making this one was one transaction: neither is without the other.
+        replaced = self.find(replaces)
+        if replaced is None:
+            return
+        if after.state in SETTLED and moves(replaced.state, OutcomeState.RESTORED):
+            self.apply(restoring(replaced))
+        elif after.state is AuthorizationState.RELEASED and replaced.replaced_by == after.authorization_id:
+            self._keep(replace(replaced, replaced_by=None))
+
+    def _record(self, after: Authorization, ledger: Charges) -> None:
+        before = self._charged_around(after.authorization_id)
+        self._keep(after)
+        for key, change in change_of_charges(before, self._charged_around(after.authorization_id)).items():
             ledger[key] = ledger.get(key, NO_USE) + change
             self.uses[key] = self.uses.get(key, NO_USE) + change
+            self._notice(key)
+
+    def _keep(self, authorization: Authorization) -> None:
+        self.authorizations[authorization.authorization_id] = authorization
+        self.changed[authorization.authorization_id] = authorization
+
+    def _charged_around(self, authorization_id: UUID) -> Charges:
+        """What depends on one authorization: its own charge, and by how much its successor exceeds it."""
+        authorization = self.find(authorization_id)
+        if authorization is None:
+            return {}
+        charged = charges(authorization)
+        replaced, successor = self.find(authorization.replaces), self.find(authorization.replaced_by)
+        own = excess(charged, charges(replaced)) if replaced else charged
+        if successor is None:
+            return own
+        more = excess(charges(successor), charged)
+        return {key: own.get(key, NO_USE) + more.get(key, NO_USE) for key in own | more}
+
+    def _notice(self, key: CounterKey) -> None:
+        if key in self.told or key.relation_id not in self.relations:
+            return
+        relation = self.relations[key.relation_id]
+        notice = nearly_used(relation, key, self.uses[key], self.nearly_used_percent)
+        if notice is not None:
+            self.told.add(key)
+            self.relations[key.relation_id] = notice.relation
+            self.notices.append(notice)
 
     def _on_known_relations(self, outcome: Outcome) -> Outcome:
         unknown = {line.relation_id for line in outcome.lines} - self.relations.keys()
@@ -128,7 +187,8 @@ def refuse_early(requests: Sequence[Request], real_now: datetime) -> list[Answer
     for request in requests:
         repeated = request.authorization_id in ids or request.beneficiary_psn_no in patients
         too_old = real_now - request.requested_at > MAX_REQUEST_AGE
-        refusal = "INVALID_FIELDS" if repeated else "REQUEST_TOO_OLD" if too_old else None
+        invalid = repeated or request.replaces == request.authorization_id
+        refusal = "INVALID_FIELDS" if invalid else "REQUEST_TOO_OLD" if too_old else None
         refusals.append(Answer(request.authorization_id, refusal=refusal) if refusal else None)
         ids.add(request.authorization_id)
         patients.add(request.beneficiary_psn_no)
@@ -160,13 +220,28 @@ def _answer(request: Request, book: Book, keep: Callable[[Authorization], None])
     known = book.authorizations.get(request.authorization_id)
     if known is not None:
         return _repeated(known)
-    day = request.occurred_on
-    grants = tuple(
-        grant(request.need_fen, relation, day, book.uses, book.persons)
-        for relation in book.payers_of(request.beneficiary_psn_no)
-    )
-    keep(hold(request.authorization_id, request.beneficiary_psn_no, request.occurred_at, day, grants))
+    replaced = book.find(request.replaces)
+    if request.replaces and (refusal := _refuse_replacing(request, replaced)):
+        return Answer(request.authorization_id, refusal=refusal)
+    grants = _grants(request, replaced, book)
+    patient, day = request.beneficiary_psn_no, request.occurred_on
+    keep(hold(request.authorization_id, patient, request.occurred_at, day, grants, replaces=request.replaces))
     return Answer(request.authorization_id, grants)
+
+
+def _refuse_replacing(request: Request, replaced: Authorization | None) -> str | None:
+    if replaced is not None and replaced.beneficiary_psn_no != request.beneficiary_psn_no:
+        return "INVALID_FIELDS"
+    return None if may_replace(replaced) else "IN_PROGRESS"
+
+
+def _grants(request: Request, replaced: Authorization | None, book: Book) -> tuple[Grant, ...]:
+    paid, day = paid_under(replaced), request.occurred_on
+    uses = ChainMap(without(book.uses, charges(replaced)), book.uses) if replaced else book.uses
+    return tuple(
+        grant(request.need_fen, it, day, uses, book.persons, paid_before_fen=paid.get(it.relation_id, 0))
+        for it in book.payers_of(request.beneficiary_psn_no, paid)
+    )
 
 
 def _repeated(known: Authorization) -> Answer:

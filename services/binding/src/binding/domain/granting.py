@@ -24,13 +24,23 @@ class Grant:
 
 
 def grant(
-    need_fen: int, relation: Relation, day: date, uses: Mapping[CounterKey, Use], persons: Mapping[str, Person]
+    need_fen: int,
+    relation: Relation,
+    day: date,
+    uses: Mapping[CounterKey, Use],
+    persons: Mapping[str, Person],
+    *,
+    paid_before_fen: int = 0,
 ) -> Grant:
-    """What this relation's payer may give towards `need_fen` on `day`, with what is used and held in its windows."""
-    reason = decline_reason(relation, day, persons)
-    if reason is not None:
-        return Grant(relation.payer_psn_no, relation.relation_id, 0, reason)
-    left = tightest(relation.limits, relation.relation_id, day, uses)
-    if left is None or left.left_fen >= need_fen:
-        return Grant(relation.payer_psn_no, relation.relation_id, need_fen)
-    return Grant(relation.payer_psn_no, relation.relation_id, max(0, left.left_fen), LIMIT_REACHED, left.window)
+    """What this relation's payer may give towards `need_fen` on `day`, with what is used and held in its windows.
+
+    A payer who paid in the settlement that this one replaces may give as much again although the relation has ended, is
+    suspended or has run out since; limits hold all the same (R12).
+    """
+    payer, relation_id = relation.payer_psn_no, relation.relation_id
+    declined = decline_reason(relation, day, persons)
+    may_fen = need_fen if declined is None else min(need_fen, paid_before_fen)
+    left = tightest(relation.limits, relation_id, day, uses)
+    if left is not None and max(0, left.left_fen) < may_fen:
+        return Grant(payer, relation_id, max(0, left.left_fen), LIMIT_REACHED, left.window)
+    return Grant(payer, relation_id, may_fen, declined if may_fen < need_fen else None)

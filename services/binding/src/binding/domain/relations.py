@@ -1,6 +1,6 @@
 """Relations between a payer (授权人) and a beneficiary (使用人): their states, and why one does not pay today."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -107,12 +107,19 @@ def next_priority(living: Iterable[Relation]) -> int:
     return min(MAX_PRIORITY, max((relation.priority for relation in living), default=0) + 1)
 
 
-def payers_in_order(relations: Iterable[Relation]) -> list[Relation]:
-    """The newest relation of each pair, in the order in which they pay (R5): priority, then approval, then id."""
-    newest: dict[tuple[str, str], Relation] = {}
-    for relation in sorted(relations, key=_by_approval):
-        newest[relation.payer_psn_no, relation.beneficiary_psn_no] = relation
-    return sorted(newest.values(), key=lambda relation: (relation.priority, *_by_approval(relation)))
+def payers_in_order(relations: Iterable[Relation], paid: Collection[UUID] = ()) -> list[Relation]:
+    """The newest relation of each pair, in the order in which they pay (R5): priority, then approval, then id.
+
+    Earlier ones under which a settlement was `paid` that is to be replaced come just before the newest of their pair.
+    """
+    by_approval = sorted(relations, key=_by_approval)
+    newest = {_pair(relation): relation for relation in by_approval}
+    chosen = [it for it in by_approval if it is newest[_pair(it)] or it.relation_id in paid]
+    return sorted(chosen, key=lambda it: (newest[_pair(it)].priority, *_by_approval(newest[_pair(it)])))
+
+
+def _pair(relation: Relation) -> tuple[str, str]:
+    return relation.payer_psn_no, relation.beneficiary_psn_no
 
 
 def _by_approval(relation: Relation) -> tuple[datetime, UUID]:

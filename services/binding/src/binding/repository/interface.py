@@ -11,6 +11,7 @@ from binding.domain.authorizations import Outcome
 from binding.domain.batch import Book, Request
 from binding.domain.history import AggregateKind, Change, Entry
 from binding.domain.limits import CounterKey, Use
+from binding.domain.nearly_used import NearlyUsed
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation
 from kit.inbox import Inbox
@@ -153,13 +154,21 @@ class Repository(Protocol):
         """The rows of one history behind position `after`, oldest first."""
         ...
 
+    async def nearly_used_told(self, keys: Collection[CounterKey]) -> set[CounterKey]:
+        """Those of these windows of which it was told that they are nearly used."""
+        ...
+
+    async def note_nearly_used(self, notices: Sequence[NearlyUsed]) -> None:
+        """Remember that these are told, so that they are told once; their relations are locked."""
+        ...
+
     # authorizations
 
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """Everything that these requests (with the outcomes that they carry) and outcomes touch.
 
         With `hold`, unknown ids of requests are taken: whoever comes second with the same id waits here. Whatever an
-        outcome may move is locked.
+        outcome may move is locked, and so is what a request replaces.
         """
         ...
 

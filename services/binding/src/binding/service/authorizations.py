@@ -7,7 +7,9 @@ from prometheus_client import Counter
 
 from binding.domain.authorizations import Outcome
 from binding.domain.batch import Answer, Book, Request, apply_all, authorize_all, preview_all, refuse_early
+from binding.domain.nearly_used import NEARLY_USED_PERCENT
 from binding.repository import Repository
+from binding.service.nearly_used import tell
 from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.errors import Refusal
@@ -29,12 +31,22 @@ class Authorizations:
 
     Args:
         work: units of work.
+        clock: the time that events tell.
         real_clock: real time, by which a request is too old; never the movable clock.
+        nearly_used_percent: from this share of a limit on it is told.
     """
 
-    def __init__(self, work: Work[Repository], real_clock: Clock) -> None:
+    def __init__(
+        self,
+        work: Work[Repository],
+        clock: Clock,
+        real_clock: Clock,
+        nearly_used_percent: int = NEARLY_USED_PERCENT,
+    ) -> None:
         self._work = work
+        self._clock = clock
         self._real_clock = real_clock
+        self._nearly_used_percent = nearly_used_percent
         self._log = get_logger()
 
     async def authorize(self, requests: Sequence[Request]) -> list[Answer]:
@@ -48,9 +60,10 @@ class Authorizations:
     async def apply(self, repository: Repository, outcomes: Sequence[Outcome]) -> None:
         """Apply outcomes that came as events, in the unit of work of their inbox."""
         book = await repository.open_book([], outcomes, hold=False)
+        book.nearly_used_percent = self._nearly_used_percent
         apply_all(outcomes, book)
         self._report(book)
-        await repository.close_book(book)
+        await self._close(repository, book)
 
     async def _answers(
         self, requests: Sequence[Request], ask: Callable[[Sequence[Request]], Awaitable[list[Answer]]]
@@ -80,10 +93,15 @@ class Authorizations:
     async def _unit(self, requests: Sequence[Request], decide: Decide, *, hold: bool) -> list[Answer]:
         async with self._work() as repository:
             book = await repository.open_book(requests, [], hold=hold)
+            book.nearly_used_percent = self._nearly_used_percent
             answers = decide(requests, book)
-            await repository.close_book(book)
+            await self._close(repository, book)
         self._report(book)
         return answers
+
+    async def _close(self, repository: Repository, book: Book) -> None:
+        await repository.close_book(book)
+        await tell(repository, book.notices, self._clock.now())
 
     def _report(self, book: Book) -> None:
         for it in book.contradictions:

@@ -11,10 +11,12 @@ from binding.domain.eligibility import Policy, is_minor
 from binding.domain.errors import Forbidden, NotFound
 from binding.domain.history import ChangeKind, Entry, Mark
 from binding.domain.limits import CounterKey, Limits, Use, counter_keys
+from binding.domain.nearly_used import NEARLY_USED_PERCENT
 from binding.domain.relations import EndCause, Relation
 from binding.repository import Place, Repository
 from binding.service.caller import Caller
 from binding.service.history import history_for, save_relation
+from binding.service.nearly_used import tell_of_limits
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
 from kit.events import Event
@@ -34,10 +36,13 @@ class Seen:
 class Relations:
     """What parties and operators do with a relation."""
 
-    def __init__(self, work: Work[Repository], clock: Clock, policy: Policy) -> None:
+    def __init__(
+        self, work: Work[Repository], clock: Clock, policy: Policy, nearly_used_percent: int = NEARLY_USED_PERCENT
+    ) -> None:
         self._work = work
         self._clock = clock
         self._policy = policy
+        self._nearly_used_percent = nearly_used_percent
 
     async def get(self, caller: Caller, relation_id: UUID) -> Seen:
         """One relation, for its parties and staff."""
@@ -68,6 +73,7 @@ class Relations:
             if changed != relation:
                 mark = Mark(ChangeKind.LIMITS_CHANGED, caller.who, self._clock.now())
                 changed = await _told(repository, relation, changed, mark, events.relation_changed)
+                changed = await tell_of_limits(repository, changed, self._clock.now(), self._nearly_used_percent)
             return await self._seen(repository, changed)
 
     async def unbind(self, caller: Caller, relation_id: UUID, reason: str) -> Seen:

@@ -120,6 +120,7 @@ class SettlementCompleted(_message.Message):
     PSN_CASH_PAY_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
     REPLACED_LINES_FIELD_NUMBER: _builtins.int
+    REPLACED_OCCURRED_AT_FIELD_NUMBER: _builtins.int
     med_type: _settlement_pb2.MedicalType.ValueType
     """med_type."""
     clr_type: _settlement_pb2.ClearingType.ValueType
@@ -150,6 +151,10 @@ class SettlementCompleted(_message.Message):
     def replaced_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaidLine]:
         """Lines of the replaced settlement, all given back; empty when none."""
 
+    @_builtins.property
+    def replaced_occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """The time that decided the windows of the replaced settlement; absent when none."""
+
     def __init__(
         self,
         *,
@@ -165,10 +170,11 @@ class SettlementCompleted(_message.Message):
         psn_cash_pay: _builtins.int = ...,
         replaces: _builtins.str = ...,
         replaced_lines: _abc.Iterable[Global___PaidLine] | None = ...,
+        replaced_occurred_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["setl_time", b"setl_time", "settlement", b"settlement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replaced_occurred_at", b"replaced_occurred_at", "setl_time", b"setl_time", "settlement", b"settlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_mulaid_pay", b"acct_mulaid_pay", "acct_pay", b"acct_pay", "clr_type", b"clr_type", "fund_pay_sumamt", b"fund_pay_sumamt", "insutype", b"insutype", "med_type", b"med_type", "medfee_sumamt", b"medfee_sumamt", "psn_cash_pay", b"psn_cash_pay", "replaced_lines", b"replaced_lines", "replaces", b"replaces", "setl_time", b"setl_time", "settlement", b"settlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_mulaid_pay", b"acct_mulaid_pay", "acct_pay", b"acct_pay", "clr_type", b"clr_type", "fund_pay_sumamt", b"fund_pay_sumamt", "insutype", b"insutype", "med_type", b"med_type", "medfee_sumamt", b"medfee_sumamt", "psn_cash_pay", b"psn_cash_pay", "replaced_lines", b"replaced_lines", "replaced_occurred_at", b"replaced_occurred_at", "replaces", b"replaces", "setl_time", b"setl_time", "settlement", b"settlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,6 +191,7 @@ class SettlementReversed(_message.Message):
     ACCT_PAY_FIELD_NUMBER: _builtins.int
     REPLACED_BY_FIELD_NUMBER: _builtins.int
     REPLACING_LINES_FIELD_NUMBER: _builtins.int
+    REPLACING_OCCURRED_AT_FIELD_NUMBER: _builtins.int
     acct_pay: _builtins.int
     """Given back to the patient's own account, fen."""
     replaced_by: _builtins.str
@@ -201,6 +208,10 @@ class SettlementReversed(_message.Message):
     def replacing_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaidLine]:
         """Lines of the replacing settlement; empty when none."""
 
+    @_builtins.property
+    def replacing_occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """The time that decided the windows of the replacing settlement; absent when none."""
+
     def __init__(
         self,
         *,
@@ -209,10 +220,11 @@ class SettlementReversed(_message.Message):
         acct_pay: _builtins.int = ...,
         replaced_by: _builtins.str = ...,
         replacing_lines: _abc.Iterable[Global___PaidLine] | None = ...,
+        replacing_occurred_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reversed_at", b"reversed_at", "settlement", b"settlement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replacing_occurred_at", b"replacing_occurred_at", "reversed_at", b"reversed_at", "settlement", b"settlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_pay", b"acct_pay", "replaced_by", b"replaced_by", "replacing_lines", b"replacing_lines", "reversed_at", b"reversed_at", "settlement", b"settlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_pay", b"acct_pay", "replaced_by", b"replaced_by", "replacing_lines", b"replacing_lines", "replacing_occurred_at", b"replacing_occurred_at", "reversed_at", b"reversed_at", "settlement", b"settlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,8 +239,11 @@ class HoldsReleased(_message.Message):
     SETTLEMENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     RELEASED_AT_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     reason: _reason_pb2.Reason.ValueType
     """Why: ABANDONED, AMOUNT_CHANGED, QUOTE_EXPIRED."""
+    replaces: _builtins.str
+    """setl_id of the settlement that this one was to replace, which stands; empty when none."""
     @_builtins.property
     def settlement(self) -> Global___SettlementFacts:
         """The settlement; no lines."""
@@ -243,10 +258,11 @@ class HoldsReleased(_message.Message):
         settlement: Global___SettlementFacts | None = ...,
         reason: _reason_pb2.Reason.ValueType = ...,
         released_at: _timestamp_pb2.Timestamp | None = ...,
+        replaces: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["released_at", b"released_at", "settlement", b"settlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "released_at", b"released_at", "settlement", b"settlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "released_at", b"released_at", "replaces", b"replaces", "settlement", b"settlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
