@@ -1,5 +1,6 @@
 """The gRPC server of a service: mutual TLS, the chain around every method, health, and a stop that loses nothing."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,10 +102,12 @@ class GrpcServer:
         self._once = once
         self._max_message_bytes = max_message_bytes
         self._max_connection_age_seconds = max_connection_age_seconds
+        self._verifier = AssertionVerifier(settings.jwks_file, service_name, clock)
+        self._fresh: asyncio.Task[None] | None = None
         self._gate = Gate(
             PeerIdentity(settings.institution_ca_file, settings.service_ca_file, settings.trust_domain, denylist),
             access,
-            AssertionVerifier(settings.jwks_file, service_name, clock),
+            self._verifier,
             settings.grpc_max_concurrent,
             deadline_cap_seconds,
             use_once,
@@ -129,6 +132,8 @@ class GrpcServer:
         """
         request_types = {path: _class_of(method) for path, method in self._descriptors.items()}
         warm_up(request_types.values())
+        await self._verifier.issuers.refresh()
+        self._fresh = asyncio.create_task(self._verifier.issuers.keep_fresh())
         server = grpc.aio.server(options=self._options())
         for name, methods in self._handlers.items():
             wrapped = {
@@ -153,6 +158,8 @@ class GrpcServer:
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Take no new calls, give those under way `grace_seconds`, then cancel them."""
         await self.not_serving()
+        if self._fresh is not None:
+            self._fresh.cancel()
         if self._server is not None:
             await self._chain.close(grace_seconds)
             # What is still open may be health watchers, who never leave by themselves: they get no second grace.

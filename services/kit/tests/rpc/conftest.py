@@ -268,13 +268,14 @@ def serve(pki: Pki, clock: FixedClock, issuers_file: Path, signing_key: ed25519.
     ) -> AsyncIterator[Running]:
         echo = Echo()
         more.setdefault("once", MemoryOnce())
+        issuers: Path = more.pop("issuers", issuers_file)
         settings = Settings(
             grpc_address=address,
             tls_cert_file=tls.cert,
             tls_key_file=tls.key,
             institution_ca_file=pki.institution_ca_file,
             service_ca_file=pki.service_ca_file,
-            jwks_file=issuers_file,
+            jwks_file=issuers,
             grpc_reflection=reflection,
             grpc_max_concurrent=max_concurrent,
         )

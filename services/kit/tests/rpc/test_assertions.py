@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kit import auth
-from kit.auth.assertions import AssertionVerifier, IssuersFileError
+from kit.auth.assertions import AssertionVerifier
+from kit.auth.issuers import IssuersFileError
 from kit.auth.principals import Principal
 from kit.clock import FixedClock
 from kit.errors import Refusal, reason_of

@@ -1,6 +1,5 @@
 """Assertions about people: who sits behind the portal, said by an issuer that is known, for a few minutes."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,11 +8,11 @@ from typing import Any
 
 import jwt
 
+from kit.auth.issuers import ALGORITHM, Issuer, Issuers
 from kit.auth.principals import Principal
 from kit.clock import Clock
 from kit.errors import Refusal
 
-ALGORITHM = "EdDSA"
 LONGEST_LIFE = timedelta(minutes=5)
 LEEWAY = timedelta(seconds=5)
 """How far the issuer's clock may differ from ours."""
@@ -36,18 +35,6 @@ class Assertion:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Issuer:
-    name: str
-    roles: frozenset[str]
-    caller: str
-    keys: Mapping[str, jwt.PyJWK]
-
-
-class IssuersFileError(Exception):
-    """The file of assertion issuers cannot be used; says why."""
-
-
 class AssertionVerifier:
     """Believes assertions of the issuers in `jwks_file` for one audience, the name of this service.
 
@@ -55,7 +42,7 @@ class AssertionVerifier:
     """
 
     def __init__(self, jwks_file: Path, audience: str, clock: Clock) -> None:
-        self._issuers = _issuers(jwks_file)
+        self.issuers = Issuers(jwks_file)
         self._audience = audience
         self._clock = clock
 
@@ -74,22 +61,22 @@ class AssertionVerifier:
         psn_no = _psn_no(claims, roles)
         return Assertion(claims["sub"], roles, psn_no, issuer.name, claims["jti"], expires_at)
 
-    def _key(self, token: str) -> tuple[_Issuer, jwt.PyJWK]:
+    def _key(self, token: str) -> tuple[Issuer, jwt.PyJWK]:
         if len(token) > _LONGEST_TOKEN:
             raise _refused("the assertion is too long")
         try:
             unverified = jwt.decode_complete(token, options={"verify_signature": False})
         except jwt.PyJWTError:
             raise _refused("the assertion is not a JWT") from None
-        issuer = self._issuers.get(str(unverified["payload"].get("iss")))
+        issuer = self.issuers.get(str(unverified["payload"].get("iss")))
         if issuer is None:
             raise _refused("the assertion's issuer is not known here")
-        key = issuer.keys.get(str(unverified["header"].get("kid")))
+        key = issuer.key(str(unverified["header"].get("kid")))
         if key is None:
             raise _refused("the assertion's key id (kid) is not one of its issuer's")
         return issuer, key
 
-    def _claims(self, token: str, issuer: _Issuer, key: jwt.PyJWK) -> dict[str, Any]:
+    def _claims(self, token: str, issuer: Issuer, key: jwt.PyJWK) -> dict[str, Any]:
         try:
             return jwt.decode(
                 token,
@@ -137,7 +124,7 @@ def _time(claims: Mapping[str, Any], name: str) -> datetime:
         raise _refused(f"the assertion's {name} is not a time") from None
 
 
-def _roles(claims: Mapping[str, Any], issuer: _Issuer) -> frozenset[str]:
+def _roles(claims: Mapping[str, Any], issuer: Issuer) -> frozenset[str]:
     value = claims.get("roles")
     if not isinstance(value, list) or not value or not all(isinstance(role, str) for role in value):
         raise _refused("the assertion names no roles")
@@ -167,19 +154,3 @@ def _psn_no(claims: Mapping[str, Any], roles: frozenset[str]) -> str | None:
 
 def _refused(message: str) -> Refusal:
     return Refusal("UNAUTHENTICATED", message)
-
-
-def _issuers(path: Path) -> dict[str, _Issuer]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["issuers"]
-        return {name: _issuer(name, entry) for name, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
-        raise IssuersFileError(
-            f"{path} is not a file of assertion issuers ({type(error).__name__}: {error}); "
-            'it must look like {"issuers": {NAME: {"roles": […], "caller": "service/portal", "jwks": {"keys": […]}}}}'
-        ) from error
-
-
-def _issuer(name: str, entry: Mapping[str, Any]) -> _Issuer:
-    keys = {key["kid"]: jwt.PyJWK(key, algorithm=ALGORITHM) for key in entry["jwks"]["keys"]}
-    return _Issuer(name, frozenset(entry["roles"]), entry["caller"], keys)
