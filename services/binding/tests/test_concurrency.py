@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from binding.domain.applications import ApplicationState, Proof, ProofKind, Step
+from binding.domain.applications import ApplicationState, Proof, ProofKind
 from binding.domain.authorizations import Outcome
 from binding.domain.batch import Answer, Request
 from binding.domain.eligibility import Policy, RelationExists
@@ -18,9 +18,10 @@ from binding.memory import MemoryRepository
 from binding.repository import PostgresRepository, Repository, Verified
 from binding.service.authorizations import Authorizations
 from binding.service.caller import Caller
+from binding.service.decisions import Decisions
 from binding.service.persons import Facts, Persons
-from binding.service.reviews import Reviews
 from binding.testing import (
+    APPROVING,
     CHILD,
     FATHER,
     NOON,
@@ -235,9 +236,7 @@ async def test_an_approval_and_the_payers_death_at_once_leave_no_living_relation
     approving = Meeting(postgres_work)
     clock = FixedClock(NOON)
     clerk = Caller("clerk:li", None, frozenset({"decider"}))
-    approval = asyncio.create_task(
-        Reviews(approving, clock, Policy()).decide(clerk, named("application"), Step.APPROVE, "")
-    )
+    approval = asyncio.create_task(Decisions(approving, clock, Policy()).decide(clerk, named("application"), APPROVING))
     await approving.has_begun.wait()
 
     async def death() -> None:

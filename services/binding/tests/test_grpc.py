@@ -25,6 +25,7 @@ from gongji.binding.v1 import (
     application_pb2_grpc,
     authorization_pb2,
     authorization_pb2_grpc,
+    decision_reason_pb2,
     relation_pb2,
     relation_pb2_grpc,
     review_pb2,
@@ -400,7 +401,10 @@ async def test_a_reason_with_control_characters_is_refused(binding: Binding, rea
     unbind = relation_pb2.UnbindRelationRequest(relation_id=relation_id, reason=reason)
     suspend = relation_pb2.SuspendRelationRequest(relation_id=relation_id, reason=reason)
     decide = review_pb2.DecideApplicationRequest(
-        application_id=relation_id, decision=review_pb2.DECISION_REJECT, reason=reason
+        application_id=relation_id,
+        decision=review_pb2.DECISION_REJECT,
+        reason=reason,
+        reason_code=decision_reason_pb2.DECISION_REASON_DUPLICATE,
     )
     calls = (
         binding.relations.UnbindRelation(unbind, **binding.citizen(FATHER)),

@@ -11,7 +11,8 @@ import pytest
 
 import binding
 from binding import codec_history
-from binding.domain.applications import Application, ApplicationState, Proof, ProofKind, Step
+from binding.domain.applications import Application, ApplicationState, Proof, ProofKind
+from binding.domain.decision_reasons import Verdict
 from binding.domain.eligibility import Policy
 from binding.domain.errors import Forbidden, NotFound
 from binding.domain.history import (
@@ -26,13 +27,30 @@ from binding.domain.history import (
 )
 from binding.domain.limits import Limits
 from binding.domain.relations import EndCause, Relation, Relationship, RelationState
+from binding.domain.working_days import Promise
 from binding.memory import MemoryRepository
 from binding.service.applications import Applications
 from binding.service.caller import Caller
+from binding.service.decisions import Decisions
 from binding.service.persons import Facts, Persons
 from binding.service.relations import Relations
 from binding.service.reviews import Reviews
-from binding.testing import CHILD, FATHER, MOTHER, NOON, TODAY, application, family, named, png_file, relation, ring
+from binding.testing import (
+    APPROVING,
+    CHILD,
+    FATHER,
+    LEASE,
+    MOTHER,
+    NOON,
+    TODAY,
+    application,
+    family,
+    named,
+    png_file,
+    relation,
+    returning,
+    ring,
+)
 from gongji.binding.v1 import history_pb2
 from kit.clock import FixedClock
 from kit.errors import InvalidFields
@@ -189,8 +207,9 @@ class Desk:
         self.work, self.state = work, work.repository
         self.state.known_persons |= family()
         self.clock = FixedClock(NOON)
-        self.applications = Applications(work, self.clock, ring(), Policy())
-        self.reviews = Reviews(work, self.clock, Policy())
+        self.applications = Applications(work, self.clock, ring(), Policy(), Promise())
+        self.reviews = Reviews(work, self.clock, LEASE)
+        self.decisions = Decisions(work, self.clock, Policy())
         self.relations = Relations(work, self.clock, Policy())
 
     async def submitted(self) -> UUID:
@@ -199,13 +218,13 @@ class Desk:
         await self.applications.submit(DAD, application_id)
         return application_id
 
-    async def decided(self, decision: Step, reason: str) -> Application:
+    async def decided(self, verdict: Verdict) -> Application:
         application_id = await self.submitted()
         await self.reviews.claim(WANG, application_id)
-        return await self.reviews.decide(LI, application_id, decision, reason)
+        return await self.decisions.decide(LI, application_id, verdict)
 
     async def related(self) -> UUID:
-        done = await self.decided(Step.APPROVE, "")
+        done = await self.decided(APPROVING)
         assert done.relation_id
         return done.relation_id
 
@@ -220,23 +239,23 @@ def desk(memory_work: MemoryWork[MemoryRepository]) -> Desk:
 
 
 async def test_each_step_of_an_application_leaves_a_row(desk: Desk) -> None:
-    done = await desk.decided(Step.RETURN, "看不清")
+    done = await desk.decided(returning("看不清"))
     rows = await desk.rows(AggregateKind.APPLICATION, done.application_id)
     assert [(row.mark.what, row.mark.who.subject, row.mark.who.role, row.mark.why) for row in rows] == [
         (ChangeKind.CREATED, DAD.subject, "citizen", ""),
         (ChangeKind.PROOF_ADDED, DAD.subject, "citizen", ""),
         (ChangeKind.SUBMITTED, DAD.subject, "citizen", ""),
         (ChangeKind.CLAIMED, "clerk:wang", "handler", ""),
-        (ChangeKind.RETURNED, "clerk:li", "decider,handler", "看不清"),
+        (ChangeKind.RETURNED, "clerk:li", "decider,handler", "证明材料不清晰，无法辨认（看不清）"),
     ]
     assert rows[-1].before["state"] == "CLAIMED"
     assert rows[-1].after["state"] == "RETURNED"
 
 
 async def test_what_changes_nothing_leaves_no_row(desk: Desk) -> None:
-    done = await desk.decided(Step.APPROVE, "")
+    done = await desk.decided(APPROVING)
     await desk.applications.submit(DAD, done.application_id)
-    await desk.reviews.decide(LI, done.application_id, Step.APPROVE, "")
+    await desk.decisions.decide(LI, done.application_id, APPROVING)
     assert done.relation_id
     await desk.relations.change_limits(DAD, done.relation_id, application().limits)
     await desk.relations.resume(OPS, done.relation_id)
@@ -280,7 +299,7 @@ async def test_what_an_event_ends_is_the_systems_doing(desk: Desk) -> None:
 
 
 async def test_a_history_is_for_its_parties_and_staff(desk: Desk) -> None:
-    done = await desk.decided(Step.APPROVE, "")
+    done = await desk.decided(APPROVING)
     assert done.relation_id
     for listing, identifier in (
         (desk.applications.history, done.application_id),

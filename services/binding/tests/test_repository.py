@@ -63,9 +63,15 @@ class RepositoryContract:
             state=ApplicationState.RETURNED,
             consented_at=NOON,
             submitted_at=NOON,
+            region="652701",
+            due_on=TODAY,
             handler="clerk:a",
+            handlers=("clerk:z", "clerk:a"),
+            claim_expires_at=NOON,
+            handled_at=NOON,
             decider="clerk:b",
             decision_reason="不清楚",
+            decision_reason_code="PROOF_UNREADABLE",
             decided_at=NOON,
             sequence=2,
         )
@@ -98,23 +104,6 @@ class RepositoryContract:
         async with work() as repository:
             assert await repository.pending_application(FATHER, CHILD) == first.application_id
             assert await repository.pending_application(CHILD, FATHER) is None
-
-    async def test_the_queue_is_told_oldest_first_by_pages(self, work: Work[Repository]) -> None:
-        waiting = [
-            application(
-                beneficiary_psn_no=f"B{number}",
-                state=ApplicationState.SUBMITTED,
-                submitted_at=NOON + timedelta(minutes=number // 2),
-            )
-            for number in range(5)
-        ]
-        await submitted(work, *reversed(waiting), application(state=ApplicationState.DRAFT))
-        async with work() as repository:
-            first = await repository.waiting_applications(None, 3)
-            last = first[-1]
-            assert last.submitted_at
-            rest = await repository.waiting_applications(Place(last.submitted_at, last.application_id), 3)
-        assert [it.application_id for it in first + rest] == [it.application_id for it in waiting]
 
     async def test_the_same_proof_again_is_the_same(self, work: Work[Repository]) -> None:
         draft = application()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from binding.domain.applications import Application, ApplicationState, ClaimedByAnother, FourEyes, ProofKind, Step
+from binding.domain.applications import Application, ApplicationState, ProofKind
 from binding.domain.eligibility import (
     ConsentMissing,
     PayerNotEligible,
@@ -21,14 +21,20 @@ from binding.domain.errors import Forbidden, NotFound, StateForbids
 from binding.domain.limits import Limits
 from binding.domain.proofs import ProofUnacceptable
 from binding.domain.relations import EndCause, Relation, Relationship, RelationState
+from binding.domain.reviews import ClaimedByAnother, FourEyes
+from binding.domain.working_days import Promise
 from binding.memory import MemoryRepository
+from binding.repository import QueueFilter
 from binding.service.applications import MAX_PROOFS, Applications, proof_context
 from binding.service.caller import Caller
+from binding.service.decisions import Decisions
 from binding.service.relations import Relations
 from binding.service.reviews import Reviews
 from binding.testing import (
+    APPROVING,
     CHILD,
     FATHER,
+    LEASE,
     MOTHER,
     NOON,
     TODAY,
@@ -38,7 +44,9 @@ from binding.testing import (
     named,
     pdf_file,
     png_file,
+    rejecting,
     relation,
+    returning,
 )
 from gongji.binding.events.v1 import events_pb2
 from kit.clock import FixedClock
@@ -67,8 +75,9 @@ class Desk:
         self.state = work.repository
         self.state.known_persons |= family()
         self.clock = FixedClock(NOON)
-        self.applications = Applications(work, self.clock, RING, Policy())
-        self.reviews = Reviews(work, self.clock, Policy())
+        self.applications = Applications(work, self.clock, RING, Policy(), Promise())
+        self.reviews = Reviews(work, self.clock, LEASE)
+        self.decisions = Decisions(work, self.clock, Policy())
         self.relations = Relations(work, self.clock, Policy())
 
     async def draft(self, caller: Caller = DAD, **changes: Any) -> UUID:
@@ -84,7 +93,7 @@ class Desk:
     async def approved(self, **changes: Any) -> Relation:
         application_id = await self.submitted(**changes)
         await self.reviews.claim(WANG, application_id)
-        done = await self.reviews.decide(LI, application_id, Step.APPROVE, "")
+        done = await self.decisions.decide(LI, application_id, APPROVING)
         assert done.relation_id
         return self.state.relations[done.relation_id]
 
@@ -277,33 +286,33 @@ async def test_an_approval_makes_an_active_relation_at_once(desk: Desk) -> None:
 
 async def test_the_same_decision_again_gives_the_same_answer(desk: Desk) -> None:
     made = await desk.approved()
-    again = await desk.reviews.decide(LI, made.application_id, Step.APPROVE, "")
+    again = await desk.decisions.decide(LI, made.application_id, APPROVING)
     assert again.relation_id == made.relation_id
     assert len(desk.state.relations) == 1
     with pytest.raises(StateForbids):
-        await desk.reviews.decide(LI, made.application_id, Step.REJECT, "after all")
+        await desk.decisions.decide(LI, made.application_id, rejecting("after all"))
     assert len(desk.told()) == 2
 
 
 async def test_one_clerk_handles_and_a_different_one_decides(desk: Desk) -> None:
     application_id = await desk.submitted()
     with pytest.raises(StateForbids):
-        await desk.reviews.decide(LI, application_id, Step.APPROVE, "")
+        await desk.decisions.decide(LI, application_id, APPROVING)
     await desk.reviews.claim(WANG, application_id)
     await desk.reviews.claim(WANG, application_id)
     with pytest.raises(ClaimedByAnother):
         await desk.reviews.claim(LI, application_id)
     with pytest.raises(FourEyes):
-        await desk.reviews.decide(WANG, application_id, Step.APPROVE, "")
+        await desk.decisions.decide(WANG, application_id, APPROVING)
     with pytest.raises(FourEyes):
-        await desk.reviews.decide(replace(LI, psn_no=FATHER), application_id, Step.APPROVE, "")
+        await desk.decisions.decide(replace(LI, psn_no=FATHER), application_id, APPROVING)
     assert desk.state.relations == {}
 
 
 async def test_a_rejection_is_final_and_told_with_its_reason(desk: Desk) -> None:
     application_id = await desk.submitted()
     await desk.reviews.claim(WANG, application_id)
-    await desk.reviews.decide(LI, application_id, Step.REJECT, "资料不符")
+    await desk.decisions.decide(LI, application_id, rejecting("资料不符"))
     rejected = desk.state.outbox.messages[-1]
     assert isinstance(rejected, events_pb2.ApplicationRejected)
     assert (rejected.reason, rejected.sequence) == ("资料不符", 2)
@@ -313,7 +322,7 @@ async def test_a_rejection_is_final_and_told_with_its_reason(desk: Desk) -> None
 async def test_a_returned_application_is_corrected_and_handed_in_again(desk: Desk) -> None:
     application_id = await desk.submitted()
     await desk.reviews.claim(WANG, application_id)
-    await desk.reviews.decide(LI, application_id, Step.RETURN, "blurred")
+    await desk.decisions.decide(LI, application_id, returning("blurred"))
     await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
     await desk.applications.submit(DAD, application_id)
     assert desk.told() == [("ApplicationSubmitted", 1), ("ApplicationReturned", 2), ("ApplicationSubmitted", 3)]
@@ -325,10 +334,10 @@ async def test_the_rules_are_asked_again_on_approval(desk: Desk) -> None:
     await desk.reviews.claim(WANG, application_id)
     desk.state.known_persons[FATHER] = replace(family()[FATHER], enrolments=(enrolment(psn_insu_stas=2),))
     with pytest.raises(PayerNotEligible):
-        await desk.reviews.decide(LI, application_id, Step.APPROVE, "")
+        await desk.decisions.decide(LI, application_id, APPROVING)
     assert desk.application(application_id).state is ApplicationState.CLAIMED
     assert desk.state.relations == {}
-    await desk.reviews.decide(LI, application_id, Step.REJECT, "not in good standing")
+    await desk.decisions.decide(LI, application_id, rejecting("not in good standing"))
 
 
 async def test_a_relation_that_ran_out_gives_way_to_a_new_one(desk: Desk) -> None:
@@ -349,7 +358,7 @@ async def test_a_later_payer_comes_after_those_that_are_there(desk: Desk) -> Non
 async def test_the_queue_shows_what_waits(desk: Desk) -> None:
     waiting = await desk.submitted()
     await desk.draft(beneficiary_psn_no=MOTHER)
-    assert [it.application_id for it in await desk.reviews.waiting(None, 10)] == [waiting]
+    assert [it.application_id for it in await desk.reviews.queue(QueueFilter(), None, 10)] == [waiting]
 
 
 # relations

@@ -262,3 +262,19 @@ def test_moments_are_shanghai_time() -> None:
 def test_a_reason_is_one_sentence_whatever_the_clerk_ended_it_with() -> None:
     assert because(" 材料不全。。 ") == "原因：材料不全。"
     assert because("  ") == ""
+
+
+@pytest.mark.parametrize(
+    ("catalogued", "words", "said"),
+    [
+        ("证明材料不齐全", "缺户口本首页。", "证明材料不齐全（缺户口本首页）"),
+        ("证明材料不齐全", " ", "证明材料不齐全"),
+        ("", "看不清", "看不清"),
+        ("", "", ""),
+    ],
+)
+def test_a_clerks_reason_is_the_catalogues_text_with_the_clerks_words(catalogued: str, words: str, said: str) -> None:
+    event = binding.ApplicationReturned(reason=words, reason_text=catalogued)
+    fact = fact_of(event)
+    assert isinstance(fact, facts.Returned)
+    assert fact.reason == said

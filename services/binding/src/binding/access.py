@@ -10,6 +10,7 @@ AUTHORIZATIONS = authorization_pb2.DESCRIPTOR.services_by_name["AuthorizationSer
 SERVICES = (APPLICATIONS, REVIEWS, RELATIONS, AUTHORIZATIONS)
 
 _STAFF = people("handler", "decider", "operator", "auditor") | services("operator")
+_CLERKS = people("handler", "decider")
 _OPERATORS = people("operator") | services("operator")
 
 ACCESS: AccessTable = {
@@ -19,8 +20,14 @@ ACCESS: AccessTable = {
     f"/{APPLICATIONS}/SubmitApplication": people("citizen"),
     f"/{APPLICATIONS}/GetApplication": people("citizen") | _STAFF,
     f"/{APPLICATIONS}/ListHistory": people("citizen") | _STAFF,
-    f"/{REVIEWS}/ListWaiting": people("handler", "decider"),
+    f"/{REVIEWS}/ListWaiting": _CLERKS,
+    f"/{REVIEWS}/CountWaiting": _CLERKS | people("operator", "auditor"),
+    f"/{REVIEWS}/ListReasons": _CLERKS,
     f"/{REVIEWS}/ClaimApplication": people("handler"),
+    f"/{REVIEWS}/ClaimNext": people("handler"),
+    f"/{REVIEWS}/FinishHandling": people("handler"),
+    f"/{REVIEWS}/ReleaseApplication": people("handler"),
+    f"/{REVIEWS}/HandOverApplication": people("handler"),
     f"/{REVIEWS}/DecideApplication": people("decider"),
     f"/{RELATIONS}/GetRelation": people("citizen") | _STAFF,
     f"/{RELATIONS}/ListRelations": people("citizen") | _STAFF,

@@ -10,14 +10,15 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from binding.domain.applications import Application, ApplicationState, Proof, ProofKind, Step
+from binding.codec_reasons import decision_reason_value, reason_text
+from binding.domain.applications import Application, ApplicationState, Proof, ProofKind
 from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
 from binding.domain.batch import Answer, Request
 from binding.domain.granting import Grant
 from binding.domain.limits import NO_USE, CounterKey, Limits, LimitWindow, Use, counter_keys
 from binding.domain.relations import Relation, Relationship, RelationState
 from binding.repository import Place
-from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2, review_pb2
+from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2
 from gongji.common.v1 import reason_pb2
 from kit.clock import shanghai_date
 from kit.errors import FieldViolation, InvalidFields
@@ -55,11 +56,6 @@ _PROOF_KINDS = {
     ProofKind.HOUSEHOLD_REGISTER: application_pb2.PROOF_KIND_HOUSEHOLD_REGISTER,
     ProofKind.BIRTH_CERTIFICATE: application_pb2.PROOF_KIND_BIRTH_CERTIFICATE,
     ProofKind.MARRIAGE_CERTIFICATE: application_pb2.PROOF_KIND_MARRIAGE_CERTIFICATE,
-}
-_DECISIONS = {
-    review_pb2.DECISION_APPROVE: Step.APPROVE,
-    review_pb2.DECISION_REJECT: Step.REJECT,
-    review_pb2.DECISION_RETURN: Step.RETURN,
 }
 _OUTCOMES = {
     authorization_pb2.OUTCOME_STATE_CAPTURED: OutcomeState.CAPTURED,
@@ -136,11 +132,6 @@ def proof_kind_of(value: application_pb2.ProofKind.ValueType) -> ProofKind:
     return _key(_PROOF_KINDS, value)
 
 
-def decision_of(value: review_pb2.Decision.ValueType) -> Step:
-    """A decision from the contract, which has refused the unknown ones."""
-    return _DECISIONS[value]
-
-
 def _key(names: Mapping[E, int], value: int) -> E:
     return next(name for name, number in names.items() if number == value)
 
@@ -168,7 +159,15 @@ def application_message(application: Application, *, for_staff: bool) -> applica
         handler=application.handler if for_staff else "",
         decision_reason=application.decision_reason,
         relation_id=str(application.relation_id or ""),
+        region=application.region,
+        due_on=date_text(application.due_on),
+        decision_reason_code=decision_reason_value(application.decision_reason_code),
+        decision_reason_text=reason_text(application.decision_reason_code),
     )
+    if for_staff and application.claim_expires_at:
+        message.claim_expires_at.CopyFrom(timestamp(application.claim_expires_at))
+    if for_staff and application.handled_at:
+        message.handled_at.CopyFrom(timestamp(application.handled_at))
     if application.submitted_at:
         message.submitted_at.CopyFrom(timestamp(application.submitted_at))
     return message

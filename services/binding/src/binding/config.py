@@ -1,5 +1,7 @@
 """Settings of binding, beside those of every service."""
 
+from datetime import timedelta
+
 from pydantic import Field
 
 from binding.domain.eligibility import Policy
@@ -34,6 +36,23 @@ class Settings(ServiceSettings):
         description="From this share of a limit on its payer is told, percent.",
         examples=["80"],
     )
+
+    review_working_days: int = Field(
+        default=5, ge=1, le=60, description="Working days to decide an application in.", examples=["5"]
+    )
+    claim_lease_minutes: int = Field(
+        default=30, ge=1, le=1440, description="How long a handler's claim holds, in minutes.", examples=["30"]
+    )
+    working_days_file: ReadableFile | None = Field(
+        default=None,
+        description="The region's own days off and days worked, JSON; and years the library does not know yet.",
+        examples=["working-days.json"],
+    )
+
+    @property
+    def claim_lease(self) -> timedelta:
+        """How long a handler's claim holds."""
+        return timedelta(minutes=self.claim_lease_minutes)
 
     @property
     def policy(self) -> Policy:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from binding.codec import date_text, limits_message, relationship_value, timestamp, window_value
+from binding.codec_reasons import decision_reason_value, reason_text
 from binding.domain.applications import Application
 from binding.domain.nearly_used import NearlyUsed
 from binding.domain.relations import EndCause, Relation
@@ -36,6 +37,8 @@ def application_returned(application: Application, at: datetime) -> Event:
         application=_application(application),
         returned_at=timestamp(at),
         reason=application.decision_reason,
+        reason_code=decision_reason_value(application.decision_reason_code),
+        reason_text=reason_text(application.decision_reason_code),
         sequence=application.sequence,
     )
     return Event(message, str(application.application_id), at)
@@ -47,6 +50,8 @@ def application_rejected(application: Application, at: datetime) -> Event:
         application=_application(application),
         rejected_at=timestamp(at),
         reason=application.decision_reason,
+        reason_code=decision_reason_value(application.decision_reason_code),
+        reason_text=reason_text(application.decision_reason_code),
         sequence=application.sequence,
     )
     return Event(message, str(application.application_id), at)

@@ -14,6 +14,7 @@ from binding.domain.limits import NO_USE, CounterKey, Use
 from binding.domain.nearly_used import NearlyUsed, newest
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation, RelationState
+from binding.memory_reviews import MemoryReviews
 from binding.repository import Created, GuardBroken, Place, Verified
 from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
@@ -21,14 +22,14 @@ from kit.outbox import MemoryOutbox
 _PENDING = frozenset({ApplicationState.SUBMITTED, ApplicationState.CLAIMED})
 
 
-class MemoryRepository:
+class MemoryRepository(MemoryReviews):
     """See `binding.repository.Repository`; `kit.testing.MemoryWork` makes units of work of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.outbox = MemoryOutbox("binding")
         self.inbox = MemoryInbox()
         self.known_persons: dict[str, Person] = {}
-        self.applications: dict[UUID, Application] = {}
         self.created: dict[tuple[str, UUID], Created] = {}
         self.contents: dict[UUID, bytes] = {}
         self.relations: dict[UUID, Relation] = {}
@@ -98,15 +99,6 @@ class MemoryRepository:
             if pair == (payer_psn_no, beneficiary_psn_no) and application.state in _PENDING:
                 return application.application_id
         return None
-
-    async def waiting_applications(self, after: Place | None, limit: int) -> list[Application]:
-        """See `Repository.waiting_applications`."""
-        places = {
-            Place(application.submitted_at, application.application_id): application
-            for application in self.applications.values()
-            if application.state in _PENDING and application.submitted_at
-        }
-        return [places[place] for place in sorted(places) if after is None or place > after][:limit]
 
     async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
         """See `Repository.add_proof`."""

@@ -4,13 +4,14 @@ import base64
 import struct
 import zlib
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from binding.domain.applications import Application
+from binding.domain.applications import Application, Step
 from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
 from binding.domain.batch import Request
+from binding.domain.decision_reasons import DecisionReason, Verdict
 from binding.domain.limits import Limits
 from binding.domain.persons import EMPLOYEE, NORMAL, RESIDENT, Enrolment, Person
 from binding.domain.relations import Relation, Relationship
@@ -21,6 +22,8 @@ from kit.db import Work
 from kit.ids import uuid7
 
 FATHER, MOTHER, CHILD, GRANDMA = "P0001", "P0002", "P0003", "P0004"
+APPROVING = Verdict(Step.APPROVE)
+LEASE = timedelta(minutes=30)
 NOON = datetime(2025, 6, 10, 4, 0, tzinfo=UTC)
 """Noon in Shanghai on 10 June 2025."""
 TODAY = date(2025, 6, 10)
@@ -150,6 +153,16 @@ async def have_relations(work: Work[Repository], *relations: Relation) -> None:
             )
             await repository.create_application(draft, uuid7(), b"hash of a body")
             await repository.add_relation(it)
+
+
+def rejecting(words: str = "") -> Verdict:
+    """A rejection."""
+    return Verdict(Step.REJECT, DecisionReason.RELATIONSHIP_UNPROVEN, words)
+
+
+def returning(words: str = "") -> Verdict:
+    """A return for correction."""
+    return Verdict(Step.RETURN, DecisionReason.PROOF_UNREADABLE, words)
 
 
 def png_file(width: int = 1, height: int = 1) -> bytes:

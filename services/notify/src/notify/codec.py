@@ -16,6 +16,7 @@ from gongji.settlement.events.v1 import account_events_pb2 as account
 from kit.errors import FieldViolation, InvalidFields
 from notify.domain import facts
 from notify.domain.texts import Category
+from notify.domain.wording import reason
 from notify.repository import Cursor, NewMessage
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -138,10 +139,10 @@ _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
         _pair(event.application), _time(event.submitted_at)
     ),
     "gongji.binding.events.v1.ApplicationReturned": lambda event: facts.Returned(
-        _pair(event.application), _time(event.returned_at), event.reason
+        _pair(event.application), _time(event.returned_at), reason(event.reason_text, event.reason)
     ),
     "gongji.binding.events.v1.ApplicationRejected": lambda event: facts.Rejected(
-        _pair(event.application), _time(event.rejected_at), event.reason
+        _pair(event.application), _time(event.rejected_at), reason(event.reason_text, event.reason)
     ),
     "gongji.binding.events.v1.RelationActivated": _activated,
     "gongji.binding.events.v1.RelationChanged": lambda event: facts.Changed(

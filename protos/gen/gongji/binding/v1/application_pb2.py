@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from gongji.binding.v1 import history_pb2 as gongji_dot_binding_dot_v1_dot_history__pb2
+from gongji.binding.v1 import decision_reason_pb2 as gongji_dot_binding_dot_v1_dot_decision__reason__pb2
 from gongji.binding.v1 import relation_pb2 as gongji_dot_binding_dot_v1_dot_relation__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#gongji/binding/v1/application.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgongji/binding/v1/history.proto\x1a gongji/binding/v1/relation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x03\n\x18\x43reateApplicationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x30\n\x0cpayer_psn_no\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x36\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x41\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.RelationshipB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x06limits\x18\x05 \x01(\x0b\x32\x19.gongji.binding.v1.LimitsB\x06\xbaH\x03\xc8\x01\x01\x12:\n\nvalid_from\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x35\n\x08valid_to\x18\x07 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x1b\n\x08priority\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00\x12\x35\n\x0epledge_version\x18\t \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[0-9A-Za-z._-]{1,32}$\"3\n\x19\x43reateApplicationResponse\x12\x16\n\x0e\x61pplication_id\x18\x01 \x01(\t\"g\n\x0bProofHeader\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.gongji.binding.v1.ProofKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"s\n\x12UploadProofRequest\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.ProofHeaderH\x00\x12\x1c\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x04H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"K\n\x13UploadProofResponse\x12\x10\n\x08proof_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"T\n\x12GiveConsentRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"G\n\x13GiveConsentResponse\x12\x30\n\x0c\x63onsented_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x18SubmitApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"O\n\x19SubmitApplicationResponse\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.gongji.binding.v1.ApplicationState\"9\n\x15GetApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"M\n\x16GetApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"m\n\x05Proof\x12\x10\n\x08proof_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.gongji.binding.v1.ProofKind\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\"\xeb\x03\n\x0b\x41pplication\x12\x16\n\x0e\x61pplication_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.gongji.binding.v1.ApplicationState\x12\x14\n\x0cpayer_psn_no\x18\x03 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x04 \x01(\t\x12\x35\n\x0crelationship\x18\x05 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\x12)\n\x06limits\x18\x06 \x01(\x0b\x32\x19.gongji.binding.v1.Limits\x12\x12\n\nvalid_from\x18\x07 \x01(\t\x12\x10\n\x08valid_to\x18\x08 \x01(\t\x12\x10\n\x08priority\x18\t \x01(\x05\x12\x16\n\x0epledge_version\x18\n \x01(\t\x12(\n\x06proofs\x18\x0b \x03(\x0b\x32\x18.gongji.binding.v1.Proof\x12\x11\n\tconsented\x18\x0c \x01(\x08\x12\x0f\n\x07handler\x18\r \x01(\t\x12\x17\n\x0f\x64\x65\x63ision_reason\x18\x0e \x01(\t\x12\x13\n\x0brelation_id\x18\x0f \x01(\t\x12\x30\n\x0csubmitted_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n$ApplicationServiceListHistoryRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"r\n%ApplicationServiceListHistoryResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.gongji.binding.v1.HistoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xf2\x01\n\x10\x41pplicationState\x12!\n\x1d\x41PPLICATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41PPLICATION_STATE_DRAFT\x10\x01\x12\x1f\n\x1b\x41PPLICATION_STATE_SUBMITTED\x10\x02\x12\x1d\n\x19\x41PPLICATION_STATE_CLAIMED\x10\x03\x12\x1e\n\x1a\x41PPLICATION_STATE_APPROVED\x10\x04\x12\x1e\n\x1a\x41PPLICATION_STATE_REJECTED\x10\x05\x12\x1e\n\x1a\x41PPLICATION_STATE_RETURNED\x10\x06*\x91\x01\n\tProofKind\x12\x1a\n\x16PROOF_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dPROOF_KIND_HOUSEHOLD_REGISTER\x10\x01\x12 \n\x1cPROOF_KIND_BIRTH_CERTIFICATE\x10\x02\x12#\n\x1fPROOF_KIND_MARRIAGE_CERTIFICATE\x10\x03\x32\xa6\x05\n\x12\x41pplicationService\x12n\n\x11\x43reateApplication\x12+.gongji.binding.v1.CreateApplicationRequest\x1a,.gongji.binding.v1.CreateApplicationResponse\x12^\n\x0bUploadProof\x12%.gongji.binding.v1.UploadProofRequest\x1a&.gongji.binding.v1.UploadProofResponse(\x01\x12\\\n\x0bGiveConsent\x12%.gongji.binding.v1.GiveConsentRequest\x1a&.gongji.binding.v1.GiveConsentResponse\x12n\n\x11SubmitApplication\x12+.gongji.binding.v1.SubmitApplicationRequest\x1a,.gongji.binding.v1.SubmitApplicationResponse\x12j\n\x0eGetApplication\x12(.gongji.binding.v1.GetApplicationRequest\x1a).gongji.binding.v1.GetApplicationResponse\"\x03\x90\x02\x01\x12\x85\x01\n\x0bListHistory\x12\x37.gongji.binding.v1.ApplicationServiceListHistoryRequest\x1a\x38.gongji.binding.v1.ApplicationServiceListHistoryResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#gongji/binding/v1/application.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgongji/binding/v1/history.proto\x1a\'gongji/binding/v1/decision_reason.proto\x1a gongji/binding/v1/relation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x03\n\x18\x43reateApplicationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x30\n\x0cpayer_psn_no\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x36\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x41\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.RelationshipB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x06limits\x18\x05 \x01(\x0b\x32\x19.gongji.binding.v1.LimitsB\x06\xbaH\x03\xc8\x01\x01\x12:\n\nvalid_from\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x35\n\x08valid_to\x18\x07 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x1b\n\x08priority\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00\x12\x35\n\x0epledge_version\x18\t \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[0-9A-Za-z._-]{1,32}$\"3\n\x19\x43reateApplicationResponse\x12\x16\n\x0e\x61pplication_id\x18\x01 \x01(\t\"g\n\x0bProofHeader\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.gongji.binding.v1.ProofKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"s\n\x12UploadProofRequest\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.ProofHeaderH\x00\x12\x1c\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x04H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"K\n\x13UploadProofResponse\x12\x10\n\x08proof_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"T\n\x12GiveConsentRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"G\n\x13GiveConsentResponse\x12\x30\n\x0c\x63onsented_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x18SubmitApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"O\n\x19SubmitApplicationResponse\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.gongji.binding.v1.ApplicationState\"9\n\x15GetApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"M\n\x16GetApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"m\n\x05Proof\x12\x10\n\x08proof_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.gongji.binding.v1.ProofKind\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\"\xd0\x05\n\x0b\x41pplication\x12\x16\n\x0e\x61pplication_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.gongji.binding.v1.ApplicationState\x12\x14\n\x0cpayer_psn_no\x18\x03 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x04 \x01(\t\x12\x35\n\x0crelationship\x18\x05 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\x12)\n\x06limits\x18\x06 \x01(\x0b\x32\x19.gongji.binding.v1.Limits\x12\x12\n\nvalid_from\x18\x07 \x01(\t\x12\x10\n\x08valid_to\x18\x08 \x01(\t\x12\x10\n\x08priority\x18\t \x01(\x05\x12\x16\n\x0epledge_version\x18\n \x01(\t\x12(\n\x06proofs\x18\x0b \x03(\x0b\x32\x18.gongji.binding.v1.Proof\x12\x11\n\tconsented\x18\x0c \x01(\x08\x12\x0f\n\x07handler\x18\r \x01(\t\x12\x17\n\x0f\x64\x65\x63ision_reason\x18\x0e \x01(\t\x12\x13\n\x0brelation_id\x18\x0f \x01(\t\x12\x30\n\x0csubmitted_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06region\x18\x1e \x01(\t\x12\x0e\n\x06\x64ue_on\x18\x1f \x01(\t\x12\x34\n\x10\x63laim_expires_at\x18  \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nhandled_at\x18! \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x14\x64\x65\x63ision_reason_code\x18\" \x01(\x0e\x32!.gongji.binding.v1.DecisionReason\x12\x1c\n\x14\x64\x65\x63ision_reason_text\x18# \x01(\t\"\x85\x01\n$ApplicationServiceListHistoryRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"r\n%ApplicationServiceListHistoryResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.gongji.binding.v1.HistoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xf2\x01\n\x10\x41pplicationState\x12!\n\x1d\x41PPLICATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41PPLICATION_STATE_DRAFT\x10\x01\x12\x1f\n\x1b\x41PPLICATION_STATE_SUBMITTED\x10\x02\x12\x1d\n\x19\x41PPLICATION_STATE_CLAIMED\x10\x03\x12\x1e\n\x1a\x41PPLICATION_STATE_APPROVED\x10\x04\x12\x1e\n\x1a\x41PPLICATION_STATE_REJECTED\x10\x05\x12\x1e\n\x1a\x41PPLICATION_STATE_RETURNED\x10\x06*\x91\x01\n\tProofKind\x12\x1a\n\x16PROOF_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dPROOF_KIND_HOUSEHOLD_REGISTER\x10\x01\x12 \n\x1cPROOF_KIND_BIRTH_CERTIFICATE\x10\x02\x12#\n\x1fPROOF_KIND_MARRIAGE_CERTIFICATE\x10\x03\x32\xa6\x05\n\x12\x41pplicationService\x12n\n\x11\x43reateApplication\x12+.gongji.binding.v1.CreateApplicationRequest\x1a,.gongji.binding.v1.CreateApplicationResponse\x12^\n\x0bUploadProof\x12%.gongji.binding.v1.UploadProofRequest\x1a&.gongji.binding.v1.UploadProofResponse(\x01\x12\\\n\x0bGiveConsent\x12%.gongji.binding.v1.GiveConsentRequest\x1a&.gongji.binding.v1.GiveConsentResponse\x12n\n\x11SubmitApplication\x12+.gongji.binding.v1.SubmitApplicationRequest\x1a,.gongji.binding.v1.SubmitApplicationResponse\x12j\n\x0eGetApplication\x12(.gongji.binding.v1.GetApplicationRequest\x1a).gongji.binding.v1.GetApplicationResponse\"\x03\x90\x02\x01\x12\x85\x01\n\x0bListHistory\x12\x37.gongji.binding.v1.ApplicationServiceListHistoryRequest\x1a\x38.gongji.binding.v1.ApplicationServiceListHistoryResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,40 +82,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLICATIONSERVICE'].methods_by_name['GetApplication']._serialized_options = b'\220\002\001'
   _globals['_APPLICATIONSERVICE'].methods_by_name['ListHistory']._loaded_options = None
   _globals['_APPLICATIONSERVICE'].methods_by_name['ListHistory']._serialized_options = b'\220\002\001'
-  _globals['_APPLICATIONSTATE']._serialized_start=2349
-  _globals['_APPLICATIONSTATE']._serialized_end=2591
-  _globals['_PROOFKIND']._serialized_start=2594
-  _globals['_PROOFKIND']._serialized_end=2739
-  _globals['_CREATEAPPLICATIONREQUEST']._serialized_start=188
-  _globals['_CREATEAPPLICATIONREQUEST']._serialized_end=667
-  _globals['_CREATEAPPLICATIONRESPONSE']._serialized_start=669
-  _globals['_CREATEAPPLICATIONRESPONSE']._serialized_end=720
-  _globals['_PROOFHEADER']._serialized_start=722
-  _globals['_PROOFHEADER']._serialized_end=825
-  _globals['_UPLOADPROOFREQUEST']._serialized_start=827
-  _globals['_UPLOADPROOFREQUEST']._serialized_end=942
-  _globals['_UPLOADPROOFRESPONSE']._serialized_start=944
-  _globals['_UPLOADPROOFRESPONSE']._serialized_end=1019
-  _globals['_GIVECONSENTREQUEST']._serialized_start=1021
-  _globals['_GIVECONSENTREQUEST']._serialized_end=1105
-  _globals['_GIVECONSENTRESPONSE']._serialized_start=1107
-  _globals['_GIVECONSENTRESPONSE']._serialized_end=1178
-  _globals['_SUBMITAPPLICATIONREQUEST']._serialized_start=1180
-  _globals['_SUBMITAPPLICATIONREQUEST']._serialized_end=1270
-  _globals['_SUBMITAPPLICATIONRESPONSE']._serialized_start=1272
-  _globals['_SUBMITAPPLICATIONRESPONSE']._serialized_end=1351
-  _globals['_GETAPPLICATIONREQUEST']._serialized_start=1353
-  _globals['_GETAPPLICATIONREQUEST']._serialized_end=1410
-  _globals['_GETAPPLICATIONRESPONSE']._serialized_start=1412
-  _globals['_GETAPPLICATIONRESPONSE']._serialized_end=1489
-  _globals['_PROOF']._serialized_start=1491
-  _globals['_PROOF']._serialized_end=1600
-  _globals['_APPLICATION']._serialized_start=1603
-  _globals['_APPLICATION']._serialized_end=2094
-  _globals['_APPLICATIONSERVICELISTHISTORYREQUEST']._serialized_start=2097
-  _globals['_APPLICATIONSERVICELISTHISTORYREQUEST']._serialized_end=2230
-  _globals['_APPLICATIONSERVICELISTHISTORYRESPONSE']._serialized_start=2232
-  _globals['_APPLICATIONSERVICELISTHISTORYRESPONSE']._serialized_end=2346
-  _globals['_APPLICATIONSERVICE']._serialized_start=2742
-  _globals['_APPLICATIONSERVICE']._serialized_end=3420
+  _globals['_APPLICATIONSTATE']._serialized_start=2619
+  _globals['_APPLICATIONSTATE']._serialized_end=2861
+  _globals['_PROOFKIND']._serialized_start=2864
+  _globals['_PROOFKIND']._serialized_end=3009
+  _globals['_CREATEAPPLICATIONREQUEST']._serialized_start=229
+  _globals['_CREATEAPPLICATIONREQUEST']._serialized_end=708
+  _globals['_CREATEAPPLICATIONRESPONSE']._serialized_start=710
+  _globals['_CREATEAPPLICATIONRESPONSE']._serialized_end=761
+  _globals['_PROOFHEADER']._serialized_start=763
+  _globals['_PROOFHEADER']._serialized_end=866
+  _globals['_UPLOADPROOFREQUEST']._serialized_start=868
+  _globals['_UPLOADPROOFREQUEST']._serialized_end=983
+  _globals['_UPLOADPROOFRESPONSE']._serialized_start=985
+  _globals['_UPLOADPROOFRESPONSE']._serialized_end=1060
+  _globals['_GIVECONSENTREQUEST']._serialized_start=1062
+  _globals['_GIVECONSENTREQUEST']._serialized_end=1146
+  _globals['_GIVECONSENTRESPONSE']._serialized_start=1148
+  _globals['_GIVECONSENTRESPONSE']._serialized_end=1219
+  _globals['_SUBMITAPPLICATIONREQUEST']._serialized_start=1221
+  _globals['_SUBMITAPPLICATIONREQUEST']._serialized_end=1311
+  _globals['_SUBMITAPPLICATIONRESPONSE']._serialized_start=1313
+  _globals['_SUBMITAPPLICATIONRESPONSE']._serialized_end=1392
+  _globals['_GETAPPLICATIONREQUEST']._serialized_start=1394
+  _globals['_GETAPPLICATIONREQUEST']._serialized_end=1451
+  _globals['_GETAPPLICATIONRESPONSE']._serialized_start=1453
+  _globals['_GETAPPLICATIONRESPONSE']._serialized_end=1530
+  _globals['_PROOF']._serialized_start=1532
+  _globals['_PROOF']._serialized_end=1641
+  _globals['_APPLICATION']._serialized_start=1644
+  _globals['_APPLICATION']._serialized_end=2364
+  _globals['_APPLICATIONSERVICELISTHISTORYREQUEST']._serialized_start=2367
+  _globals['_APPLICATIONSERVICELISTHISTORYREQUEST']._serialized_end=2500
+  _globals['_APPLICATIONSERVICELISTHISTORYRESPONSE']._serialized_start=2502
+  _globals['_APPLICATIONSERVICELISTHISTORYRESPONSE']._serialized_end=2616
+  _globals['_APPLICATIONSERVICE']._serialized_start=3012
+  _globals['_APPLICATIONSERVICE']._serialized_end=3690
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 May this payer pay for this beneficiary, and how much."""
 
 from collections import abc as _abc
+from gongji.binding.v1 import decision_reason_pb2 as _decision_reason_pb2
 from gongji.binding.v1 import history_pb2 as _history_pb2
 from gongji.binding.v1 import relation_pb2 as _relation_pb2
 from google.protobuf import descriptor as _descriptor
@@ -454,6 +455,12 @@ class Application(_message.Message):
     DECISION_REASON_FIELD_NUMBER: _builtins.int
     RELATION_ID_FIELD_NUMBER: _builtins.int
     SUBMITTED_AT_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    DUE_ON_FIELD_NUMBER: _builtins.int
+    CLAIM_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    HANDLED_AT_FIELD_NUMBER: _builtins.int
+    DECISION_REASON_CODE_FIELD_NUMBER: _builtins.int
+    DECISION_REASON_TEXT_FIELD_NUMBER: _builtins.int
     application_id: _builtins.str
     """UUID."""
     state: Global___ApplicationState.ValueType
@@ -475,11 +482,21 @@ class Application(_message.Message):
     consented: _builtins.bool
     """Whether an adult beneficiary has consented; false for a minor."""
     handler: _builtins.str
-    """The clerk who handles it; empty while unclaimed, and for citizens."""
+    """The clerk who handles it, or in state SUBMITTED the one it was handed over to; empty while nobody has it, and for
+    citizens.
+    """
     decision_reason: _builtins.str
-    """Why it was rejected or returned; empty otherwise."""
+    """Why it was rejected or returned, in the clerk's words; empty otherwise, or where the catalogue says it all."""
     relation_id: _builtins.str
     """UUID of the relation, once approved."""
+    region: _builtins.str
+    """Insured region of the payer when it was handed in, 6 digits: whose queue it is in; empty for a draft."""
+    due_on: _builtins.str
+    """Last day to decide it, YYYY-MM-DD; empty for a draft."""
+    decision_reason_code: _decision_reason_pb2.DecisionReason.ValueType
+    """Why it was rejected or returned, from the catalogue; unspecified otherwise."""
+    decision_reason_text: _builtins.str
+    """What the catalogue says about that to the family, in Chinese; empty otherwise."""
     @_builtins.property
     def limits(self) -> _relation_pb2.Limits:
         """Limits asked for."""
@@ -491,6 +508,14 @@ class Application(_message.Message):
     @_builtins.property
     def submitted_at(self) -> _timestamp_pb2.Timestamp:
         """When it was handed in; absent for a draft."""
+
+    @_builtins.property
+    def claim_expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the handler's claim runs out, by real time; absent while nobody's does, and for citizens."""
+
+    @_builtins.property
+    def handled_at(self) -> _timestamp_pb2.Timestamp:
+        """When its handling was finished, so that it waits for a decider; absent before, and for citizens."""
 
     def __init__(
         self,
@@ -511,10 +536,16 @@ class Application(_message.Message):
         decision_reason: _builtins.str = ...,
         relation_id: _builtins.str = ...,
         submitted_at: _timestamp_pb2.Timestamp | None = ...,
+        region: _builtins.str = ...,
+        due_on: _builtins.str = ...,
+        claim_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        handled_at: _timestamp_pb2.Timestamp | None = ...,
+        decision_reason_code: _decision_reason_pb2.DecisionReason.ValueType = ...,
+        decision_reason_text: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "submitted_at", b"submitted_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim_expires_at", b"claim_expires_at", "handled_at", b"handled_at", "limits", b"limits", "submitted_at", b"submitted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "beneficiary_psn_no", b"beneficiary_psn_no", "consented", b"consented", "decision_reason", b"decision_reason", "handler", b"handler", "limits", b"limits", "payer_psn_no", b"payer_psn_no", "pledge_version", b"pledge_version", "priority", b"priority", "proofs", b"proofs", "relation_id", b"relation_id", "relationship", b"relationship", "state", b"state", "submitted_at", b"submitted_at", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "beneficiary_psn_no", b"beneficiary_psn_no", "claim_expires_at", b"claim_expires_at", "consented", b"consented", "decision_reason", b"decision_reason", "decision_reason_code", b"decision_reason_code", "decision_reason_text", b"decision_reason_text", "due_on", b"due_on", "handled_at", b"handled_at", "handler", b"handler", "limits", b"limits", "payer_psn_no", b"payer_psn_no", "pledge_version", b"pledge_version", "priority", b"priority", "proofs", b"proofs", "region", b"region", "relation_id", b"relation_id", "relationship", b"relationship", "state", b"state", "submitted_at", b"submitted_at", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,8 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     """An operator resumed a relation."""
     CHANGE_KIND_ENDED: _ChangeKind.ValueType  # 22
     """A relation ended."""
+    CHANGE_KIND_HANDLED: _ChangeKind.ValueType  # 23
+    """A clerk finished the handling (经办); it waits for a decision."""
 
 class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
     """What was done with an application or a relation."""
@@ -122,6 +124,8 @@ CHANGE_KIND_RESUMED: ChangeKind.ValueType  # 21
 """An operator resumed a relation."""
 CHANGE_KIND_ENDED: ChangeKind.ValueType  # 22
 """A relation ended."""
+CHANGE_KIND_HANDLED: ChangeKind.ValueType  # 23
+"""A clerk finished the handling (经办); it waits for a decision."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 @_typing.final

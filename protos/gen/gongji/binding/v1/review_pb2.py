@@ -24,9 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from gongji.binding.v1 import application_pb2 as gongji_dot_binding_dot_v1_dot_application__pb2
+from gongji.binding.v1 import decision_reason_pb2 as gongji_dot_binding_dot_v1_dot_decision__reason__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egongji/binding/v1/review.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#gongji/binding/v1/application.proto\"Q\n\x12ListWaitingRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"d\n\x13ListWaitingResponse\x12\x34\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1e.gongji.binding.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x17\x43laimApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"O\n\x18\x43laimApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"\x96\x02\n\x18\x44\x65\x63ideApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1b.gongji.binding.v1.DecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01:e\xbaHb\x1a`\n\rreason_needed\x12&reason is required to reject or return\x1a\'this.decision == 1 || this.reason != \'\'\"P\n\x19\x44\x65\x63ideApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application*d\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x43ISION_APPROVE\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_RETURN\x10\x03\x32\xcf\x02\n\rReviewService\x12\x61\n\x0bListWaiting\x12%.gongji.binding.v1.ListWaitingRequest\x1a&.gongji.binding.v1.ListWaitingResponse\"\x03\x90\x02\x01\x12k\n\x10\x43laimApplication\x12*.gongji.binding.v1.ClaimApplicationRequest\x1a+.gongji.binding.v1.ClaimApplicationResponse\x12n\n\x11\x44\x65\x63ideApplication\x12+.gongji.binding.v1.DecideApplicationRequest\x1a,.gongji.binding.v1.DecideApplicationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egongji/binding/v1/review.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#gongji/binding/v1/application.proto\x1a\'gongji/binding/v1/decision_reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x01\n\x12ListWaitingRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\x06region\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32\x1d.gongji.binding.v1.QueueStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x0coverdue_only\x18\x05 \x01(\x08\x12\x11\n\tmine_only\x18\x06 \x01(\x08\"d\n\x13ListWaitingResponse\x12\x34\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1e.gongji.binding.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x13\x43ountWaitingRequest\x12$\n\x06region\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\"F\n\x14\x43ountWaitingResponse\x12.\n\x07regions\x18\x01 \x03(\x0b\x32\x1d.gongji.binding.v1.QueueCount\"\xb5\x01\n\nQueueCount\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07\x63laimed\x18\x03 \x01(\x03\x12\x0f\n\x07handled\x18\x04 \x01(\x03\x12\x0f\n\x07overdue\x18\x05 \x01(\x03\x12\x37\n\x13oldest_submitted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12oldest_age_seconds\x18\x07 \x01(\x03\"Y\n\x17\x43laimApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"O\n\x18\x43laimApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"V\n\x10\x43laimNextRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12$\n\x06region\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\"H\n\x11\x43laimNextResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"W\n\x15\x46inishHandlingRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0e\x61pplication_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"M\n\x16\x46inishHandlingResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"[\n\x19ReleaseApplicationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0e\x61pplication_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Q\n\x1aReleaseApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"\xae\x01\n\x1aHandOverApplicationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0e\x61pplication_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\nto_handler\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[0-9A-Za-z._:@-]{1,100}$\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"R\n\x1bHandOverApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application\"M\n\x12ListReasonsRequest\x12\x37\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x1b.gongji.binding.v1.DecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\"J\n\x13ListReasonsResponse\x12\x33\n\x07reasons\x18\x01 \x03(\x0b\x32\".gongji.binding.v1.CatalogueReason\"\x95\x01\n\x0f\x43\x61talogueReason\x12/\n\x04\x63ode\x18\x01 \x01(\x0e\x32!.gongji.binding.v1.DecisionReason\x12\x0c\n\x04text\x18\x02 \x01(\t\x12.\n\tdecisions\x18\x03 \x03(\x0e\x32\x1b.gongji.binding.v1.Decision\x12\x13\n\x0bneeds_words\x18\x04 \x01(\x08\"\xe6\x02\n\x18\x44\x65\x63ideApplicationRequest\x12 \n\x0e\x61pplication_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1b.gongji.binding.v1.DecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12@\n\x0breason_code\x18\x05 \x01(\x0e\x32!.gongji.binding.v1.DecisionReasonB\x08\xbaH\x05\x82\x01\x02\x10\x01:s\xbaHp\x1an\n\x12reason_code_needed\x12+reason_code is required to reject or return\x1a+this.decision == 1 || this.reason_code != 0\"P\n\x19\x44\x65\x63ideApplicationResponse\x12\x33\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x1e.gongji.binding.v1.Application*d\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x43ISION_APPROVE\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_RETURN\x10\x03*t\n\nQueueState\x12\x1b\n\x17QUEUE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13QUEUE_STATE_WAITING\x10\x01\x12\x17\n\x13QUEUE_STATE_CLAIMED\x10\x02\x12\x17\n\x13QUEUE_STATE_HANDLED\x10\x03\x32\xc0\x07\n\rReviewService\x12\x61\n\x0bListWaiting\x12%.gongji.binding.v1.ListWaitingRequest\x1a&.gongji.binding.v1.ListWaitingResponse\"\x03\x90\x02\x01\x12\x64\n\x0c\x43ountWaiting\x12&.gongji.binding.v1.CountWaitingRequest\x1a\'.gongji.binding.v1.CountWaitingResponse\"\x03\x90\x02\x01\x12k\n\x10\x43laimApplication\x12*.gongji.binding.v1.ClaimApplicationRequest\x1a+.gongji.binding.v1.ClaimApplicationResponse\x12V\n\tClaimNext\x12#.gongji.binding.v1.ClaimNextRequest\x1a$.gongji.binding.v1.ClaimNextResponse\x12\x65\n\x0e\x46inishHandling\x12(.gongji.binding.v1.FinishHandlingRequest\x1a).gongji.binding.v1.FinishHandlingResponse\x12q\n\x12ReleaseApplication\x12,.gongji.binding.v1.ReleaseApplicationRequest\x1a-.gongji.binding.v1.ReleaseApplicationResponse\x12t\n\x13HandOverApplication\x12-.gongji.binding.v1.HandOverApplicationRequest\x1a..gongji.binding.v1.HandOverApplicationResponse\x12n\n\x11\x44\x65\x63ideApplication\x12+.gongji.binding.v1.DecideApplicationRequest\x1a,.gongji.binding.v1.DecideApplicationResponse\x12\x61\n\x0bListReasons\x12%.gongji.binding.v1.ListReasonsRequest\x1a&.gongji.binding.v1.ListReasonsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +39,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTWAITINGREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
   _globals['_LISTWAITINGREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTWAITINGREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_LISTWAITINGREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_LISTWAITINGREQUEST'].fields_by_name['region']._serialized_options = b'\272H\021r\0172\r^([0-9]{6})?$'
+  _globals['_LISTWAITINGREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTWAITINGREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_COUNTWAITINGREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_COUNTWAITINGREQUEST'].fields_by_name['region']._serialized_options = b'\272H\021r\0172\r^([0-9]{6})?$'
   _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['application_id']._loaded_options = None
   _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['application_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CLAIMAPPLICATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CLAIMNEXTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CLAIMNEXTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CLAIMNEXTREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_CLAIMNEXTREQUEST'].fields_by_name['region']._serialized_options = b'\272H\021r\0172\r^([0-9]{6})?$'
+  _globals['_FINISHHANDLINGREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_FINISHHANDLINGREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_FINISHHANDLINGREQUEST'].fields_by_name['application_id']._loaded_options = None
+  _globals['_FINISHHANDLINGREQUEST'].fields_by_name['application_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RELEASEAPPLICATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RELEASEAPPLICATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RELEASEAPPLICATIONREQUEST'].fields_by_name['application_id']._loaded_options = None
+  _globals['_RELEASEAPPLICATIONREQUEST'].fields_by_name['application_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['application_id']._loaded_options = None
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['application_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['to_handler']._loaded_options = None
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['to_handler']._serialized_options = b'\272H\035r\0332\031^[0-9A-Za-z._:@-]{1,100}$'
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_HANDOVERAPPLICATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_LISTREASONSREQUEST'].fields_by_name['decision']._loaded_options = None
+  _globals['_LISTREASONSREQUEST'].fields_by_name['decision']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['application_id']._loaded_options = None
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['application_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['decision']._loaded_options = None
@@ -49,24 +79,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['reason_code']._loaded_options = None
+  _globals['_DECIDEAPPLICATIONREQUEST'].fields_by_name['reason_code']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_DECIDEAPPLICATIONREQUEST']._loaded_options = None
-  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_options = b'\272Hb\032`\n\rreason_needed\022&reason is required to reject or return\032\'this.decision == 1 || this.reason != \'\''
+  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_options = b'\272Hp\032n\n\022reason_code_needed\022+reason_code is required to reject or return\032+this.decision == 1 || this.reason_code != 0'
   _globals['_REVIEWSERVICE'].methods_by_name['ListWaiting']._loaded_options = None
   _globals['_REVIEWSERVICE'].methods_by_name['ListWaiting']._serialized_options = b'\220\002\001'
-  _globals['_DECISION']._serialized_start=839
-  _globals['_DECISION']._serialized_end=939
-  _globals['_LISTWAITINGREQUEST']._serialized_start=119
-  _globals['_LISTWAITINGREQUEST']._serialized_end=200
-  _globals['_LISTWAITINGRESPONSE']._serialized_start=202
-  _globals['_LISTWAITINGRESPONSE']._serialized_end=302
-  _globals['_CLAIMAPPLICATIONREQUEST']._serialized_start=304
-  _globals['_CLAIMAPPLICATIONREQUEST']._serialized_end=393
-  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_start=395
-  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_end=474
-  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_start=477
-  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_end=755
-  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_start=757
-  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_end=837
-  _globals['_REVIEWSERVICE']._serialized_start=942
-  _globals['_REVIEWSERVICE']._serialized_end=1277
+  _globals['_REVIEWSERVICE'].methods_by_name['CountWaiting']._loaded_options = None
+  _globals['_REVIEWSERVICE'].methods_by_name['CountWaiting']._serialized_options = b'\220\002\001'
+  _globals['_REVIEWSERVICE'].methods_by_name['ListReasons']._loaded_options = None
+  _globals['_REVIEWSERVICE'].methods_by_name['ListReasons']._serialized_options = b'\220\002\001'
+  _globals['_DECISION']._serialized_start=2520
+  _globals['_DECISION']._serialized_end=2620
+  _globals['_QUEUESTATE']._serialized_start=2622
+  _globals['_QUEUESTATE']._serialized_end=2738
+  _globals['_LISTWAITINGREQUEST']._serialized_start=194
+  _globals['_LISTWAITINGREQUEST']._serialized_end=410
+  _globals['_LISTWAITINGRESPONSE']._serialized_start=412
+  _globals['_LISTWAITINGRESPONSE']._serialized_end=512
+  _globals['_COUNTWAITINGREQUEST']._serialized_start=514
+  _globals['_COUNTWAITINGREQUEST']._serialized_end=573
+  _globals['_COUNTWAITINGRESPONSE']._serialized_start=575
+  _globals['_COUNTWAITINGRESPONSE']._serialized_end=645
+  _globals['_QUEUECOUNT']._serialized_start=648
+  _globals['_QUEUECOUNT']._serialized_end=829
+  _globals['_CLAIMAPPLICATIONREQUEST']._serialized_start=831
+  _globals['_CLAIMAPPLICATIONREQUEST']._serialized_end=920
+  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_start=922
+  _globals['_CLAIMAPPLICATIONRESPONSE']._serialized_end=1001
+  _globals['_CLAIMNEXTREQUEST']._serialized_start=1003
+  _globals['_CLAIMNEXTREQUEST']._serialized_end=1089
+  _globals['_CLAIMNEXTRESPONSE']._serialized_start=1091
+  _globals['_CLAIMNEXTRESPONSE']._serialized_end=1163
+  _globals['_FINISHHANDLINGREQUEST']._serialized_start=1165
+  _globals['_FINISHHANDLINGREQUEST']._serialized_end=1252
+  _globals['_FINISHHANDLINGRESPONSE']._serialized_start=1254
+  _globals['_FINISHHANDLINGRESPONSE']._serialized_end=1331
+  _globals['_RELEASEAPPLICATIONREQUEST']._serialized_start=1333
+  _globals['_RELEASEAPPLICATIONREQUEST']._serialized_end=1424
+  _globals['_RELEASEAPPLICATIONRESPONSE']._serialized_start=1426
+  _globals['_RELEASEAPPLICATIONRESPONSE']._serialized_end=1507
+  _globals['_HANDOVERAPPLICATIONREQUEST']._serialized_start=1510
+  _globals['_HANDOVERAPPLICATIONREQUEST']._serialized_end=1684
+  _globals['_HANDOVERAPPLICATIONRESPONSE']._serialized_start=1686
+  _globals['_HANDOVERAPPLICATIONRESPONSE']._serialized_end=1768
+  _globals['_LISTREASONSREQUEST']._serialized_start=1770
+  _globals['_LISTREASONSREQUEST']._serialized_end=1847
+  _globals['_LISTREASONSRESPONSE']._serialized_start=1849
+  _globals['_LISTREASONSRESPONSE']._serialized_end=1923
+  _globals['_CATALOGUEREASON']._serialized_start=1926
+  _globals['_CATALOGUEREASON']._serialized_end=2075
+  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_start=2078
+  _globals['_DECIDEAPPLICATIONREQUEST']._serialized_end=2436
+  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_start=2438
+  _globals['_DECIDEAPPLICATIONRESPONSE']._serialized_end=2518
+  _globals['_REVIEWSERVICE']._serialized_start=2741
+  _globals['_REVIEWSERVICE']._serialized_end=3701
 # @@protoc_insertion_point(module_scope)

@@ -5,8 +5,10 @@ May this payer pay for this beneficiary, and how much."""
 
 from collections import abc as _abc
 from gongji.binding.v1 import application_pb2 as _application_pb2
+from gongji.binding.v1 import decision_reason_pb2 as _decision_reason_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -48,6 +50,34 @@ DECISION_RETURN: Decision.ValueType  # 3
 """The applicant may correct and submit again; needs a reason."""
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
+class _QueueState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QueueStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QueueState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUEUE_STATE_UNSPECIFIED: _QueueState.ValueType  # 0
+    """Not said: all of them."""
+    QUEUE_STATE_WAITING: _QueueState.ValueType  # 1
+    """Any handler may claim it: nobody has, or the claim has run out."""
+    QUEUE_STATE_CLAIMED: _QueueState.ValueType  # 2
+    """A handler has it, or it was handed over to one."""
+    QUEUE_STATE_HANDLED: _QueueState.ValueType  # 3
+    """The handling is finished: it waits for a decider."""
+
+class QueueState(_QueueState, metaclass=_QueueStateEnumTypeWrapper):
+    """Where an application of the queue is to be found."""
+
+QUEUE_STATE_UNSPECIFIED: QueueState.ValueType  # 0
+"""Not said: all of them."""
+QUEUE_STATE_WAITING: QueueState.ValueType  # 1
+"""Any handler may claim it: nobody has, or the claim has run out."""
+QUEUE_STATE_CLAIMED: QueueState.ValueType  # 2
+"""A handler has it, or it was handed over to one."""
+QUEUE_STATE_HANDLED: QueueState.ValueType  # 3
+"""The handling is finished: it waits for a decider."""
+Global___QueueState: _TypeAlias = QueueState  # noqa: Y015
+
 @_typing.final
 class ListWaitingRequest(_message.Message):
     """Asks for the queue."""
@@ -56,19 +86,35 @@ class ListWaitingRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OVERDUE_ONLY_FIELD_NUMBER: _builtins.int
+    MINE_ONLY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most, 1 to 200; 0 means 50."""
     page_token: _builtins.str
-    """From the answer before; empty means from the beginning."""
+    """From the answer before, with the same filters; empty means from the beginning."""
+    region: _builtins.str
+    """Only those of this region, 6 digits; empty means every region."""
+    state: Global___QueueState.ValueType
+    """Only those that are there; unspecified means all."""
+    overdue_only: _builtins.bool
+    """Only those whose due day is over."""
+    mine_only: _builtins.bool
+    """Only those that the caller has, or that were handed over to the caller."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        region: _builtins.str = ...,
+        state: Global___QueueState.ValueType = ...,
+        overdue_only: _builtins.bool = ...,
+        mine_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mine_only", b"mine_only", "overdue_only", b"overdue_only", "page_size", b"page_size", "page_token", b"page_token", "region", b"region", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -86,7 +132,7 @@ class ListWaitingResponse(_message.Message):
     """Empty on the last page."""
     @_builtins.property
     def applications(self) -> _containers.RepeatedCompositeFieldContainer[_application_pb2.Application]:
-        """Submitted and claimed applications, oldest first."""
+        """Submitted and claimed applications, oldest due first, then oldest submission first."""
 
     def __init__(
         self,
@@ -101,6 +147,100 @@ class ListWaitingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListWaitingResponse: _TypeAlias = ListWaitingResponse  # noqa: Y015
+
+@_typing.final
+class CountWaitingRequest(_message.Message):
+    """Asks how many wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """Only this region, 6 digits; empty means every region."""
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountWaitingRequest: _TypeAlias = CountWaitingRequest  # noqa: Y015
+
+@_typing.final
+class CountWaitingResponse(_message.Message):
+    """How many wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueCount]:
+        """One for each region where something waits, by region."""
+
+    def __init__(
+        self,
+        *,
+        regions: _abc.Iterable[Global___QueueCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["regions", b"regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountWaitingResponse: _TypeAlias = CountWaitingResponse  # noqa: Y015
+
+@_typing.final
+class QueueCount(_message.Message):
+    """The queue of a region in figures."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    CLAIMED_FIELD_NUMBER: _builtins.int
+    HANDLED_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    OLDEST_SUBMITTED_AT_FIELD_NUMBER: _builtins.int
+    OLDEST_AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """6 digits; empty for those that were handed in without one."""
+    waiting: _builtins.int
+    """How many any handler may claim."""
+    claimed: _builtins.int
+    """How many a handler has."""
+    handled: _builtins.int
+    """How many wait for a decider."""
+    overdue: _builtins.int
+    """How many of all these have a due day that is over."""
+    oldest_age_seconds: _builtins.int
+    """How long that one has waited, seconds."""
+    @_builtins.property
+    def oldest_submitted_at(self) -> _timestamp_pb2.Timestamp:
+        """When the one that waits longest was handed in."""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        waiting: _builtins.int = ...,
+        claimed: _builtins.int = ...,
+        handled: _builtins.int = ...,
+        overdue: _builtins.int = ...,
+        oldest_submitted_at: _timestamp_pb2.Timestamp | None = ...,
+        oldest_age_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_submitted_at", b"oldest_submitted_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claimed", b"claimed", "handled", b"handled", "oldest_age_seconds", b"oldest_age_seconds", "oldest_submitted_at", b"oldest_submitted_at", "overdue", b"overdue", "region", b"region", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueCount: _TypeAlias = QueueCount  # noqa: Y015
 
 @_typing.final
 class ClaimApplicationRequest(_message.Message):
@@ -153,6 +293,296 @@ class ClaimApplicationResponse(_message.Message):
 Global___ClaimApplicationResponse: _TypeAlias = ClaimApplicationResponse  # noqa: Y015
 
 @_typing.final
+class ClaimNextRequest(_message.Message):
+    """Takes the next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    region: _builtins.str
+    """Only of this region, 6 digits; empty means of any region."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimNextRequest: _TypeAlias = ClaimNextRequest  # noqa: Y015
+
+@_typing.final
+class ClaimNextResponse(_message.Message):
+    """The claimed application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def application(self) -> _application_pb2.Application:
+        """As it is now; absent when nothing waits."""
+
+    def __init__(
+        self,
+        *,
+        application: _application_pb2.Application | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimNextResponse: _TypeAlias = ClaimNextResponse  # noqa: Y015
+
+@_typing.final
+class FinishHandlingRequest(_message.Message):
+    """Finishes the handling."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    application_id: _builtins.str
+    """UUID of the application."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishHandlingRequest: _TypeAlias = FinishHandlingRequest  # noqa: Y015
+
+@_typing.final
+class FinishHandlingResponse(_message.Message):
+    """The handled application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def application(self) -> _application_pb2.Application:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        application: _application_pb2.Application | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishHandlingResponse: _TypeAlias = FinishHandlingResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseApplicationRequest(_message.Message):
+    """Gives back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    application_id: _builtins.str
+    """UUID of the application."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseApplicationRequest: _TypeAlias = ReleaseApplicationRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseApplicationResponse(_message.Message):
+    """The released application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def application(self) -> _application_pb2.Application:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        application: _application_pb2.Application | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseApplicationResponse: _TypeAlias = ReleaseApplicationResponse  # noqa: Y015
+
+@_typing.final
+class HandOverApplicationRequest(_message.Message):
+    """Hands over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    TO_HANDLER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    application_id: _builtins.str
+    """UUID of the application."""
+    to_handler: _builtins.str
+    """The other handler, as their assertions name them, such as clerk:wang; oneself is refused."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters; control characters are refused."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        to_handler: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "reason", b"reason", "request_id", b"request_id", "to_handler", b"to_handler"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandOverApplicationRequest: _TypeAlias = HandOverApplicationRequest  # noqa: Y015
+
+@_typing.final
+class HandOverApplicationResponse(_message.Message):
+    """The application, kept for the other handler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def application(self) -> _application_pb2.Application:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        application: _application_pb2.Application | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandOverApplicationResponse: _TypeAlias = HandOverApplicationResponse  # noqa: Y015
+
+@_typing.final
+class ListReasonsRequest(_message.Message):
+    """Asks for the catalogue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    decision: Global___Decision.ValueType
+    """Only reasons for this decision; unspecified means all."""
+    def __init__(
+        self,
+        *,
+        decision: Global___Decision.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReasonsRequest: _TypeAlias = ListReasonsRequest  # noqa: Y015
+
+@_typing.final
+class ListReasonsResponse(_message.Message):
+    """The catalogue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___CatalogueReason]:
+        """In the order of the catalogue."""
+
+    def __init__(
+        self,
+        *,
+        reasons: _abc.Iterable[Global___CatalogueReason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReasonsResponse: _TypeAlias = ListReasonsResponse  # noqa: Y015
+
+@_typing.final
+class CatalogueReason(_message.Message):
+    """A reason of the catalogue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    NEEDS_WORDS_FIELD_NUMBER: _builtins.int
+    code: _decision_reason_pb2.DecisionReason.ValueType
+    """What to send in reason_code."""
+    text: _builtins.str
+    """What the family is told, in Chinese."""
+    needs_words: _builtins.bool
+    """Whether it needs the clerk's own words beside it."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedScalarFieldContainer[Global___Decision.ValueType]:
+        """What it is a reason for."""
+
+    def __init__(
+        self,
+        *,
+        code: _decision_reason_pb2.DecisionReason.ValueType = ...,
+        text: _builtins.str = ...,
+        decisions: _abc.Iterable[Global___Decision.ValueType] | None = ...,
+        needs_words: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "decisions", b"decisions", "needs_words", b"needs_words", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogueReason: _TypeAlias = CatalogueReason  # noqa: Y015
+
+@_typing.final
 class DecideApplicationRequest(_message.Message):
     """Decides one."""
 
@@ -162,14 +592,19 @@ class DecideApplicationRequest(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
     application_id: _builtins.str
     """UUID of the application."""
     decision: Global___Decision.ValueType
     """The decision; unspecified is refused."""
     reason: _builtins.str
-    """Why, at most 500 characters; required unless approving."""
+    """Why, in the clerk's words for the family, at most 500 characters; control characters are refused. Required with
+    reason_code OTHER, else it may be empty.
+    """
     request_id: _builtins.str
     """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    reason_code: _decision_reason_pb2.DecisionReason.ValueType
+    """Why, from the catalogue. Required to reject or return, and one of the reasons for that; refused to approve."""
     def __init__(
         self,
         *,
@@ -177,10 +612,11 @@ class DecideApplicationRequest(_message.Message):
         decision: Global___Decision.ValueType = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        reason_code: _decision_reason_pb2.DecisionReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "decision", b"decision", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "decision", b"decision", "reason", b"reason", "reason_code", b"reason_code", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,15 +40,45 @@ class ReviewServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListWaitingRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListWaitingResponse.FromString,
                 _registered_method=True)
+        self.CountWaiting = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/CountWaiting',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.CountWaitingRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.CountWaitingResponse.FromString,
+                _registered_method=True)
         self.ClaimApplication = channel.unary_unary(
                 '/gongji.binding.v1.ReviewService/ClaimApplication',
                 request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimApplicationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimApplicationResponse.FromString,
                 _registered_method=True)
+        self.ClaimNext = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/ClaimNext',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimNextRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimNextResponse.FromString,
+                _registered_method=True)
+        self.FinishHandling = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/FinishHandling',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.FinishHandlingRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.FinishHandlingResponse.FromString,
+                _registered_method=True)
+        self.ReleaseApplication = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/ReleaseApplication',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ReleaseApplicationRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ReleaseApplicationResponse.FromString,
+                _registered_method=True)
+        self.HandOverApplication = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/HandOverApplication',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.HandOverApplicationRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.HandOverApplicationResponse.FromString,
+                _registered_method=True)
         self.DecideApplication = channel.unary_unary(
                 '/gongji.binding.v1.ReviewService/DecideApplication',
                 request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationResponse.FromString,
+                _registered_method=True)
+        self.ListReasons = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/ListReasons',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListReasonsRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListReasonsResponse.FromString,
                 _registered_method=True)
 
 
@@ -57,22 +87,67 @@ class ReviewServiceServicer:
     """
 
     def ListWaiting(self, request, context):
-        """Applications that wait for a clerk, oldest first.
+        """The queue: applications that wait for a clerk or a decision, oldest due first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountWaiting(self, request, context):
+        """How many wait, by region.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClaimApplication(self, request, context):
-        """Takes an application to handle it. Claiming one's own again changes nothing.
+        """Takes an application to handle it, for the length of a lease. Claiming one's own again renews the lease. When it has
+        run out, another handler may claim.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimNext(self, request, context):
+        """Takes the oldest due application of a region that nobody has and that the handler is no party to. Two who ask at once
+        never get the same one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinishHandling(self, request, context):
+        """Says that the handling is finished: the application waits for a decider, and no lease runs any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseApplication(self, request, context):
+        """Gives an application back to the queue.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HandOverApplication(self, request, context):
+        """Keeps an application for another handler, who has it once they claim it; when they do not within the length of a
+        lease, any handler may.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideApplication(self, request, context):
-        """Approves, rejects or returns. The decider is not the handler and no party to it. On approval the relation is active
-        at once. The same decision again gives the same answer.
+        """Approves, rejects or returns. The decider never handled it, in no round, and is no party to it. On approval the
+        relation is active at once. The same decision again gives the same answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReasons(self, request, context):
+        """The catalogue of reasons to reject or return.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,15 +161,45 @@ def add_ReviewServiceServicer_to_server(servicer, server):
                     request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListWaitingRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListWaitingResponse.SerializeToString,
             ),
+            'CountWaiting': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountWaiting,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.CountWaitingRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.CountWaitingResponse.SerializeToString,
+            ),
             'ClaimApplication': grpc.unary_unary_rpc_method_handler(
                     servicer.ClaimApplication,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimApplicationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimApplicationResponse.SerializeToString,
             ),
+            'ClaimNext': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimNext,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimNextRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ClaimNextResponse.SerializeToString,
+            ),
+            'FinishHandling': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishHandling,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.FinishHandlingRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.FinishHandlingResponse.SerializeToString,
+            ),
+            'ReleaseApplication': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseApplication,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ReleaseApplicationRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ReleaseApplicationResponse.SerializeToString,
+            ),
+            'HandOverApplication': grpc.unary_unary_rpc_method_handler(
+                    servicer.HandOverApplication,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.HandOverApplicationRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.HandOverApplicationResponse.SerializeToString,
+            ),
             'DecideApplication': grpc.unary_unary_rpc_method_handler(
                     servicer.DecideApplication,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationResponse.SerializeToString,
+            ),
+            'ListReasons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReasons,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListReasonsRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListReasonsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +241,33 @@ class ReviewService:
             _registered_method=True)
 
     @staticmethod
+    def CountWaiting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/CountWaiting',
+            gongji_dot_binding_dot_v1_dot_review__pb2.CountWaitingRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.CountWaitingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ClaimApplication(request,
             target,
             options=(),
@@ -163,6 +295,114 @@ class ReviewService:
             _registered_method=True)
 
     @staticmethod
+    def ClaimNext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/ClaimNext',
+            gongji_dot_binding_dot_v1_dot_review__pb2.ClaimNextRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.ClaimNextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishHandling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/FinishHandling',
+            gongji_dot_binding_dot_v1_dot_review__pb2.FinishHandlingRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.FinishHandlingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseApplication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/ReleaseApplication',
+            gongji_dot_binding_dot_v1_dot_review__pb2.ReleaseApplicationRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.ReleaseApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HandOverApplication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/HandOverApplication',
+            gongji_dot_binding_dot_v1_dot_review__pb2.HandOverApplicationRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.HandOverApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DecideApplication(request,
             target,
             options=(),
@@ -179,6 +419,33 @@ class ReviewService:
             '/gongji.binding.v1.ReviewService/DecideApplication',
             gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReasons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/ListReasons',
+            gongji_dot_binding_dot_v1_dot_review__pb2.ListReasonsRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.ListReasonsResponse.FromString,
             options,
             channel_credentials,
             insecure,

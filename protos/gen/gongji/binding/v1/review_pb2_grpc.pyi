@@ -34,13 +34,31 @@ class ReviewServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReviewServiceAsyncStub: ...
     ListWaiting: _grpc.UnaryUnaryMultiCallable[_review_pb2.ListWaitingRequest, _review_pb2.ListWaitingResponse]
-    """Applications that wait for a clerk, oldest first."""
+    """The queue: applications that wait for a clerk or a decision, oldest due first."""
+    CountWaiting: _grpc.UnaryUnaryMultiCallable[_review_pb2.CountWaitingRequest, _review_pb2.CountWaitingResponse]
+    """How many wait, by region."""
     ClaimApplication: _grpc.UnaryUnaryMultiCallable[_review_pb2.ClaimApplicationRequest, _review_pb2.ClaimApplicationResponse]
-    """Takes an application to handle it. Claiming one's own again changes nothing."""
-    DecideApplication: _grpc.UnaryUnaryMultiCallable[_review_pb2.DecideApplicationRequest, _review_pb2.DecideApplicationResponse]
-    """Approves, rejects or returns. The decider is not the handler and no party to it. On approval the relation is active
-    at once. The same decision again gives the same answer.
+    """Takes an application to handle it, for the length of a lease. Claiming one's own again renews the lease. When it has
+    run out, another handler may claim.
     """
+    ClaimNext: _grpc.UnaryUnaryMultiCallable[_review_pb2.ClaimNextRequest, _review_pb2.ClaimNextResponse]
+    """Takes the oldest due application of a region that nobody has and that the handler is no party to. Two who ask at once
+    never get the same one.
+    """
+    FinishHandling: _grpc.UnaryUnaryMultiCallable[_review_pb2.FinishHandlingRequest, _review_pb2.FinishHandlingResponse]
+    """Says that the handling is finished: the application waits for a decider, and no lease runs any more."""
+    ReleaseApplication: _grpc.UnaryUnaryMultiCallable[_review_pb2.ReleaseApplicationRequest, _review_pb2.ReleaseApplicationResponse]
+    """Gives an application back to the queue."""
+    HandOverApplication: _grpc.UnaryUnaryMultiCallable[_review_pb2.HandOverApplicationRequest, _review_pb2.HandOverApplicationResponse]
+    """Keeps an application for another handler, who has it once they claim it; when they do not within the length of a
+    lease, any handler may.
+    """
+    DecideApplication: _grpc.UnaryUnaryMultiCallable[_review_pb2.DecideApplicationRequest, _review_pb2.DecideApplicationResponse]
+    """Approves, rejects or returns. The decider never handled it, in no round, and is no party to it. On approval the
+    relation is active at once. The same decision again gives the same answer.
+    """
+    ListReasons: _grpc.UnaryUnaryMultiCallable[_review_pb2.ListReasonsRequest, _review_pb2.ListReasonsResponse]
+    """The catalogue of reasons to reject or return."""
 
 @_typing.type_check_only
 class ReviewServiceAsyncStub(ReviewServiceStub):
@@ -48,13 +66,31 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListWaiting: _aio.UnaryUnaryMultiCallable[_review_pb2.ListWaitingRequest, _review_pb2.ListWaitingResponse]  # type: ignore[assignment]
-    """Applications that wait for a clerk, oldest first."""
+    """The queue: applications that wait for a clerk or a decision, oldest due first."""
+    CountWaiting: _aio.UnaryUnaryMultiCallable[_review_pb2.CountWaitingRequest, _review_pb2.CountWaitingResponse]  # type: ignore[assignment]
+    """How many wait, by region."""
     ClaimApplication: _aio.UnaryUnaryMultiCallable[_review_pb2.ClaimApplicationRequest, _review_pb2.ClaimApplicationResponse]  # type: ignore[assignment]
-    """Takes an application to handle it. Claiming one's own again changes nothing."""
-    DecideApplication: _aio.UnaryUnaryMultiCallable[_review_pb2.DecideApplicationRequest, _review_pb2.DecideApplicationResponse]  # type: ignore[assignment]
-    """Approves, rejects or returns. The decider is not the handler and no party to it. On approval the relation is active
-    at once. The same decision again gives the same answer.
+    """Takes an application to handle it, for the length of a lease. Claiming one's own again renews the lease. When it has
+    run out, another handler may claim.
     """
+    ClaimNext: _aio.UnaryUnaryMultiCallable[_review_pb2.ClaimNextRequest, _review_pb2.ClaimNextResponse]  # type: ignore[assignment]
+    """Takes the oldest due application of a region that nobody has and that the handler is no party to. Two who ask at once
+    never get the same one.
+    """
+    FinishHandling: _aio.UnaryUnaryMultiCallable[_review_pb2.FinishHandlingRequest, _review_pb2.FinishHandlingResponse]  # type: ignore[assignment]
+    """Says that the handling is finished: the application waits for a decider, and no lease runs any more."""
+    ReleaseApplication: _aio.UnaryUnaryMultiCallable[_review_pb2.ReleaseApplicationRequest, _review_pb2.ReleaseApplicationResponse]  # type: ignore[assignment]
+    """Gives an application back to the queue."""
+    HandOverApplication: _aio.UnaryUnaryMultiCallable[_review_pb2.HandOverApplicationRequest, _review_pb2.HandOverApplicationResponse]  # type: ignore[assignment]
+    """Keeps an application for another handler, who has it once they claim it; when they do not within the length of a
+    lease, any handler may.
+    """
+    DecideApplication: _aio.UnaryUnaryMultiCallable[_review_pb2.DecideApplicationRequest, _review_pb2.DecideApplicationResponse]  # type: ignore[assignment]
+    """Approves, rejects or returns. The decider never handled it, in no round, and is no party to it. On approval the
+    relation is active at once. The same decision again gives the same answer.
+    """
+    ListReasons: _aio.UnaryUnaryMultiCallable[_review_pb2.ListReasonsRequest, _review_pb2.ListReasonsResponse]  # type: ignore[assignment]
+    """The catalogue of reasons to reject or return."""
 
 class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reviews: one clerk handles (经办), a different one decides (审核)."""
@@ -65,7 +101,15 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_pb2.ListWaitingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_pb2.ListWaitingResponse, _abc.Awaitable[_review_pb2.ListWaitingResponse]]:
-        """Applications that wait for a clerk, oldest first."""
+        """The queue: applications that wait for a clerk or a decision, oldest due first."""
+
+    @_abc_1.abstractmethod
+    def CountWaiting(
+        self,
+        request: _review_pb2.CountWaitingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.CountWaitingResponse, _abc.Awaitable[_review_pb2.CountWaitingResponse]]:
+        """How many wait, by region."""
 
     @_abc_1.abstractmethod
     def ClaimApplication(
@@ -73,7 +117,45 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_pb2.ClaimApplicationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_pb2.ClaimApplicationResponse, _abc.Awaitable[_review_pb2.ClaimApplicationResponse]]:
-        """Takes an application to handle it. Claiming one's own again changes nothing."""
+        """Takes an application to handle it, for the length of a lease. Claiming one's own again renews the lease. When it has
+        run out, another handler may claim.
+        """
+
+    @_abc_1.abstractmethod
+    def ClaimNext(
+        self,
+        request: _review_pb2.ClaimNextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.ClaimNextResponse, _abc.Awaitable[_review_pb2.ClaimNextResponse]]:
+        """Takes the oldest due application of a region that nobody has and that the handler is no party to. Two who ask at once
+        never get the same one.
+        """
+
+    @_abc_1.abstractmethod
+    def FinishHandling(
+        self,
+        request: _review_pb2.FinishHandlingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.FinishHandlingResponse, _abc.Awaitable[_review_pb2.FinishHandlingResponse]]:
+        """Says that the handling is finished: the application waits for a decider, and no lease runs any more."""
+
+    @_abc_1.abstractmethod
+    def ReleaseApplication(
+        self,
+        request: _review_pb2.ReleaseApplicationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.ReleaseApplicationResponse, _abc.Awaitable[_review_pb2.ReleaseApplicationResponse]]:
+        """Gives an application back to the queue."""
+
+    @_abc_1.abstractmethod
+    def HandOverApplication(
+        self,
+        request: _review_pb2.HandOverApplicationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.HandOverApplicationResponse, _abc.Awaitable[_review_pb2.HandOverApplicationResponse]]:
+        """Keeps an application for another handler, who has it once they claim it; when they do not within the length of a
+        lease, any handler may.
+        """
 
     @_abc_1.abstractmethod
     def DecideApplication(
@@ -81,8 +163,16 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_pb2.DecideApplicationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_review_pb2.DecideApplicationResponse, _abc.Awaitable[_review_pb2.DecideApplicationResponse]]:
-        """Approves, rejects or returns. The decider is not the handler and no party to it. On approval the relation is active
-        at once. The same decision again gives the same answer.
+        """Approves, rejects or returns. The decider never handled it, in no round, and is no party to it. On approval the
+        relation is active at once. The same decision again gives the same answer.
         """
+
+    @_abc_1.abstractmethod
+    def ListReasons(
+        self,
+        request: _review_pb2.ListReasonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.ListReasonsResponse, _abc.Awaitable[_review_pb2.ListReasonsResponse]]:
+        """The catalogue of reasons to reject or return."""
 
 def add_ReviewServiceServicer_to_server(servicer: ReviewServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

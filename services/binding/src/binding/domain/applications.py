@@ -5,7 +5,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from binding.domain.errors import Refused, StateForbids
+from binding.domain.errors import StateForbids
 from binding.domain.limits import Limits
 from binding.domain.relations import Relationship
 
@@ -28,6 +28,9 @@ class Step(StrEnum):
     CONSENT = "CONSENT"
     SUBMIT = "SUBMIT"
     CLAIM = "CLAIM"
+    FINISH = "FINISH"
+    RELEASE = "RELEASE"
+    HAND_OVER = "HAND_OVER"
     APPROVE = "APPROVE"
     REJECT = "REJECT"
     RETURN = "RETURN"
@@ -49,34 +52,15 @@ NEXT: dict[tuple[ApplicationState, Step], ApplicationState] = {
     (ApplicationState.RETURNED, Step.CONSENT): ApplicationState.RETURNED,
     (ApplicationState.RETURNED, Step.SUBMIT): ApplicationState.SUBMITTED,
     (ApplicationState.SUBMITTED, Step.CLAIM): ApplicationState.CLAIMED,
+    (ApplicationState.CLAIMED, Step.CLAIM): ApplicationState.CLAIMED,
+    (ApplicationState.CLAIMED, Step.FINISH): ApplicationState.CLAIMED,
+    (ApplicationState.CLAIMED, Step.RELEASE): ApplicationState.SUBMITTED,
+    (ApplicationState.CLAIMED, Step.HAND_OVER): ApplicationState.SUBMITTED,
     (ApplicationState.CLAIMED, Step.APPROVE): ApplicationState.APPROVED,
     (ApplicationState.CLAIMED, Step.REJECT): ApplicationState.REJECTED,
     (ApplicationState.CLAIMED, Step.RETURN): ApplicationState.RETURNED,
 }
 """Every step that is allowed; what is not here is refused."""
-
-DECISIONS = frozenset({Step.APPROVE, Step.REJECT, Step.RETURN})
-
-
-class ClaimedByAnother(Refused):
-    """Another clerk holds the application."""
-
-    reason = "CLAIMED_BY_ANOTHER"
-
-
-class FourEyes(Refused):
-    """Who decides may not be who handled it, and no clerk works on an application that they are a party to."""
-
-    reason = "FOUR_EYES"
-
-
-@dataclass(frozen=True, slots=True)
-class Clerk:
-    """A clerk, as the assertion tells."""
-
-    subject: str
-    psn_no: str | None = None
-    """The clerk's own person number, if the assertion has one: for the check that they are no party."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +96,23 @@ class Application:
     proofs: tuple[Proof, ...] = ()
     consented_at: datetime | None = None
     submitted_at: datetime | None = None
+    region: str = ""
+    """Where the payer was insured when it was handed in: whose queue it is in."""
+    due_on: date | None = None
+    """The last day to decide it; None for a draft."""
     handler: str = ""
+    """Who handles it; while it is submitted, to whom it was handed over."""
+    handlers: tuple[str, ...] = ()
+    """Everybody who ever had it in hand, in order: none of them decides."""
+    claim_expires_at: datetime | None = None
+    """When the handler's claim runs out, by the database's time; None while nobody's does."""
+    handled_at: datetime | None = None
+    """When the handling was finished."""
     decider: str = ""
     decision_reason: str = ""
+    """In the decider's words."""
+    decision_reason_code: str = ""
+    """Its place in the catalogue."""
     decided_at: datetime | None = None
     relation_id: UUID | None = None
     sequence: int = 0
@@ -152,44 +150,10 @@ def submit(application: Application, at: datetime) -> Application:
         state=after(application.state, Step.SUBMIT),
         submitted_at=at,
         handler="",
+        claim_expires_at=None,
+        handled_at=None,
         decider="",
         decision_reason="",
+        decision_reason_code="",
         decided_at=None,
     )
-
-
-def claim(application: Application, clerk: Clerk) -> Application:
-    """The application in this clerk's hands; claiming one's own again changes nothing.
-
-    Raises:
-        FourEyes: the clerk is a party to it.
-        ClaimedByAnother: another clerk holds it.
-        StateForbids: it does not wait for a clerk.
-    """
-    _refuse_party(application, clerk)
-    if application.state is ApplicationState.CLAIMED:
-        if application.handler != clerk.subject:
-            raise ClaimedByAnother("another clerk holds this application")
-        return application
-    return replace(application, state=after(application.state, Step.CLAIM), handler=clerk.subject)
-
-
-def decide(application: Application, clerk: Clerk, decision: Step, reason: str, at: datetime) -> Application:
-    """The decided application; the same decision again changes nothing.
-
-    Raises:
-        FourEyes: the clerk handled it or is a party to it.
-        StateForbids: nobody has claimed it, or it was decided differently.
-    """
-    _refuse_party(application, clerk)
-    if clerk.subject == application.handler:
-        raise FourEyes("who handled an application may not decide it")
-    if application.decided_at is not None and application.state is NEXT[ApplicationState.CLAIMED, decision]:
-        return application
-    state = after(application.state, decision)
-    return replace(application, state=state, decider=clerk.subject, decision_reason=reason, decided_at=at)
-
-
-def _refuse_party(application: Application, clerk: Clerk) -> None:
-    if clerk.psn_no in application.parties or clerk.subject == application.applicant:
-        raise FourEyes("a clerk may not work on an application that they are a party to")

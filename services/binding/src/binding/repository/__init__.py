@@ -1,6 +1,16 @@
 """Rows to domain and back: one repository for one transaction."""
 
-from binding.repository.interface import Created, Place, Repository, Verified
+from binding.repository.interface import Created, Place, QueueCount, QueueFilter, QueuePlace, Repository, Verified
 from binding.repository.postgres import GuardBroken, PostgresRepository
 
-__all__ = ["Created", "GuardBroken", "Place", "PostgresRepository", "Repository", "Verified"]
+__all__ = [
+    "Created",
+    "GuardBroken",
+    "Place",
+    "PostgresRepository",
+    "QueueCount",
+    "QueueFilter",
+    "QueuePlace",
+    "Repository",
+    "Verified",
+]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, or_, select, tuple_, update
+from sqlalchemy import Select, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -78,12 +78,6 @@ class ApplicationRows:
         )
         return (await self._sql.execute(query)).scalar_one_or_none()
 
-    async def waiting_applications(self, after: Place | None, limit: int) -> list[Application]:
-        """See `Repository.waiting_applications`."""
-        order = (APPLICATION.c.submitted_at, APPLICATION.c.application_id)
-        query = select(APPLICATION).where(APPLICATION.c.state.in_(_PENDING)).order_by(*order).limit(limit)
-        return await self._applications(query.where(tuple_(*order) > tuple_(*after)) if after else query)
-
     async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
         """See `Repository.add_proof`."""
         columns = {
@@ -148,10 +142,17 @@ class RelationRows:
 
     async def add_relation(self, relation: Relation) -> None:
         """See `Repository.add_relation`."""
-        try:
-            await self._sql.execute(insert(RELATION).values(relation_columns(relation)))
-        except IntegrityError as error:
-            _raise_if(error, "relation_one_living", "this pair has a relation; unbind it first")
+        # Not by an error of the database: that would take the other decisions of a batch with it.
+        stored = await self._sql.execute(
+            insert(RELATION)
+            .values(relation_columns(relation))
+            .on_conflict_do_nothing(
+                index_elements=["payer_psn_no", "beneficiary_psn_no"],
+                index_where=text("state <> 'ENDED'"),
+            )
+        )
+        if not stored.rowcount:
+            raise RelationExists("this pair has a relation; unbind it first")
 
     async def save_relation(self, relation: Relation) -> None:
         """See `Repository.save_relation`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from binding.domain.limits import CounterKey, Use
 from binding.domain.nearly_used import NearlyUsed
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation
+from binding.domain.reviews import Clerk, QueueState, ReviewStep
 from kit.inbox import Inbox
 from kit.outbox import Outbox
 
@@ -31,6 +32,45 @@ class Place(NamedTuple):
 
     at: datetime
     id: UUID
+
+
+class QueuePlace(NamedTuple):
+    """Where a page of the queue ended: due day, handing in, and the id that breaks ties."""
+
+    due_on: date
+    submitted_at: datetime
+    application_id: UUID
+
+    @classmethod
+    def of(cls, application: Application) -> "QueuePlace":
+        """Where an application stands; one without a due day comes first."""
+        return cls(
+            application.due_on or date(1970, 1, 1),
+            application.submitted_at or datetime(1970, 1, 1, tzinfo=UTC),
+            application.application_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """Which part of the queue is asked for; what is empty does not matter."""
+
+    region: str = ""
+    state: QueueState | None = None
+    overdue_on: date | None = None
+    """Due before this day."""
+    handler: str = ""
+
+
+class QueueCount(NamedTuple):
+    """The queue of a region in figures."""
+
+    region: str
+    waiting: int
+    claimed: int
+    handled: int
+    overdue: int
+    oldest_submitted_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +142,46 @@ class Repository(Protocol):
         """The application of a pair that waits for a clerk or a decision."""
         ...
 
-    async def waiting_applications(self, after: Place | None, limit: int) -> list[Application]:
-        """Submitted and claimed applications, oldest submission first."""
-        ...
-
     async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
         """Store a proof, unless the application has the same file of that kind: then that one."""
+        ...
+
+    # reviews
+
+    async def database_time(self) -> datetime:
+        """The time of the database: what leases are judged by."""
+        ...
+
+    async def queue(self, wanted: QueueFilter, after: QueuePlace | None, limit: int) -> list[Application]:
+        """Submitted and claimed applications, oldest due first."""
+        ...
+
+    async def queue_counts(self, region: str, today: date) -> list[QueueCount]:
+        """The queue in figures, by region; of one region unless it is empty."""
+        ...
+
+    async def next_waiting(self, region: str, clerk: Clerk) -> Application | None:
+        """The oldest due one that the clerk may claim, locked; what another unit of work has locked is passed over."""
+        ...
+
+    async def renew_claim(self, application: Application) -> None:
+        """Store when the claim runs out, and nothing else."""
+        ...
+
+    async def lock_applications(self, application_ids: Collection[UUID]) -> dict[UUID, Application]:
+        """The known ones among these; nobody else changes them until this unit of work ends."""
+        ...
+
+    async def add_review_steps(self, steps: Sequence[ReviewStep]) -> None:
+        """Write down, for good, what clerks did."""
+        ...
+
+    async def review_steps_of_items(self, clerk: str, request_ids: Collection[UUID]) -> dict[UUID, ReviewStep]:
+        """What a clerk did by items of batches with these request ids."""
+        ...
+
+    async def review_steps(self, application_id: UUID) -> list[ReviewStep]:
+        """What was done with an application, in order."""
         ...
 
     # relations

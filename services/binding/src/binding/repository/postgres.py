@@ -1,9 +1,10 @@
 """The repository on PostgreSQL: its parts share one transaction."""
 
-from binding.repository.applications import ApplicationRows, RelationRows
+from binding.repository.applications import RelationRows
 from binding.repository.authorizations import AuthorizationRows, GuardBroken
 from binding.repository.history import HistoryRows
 from binding.repository.persons import PersonRows
+from binding.repository.reviews import ReviewRows
 from kit.db import Transaction
 from kit.inbox import PostgresInbox
 from kit.outbox import PostgresOutbox
@@ -13,11 +14,11 @@ __all__ = ["GuardBroken", "PostgresRepository"]
 SERVICE = "binding"
 
 
-class PostgresRepository(ApplicationRows, RelationRows, PersonRows, AuthorizationRows, HistoryRows):
+class PostgresRepository(ReviewRows, RelationRows, PersonRows, AuthorizationRows, HistoryRows):
     """See `binding.repository.Repository`."""
 
     def __init__(self, transaction: Transaction) -> None:
-        ApplicationRows.__init__(self, transaction)
+        ReviewRows.__init__(self, transaction)
         RelationRows.__init__(self, transaction)
         PersonRows.__init__(self, transaction)
         AuthorizationRows.__init__(self, transaction, self)

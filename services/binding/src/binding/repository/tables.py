@@ -1,6 +1,6 @@
 """Tables as SQLAlchemy sees them; the migrations state them in full."""
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Column, Date, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
 
 METADATA = MetaData()
 _TIME = DateTime(timezone=True)
@@ -28,12 +28,36 @@ APPLICATION = Table(
     Column("state", Text),
     Column("consented_at", _TIME),
     Column("submitted_at", _TIME),
+    Column("region", Text),
+    Column("due_on", Date),
     Column("handler", Text),
+    Column("handlers", ARRAY(Text)),
+    Column("claim_expires_at", _TIME),
+    Column("handled_at", _TIME),
     Column("decider", Text),
     Column("decision_reason", Text),
+    Column("decision_reason_code", Text),
     Column("decided_at", _TIME),
     Column("relation_id", Uuid),
     Column("sequence", BigInteger),
+)
+
+REVIEW_STEP = Table(
+    "review_step",
+    METADATA,
+    Column("step_no", BigInteger, primary_key=True),
+    Column("application_id", Uuid),
+    Column("step", Text),
+    Column("clerk", Text),
+    Column("at", _TIME),
+    Column("day", Date),
+    Column("region", Text),
+    Column("submitted_at", _TIME),
+    Column("due_on", Date),
+    Column("handed_to", Text),
+    Column("reason_code", Text),
+    Column("words", Text),
+    Column("request_id", Uuid),
 )
 
 PROOF = Table(

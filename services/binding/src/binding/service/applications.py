@@ -14,6 +14,8 @@ from binding.domain.applications import Application, Proof, ProofKind, Step
 from binding.domain.eligibility import Circumstances, Policy, is_minor, refuse_ineligible, refuse_self
 from binding.domain.errors import Forbidden, NotFound
 from binding.domain.history import ChangeKind, Entry, Mark, change_of
+from binding.domain.reviews import queue_place
+from binding.domain.working_days import Promise
 from binding.repository import Repository
 from binding.service.caller import Caller
 from binding.service.history import history_for, save_application
@@ -30,11 +32,14 @@ _NOT_PAYER = "only the payer, who is a minor's parent, may do this"
 class Applications:
     """What payers and beneficiaries do with an application."""
 
-    def __init__(self, work: Work[Repository], clock: Clock, keyring: KeyRing, policy: Policy) -> None:
+    def __init__(
+        self, work: Work[Repository], clock: Clock, keyring: KeyRing, policy: Policy, promise: Promise
+    ) -> None:
         self._work = work
         self._clock = clock
         self._keyring = keyring
         self._policy = policy
+        self._promise = promise
 
     async def create(self, caller: Caller, draft: Application, request_id: UUID) -> UUID:
         """Store a draft; the same request id gives the same application.
@@ -113,7 +118,9 @@ class Applications:
             submitted = rules.submit(application, now)
             if submitted is application:
                 return application
-            refuse_ineligible(application, await circumstances(repository, application, now), self._policy)
+            facts = await circumstances(repository, application, now)
+            refuse_ineligible(application, facts, self._policy)
+            submitted = queue_place(submitted, facts.payer, facts.day, self._promise.due_on(facts.day))
             submitted = events.counted(submitted)
             mark = Mark(ChangeKind.SUBMITTED, caller.who, now)
             await save_application(repository, application, submitted, mark)

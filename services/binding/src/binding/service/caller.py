@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from binding.domain.applications import Application, Clerk
+from binding.domain.applications import Application
 from binding.domain.errors import Forbidden
 from binding.domain.history import Who
 from binding.domain.relations import Relation
+from binding.domain.reviews import Clerk
 
 CLERK_ROLES = frozenset({"handler", "decider", "operator", "auditor"})
 OPERATOR = "operator"

@@ -1,99 +1,126 @@
-"""Reviews: the queue, claiming, deciding; an approval makes the relation."""
+"""The review queue: what waits, and whose hands it is in."""
 
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from binding import events
-from binding.domain import applications as rules
+from binding.domain import reviews as rules
 from binding.domain.applications import Application, Step
-from binding.domain.eligibility import Policy, refuse_ineligible, relation_of
-from binding.domain.history import SYSTEM, ChangeKind, Mark, Who
-from binding.domain.relations import EndCause, Relation, RelationState, end, next_priority
-from binding.repository import Place, Repository
-from binding.service.applications import circumstances, locked
+from binding.domain.history import ChangeKind, Mark
+from binding.domain.reviews import Lease, ReviewStep
+from binding.repository import QueueCount, QueueFilter, QueuePlace, Repository
+from binding.service.applications import locked
 from binding.service.caller import Caller
-from binding.service.history import add_relation, save_application, save_relation
+from binding.service.history import save_application
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
-from kit.ids import uuid7
 
-_DECIDED = {
-    Step.APPROVE: ChangeKind.APPROVED,
-    Step.REJECT: ChangeKind.REJECTED,
-    Step.RETURN: ChangeKind.RETURNED,
+_CHANGES = {
+    Step.CLAIM: ChangeKind.CLAIMED,
+    Step.FINISH: ChangeKind.HANDLED,
+    Step.RELEASE: ChangeKind.RELEASED,
+    Step.HAND_OVER: ChangeKind.HANDED_OVER,
 }
 
 
-class Reviews:
-    """What clerks do with applications."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The queue in figures, and the moment that ages are counted to."""
 
-    def __init__(self, work: Work[Repository], clock: Clock, policy: Policy) -> None:
+    regions: tuple[QueueCount, ...]
+    at: datetime
+
+
+class Reviews:
+    """What handlers do with the queue."""
+
+    def __init__(self, work: Work[Repository], clock: Clock, lease: timedelta) -> None:
         self._work = work
         self._clock = clock
-        self._policy = policy
+        self._lease = lease
 
-    async def waiting(self, after: Place | None, limit: int) -> list[Application]:
-        """Submitted and claimed applications, oldest first."""
+    async def queue(
+        self, wanted: QueueFilter, after: QueuePlace | None, limit: int, *, overdue_only: bool = False
+    ) -> list[Application]:
+        """Submitted and claimed applications, oldest due first."""
+        if overdue_only:
+            wanted = QueueFilter(wanted.region, wanted.state, shanghai_date(self._clock.now()), wanted.handler)
         async with self._work() as repository:
-            return await repository.waiting_applications(after, limit)
+            return await repository.queue(wanted, after, limit)
 
-    async def claim(self, caller: Caller, application_id: UUID) -> Application:
-        """Take an application to handle it."""
-        async with self._work() as repository:
-            application = await locked(repository, application_id)
-            claimed = rules.claim(application, caller.clerk)
-            if claimed is not application:
-                mark = Mark(ChangeKind.CLAIMED, caller.who, self._clock.now())
-                await save_application(repository, application, claimed, mark)
-            return claimed
-
-    async def decide(self, caller: Caller, application_id: UUID, decision: Step, reason: str) -> Application:
-        """Approve, reject or return; the same decision again gives the same answer."""
+    async def counts(self, region: str) -> Counted:
+        """The queue in figures, by region."""
         now = self._clock.now()
         async with self._work() as repository:
+            return Counted(tuple(await repository.queue_counts(region, shanghai_date(now))), now)
+
+    async def claim(self, caller: Caller, application_id: UUID) -> Application:
+        """Take an application to handle it, or hold on to it for another lease."""
+        async with self._work() as repository:
+            return await self._claimed(repository, caller, await locked(repository, application_id))
+
+    async def claim_next(self, caller: Caller, region: str) -> Application | None:
+        """Take the oldest due application that nobody has; None when nothing waits."""
+        async with self._work() as repository:
+            application = await repository.next_waiting(region, caller.clerk)
+            return await self._claimed(repository, caller, application) if application else None
+
+    async def finish(self, caller: Caller, application_id: UUID) -> Application:
+        """Leave it to a decider."""
+        now = self._clock.now()
+        return await self._stepped(
+            caller, application_id, Step.FINISH, lambda it, _: rules.finish(it, caller.clerk, now)
+        )
+
+    async def release(self, caller: Caller, application_id: UUID) -> Application:
+        """Give it back to the queue."""
+        return await self._stepped(caller, application_id, Step.RELEASE, lambda it, _: rules.release(it, caller.clerk))
+
+    async def hand_over(self, caller: Caller, application_id: UUID, to_handler: str, words: str) -> Application:
+        """Keep it for another handler until a lease ends."""
+        return await self._stepped(
+            caller,
+            application_id,
+            Step.HAND_OVER,
+            lambda it, lease: rules.hand_over(it, caller.clerk, to_handler, lease),
+            words,
+        )
+
+    async def _claimed(self, repository: Repository, caller: Caller, application: Application) -> Application:
+        claimed = rules.claim(application, caller.clerk, await self._new_lease(repository))
+        if rules.is_taken(application, claimed):
+            await self._save(repository, application, claimed, self._step(claimed, Step.CLAIM, caller), caller)
+        else:  # it stays where it is: nothing for its history
+            await repository.renew_claim(claimed)
+        return claimed
+
+    async def _stepped(
+        self,
+        caller: Caller,
+        application_id: UUID,
+        step: Step,
+        change: Callable[[Application, Lease], Application],
+        words: str = "",
+    ) -> Application:
+        async with self._work() as repository:
             application = await locked(repository, application_id)
-            decided = rules.decide(application, caller.clerk, decision, reason, now)
-            if decided is application:
-                return application
-            if decision is Step.APPROVE:
-                decided = await self._approved(repository, decided, caller.who, now)
-            else:
-                decided = await _declined(repository, decided, now)
-            mark = Mark(_DECIDED[decision], caller.who, now, reason)
-            await save_application(repository, application, decided, mark)
-            return decided
+            changed = change(application, await self._new_lease(repository))
+            if changed is not application:
+                done = self._step(changed, step, caller, words)
+                await self._save(repository, application, changed, done, caller)
+            return changed
 
-    async def _approved(self, repository: Repository, application: Application, who: Who, now: datetime) -> Application:
-        facts = await circumstances(repository, application, now)
-        refuse_ineligible(application, facts, self._policy)
-        await _end_expired(repository, application, facts.relations, now)
-        living = [relation for relation in facts.relations if relation.living_on(facts.day)]
-        made = relation_of(application, uuid7(), next_priority(living), now, facts.day)
-        made = events.counted(made)
-        await add_relation(repository, made, Mark(ChangeKind.ACTIVATED, who, now))
-        await repository.outbox.add([events.relation_activated(made, now)])
-        return replace(application, relation_id=made.relation_id)
+    def _step(self, after: Application, step: Step, caller: Caller, words: str = "") -> ReviewStep:
+        return rules.step_of(after, step, caller.subject, self._clock.now(), words)
 
+    async def _save(
+        self, repository: Repository, before: Application, after: Application, done: ReviewStep, caller: Caller
+    ) -> None:
+        mark = Mark(_CHANGES[done.step], caller.who, done.at, done.words)
+        await save_application(repository, before, after, mark)
+        await repository.add_review_steps([done])
 
-async def _declined(repository: Repository, application: Application, now: datetime) -> Application:
-    told = events.counted(application)
-    rejected = told.state is rules.ApplicationState.REJECTED
-    event = events.application_rejected(told, now) if rejected else events.application_returned(told, now)
-    await repository.outbox.add([event])
-    return told
-
-
-async def _end_expired(
-    repository: Repository, application: Application, relations: tuple[Relation, ...], now: datetime
-) -> None:
-    # A relation of the pair that ran out by date gives way; the pair has one that has not ended at most.
-    for relation in relations:
-        of_pair = relation.payer_psn_no == application.payer_psn_no
-        if of_pair and relation.state is not RelationState.ENDED and relation.expired_on(shanghai_date(now)):
-            held = await repository.relation(relation.relation_id, lock=True)
-            if held is not None and held.state is not RelationState.ENDED:
-                ended = events.counted(end(held, EndCause.EXPIRED, "", now))
-                mark = Mark(ChangeKind.ENDED, SYSTEM, now, "expired; a new relation of the pair replaces it")
-                await save_relation(repository, held, ended, mark)
-                await repository.outbox.add([events.relation_ended(ended, now)])
+    async def _new_lease(self, repository: Repository) -> Lease:
+        # Asked after the row is locked: who had to wait for it gets the whole length.
+        return Lease(await repository.database_time(), self._lease)

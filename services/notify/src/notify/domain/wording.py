@@ -39,6 +39,12 @@ def beneficiary(pair: Pair) -> str:
     return f"您的{pair.relationship.value}（{person(pair.beneficiary)}）"
 
 
+def reason(catalogued: str, words: str) -> str:
+    """A clerk's reason: what the catalogue says, with the clerk's own words; either alone where there is only one."""
+    own = words.strip().rstrip(_END_MARKS)
+    return f"{catalogued}（{own}）" if catalogued and own else catalogued or own
+
+
 def because(reason: str) -> str:
     """原因：…。 in a sentence of its own; nothing if there is no reason."""
     words = reason.strip().rstrip(_END_MARKS)

@@ -22,37 +22,38 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from gongji.binding.v1 import decision_reason_pb2 as gongji_dot_binding_dot_v1_dot_decision__reason__pb2
 from gongji.binding.v1 import relation_pb2 as gongji_dot_binding_dot_v1_dot_relation__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%gongji/binding/events/v1/events.proto\x12\x18gongji.binding.events.v1\x1a gongji/binding/v1/relation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x01\n\x10\x41pplicationFacts\x12\x16\n\x0e\x61pplication_id\x18\x01 \x01(\t\x12\x14\n\x0cpayer_psn_no\x18\x02 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12\x35\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\"\x9b\x01\n\x14\x41pplicationSubmitted\x12?\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32*.gongji.binding.events.v1.ApplicationFacts\x12\x30\n\x0csubmitted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xa9\x01\n\x13\x41pplicationReturned\x12?\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32*.gongji.binding.events.v1.ApplicationFacts\x12/\n\x0breturned_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xa9\x01\n\x13\x41pplicationRejected\x12?\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32*.gongji.binding.events.v1.ApplicationFacts\x12/\n\x0brejected_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xf0\x01\n\rRelationFacts\x12\x13\n\x0brelation_id\x18\x01 \x01(\t\x12\x14\n\x0cpayer_psn_no\x18\x02 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12\x35\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\x12)\n\x06limits\x18\x05 \x01(\x0b\x32\x19.gongji.binding.v1.Limits\x12\x12\n\nvalid_from\x18\x06 \x01(\t\x12\x10\n\x08valid_to\x18\x07 \x01(\t\x12\x10\n\x08priority\x18\x08 \x01(\x05\"\xaa\x01\n\x11RelationActivated\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12\x30\n\x0c\x61\x63tivated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61pplication_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\x8e\x01\n\x0fRelationChanged\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12.\n\nchanged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xa2\x01\n\x11RelationSuspended\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12\x30\n\x0csuspended_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xc5\x01\n\rRelationEnded\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12,\n\x08\x65nded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32*.gongji.binding.events.v1.RelationEndCause\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xe3\x01\n\x0fLimitNearlyUsed\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12.\n\x06window\x18\x02 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\x12\x10\n\x08used_fen\x18\x03 \x01(\x03\x12\x11\n\tlimit_fen\x18\x04 \x01(\x03\x12.\n\nnoticed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\n \x01(\x03*\xc2\x01\n\x10RelationEndCause\x12\"\n\x1eRELATION_END_CAUSE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRELATION_END_CAUSE_UNBOUND\x10\x01\x12\x1e\n\x1aRELATION_END_CAUSE_EXPIRED\x10\x02\x12!\n\x1dRELATION_END_CAUSE_PAYER_DIED\x10\x03\x12\'\n#RELATION_END_CAUSE_BENEFICIARY_DIED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%gongji/binding/events/v1/events.proto\x12\x18gongji.binding.events.v1\x1a\'gongji/binding/v1/decision_reason.proto\x1a gongji/binding/v1/relation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x01\n\x10\x41pplicationFacts\x12\x16\n\x0e\x61pplication_id\x18\x01 \x01(\t\x12\x14\n\x0cpayer_psn_no\x18\x02 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12\x35\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\"\x9b\x01\n\x14\x41pplicationSubmitted\x12?\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32*.gongji.binding.events.v1.ApplicationFacts\x12\x30\n\x0csubmitted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xf6\x01\n\x13\x41pplicationReturned\x12?\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32*.gongji.binding.events.v1.ApplicationFacts\x12/\n\x0breturned_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x36\n\x0breason_code\x18\x04 \x01(\x0e\x32!.gongji.binding.v1.DecisionReason\x12\x13\n\x0breason_text\x18\x05 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xf6\x01\n\x13\x41pplicationRejected\x12?\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32*.gongji.binding.events.v1.ApplicationFacts\x12/\n\x0brejected_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x36\n\x0breason_code\x18\x04 \x01(\x0e\x32!.gongji.binding.v1.DecisionReason\x12\x13\n\x0breason_text\x18\x05 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xf0\x01\n\rRelationFacts\x12\x13\n\x0brelation_id\x18\x01 \x01(\t\x12\x14\n\x0cpayer_psn_no\x18\x02 \x01(\t\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12\x35\n\x0crelationship\x18\x04 \x01(\x0e\x32\x1f.gongji.binding.v1.Relationship\x12)\n\x06limits\x18\x05 \x01(\x0b\x32\x19.gongji.binding.v1.Limits\x12\x12\n\nvalid_from\x18\x06 \x01(\t\x12\x10\n\x08valid_to\x18\x07 \x01(\t\x12\x10\n\x08priority\x18\x08 \x01(\x05\"\xaa\x01\n\x11RelationActivated\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12\x30\n\x0c\x61\x63tivated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61pplication_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\x8e\x01\n\x0fRelationChanged\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12.\n\nchanged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xa2\x01\n\x11RelationSuspended\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12\x30\n\x0csuspended_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xc5\x01\n\rRelationEnded\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12,\n\x08\x65nded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32*.gongji.binding.events.v1.RelationEndCause\x12\x10\n\x08sequence\x18\n \x01(\x03\"\xe3\x01\n\x0fLimitNearlyUsed\x12\x39\n\x08relation\x18\x01 \x01(\x0b\x32\'.gongji.binding.events.v1.RelationFacts\x12.\n\x06window\x18\x02 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\x12\x10\n\x08used_fen\x18\x03 \x01(\x03\x12\x11\n\tlimit_fen\x18\x04 \x01(\x03\x12.\n\nnoticed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\n \x01(\x03*\xc2\x01\n\x10RelationEndCause\x12\"\n\x1eRELATION_END_CAUSE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRELATION_END_CAUSE_UNBOUND\x10\x01\x12\x1e\n\x1aRELATION_END_CAUSE_EXPIRED\x10\x02\x12!\n\x1dRELATION_END_CAUSE_PAYER_DIED\x10\x03\x12\'\n#RELATION_END_CAUSE_BENEFICIARY_DIED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gongji.binding.events.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELATIONENDCAUSE']._serialized_start=1943
-  _globals['_RELATIONENDCAUSE']._serialized_end=2137
-  _globals['_APPLICATIONFACTS']._serialized_start=135
-  _globals['_APPLICATIONFACTS']._serialized_end=282
-  _globals['_APPLICATIONSUBMITTED']._serialized_start=285
-  _globals['_APPLICATIONSUBMITTED']._serialized_end=440
-  _globals['_APPLICATIONRETURNED']._serialized_start=443
-  _globals['_APPLICATIONRETURNED']._serialized_end=612
-  _globals['_APPLICATIONREJECTED']._serialized_start=615
-  _globals['_APPLICATIONREJECTED']._serialized_end=784
-  _globals['_RELATIONFACTS']._serialized_start=787
-  _globals['_RELATIONFACTS']._serialized_end=1027
-  _globals['_RELATIONACTIVATED']._serialized_start=1030
-  _globals['_RELATIONACTIVATED']._serialized_end=1200
-  _globals['_RELATIONCHANGED']._serialized_start=1203
-  _globals['_RELATIONCHANGED']._serialized_end=1345
-  _globals['_RELATIONSUSPENDED']._serialized_start=1348
-  _globals['_RELATIONSUSPENDED']._serialized_end=1510
-  _globals['_RELATIONENDED']._serialized_start=1513
-  _globals['_RELATIONENDED']._serialized_end=1710
-  _globals['_LIMITNEARLYUSED']._serialized_start=1713
-  _globals['_LIMITNEARLYUSED']._serialized_end=1940
+  _globals['_RELATIONENDCAUSE']._serialized_start=2138
+  _globals['_RELATIONENDCAUSE']._serialized_end=2332
+  _globals['_APPLICATIONFACTS']._serialized_start=176
+  _globals['_APPLICATIONFACTS']._serialized_end=323
+  _globals['_APPLICATIONSUBMITTED']._serialized_start=326
+  _globals['_APPLICATIONSUBMITTED']._serialized_end=481
+  _globals['_APPLICATIONRETURNED']._serialized_start=484
+  _globals['_APPLICATIONRETURNED']._serialized_end=730
+  _globals['_APPLICATIONREJECTED']._serialized_start=733
+  _globals['_APPLICATIONREJECTED']._serialized_end=979
+  _globals['_RELATIONFACTS']._serialized_start=982
+  _globals['_RELATIONFACTS']._serialized_end=1222
+  _globals['_RELATIONACTIVATED']._serialized_start=1225
+  _globals['_RELATIONACTIVATED']._serialized_end=1395
+  _globals['_RELATIONCHANGED']._serialized_start=1398
+  _globals['_RELATIONCHANGED']._serialized_end=1540
+  _globals['_RELATIONSUSPENDED']._serialized_start=1543
+  _globals['_RELATIONSUSPENDED']._serialized_end=1705
+  _globals['_RELATIONENDED']._serialized_start=1708
+  _globals['_RELATIONENDED']._serialized_end=1905
+  _globals['_LIMITNEARLYUSED']._serialized_start=1908
+  _globals['_LIMITNEARLYUSED']._serialized_end=2135
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 isort:skip_file
 What binding tells the others, on topic binding-events-v1. Key: application_id for applications, relation_id for relations."""
 
+from gongji.binding.v1 import decision_reason_pb2 as _decision_reason_pb2
 from gongji.binding.v1 import relation_pb2 as _relation_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -128,9 +129,15 @@ class ApplicationReturned(_message.Message):
     APPLICATION_FIELD_NUMBER: _builtins.int
     RETURNED_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    REASON_TEXT_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why, in the clerk's words."""
+    """Why, in the clerk's words; empty where the catalogue says it all."""
+    reason_code: _decision_reason_pb2.DecisionReason.ValueType
+    """Why, from the catalogue; unspecified in events from before there was one."""
+    reason_text: _builtins.str
+    """What the catalogue says to the family, in Chinese; empty in events from before there was one."""
     sequence: _builtins.int
     """Counts the events of this application from 1 without a gap."""
     @_builtins.property
@@ -147,11 +154,13 @@ class ApplicationReturned(_message.Message):
         application: Global___ApplicationFacts | None = ...,
         returned_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        reason_code: _decision_reason_pb2.DecisionReason.ValueType = ...,
+        reason_text: _builtins.str = ...,
         sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "returned_at", b"returned_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "reason", b"reason", "returned_at", b"returned_at", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "reason", b"reason", "reason_code", b"reason_code", "reason_text", b"reason_text", "returned_at", b"returned_at", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -166,9 +175,15 @@ class ApplicationRejected(_message.Message):
     APPLICATION_FIELD_NUMBER: _builtins.int
     REJECTED_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    REASON_TEXT_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why, in the clerk's words."""
+    """Why, in the clerk's words; empty where the catalogue says it all."""
+    reason_code: _decision_reason_pb2.DecisionReason.ValueType
+    """Why, from the catalogue; unspecified in events from before there was one."""
+    reason_text: _builtins.str
+    """What the catalogue says to the family, in Chinese; empty in events from before there was one."""
     sequence: _builtins.int
     """Counts the events of this application from 1 without a gap."""
     @_builtins.property
@@ -185,11 +200,13 @@ class ApplicationRejected(_message.Message):
         application: Global___ApplicationFacts | None = ...,
         rejected_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        reason_code: _decision_reason_pb2.DecisionReason.ValueType = ...,
+        reason_text: _builtins.str = ...,
         sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "rejected_at", b"rejected_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "reason", b"reason", "rejected_at", b"rejected_at", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "reason", b"reason", "reason_code", b"reason_code", "reason_text", b"reason_text", "rejected_at", b"rejected_at", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
