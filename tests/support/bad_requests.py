@@ -32,6 +32,7 @@ TEXTS: Final = {
     "reason": "测试",
     "tel": "13900000000",
     "page_token": "",
+    "region": "652701",
 }
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 LARGEST: Final = {"int64": 2**63 - 1, "int32": 2**31 - 1}
