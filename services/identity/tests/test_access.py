@@ -4,7 +4,10 @@ from kit.auth import Access, institutions, people, services, uncovered
 from kit.errors import table
 from kit.grpc_server import methods_of
 
-SERVICES = [f"gongji.identity.v1.{name}" for name in ("PersonService", "InstitutionService", "VisitService")]
+SERVICES = [
+    f"gongji.identity.v1.{name}"
+    for name in ("PersonService", "RegisterImportService", "InstitutionService", "VisitService")
+]
 OFFICE = services("operator", "registry")
 
 
@@ -19,6 +22,8 @@ def test_the_table_has_nothing_that_the_contract_has_not() -> None:
 def test_who_may_call_what() -> None:
     expected: dict[str, Access] = {
         "ImportInsured": OFFICE,
+        "GetImport": OFFICE,
+        "ListImports": OFFICE,
         "RegisterPerson": people("citizen"),
         "GetPerson": people("citizen") | services("operator"),
         "RecordEnrolment": OFFICE,

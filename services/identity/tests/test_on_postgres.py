@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -15,10 +14,8 @@ from identity.registry import ImportedRegister
 from identity.repository import Access, Repository
 from identity.service import InstitutionService
 from identity.servicer import PersonServices
-from identity.testing import NOW, enrolment, institution, keyring, register_row
-from identity.vault import Vault
+from identity.testing import NOW, enrolment, institution, load, register_row, vault
 from kit.clock import FixedClock
-from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Work
 
 
@@ -30,14 +27,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def work(database: Database, tmp_path: Path) -> Work[Repository]:
-    vault = Vault(KeyRing.load(keyring(tmp_path)))
-    return PostgresWork[Repository](database, lambda transaction: PostgresRepository(transaction, vault))
+def work(database: Database) -> Work[Repository]:
+    return PostgresWork[Repository](database, lambda transaction: PostgresRepository(transaction, vault()))
 
 
 @pytest.fixture
 def persons(work: Work[Repository]) -> PersonServices:
-    return person_services(work, ImportedRegister(work), FixedClock(NOW))
+    return person_services(work, ImportedRegister(work), FixedClock(NOW), vault())
 
 
 async def sequences(database: Database) -> dict[str, list[int]]:
@@ -55,7 +51,7 @@ async def sequences(database: Database) -> dict[str, list[int]]:
 async def test_what_was_logged_or_recorded_is_never_changed(
     persons: PersonServices, work: Work[Repository], database_url: str, table: str, change: str
 ) -> None:
-    await persons.imports.import_insured([register_row()])
+    await load(persons.imports, [register_row()])
     async with work() as repository:
         await repository.log_access(Access(NOW, "c", "IDENTIFY", "01", "RECOGNISED", "r", "P1"))
     connection = await asyncpg.connect(database_url)
@@ -71,15 +67,15 @@ async def test_imports_at_the_same_time_neither_collide_nor_tell_twice(
     persons: PersonServices, database: Database
 ) -> None:
     rows = [register_row(f"P{number}", sequence=number) for number in range(1, 6)]
-    intakes = await asyncio.gather(*[persons.imports.import_insured(rows) for _ in range(4)])
-    assert sorted(intake.changed_count for intake in intakes) == [0, 0, 0, 5]
+    taken = await asyncio.gather(*[load(persons.imports, rows) for _ in range(4)])
+    assert sorted(one.changed_count for one in taken) == [0, 0, 0, 5]
     assert await sequences(database) == {f"P{number}": [1] for number in range(1, 6)}
 
 
 async def test_changes_of_one_person_at_the_same_time_are_numbered_without_a_gap(
     persons: PersonServices, database: Database
 ) -> None:
-    await persons.imports.import_insured([register_row()])
+    await load(persons.imports, [register_row()])
     first = enrolment().valid_from
     stated = [enrolment(first + timedelta(days=day), insuplc_admdvs=f"6540{day:02d}") for day in range(1, 9)]
     changed = await asyncio.gather(*[persons.enrolments.record_enrolment("P1", one) for one in stated])
@@ -99,7 +95,7 @@ async def test_an_institution_registered_many_times_at_once_is_told_once(
 
 async def test_two_first_registrations_at_once_are_one(persons: PersonServices, database: Database) -> None:
     row = register_row()
-    await persons.imports.import_insured([row])
+    await load(persons.imports, [row])
     registered = await asyncio.gather(
         *[persons.registrations.register(row.name, row.certificate, None) for _ in range(4)]
     )
@@ -108,7 +104,7 @@ async def test_two_first_registrations_at_once_are_one(persons: PersonServices, 
 
 
 async def test_the_history_keeps_what_was_replaced(persons: PersonServices, database: Database) -> None:
-    await persons.imports.import_insured([register_row()])
+    await load(persons.imports, [register_row()])
     await persons.enrolments.record_enrolment("P1", enrolment(psn_insu_stas=InsuranceStatus.ENDED))
     async with database.transaction() as transaction:
         rows = await transaction.raw.fetch("SELECT position, psn_insu_stas FROM enrolment ORDER BY position")

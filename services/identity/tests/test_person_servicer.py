@@ -104,6 +104,7 @@ async def test_two_batches_in_one_stream_are_refused(bench: Bench) -> None:
         yield person_pb2.ImportInsuredRequest(batch_id="b1", rows=[row()])
         yield person_pb2.ImportInsuredRequest(batch_id="b2", rows=[row("P2", sequence=2)])
 
+    call_as_operator()
     with pytest.raises(InvalidFields) as refused:
         await bench.persons.ImportInsured(stream(), None)
     assert refused.value.violations[0].field == "batch_id"

@@ -1,6 +1,5 @@
 """`python -m identity`."""
 
-from identity.cli import app
-from kit.cli import main
+from identity.cli import run
 
-main(app)
+run()

@@ -1,13 +1,17 @@
-"""The command line: `python -m identity serve|migrate|config`."""
+"""The command line: `python -m identity serve|migrate|import|config`, installed as `identity` too."""
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
 
-from identity.config import Settings
+import typer
+
+from identity.config import ImportSettings, Settings
 from identity.main import SERVICE, build
-from kit.cli import service_cli
+from kit.cli import load_or_exit, main, service_cli
+from kit.observability import configure_logging
 
 MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
+BATCH_ID: Final = r"^[0-9A-Za-z._-]{1,64}$"
 
 
 def serve(settings: Settings) -> int:
@@ -16,3 +20,46 @@ def serve(settings: Settings) -> int:
 
 
 app = service_cli(SERVICE, Settings, serve, MIGRATIONS)
+
+
+def _batch_id(value: str) -> str:
+    import re  # noqa: PLC0415
+
+    if value and not re.fullmatch(BATCH_ID, value):
+        raise typer.BadParameter("1 to 64 letters, digits, dots, underscores and hyphens")
+    return value
+
+
+@app.command("import")
+def import_register(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="FILE.csv or FILE.csv.gz.")],
+    batch: Annotated[
+        str, typer.Option(callback=_batch_id, help="The batch's id; by default named after the file's content.")
+    ] = "",
+    encoding: Annotated[Literal["utf-8", "gb18030"], typer.Option(help="How the file is written.")] = "utf-8",
+    refused: Annotated[
+        Path | None, typer.Option(dir_okay=False, writable=True, help="Where to write the refused rows, as CSV.")
+    ] = None,
+    chunk_rows: Annotated[int, typer.Option(min=1, max=10_000, help="Rows that are taken in one transaction.")] = 2000,
+) -> None:
+    """Load the register of insured persons from a file; run again, it goes on where it ended.
+
+    Needs GONGJI_ENVIRONMENT, GONGJI_DATABASE_URL and GONGJI_KEYRING_FILE. Status 0: all rows were taken; 3: but for
+    some that were refused; 130: stopped; 1: the sentence says why; 2: settings or options are wrong.
+    """
+    # Only here: a server needs no terminal.
+    from rich.console import Console  # noqa: PLC0415
+
+    from identity.importing.command import ImportOrder, run_import  # noqa: PLC0415
+
+    if refused is not None and refused.resolve() == file.resolve():
+        raise typer.BadParameter("would overwrite the register", param_hint="--refused")
+    settings = load_or_exit(ImportSettings)
+    configure_logging(SERVICE, settings.log_level)
+    order = ImportOrder(file, batch, encoding, refused, chunk_rows)
+    raise typer.Exit(run_import(settings, order, Console(stderr=True)))
+
+
+def run() -> None:
+    """The console script `identity`."""
+    main(app)

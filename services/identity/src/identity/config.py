@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from identity.registration_settings import RegistrationSettings
-from kit.config import ReadableFile
+from kit.config import DatabaseSettings, ReadableFile
 
 _LONGEST_CREDENTIAL_SECONDS = 24 * 60 * 60
 
@@ -37,3 +37,11 @@ class Settings(RegistrationSettings):
     def credential_lifetime(self) -> timedelta:
         """How long a visit credential lives."""
         return timedelta(seconds=self.credential_lifetime_seconds)
+
+
+class ImportSettings(DatabaseSettings):
+    """Settings of `identity import`, which speaks to the database alone."""
+
+    keyring_file: ReadableFile = Field(
+        description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
+    )

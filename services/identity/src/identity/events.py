@@ -1,8 +1,10 @@
 """What identity tells the others. Events name persons by psn_no alone: no name, number, telephone or voucher."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from gongji.identity.events.v1 import events_pb2
+from gongji.identity.v1 import person_pb2
 from identity import codec
 from identity.domain.institution import KnownInstitution
 from identity.domain.person import Person
@@ -29,13 +31,21 @@ def person_verified(person: Person) -> Event:
 
 def enrolment_changed(person: Person, now: datetime) -> Event:
     """The person's newest statement of enrolment changed something."""
-    message = events_pb2.EnrolmentChanged(
-        psn_no=person.psn_no,
-        enrolment=codec.enrolment_message(person.enrolments[-1]),
-        changed_at=codec.timestamp(now),
-        sequence=person.version,
-    )
-    return Event(message, person.psn_no, now)
+    return enrolments_changed([person], now)[0]
+
+
+def enrolments_changed(persons: Sequence[Person], now: datetime) -> list[Event]:
+    """The same for many; few enrolments differ among half a million persons, so each is written once."""
+    changed_at, written = codec.timestamp(now), dict[int, person_pb2.Enrolment | None]()
+    told = []
+    for person in persons:
+        newest = person.enrolments[-1]
+        stated = written.get(id(newest)) or written.setdefault(id(newest), codec.enrolment_message(newest))
+        message = events_pb2.EnrolmentChanged(
+            psn_no=person.psn_no, enrolment=stated, changed_at=changed_at, sequence=person.version
+        )
+        told.append(Event(message, person.psn_no, now))
+    return told
 
 
 def person_died(person: Person, now: datetime) -> Event:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gongji.identity.v1 import institution_pb2_grpc, person_pb2_grpc, visit_pb2_grpc
+from gongji.identity.v1 import institution_pb2_grpc, person_pb2_grpc, register_import_pb2_grpc, visit_pb2_grpc
 from identity.access import ACCESS
 from identity.config import Settings
 from identity.credential import VisitCredentials
@@ -21,7 +21,7 @@ from identity.service import (
     VisitService,
     VoucherService,
 )
-from identity.servicer import InstitutionServicer, PersonServicer, PersonServices, VisitServicer
+from identity.servicer import InstitutionServicer, PersonServicer, PersonServices, RegisterImportServicer, VisitServicer
 from identity.vault import Vault
 from kit import tracing
 from kit.clock import Clock, clock_from
@@ -63,7 +63,7 @@ def build(settings: Settings) -> Serving:
     platform = regional_platform(settings)
     server = GrpcServer(
         settings,
-        grpc_services(settings, work, platform or ImportedRegister(work), clock),
+        grpc_services(settings, work, platform or ImportedRegister(work), clock, vault),
         ACCESS,
         clock,
         service_name=SERVICE,
@@ -75,7 +75,7 @@ def build(settings: Settings) -> Serving:
 
 
 def grpc_services(
-    settings: Settings, work: Work[Repository], registry: RealNameRegistry, clock: Clock
+    settings: Settings, work: Work[Repository], registry: RealNameRegistry, clock: Clock, vault: Vault
 ) -> list[Service]:
     """The contract's services."""
     visits = VisitService(
@@ -85,10 +85,11 @@ def grpc_services(
         credential_lifetime=settings.credential_lifetime,
         home_prefix=settings.home_region_prefix,
     )
+    persons = person_services(work, registry, clock, vault)
     return [
         (
             person_pb2_grpc.add_PersonServiceServicer_to_server,
-            PersonServicer(person_services(work, registry, clock)),
+            PersonServicer(persons),
             "gongji.identity.v1.PersonService",
         ),
         (
@@ -96,14 +97,19 @@ def grpc_services(
             InstitutionServicer(InstitutionService(work, clock)),
             "gongji.identity.v1.InstitutionService",
         ),
+        (
+            register_import_pb2_grpc.add_RegisterImportServiceServicer_to_server,
+            RegisterImportServicer(persons.imports),
+            "gongji.identity.v1.RegisterImportService",
+        ),
         (visit_pb2_grpc.add_VisitServiceServicer_to_server, VisitServicer(visits), "gongji.identity.v1.VisitService"),
     ]
 
 
-def person_services(work: Work[Repository], registry: RealNameRegistry, clock: Clock) -> PersonServices:
+def person_services(work: Work[Repository], registry: RealNameRegistry, clock: Clock, vault: Vault) -> PersonServices:
     """The use cases behind PersonService."""
     return PersonServices(
-        imports=ImportService(work, clock),
+        imports=ImportService(work, vault, clock),
         registrations=RegistrationService(work, registry, clock),
         persons=PersonService(work, clock),
         enrolments=EnrolmentService(work, clock),

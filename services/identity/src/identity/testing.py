@@ -5,6 +5,7 @@ Not imported by anything that serves.
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,14 +17,18 @@ from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.identity_number import check_character
 from identity.domain.institution import Institution, InstitutionType, KnownInstitution
 from identity.domain.person import Person
-from identity.domain.register import RegisterRow
+from identity.domain.register import RegisterRow, RowRefused
+from identity.domain.register_import import Chunk, Taken
 from identity.main import person_services
 from identity.memory import MemoryRepository
 from identity.registry import ImportedRegister
-from identity.service import InstitutionService, VisitService
+from identity.service import ImportService, InstitutionService, VisitService
 from identity.servicer import InstitutionServicer, PersonServicer, VisitServicer
+from identity.vault import Vault
 from kit import auth
 from kit.clock import FixedClock, shanghai_date
+from kit.crypto import KeyRing
+from kit.ids import uuid7
 from kit.signing import TokenSigner
 from kit.testing import MemoryWork
 
@@ -46,7 +51,8 @@ class Bench:
         self.repository = MemoryRepository()
         self.work = MemoryWork(self.repository)
         self.signer = TokenSigner(credential_keyring_file)
-        self.persons = PersonServicer(person_services(self.work, ImportedRegister(self.work), self.clock))
+        registry = ImportedRegister(self.work)
+        self.persons = PersonServicer(person_services(self.work, registry, self.clock, vault()))
         self.institutions = InstitutionServicer(InstitutionService(self.work, self.clock))
         self.visits = VisitServicer(
             VisitService(
@@ -67,6 +73,13 @@ class Bench:
         self.repository.institutions[known.fixmedins_code] = KnownInstitution(known, 1)
 
 
+def vault() -> Vault:
+    """Seals with keys that are the same in every test."""
+    key = base64.b64encode(bytes(range(32))).decode()
+    keys = {"k1": {"algorithm": "AES-256-GCM", "key": key}}
+    return Vault(KeyRing.from_json({"active": "k1", "keys": keys, "blind_index_key": key}))
+
+
 def credential_keyring(folder: Path) -> Path:
     """A key ring file for visit credentials."""
     key = base64.b64encode(bytes(32)).decode()
@@ -82,6 +95,12 @@ def keyring(folder: Path) -> Path:
     keys = {"k1": {"algorithm": "AES-256-GCM", "key": key}}
     path.write_text(json.dumps({"active": "k1", "keys": keys, "blind_index_key": key}))
     return path
+
+
+async def load(imports: ImportService, rows: Sequence[RegisterRow | RowRefused], batch_id: str = "") -> Taken:
+    """Take rows of the register in one chunk, under a batch of their own if none is named."""
+    chunk = Chunk(batch_id or uuid7().hex, 1, rows)
+    return await imports.take(await imports.prepare(chunk), "test")
 
 
 def call_as_citizen(psn_no: str | None) -> None:

@@ -1,9 +1,11 @@
 """What identifies a person, as the database has it: encrypted to be read back, hashed by key to be found."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from identity.domain.certificate import Certificate, CertificateType, comparable_name
 from identity.domain.person import Person
+from identity.domain.register import RegisterRow, RowRefused
 from kit.crypto import KeyRing
 
 _SEPARATOR = "\x1f"  # in no number and no name, so that two pairs never make one text
@@ -28,6 +30,7 @@ class SealedCertificate:
     number_index: bytes
     real_name_index: bytes
     card_index: bytes | None
+    stated_index: bytes
 
 
 class Vault:
@@ -38,24 +41,41 @@ class Vault:
 
     def seal(self, person: Person) -> SealedPerson:
         """The person's encrypted columns."""
+        return self.seal_columns(person.psn_no, person.name, person.tel, person.card_sn)
+
+    def seal_columns(self, psn_no: str, name: str, tel: str, card_sn: str) -> SealedPerson:
+        """The same of somebody who is not a person yet."""
         return SealedPerson(
-            self._encrypt(person.name, "name", person.psn_no),
-            self._encrypt(person.tel, "tel", person.psn_no) if person.tel else None,
-            self._encrypt(person.card_sn, "card_sn", person.psn_no) if person.card_sn else None,
+            self._encrypt(name, "name", psn_no),
+            self._encrypt(tel, "tel", psn_no) if tel else None,
+            self._encrypt(card_sn, "card_sn", psn_no) if card_sn else None,
         )
 
     def seal_certificates(self, person: Person) -> list[SealedCertificate]:
         """The rows of the person's certificates."""
-        return [self._seal_certificate(person, certificate) for certificate in person.certificates]
+        return [
+            self.seal_certificate(
+                person.psn_no,
+                person.name,
+                person.card_sn,
+                certificate,
+                self.stated_index(person.name, certificate, person.brdy, person.tel, person.card_sn),
+            )
+            for certificate in person.certificates
+        ]
 
-    def _seal_certificate(self, person: Person, certificate: Certificate) -> SealedCertificate:
+    def seal_certificate(
+        self, psn_no: str, name: str, card_sn: str, certificate: Certificate, stated_index: bytes
+    ) -> SealedCertificate:
+        """The row of one certificate."""
         return SealedCertificate(
-            person.psn_no,
+            psn_no,
             certificate.type,
-            self._encrypt(certificate.number, f"number {certificate.type}", person.psn_no),
+            self._encrypt(certificate.number, f"number {certificate.type}", psn_no),
             self.number_index(certificate),
-            self.real_name_index(person.name, certificate),
-            self.card_index(certificate.number, person.card_sn) if person.card_sn else None,
+            self.real_name_index(name, certificate),
+            self.card_index(certificate.number, card_sn) if card_sn else None,
+            stated_index,
         )
 
     def open(self, ciphertext: bytes | None, column: str, psn_no: str) -> str:
@@ -80,6 +100,15 @@ class Vault:
         """Finds a person by a certificate's number and the social security card together."""
         return self._ring.blind_index(_SEPARATOR.join((number, card_sn)), "social security card")
 
+    def stated_index(self, name: str, certificate: Certificate, brdy: date, tel: str, card_sn: str) -> bytes:
+        """Tells whether a register's row says what is on record, all of it but the enrolment, with nothing opened."""
+        told = (certificate.type, certificate.number, name, brdy.isoformat(), tel, card_sn)
+        return self._ring.blind_index(_SEPARATOR.join(told), "stated")
+
+    def row_fingerprint(self, row: RegisterRow | RowRefused) -> bytes:
+        """Tells whether a row that is sent again is the same."""
+        return self._ring.blind_index(_said_by(row), "row of the register")
+
     def voucher_index(self, token: str) -> bytes:
         """Finds a voucher by its token."""
         return self._ring.blind_index(token, "voucher")
@@ -89,6 +118,16 @@ class Vault:
 
     def _decrypt(self, ciphertext: bytes, column: str, psn_no: str) -> str:
         return self._ring.decrypt(ciphertext, _context(column, psn_no)).decode()
+
+
+def _said_by(row: RegisterRow | RowRefused) -> str:
+    if isinstance(row, RowRefused):
+        return str(row)
+    stated = row.enrolment
+    period = (stated.valid_from.isoformat(), stated.valid_to.isoformat() if stated.valid_to else "")
+    enrolment = (stated.insutype, stated.insuplc_admdvs, stated.psn_insu_stas, str(stated.arrears), *period)
+    person = (row.psn_no, row.name, row.certificate.type, row.certificate.number, row.brdy.isoformat(), row.tel)
+    return _SEPARATOR.join((*person, row.card_sn, *enrolment))
 
 
 def _context(column: str, psn_no: str) -> bytes:

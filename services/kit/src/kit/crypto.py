@@ -139,10 +139,11 @@ class KeyRing:
         if len(blind_index_key) != BLIND_INDEX_KEY_BYTES:
             raise KeyRingError(f"blind_index_key must have {BLIND_INDEX_KEY_BYTES} bytes")
         self._active = keys[active]
+        self._header = _header(self._active)
         self._keys = dict(keys)
         self._ciphers = {key_id: key.algorithm.aead(key.key) for key_id, key in keys.items()}
         self._blind_index_key = blind_index_key
-        self._purpose_keys: dict[str, bytes] = {}  # purposes are constants of the code, so few
+        self._keyed_hashes: dict[str, hmac.HMAC] = {}  # by purpose, of which the code has few
 
     def __repr__(self) -> str:
         return f"KeyRing(active={self._active.id!r}, keys={sorted(self._keys)})"
@@ -186,9 +187,12 @@ class KeyRing:
         if len(plaintext) > MAX_PLAINTEXT_BYTES:
             raise CryptoError(f"at most {MAX_PLAINTEXT_BYTES} bytes can be encrypted at once")
         algorithm = self._active.algorithm
-        data_key = os.urandom(algorithm.key_bytes)
-        sealed = _seal(algorithm.aead(data_key), plaintext, _text_aad(algorithm, context))
-        return self._wrap(data_key, context) + sealed
+        # Asked for at once: a system call costs as much as encrypting a name.
+        drawn = os.urandom(algorithm.key_bytes + 2 * NONCE_BYTES)
+        wrapping_nonce, nonce = drawn[:NONCE_BYTES], drawn[NONCE_BYTES : 2 * NONCE_BYTES]
+        data_key = drawn[2 * NONCE_BYTES :]
+        sealed = algorithm.aead(data_key).encrypt(nonce, plaintext, _text_aad(algorithm, context))
+        return self._wrap(data_key, wrapping_nonce, context) + nonce + sealed
 
     def decrypt(self, ciphertext: bytes, context: bytes) -> bytes:
         """The plaintext.
@@ -213,25 +217,25 @@ class KeyRing:
             return ciphertext
         if parts.algorithm is not self._active.algorithm:
             return self.encrypt(plaintext, context)
-        return self._wrap(self._unwrap(parts, context), context) + parts.sealed
+        return self._wrap(self._unwrap(parts, context), os.urandom(NONCE_BYTES), context) + parts.sealed
 
     def blind_index(self, value: str, purpose: str) -> bytes:
         """32 bytes to find an encrypted value by: equal for equal values of one purpose, unrelated between purposes.
 
         The caller brings the value into its one form first (letter case, spaces).
         """
-        purpose_key = self._purpose_keys.get(purpose)
-        if purpose_key is None:
+        keyed = self._keyed_hashes.get(purpose)
+        if keyed is None:
             purpose_key = hmac.digest(self._blind_index_key, purpose.encode(), hashlib.sha256)
-            self._purpose_keys[purpose] = purpose_key
-        return hmac.digest(purpose_key, value.encode(), hashlib.sha256)
+            keyed = self._keyed_hashes.setdefault(purpose, hmac.new(purpose_key, digestmod=hashlib.sha256))
+        hashed = keyed.copy()
+        hashed.update(value.encode())
+        return hashed.digest()
 
-    def _wrap(self, data_key: bytes, context: bytes) -> bytes:
+    def _wrap(self, data_key: bytes, nonce: bytes, context: bytes) -> bytes:
         key = self._active
-        key_id = key.id.encode()
-        header = bytes((FORMAT_VERSION, key.algorithm, len(key_id))) + key_id
         aad = _wrapping_aad(key.algorithm, key.id, context)
-        return header + _seal(self._ciphers[key.id], data_key, aad)
+        return self._header + nonce + self._ciphers[key.id].encrypt(nonce, data_key, aad)
 
     def _unwrap(self, parts: _Parts, context: bytes) -> bytes:
         key = self._keys.get(parts.key_id)
@@ -261,9 +265,9 @@ def _text_aad(algorithm: Algorithm, context: bytes) -> bytes:
     return b"gongji text\0" + bytes((FORMAT_VERSION, algorithm)) + context
 
 
-def _seal(cipher: Aead, plaintext: bytes, aad: bytes) -> bytes:
-    nonce = os.urandom(NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, plaintext, aad)
+def _header(key: RingKey) -> bytes:
+    key_id = key.id.encode()
+    return bytes((FORMAT_VERSION, key.algorithm, len(key_id))) + key_id
 
 
 def _open(cipher: Aead, sealed: bytes, aad: bytes) -> bytes:

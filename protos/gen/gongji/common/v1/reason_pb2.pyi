@@ -178,6 +178,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Another clerk holds the application."""
     REASON_REQUEST_TOO_OLD: _Reason.ValueType  # 100
     """A hold was asked for with a request that is too old."""
+    REASON_IMPORT_CHANGED: _Reason.ValueType  # 140
+    """Another file, or other rows, were sent under this batch before, or it is complete: take a new batch id."""
+    REASON_IMPORT_GAP: _Reason.ValueType  # 141
+    """Rows of the batch are missing before these: send from next_row on."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why something is refused, or why a payer gave less than was needed. In `google.rpc.ErrorInfo` the reason is this name
@@ -308,6 +312,10 @@ REASON_CLAIMED_BY_ANOTHER: Reason.ValueType  # 99
 """Another clerk holds the application."""
 REASON_REQUEST_TOO_OLD: Reason.ValueType  # 100
 """A hold was asked for with a request that is too old."""
+REASON_IMPORT_CHANGED: Reason.ValueType  # 140
+"""Another file, or other rows, were sent under this batch before, or it is complete: take a new batch id."""
+REASON_IMPORT_GAP: Reason.ValueType  # 141
+"""Rows of the batch are missing before these: send from next_row on."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgongji/identity/v1/person.proto\x12\x12gongji.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x11PersonCertificate\x12L\n\rpsn_cert_type\x18\x01 \x01(\x0e\x32).gongji.identity.v1.PersonCertificateTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\'\n\x06\x63\x65rtno\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9A-Z]{4,32}$\"\xc8\x02\n\tEnrolment\x12?\n\x08insutype\x18\x01 \x01(\x0e\x32!.gongji.identity.v1.InsuranceTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12.\n\x0einsuplc_admdvs\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12\x46\n\rpsn_insu_stas\x18\x03 \x01(\x0e\x32#.gongji.identity.v1.InsuranceStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0f\n\x07\x61rrears\x18\x04 \x01(\x08\x12\x37\n\nvalid_from\x18\x05 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x38\n\x08valid_to\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\"\xdc\x02\n\nInsuredRow\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1b\n\x08psn_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x42\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0b\x32%.gongji.identity.v1.PersonCertificateB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x04\x62rdy\x18\x04 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\'\n\x03tel\x18\x05 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^(\\+?[0-9]{5,15})?$\x12+\n\x07\x63\x61rd_sn\x18\x06 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{0,32}$\x12\x38\n\tenrolment\x18\x07 \x01(\x0b\x32\x1d.gongji.identity.v1.EnrolmentB\x06\xbaH\x03\xc8\x01\x01\"\x82\x01\n\x14ImportInsuredRequest\x12/\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[0-9A-Za-z._-]{1,64}$\x12\x39\n\x04rows\x18\x02 \x03(\x0b\x32\x1e.gongji.identity.v1.InsuredRowB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"5\n\nRefusedRow\x12\x12\n\nrow_number\x18\x01 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xa7\x01\n\x15ImportInsuredResponse\x12\x16\n\x0ereceived_count\x18\x01 \x01(\x03\x12\x15\n\rchanged_count\x18\x02 \x01(\x03\x12\x17\n\x0funchanged_count\x18\x03 \x01(\x03\x12/\n\x07refused\x18\x04 \x03(\x0b\x32\x1e.gongji.identity.v1.RefusedRow\x12\x15\n\rrefused_count\x18\x05 \x01(\x03\"\x96\x01\n\x15RegisterPersonRequest\x12\x1b\n\x08psn_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x42\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0b\x32%.gongji.identity.v1.PersonCertificateB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n\x16RegisterPersonResponse\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12/\n\x0bverified_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x10GetPersonRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\"\xa0\x01\n\x11GetPersonResponse\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x13\n\x0bmasked_name\x18\x02 \x01(\t\x12\x15\n\rmasked_certno\x18\x03 \x01(\t\x12\x0c\n\x04\x62rdy\x18\x04 \x01(\t\x12\x30\n\tenrolment\x18\x05 \x01(\x0b\x32\x1d.gongji.identity.v1.Enrolment\x12\x0f\n\x07\x64ied_on\x18\x06 \x01(\t\"\x9c\x01\n\x16RecordEnrolmentRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x38\n\tenrolment\x18\x02 \x01(\x0b\x32\x1d.gongji.identity.v1.EnrolmentB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x17RecordEnrolmentResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\x94\x01\n\x12RecordDeathRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x34\n\x07\x64ied_on\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"&\n\x13RecordDeathResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\xfe\x01\n\x15\x46ileRemoteCareRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12(\n\x06\x61\x64mdvs\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[1-9][0-9]{3}00$\x12\x37\n\nvalid_from\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x38\n\x08valid_to\x18\x04 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"+\n\x16\x46ileRemoteCareResponse\x12\x11\n\tfiling_id\x18\x01 \x01(\t\"\x85\x01\n\x13IssueVoucherRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12$\n\x10lifetime_seconds\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd8\x04(<\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"W\n\x14IssueVoucherResponse\x12\x0f\n\x07voucher\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x99\x03\n\x15PersonCertificateType\x12\'\n#PERSON_CERTIFICATE_TYPE_UNSPECIFIED\x10\x00\x12)\n%PERSON_CERTIFICATE_TYPE_IDENTITY_CARD\x10\x01\x12,\n(PERSON_CERTIFICATE_TYPE_HONG_KONG_PERMIT\x10\x04\x12(\n$PERSON_CERTIFICATE_TYPE_MACAO_PERMIT\x10\x05\x12)\n%PERSON_CERTIFICATE_TYPE_TAIWAN_PERMIT\x10\x06\x12/\n+PERSON_CERTIFICATE_TYPE_PERMANENT_RESIDENCE\x10\x07\x12$\n PERSON_CERTIFICATE_TYPE_PASSPORT\x10\x08\x12!\n\x1dPERSON_CERTIFICATE_TYPE_OTHER\x10\x63\x12/\n)PERSON_CERTIFICATE_TYPE_BIRTH_CERTIFICATE\x10\xf9\xb7<*k\n\rInsuranceType\x12\x1e\n\x1aINSURANCE_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x17INSURANCE_TYPE_EMPLOYEE\x10\xb6\x02\x12\x1c\n\x17INSURANCE_TYPE_RESIDENT\x10\x86\x03*\xcc\x01\n\x0fInsuranceStatus\x12 \n\x1cINSURANCE_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17INSURANCE_STATUS_NORMAL\x10\x01\x12\x1e\n\x1aINSURANCE_STATUS_SUSPENDED\x10\x02\x12\x1c\n\x18INSURANCE_STATUS_INVALID\x10\x03\x12\x1a\n\x16INSURANCE_STATUS_ENDED\x10\x04\x12 \n\x1cINSURANCE_STATUS_NOT_INSURED\x10\n2\xd7\x05\n\rPersonService\x12\x66\n\rImportInsured\x12(.gongji.identity.v1.ImportInsuredRequest\x1a).gongji.identity.v1.ImportInsuredResponse(\x01\x12g\n\x0eRegisterPerson\x12).gongji.identity.v1.RegisterPersonRequest\x1a*.gongji.identity.v1.RegisterPersonResponse\x12]\n\tGetPerson\x12$.gongji.identity.v1.GetPersonRequest\x1a%.gongji.identity.v1.GetPersonResponse\"\x03\x90\x02\x01\x12j\n\x0fRecordEnrolment\x12*.gongji.identity.v1.RecordEnrolmentRequest\x1a+.gongji.identity.v1.RecordEnrolmentResponse\x12^\n\x0bRecordDeath\x12&.gongji.identity.v1.RecordDeathRequest\x1a\'.gongji.identity.v1.RecordDeathResponse\x12g\n\x0e\x46ileRemoteCare\x12).gongji.identity.v1.FileRemoteCareRequest\x1a*.gongji.identity.v1.FileRemoteCareResponse\x12\x61\n\x0cIssueVoucher\x12\'.gongji.identity.v1.IssueVoucherRequest\x1a(.gongji.identity.v1.IssueVoucherResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgongji/identity/v1/person.proto\x12\x12gongji.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x11PersonCertificate\x12L\n\rpsn_cert_type\x18\x01 \x01(\x0e\x32).gongji.identity.v1.PersonCertificateTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\'\n\x06\x63\x65rtno\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9A-Z]{4,32}$\"\xc8\x02\n\tEnrolment\x12?\n\x08insutype\x18\x01 \x01(\x0e\x32!.gongji.identity.v1.InsuranceTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12.\n\x0einsuplc_admdvs\x18\x02 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12\x46\n\rpsn_insu_stas\x18\x03 \x01(\x0e\x32#.gongji.identity.v1.InsuranceStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0f\n\x07\x61rrears\x18\x04 \x01(\x08\x12\x37\n\nvalid_from\x18\x05 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x38\n\x08valid_to\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\"\xdc\x02\n\nInsuredRow\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1b\n\x08psn_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x42\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0b\x32%.gongji.identity.v1.PersonCertificateB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x04\x62rdy\x18\x04 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\'\n\x03tel\x18\x05 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^(\\+?[0-9]{5,15})?$\x12+\n\x07\x63\x61rd_sn\x18\x06 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{0,32}$\x12\x38\n\tenrolment\x18\x07 \x01(\x0b\x32\x1d.gongji.identity.v1.EnrolmentB\x06\xbaH\x03\xc8\x01\x01\"\xe4\x01\n\x14ImportInsuredRequest\x12/\n\x08\x62\x61tch_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[0-9A-Za-z._-]{1,64}$\x12\x39\n\x04rows\x18\x02 \x03(\x0b\x32\x1e.gongji.identity.v1.InsuredRowB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12 \n\tfirst_row\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\x30\n\x0e\x63ontent_sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\x12\x0c\n\x04last\x18\x05 \x01(\x08\"5\n\nRefusedRow\x12\x12\n\nrow_number\x18\x01 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xd1\x01\n\x15ImportInsuredResponse\x12\x16\n\x0ereceived_count\x18\x01 \x01(\x03\x12\x15\n\rchanged_count\x18\x02 \x01(\x03\x12\x17\n\x0funchanged_count\x18\x03 \x01(\x03\x12/\n\x07refused\x18\x04 \x03(\x0b\x32\x1e.gongji.identity.v1.RefusedRow\x12\x15\n\rrefused_count\x18\x05 \x01(\x03\x12\x16\n\x0erepeated_count\x18\x06 \x01(\x03\x12\x10\n\x08next_row\x18\x07 \x01(\x03\"\x96\x01\n\x15RegisterPersonRequest\x12\x1b\n\x08psn_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x42\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0b\x32%.gongji.identity.v1.PersonCertificateB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n\x16RegisterPersonResponse\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12/\n\x0bverified_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x10GetPersonRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\"\xa0\x01\n\x11GetPersonResponse\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x13\n\x0bmasked_name\x18\x02 \x01(\t\x12\x15\n\rmasked_certno\x18\x03 \x01(\t\x12\x0c\n\x04\x62rdy\x18\x04 \x01(\t\x12\x30\n\tenrolment\x18\x05 \x01(\x0b\x32\x1d.gongji.identity.v1.Enrolment\x12\x0f\n\x07\x64ied_on\x18\x06 \x01(\t\"\x9c\x01\n\x16RecordEnrolmentRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x38\n\tenrolment\x18\x02 \x01(\x0b\x32\x1d.gongji.identity.v1.EnrolmentB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x17RecordEnrolmentResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\x94\x01\n\x12RecordDeathRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x34\n\x07\x64ied_on\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"&\n\x13RecordDeathResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\xfe\x01\n\x15\x46ileRemoteCareRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12(\n\x06\x61\x64mdvs\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[1-9][0-9]{3}00$\x12\x37\n\nvalid_from\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x38\n\x08valid_to\x18\x04 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"+\n\x16\x46ileRemoteCareResponse\x12\x11\n\tfiling_id\x18\x01 \x01(\t\"\x85\x01\n\x13IssueVoucherRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12$\n\x10lifetime_seconds\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd8\x04(<\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"W\n\x14IssueVoucherResponse\x12\x0f\n\x07voucher\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x99\x03\n\x15PersonCertificateType\x12\'\n#PERSON_CERTIFICATE_TYPE_UNSPECIFIED\x10\x00\x12)\n%PERSON_CERTIFICATE_TYPE_IDENTITY_CARD\x10\x01\x12,\n(PERSON_CERTIFICATE_TYPE_HONG_KONG_PERMIT\x10\x04\x12(\n$PERSON_CERTIFICATE_TYPE_MACAO_PERMIT\x10\x05\x12)\n%PERSON_CERTIFICATE_TYPE_TAIWAN_PERMIT\x10\x06\x12/\n+PERSON_CERTIFICATE_TYPE_PERMANENT_RESIDENCE\x10\x07\x12$\n PERSON_CERTIFICATE_TYPE_PASSPORT\x10\x08\x12!\n\x1dPERSON_CERTIFICATE_TYPE_OTHER\x10\x63\x12/\n)PERSON_CERTIFICATE_TYPE_BIRTH_CERTIFICATE\x10\xf9\xb7<*k\n\rInsuranceType\x12\x1e\n\x1aINSURANCE_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x17INSURANCE_TYPE_EMPLOYEE\x10\xb6\x02\x12\x1c\n\x17INSURANCE_TYPE_RESIDENT\x10\x86\x03*\xcc\x01\n\x0fInsuranceStatus\x12 \n\x1cINSURANCE_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17INSURANCE_STATUS_NORMAL\x10\x01\x12\x1e\n\x1aINSURANCE_STATUS_SUSPENDED\x10\x02\x12\x1c\n\x18INSURANCE_STATUS_INVALID\x10\x03\x12\x1a\n\x16INSURANCE_STATUS_ENDED\x10\x04\x12 \n\x1cINSURANCE_STATUS_NOT_INSURED\x10\n2\xd7\x05\n\rPersonService\x12\x66\n\rImportInsured\x12(.gongji.identity.v1.ImportInsuredRequest\x1a).gongji.identity.v1.ImportInsuredResponse(\x01\x12g\n\x0eRegisterPerson\x12).gongji.identity.v1.RegisterPersonRequest\x1a*.gongji.identity.v1.RegisterPersonResponse\x12]\n\tGetPerson\x12$.gongji.identity.v1.GetPersonRequest\x1a%.gongji.identity.v1.GetPersonResponse\"\x03\x90\x02\x01\x12j\n\x0fRecordEnrolment\x12*.gongji.identity.v1.RecordEnrolmentRequest\x1a+.gongji.identity.v1.RecordEnrolmentResponse\x12^\n\x0bRecordDeath\x12&.gongji.identity.v1.RecordDeathRequest\x1a\'.gongji.identity.v1.RecordDeathResponse\x12g\n\x0e\x46ileRemoteCare\x12).gongji.identity.v1.FileRemoteCareRequest\x1a*.gongji.identity.v1.FileRemoteCareResponse\x12\x61\n\x0cIssueVoucher\x12\'.gongji.identity.v1.IssueVoucherRequest\x1a(.gongji.identity.v1.IssueVoucherResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,6 +65,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTINSUREDREQUEST'].fields_by_name['batch_id']._serialized_options = b'\272H\032r\0302\026^[0-9A-Za-z._-]{1,64}$'
   _globals['_IMPORTINSUREDREQUEST'].fields_by_name['rows']._loaded_options = None
   _globals['_IMPORTINSUREDREQUEST'].fields_by_name['rows']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
+  _globals['_IMPORTINSUREDREQUEST'].fields_by_name['first_row']._loaded_options = None
+  _globals['_IMPORTINSUREDREQUEST'].fields_by_name['first_row']._serialized_options = b'\272H\n\"\010\030\200\224\353\334\003(\000'
+  _globals['_IMPORTINSUREDREQUEST'].fields_by_name['content_sha256']._loaded_options = None
+  _globals['_IMPORTINSUREDREQUEST'].fields_by_name['content_sha256']._serialized_options = b'\272H\025r\0232\021^([0-9a-f]{64})?$'
   _globals['_REGISTERPERSONREQUEST'].fields_by_name['psn_name']._loaded_options = None
   _globals['_REGISTERPERSONREQUEST'].fields_by_name['psn_name']._serialized_options = b'\272H\006r\004\020\001\0302'
   _globals['_REGISTERPERSONREQUEST'].fields_by_name['certificate']._loaded_options = None
@@ -103,12 +107,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUEVOUCHERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PERSONSERVICE'].methods_by_name['GetPerson']._loaded_options = None
   _globals['_PERSONSERVICE'].methods_by_name['GetPerson']._serialized_options = b'\220\002\001'
-  _globals['_PERSONCERTIFICATETYPE']._serialized_start=2691
-  _globals['_PERSONCERTIFICATETYPE']._serialized_end=3100
-  _globals['_INSURANCETYPE']._serialized_start=3102
-  _globals['_INSURANCETYPE']._serialized_end=3209
-  _globals['_INSURANCESTATUS']._serialized_start=3212
-  _globals['_INSURANCESTATUS']._serialized_end=3416
+  _globals['_PERSONCERTIFICATETYPE']._serialized_start=2831
+  _globals['_PERSONCERTIFICATETYPE']._serialized_end=3240
+  _globals['_INSURANCETYPE']._serialized_start=3242
+  _globals['_INSURANCETYPE']._serialized_end=3349
+  _globals['_INSURANCESTATUS']._serialized_start=3352
+  _globals['_INSURANCESTATUS']._serialized_end=3556
   _globals['_PERSONCERTIFICATE']._serialized_start=118
   _globals['_PERSONCERTIFICATE']._serialized_end=256
   _globals['_ENROLMENT']._serialized_start=259
@@ -116,35 +120,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSUREDROW']._serialized_start=590
   _globals['_INSUREDROW']._serialized_end=938
   _globals['_IMPORTINSUREDREQUEST']._serialized_start=941
-  _globals['_IMPORTINSUREDREQUEST']._serialized_end=1071
-  _globals['_REFUSEDROW']._serialized_start=1073
-  _globals['_REFUSEDROW']._serialized_end=1126
-  _globals['_IMPORTINSUREDRESPONSE']._serialized_start=1129
-  _globals['_IMPORTINSUREDRESPONSE']._serialized_end=1296
-  _globals['_REGISTERPERSONREQUEST']._serialized_start=1299
-  _globals['_REGISTERPERSONREQUEST']._serialized_end=1449
-  _globals['_REGISTERPERSONRESPONSE']._serialized_start=1451
-  _globals['_REGISTERPERSONRESPONSE']._serialized_end=1540
-  _globals['_GETPERSONREQUEST']._serialized_start=1542
-  _globals['_GETPERSONREQUEST']._serialized_end=1604
-  _globals['_GETPERSONRESPONSE']._serialized_start=1607
-  _globals['_GETPERSONRESPONSE']._serialized_end=1767
-  _globals['_RECORDENROLMENTREQUEST']._serialized_start=1770
-  _globals['_RECORDENROLMENTREQUEST']._serialized_end=1926
-  _globals['_RECORDENROLMENTRESPONSE']._serialized_start=1928
-  _globals['_RECORDENROLMENTRESPONSE']._serialized_end=1970
-  _globals['_RECORDDEATHREQUEST']._serialized_start=1973
-  _globals['_RECORDDEATHREQUEST']._serialized_end=2121
-  _globals['_RECORDDEATHRESPONSE']._serialized_start=2123
-  _globals['_RECORDDEATHRESPONSE']._serialized_end=2161
-  _globals['_FILEREMOTECAREREQUEST']._serialized_start=2164
-  _globals['_FILEREMOTECAREREQUEST']._serialized_end=2418
-  _globals['_FILEREMOTECARERESPONSE']._serialized_start=2420
-  _globals['_FILEREMOTECARERESPONSE']._serialized_end=2463
-  _globals['_ISSUEVOUCHERREQUEST']._serialized_start=2466
-  _globals['_ISSUEVOUCHERREQUEST']._serialized_end=2599
-  _globals['_ISSUEVOUCHERRESPONSE']._serialized_start=2601
-  _globals['_ISSUEVOUCHERRESPONSE']._serialized_end=2688
-  _globals['_PERSONSERVICE']._serialized_start=3419
-  _globals['_PERSONSERVICE']._serialized_end=4146
+  _globals['_IMPORTINSUREDREQUEST']._serialized_end=1169
+  _globals['_REFUSEDROW']._serialized_start=1171
+  _globals['_REFUSEDROW']._serialized_end=1224
+  _globals['_IMPORTINSUREDRESPONSE']._serialized_start=1227
+  _globals['_IMPORTINSUREDRESPONSE']._serialized_end=1436
+  _globals['_REGISTERPERSONREQUEST']._serialized_start=1439
+  _globals['_REGISTERPERSONREQUEST']._serialized_end=1589
+  _globals['_REGISTERPERSONRESPONSE']._serialized_start=1591
+  _globals['_REGISTERPERSONRESPONSE']._serialized_end=1680
+  _globals['_GETPERSONREQUEST']._serialized_start=1682
+  _globals['_GETPERSONREQUEST']._serialized_end=1744
+  _globals['_GETPERSONRESPONSE']._serialized_start=1747
+  _globals['_GETPERSONRESPONSE']._serialized_end=1907
+  _globals['_RECORDENROLMENTREQUEST']._serialized_start=1910
+  _globals['_RECORDENROLMENTREQUEST']._serialized_end=2066
+  _globals['_RECORDENROLMENTRESPONSE']._serialized_start=2068
+  _globals['_RECORDENROLMENTRESPONSE']._serialized_end=2110
+  _globals['_RECORDDEATHREQUEST']._serialized_start=2113
+  _globals['_RECORDDEATHREQUEST']._serialized_end=2261
+  _globals['_RECORDDEATHRESPONSE']._serialized_start=2263
+  _globals['_RECORDDEATHRESPONSE']._serialized_end=2301
+  _globals['_FILEREMOTECAREREQUEST']._serialized_start=2304
+  _globals['_FILEREMOTECAREREQUEST']._serialized_end=2558
+  _globals['_FILEREMOTECARERESPONSE']._serialized_start=2560
+  _globals['_FILEREMOTECARERESPONSE']._serialized_end=2603
+  _globals['_ISSUEVOUCHERREQUEST']._serialized_start=2606
+  _globals['_ISSUEVOUCHERREQUEST']._serialized_end=2739
+  _globals['_ISSUEVOUCHERRESPONSE']._serialized_start=2741
+  _globals['_ISSUEVOUCHERRESPONSE']._serialized_end=2828
+  _globals['_PERSONSERVICE']._serialized_start=3559
+  _globals['_PERSONSERVICE']._serialized_end=4286
 # @@protoc_insertion_point(module_scope)

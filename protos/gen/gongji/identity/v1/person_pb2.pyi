@@ -254,8 +254,21 @@ class ImportInsuredRequest(_message.Message):
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
+    FIRST_ROW_FIELD_NUMBER: _builtins.int
+    CONTENT_SHA256_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch, the same in every message of a stream, 1 to 64 characters."""
+    first_row: _builtins.int
+    """The number of the first of these rows in the batch, from 1. Absent: they follow the message before, and the first
+    message of a stream begins with row 1. A number beyond the next row to be taken is refused with IMPORT_GAP.
+    """
+    content_sha256: _builtins.str
+    """SHA-256 of the whole file, 64 hexadecimal digits in lower case. Empty: not stated. Another one than the batch began
+    with is refused with IMPORT_CHANGED.
+    """
+    last: _builtins.bool
+    """Whether these are the last rows of the batch: then it is complete, and further rows are refused. Absent: no."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___InsuredRow]:
         """Rows, 1 to 500 a message."""
@@ -265,10 +278,13 @@ class ImportInsuredRequest(_message.Message):
         *,
         batch_id: _builtins.str = ...,
         rows: _abc.Iterable[Global___InsuredRow] | None = ...,
+        first_row: _builtins.int = ...,
+        content_sha256: _builtins.str = ...,
+        last: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "content_sha256", b"content_sha256", "first_row", b"first_row", "last", b"last", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,7 +299,7 @@ class RefusedRow(_message.Message):
     ROW_NUMBER_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     row_number: _builtins.int
-    """Position in the whole stream, from 1."""
+    """Number of the row in the batch, from 1."""
     description: _builtins.str
     """Why, in words that name no personal data."""
     def __init__(
@@ -311,6 +327,8 @@ class ImportInsuredResponse(_message.Message):
     UNCHANGED_COUNT_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     REFUSED_COUNT_FIELD_NUMBER: _builtins.int
+    REPEATED_COUNT_FIELD_NUMBER: _builtins.int
+    NEXT_ROW_FIELD_NUMBER: _builtins.int
     received_count: _builtins.int
     """Rows received."""
     changed_count: _builtins.int
@@ -319,6 +337,12 @@ class ImportInsuredResponse(_message.Message):
     """Rows that said what was known."""
     refused_count: _builtins.int
     """How many rows were refused."""
+    repeated_count: _builtins.int
+    """Of the rows received, how many had been taken under this batch and number before. They are not taken again; what was
+    refused then is told again in refused, and the others are counted as unchanged.
+    """
+    next_row: _builtins.int
+    """The number of the row that this batch goes on with."""
     @_builtins.property
     def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedRow]:
         """Rows refused, at most the first 1,000; refused_count counts all."""
@@ -331,10 +355,12 @@ class ImportInsuredResponse(_message.Message):
         unchanged_count: _builtins.int = ...,
         refused: _abc.Iterable[Global___RefusedRow] | None = ...,
         refused_count: _builtins.int = ...,
+        repeated_count: _builtins.int = ...,
+        next_row: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "received_count", b"received_count", "refused", b"refused", "refused_count", b"refused_count", "unchanged_count", b"unchanged_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count", "next_row", b"next_row", "received_count", b"received_count", "refused", b"refused", "refused_count", b"refused_count", "repeated_count", b"repeated_count", "unchanged_count", b"unchanged_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

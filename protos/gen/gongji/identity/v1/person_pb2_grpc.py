@@ -77,7 +77,10 @@ class PersonServiceServicer:
     """
 
     def ImportInsured(self, request_iterator, context):
-        """Loads rows of the register of insured persons. Idempotent: a row that changes nothing is counted as unchanged.
+        """Loads rows of the register of insured persons. Idempotent by batch and row: what was taken under the same batch and
+        row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
+        nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
+        a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,11 @@ class PersonServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PersonServiceAsyncStub: ...
     ImportInsured: _grpc.StreamUnaryMultiCallable[_person_pb2.ImportInsuredRequest, _person_pb2.ImportInsuredResponse]
-    """Loads rows of the register of insured persons. Idempotent: a row that changes nothing is counted as unchanged."""
+    """Loads rows of the register of insured persons. Idempotent by batch and row: what was taken under the same batch and
+    row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
+    nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
+    a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
+    """
     RegisterPerson: _grpc.UnaryUnaryMultiCallable[_person_pb2.RegisterPersonRequest, _person_pb2.RegisterPersonResponse]
     """Registers a person after the real-name check against the register of insured persons. Registering again gives the
     same person. A citizen registers themself, or a minor of their own.
@@ -56,7 +60,11 @@ class PersonServiceAsyncStub(PersonServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportInsured: _aio.StreamUnaryMultiCallable[_person_pb2.ImportInsuredRequest, _person_pb2.ImportInsuredResponse]  # type: ignore[assignment]
-    """Loads rows of the register of insured persons. Idempotent: a row that changes nothing is counted as unchanged."""
+    """Loads rows of the register of insured persons. Idempotent by batch and row: what was taken under the same batch and
+    row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
+    nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
+    a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
+    """
     RegisterPerson: _aio.UnaryUnaryMultiCallable[_person_pb2.RegisterPersonRequest, _person_pb2.RegisterPersonResponse]  # type: ignore[assignment]
     """Registers a person after the real-name check against the register of insured persons. Registering again gives the
     same person. A citizen registers themself, or a minor of their own.
@@ -81,7 +89,11 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_person_pb2.ImportInsuredRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_person_pb2.ImportInsuredResponse, _abc.Awaitable[_person_pb2.ImportInsuredResponse]]:
-        """Loads rows of the register of insured persons. Idempotent: a row that changes nothing is counted as unchanged."""
+        """Loads rows of the register of insured persons. Idempotent by batch and row: what was taken under the same batch and
+        row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
+        nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
+        a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
+        """
 
     @_abc_1.abstractmethod
     def RegisterPerson(

@@ -152,9 +152,7 @@ def apply_row(known: Person | None, owner: str | None, row: RegisterRow) -> Pers
     if owner not in {None, row.psn_no}:
         raise RowRefused("the certificate is on record for another psn_no")
     if known is None:
-        return take_enrolment_from_register(
-            Person(row.psn_no, row.name, (row.certificate,), row.brdy, row.tel, row.card_sn), row.enrolment
-        )
+        return _newcomer(row)
     if known.brdy != row.brdy:
         _check_new_birth_date(known, row)
     stated = replace(
@@ -166,6 +164,20 @@ def apply_row(known: Person | None, owner: str | None, row: RegisterRow) -> Pers
         card_sn=row.card_sn,
     )
     return take_enrolment_from_register(stated, row.enrolment)
+
+
+def _newcomer(row: RegisterRow) -> Person:
+    # Whatever is said first of somebody's enrolment is news, and their first event.
+    return Person(
+        row.psn_no,
+        row.name,
+        (row.certificate,),
+        row.brdy,
+        row.tel,
+        row.card_sn,
+        enrolments=(row.enrolment,),
+        version=1,
+    )
 
 
 def _check_new_birth_date(known: Person, row: RegisterRow) -> None:

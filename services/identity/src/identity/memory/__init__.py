@@ -1,8 +1,8 @@
 """The repository as dictionaries, for tests; the contract suite holds it to what PostgreSQL does."""
 
 from identity.memory.access_log import MemoryAccessLog
+from identity.memory.imports import MemoryImports
 from identity.memory.institutions import MemoryInstitutions
-from identity.memory.persons import MemoryPersons
 from identity.memory.remote_care import MemoryRemoteCare
 from identity.memory.vouchers import MemoryVouchers
 from kit.outbox import MemoryOutbox
@@ -10,7 +10,7 @@ from kit.outbox import MemoryOutbox
 __all__ = ["MemoryRepository"]
 
 
-class MemoryRepository(MemoryPersons, MemoryRemoteCare, MemoryVouchers, MemoryInstitutions, MemoryAccessLog):
+class MemoryRepository(MemoryImports, MemoryRemoteCare, MemoryVouchers, MemoryInstitutions, MemoryAccessLog):
     """See `identity.repository.Repository`; one unit of work runs at a time."""
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """The repository on PostgreSQL: rows to domain and back; a file for each noun."""
 
 from identity.postgres.access_log import PostgresAccessLog
+from identity.postgres.imports import PostgresImports
 from identity.postgres.institutions import PostgresInstitutions
 from identity.postgres.persons import PostgresPersons
 from identity.postgres.remote_care import PostgresRemoteCare
@@ -13,7 +14,7 @@ __all__ = ["PostgresRepository"]
 
 
 class PostgresRepository(
-    PostgresPersons, PostgresRemoteCare, PostgresVouchers, PostgresInstitutions, PostgresAccessLog
+    PostgresPersons, PostgresImports, PostgresRemoteCare, PostgresVouchers, PostgresInstitutions, PostgresAccessLog
 ):
     """See `identity.repository.Repository`; lives as long as its transaction."""
 

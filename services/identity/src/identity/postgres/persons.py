@@ -41,8 +41,9 @@ ON CONFLICT (psn_no) DO UPDATE SET name_ct = excluded.name_ct, brdy = excluded.b
 """
 _DROP_CERTIFICATES = "DELETE FROM insured_certificate WHERE psn_no = ANY($1::text[])"
 _SAVE_CERTIFICATES = """
-INSERT INTO insured_certificate (psn_no, psn_cert_type, number_ct, number_index, real_name_index, card_index)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
+INSERT INTO insured_certificate
+    (psn_no, psn_cert_type, number_ct, number_index, real_name_index, card_index, stated_index)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
 """
 # What is recorded stays as it is; a person comes back with all statements, of which only the last are new.
 _SAVE_ENROLMENTS = """
@@ -153,7 +154,7 @@ class PostgresPersons(Rows):
         # All of them go before any comes: a number may move from one person of the batch to another.
         await self._raw.execute(_DROP_CERTIFICATES, [person.psn_no for person in persons])
         sealed = [astuple(row) for person in persons for row in self._vault.seal_certificates(person)]
-        await self._raw.execute(_SAVE_CERTIFICATES, *columns(sealed, 6))
+        await self._raw.execute(_SAVE_CERTIFICATES, *columns(sealed, 7))
 
     async def owners(self, certificates: Sequence[Certificate]) -> Mapping[Certificate, str]:
         """See the protocol."""

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from identity.repository.access_log import RECOGNISED, Access, AccessRows
+from identity.repository.imports import ImportRows
 from identity.repository.institutions import InstitutionRows
 from identity.repository.persons import PersonRows
 from identity.repository.remote_care import RemoteCareRows
@@ -12,7 +13,7 @@ from kit.outbox import Outbox
 __all__ = ["RECOGNISED", "Access", "Repository"]
 
 
-class Repository(PersonRows, RemoteCareRows, VoucherRows, InstitutionRows, AccessRows, Protocol):
+class Repository(PersonRows, ImportRows, RemoteCareRows, VoucherRows, InstitutionRows, AccessRows, Protocol):
     """One transaction's view. Methods named `lock…` keep what they return from changing until it ends."""
 
     @property

@@ -2,7 +2,7 @@
 
 from gongji.identity.v1 import person_pb2_grpc
 from identity.servicer.enrolments import EnrolmentMethods
-from identity.servicer.imports import ImportMethods
+from identity.servicer.imports import ImportMethods, RegisterImportServicer
 from identity.servicer.institutions import InstitutionServicer
 from identity.servicer.persons import SinglePersonMethods
 from identity.servicer.registrations import RegistrationMethods
@@ -11,7 +11,7 @@ from identity.servicer.services import PersonServices
 from identity.servicer.visits import VisitServicer
 from identity.servicer.vouchers import VoucherMethods
 
-__all__ = ["InstitutionServicer", "PersonServicer", "PersonServices", "VisitServicer"]
+__all__ = ["InstitutionServicer", "PersonServicer", "PersonServices", "RegisterImportServicer", "VisitServicer"]
 
 
 class PersonServicer(
