@@ -197,7 +197,7 @@ def notices(messages: Sequence[object]) -> list[events_pb2.LimitNearlyUsed]:
     return [it for it in messages if isinstance(it, events_pb2.LimitNearlyUsed)]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.randoms(use_true_random=False), st.integers(10, 40))
 def test_whatever_arrives_when_the_counters_are_the_sums_of_the_greater_of_each_pair(
     chance: Random, steps: int
