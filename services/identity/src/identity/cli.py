@@ -57,7 +57,7 @@ def import_register(
     settings = load_or_exit(ImportSettings)
     configure_logging(SERVICE, settings.log_level)
     order = ImportOrder(file, batch, encoding, refused, chunk_rows)
-    raise typer.Exit(run_import(settings, order, Console(stderr=True)))
+    raise typer.Exit(run_import(settings, order, Console(stderr=True, soft_wrap=True)))
 
 
 def run() -> None:
