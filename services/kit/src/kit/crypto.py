@@ -139,7 +139,11 @@ class KeyRing:
         if len(blind_index_key) != BLIND_INDEX_KEY_BYTES:
             raise KeyRingError(f"blind_index_key must have {BLIND_INDEX_KEY_BYTES} bytes")
         self._active = keys[active]
+        self._active_cipher = self._active.algorithm.aead(self._active.key)
         self._header = _header(self._active)
+        self._drawn_bytes = self._active.algorithm.key_bytes + 2 * NONCE_BYTES
+        self._text_aad = _text_aad(self._active.algorithm, b"")
+        self._wrapping_aad = _wrapping_aad(self._active.algorithm, active, b"")
         self._keys = dict(keys)
         self._ciphers = {key_id: key.algorithm.aead(key.key) for key_id, key in keys.items()}
         self._blind_index_key = blind_index_key
@@ -186,13 +190,12 @@ class KeyRing:
         """A ciphertext that opens only with the same context."""
         if len(plaintext) > MAX_PLAINTEXT_BYTES:
             raise CryptoError(f"at most {MAX_PLAINTEXT_BYTES} bytes can be encrypted at once")
-        algorithm = self._active.algorithm
         # Asked for at once: a system call costs as much as encrypting a name.
-        drawn = os.urandom(algorithm.key_bytes + 2 * NONCE_BYTES)
+        drawn = os.urandom(self._drawn_bytes)
         wrapping_nonce, nonce = drawn[:NONCE_BYTES], drawn[NONCE_BYTES : 2 * NONCE_BYTES]
         data_key = drawn[2 * NONCE_BYTES :]
-        sealed = algorithm.aead(data_key).encrypt(nonce, plaintext, _text_aad(algorithm, context))
-        return self._wrap(data_key, wrapping_nonce, context) + nonce + sealed
+        text = self._active.algorithm.aead(data_key).encrypt(nonce, plaintext, self._text_aad + context)
+        return b"".join((self._wrap(data_key, wrapping_nonce, context), nonce, text))
 
     def decrypt(self, ciphertext: bytes, context: bytes) -> bytes:
         """The plaintext.
@@ -233,9 +236,8 @@ class KeyRing:
         return hashed.digest()
 
     def _wrap(self, data_key: bytes, nonce: bytes, context: bytes) -> bytes:
-        key = self._active
-        aad = _wrapping_aad(key.algorithm, key.id, context)
-        return self._header + nonce + self._ciphers[key.id].encrypt(nonce, data_key, aad)
+        wrapped = self._active_cipher.encrypt(nonce, data_key, self._wrapping_aad + context)
+        return b"".join((self._header, nonce, wrapped))
 
     def _unwrap(self, parts: _Parts, context: bytes) -> bytes:
         key = self._keys.get(parts.key_id)

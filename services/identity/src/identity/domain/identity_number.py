@@ -26,12 +26,13 @@ _PROVINCES = frozenset(
 _MODULUS = 11
 # The powers of two that ISO 7064 MOD 11-2 multiplies the seventeen digits by, from the left.
 _WEIGHTS = tuple(2 ** (LENGTH - place) % _MODULUS for place in range(1, LENGTH))
+_OF_ZEROS = 1 + ord("0") * sum(_WEIGHTS)
 _CHARACTERS = "0123456789X"
 
 
 def check_character(body: str) -> str:
     """The character that completes seventeen digits, by ISO 7064 MOD 11-2."""
-    return _CHARACTERS[(1 - sum(map(mul, _WEIGHTS, map(int, body)))) % _MODULUS]
+    return _CHARACTERS[(_OF_ZEROS - sum(map(mul, _WEIGHTS, body.encode()))) % _MODULUS]
 
 
 def birth_date(number: str, today: date) -> date:
