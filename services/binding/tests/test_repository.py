@@ -12,7 +12,7 @@ from binding.domain.history import AggregateKind, ChangeKind, Mark, Who, change_
 from binding.domain.limits import Limits
 from binding.domain.relations import EndCause, RelationState
 from binding.memory import MemoryRepository
-from binding.repository import Place, PostgresRepository, Repository, Verified
+from binding.repository import Corrected, Place, PostgresRepository, Repository, Verified
 from binding.testing import (
     CHILD,
     FATHER,
@@ -147,6 +147,19 @@ class RepositoryContract:
         async with work() as repository:
             found = (await repository.persons([FATHER]))[FATHER]
         assert (found.brdy, found.died_on) == (date(1985, 3, 2), TODAY)
+
+    async def test_the_newest_corrected_birth_date_counts_whatever_comes_first(self, work: Work[Repository]) -> None:
+        first, second = Corrected(FATHER, date(1985, 3, 3), 4), Corrected(FATHER, date(1985, 3, 4), 6)
+        for rows in ([second], [first], [first, second]):
+            async with work() as repository:
+                await repository.record_corrected(rows)
+                await repository.record_verified([Verified(FATHER, date(1985, 3, 2), NOON)])
+            async with work() as repository:
+                assert (await repository.persons([FATHER]))[FATHER].brdy == date(1985, 3, 4)
+        async with work() as repository:
+            await repository.record_verified([Verified(MOTHER, date(1986, 1, 1), NOON)])
+            await repository.record_corrected([Corrected(MOTHER, date(1986, 1, 2), 3), Corrected(MOTHER, TODAY, 2)])
+            assert (await repository.persons([MOTHER]))[MOTHER].brdy == date(1986, 1, 2)
 
     # relations
 

@@ -14,8 +14,8 @@ from binding.domain.limits import Use, counter_keys
 from binding.domain.relations import EndCause, RelationState
 from binding.memory import MemoryRepository
 from binding.service.authorizations import Authorizations
-from binding.service.persons import Persons
-from binding.subscriber import TOPICS, Subscriber, outcomes_of
+from binding.service.persons import Facts, Persons
+from binding.subscriber import TOPICS, Subscriber, _note, outcomes_of
 from binding.testing import CHILD, FATHER, MOTHER, NOON, TODAY, captured, named, relation, request
 from gongji.binding.events.v1 import events_pb2
 from gongji.identity.events.v1 import events_pb2 as identity_events
@@ -99,6 +99,10 @@ def enrolled(psn_no: str, sequence: int, **changes: object) -> Message:
     return identity_events.EnrolmentChanged(
         psn_no=psn_no, enrolment=stated, changed_at=timestamp(NOON), sequence=sequence
     )
+
+
+def corrected(psn_no: str, brdy: str, sequence: int) -> Message:
+    return identity_events.PersonCorrected(psn_no=psn_no, brdy=brdy, corrected_at=timestamp(NOON), sequence=sequence)
 
 
 def died(psn_no: str) -> Message:
@@ -349,3 +353,18 @@ def test_the_windows_of_an_outcome_are_shanghais() -> None:
     made.occurred_at.CopyFrom(timestamp(datetime(2025, 12, 31, 16, 0, tzinfo=UTC)))
     (outcome,) = outcomes_of(settlement_events_pb2.SettlementCompleted(settlement=made))
     assert outcome.occurred_on == date(2026, 1, 1)
+
+
+async def test_a_corrected_birth_date_replaces_the_one_that_registration_told(around: Surroundings) -> None:
+    await around.publish(corrected("newcomer", "2015-09-02", 3), verified("newcomer", "2015-09-01"))
+    await around.bus.deliver()
+    assert around.state.known_persons["newcomer"].brdy == date(2015, 9, 2)
+    await around.publish(corrected("newcomer", "2015-09-03", 2))
+    await around.bus.deliver()
+    assert around.state.known_persons["newcomer"].brdy == date(2015, 9, 2)
+
+
+@pytest.mark.parametrize(("brdy", "sequence"), [("2015-02-30", 3), ("2015-09-01", 0)])
+def test_a_correction_that_cannot_be_is_unreadable(brdy: str, sequence: int) -> None:
+    with pytest.raises(UnreadableEventError):
+        _note(corrected("newcomer", brdy, sequence), Facts())

@@ -6,7 +6,13 @@ from kit.grpc_server import methods_of
 
 SERVICES = [
     f"gongji.identity.v1.{name}"
-    for name in ("PersonService", "RegisterImportService", "InstitutionService", "VisitService")
+    for name in (
+        "PersonService",
+        "RegisterImportService",
+        "InstitutionService",
+        "AccessLogService",
+        "VisitService",
+    )
 ]
 OFFICE = services("operator", "registry")
 
@@ -20,18 +26,33 @@ def test_the_table_has_nothing_that_the_contract_has_not() -> None:
 
 
 def test_who_may_call_what() -> None:
+    clerks = people("operator")
+    party = people("citizen", "operator") | OFFICE
     expected: dict[str, Access] = {
         "ImportInsured": OFFICE,
         "GetImport": OFFICE,
         "ListImports": OFFICE,
         "RegisterPerson": people("citizen"),
-        "GetPerson": people("citizen") | services("operator"),
+        "GetPerson": party,
         "RecordEnrolment": OFFICE,
         "RecordDeath": OFFICE,
         "FileRemoteCare": OFFICE,
         "IssueVoucher": people("citizen"),
-        "RegisterInstitution": OFFICE,
-        "GetInstitution": OFFICE,
+        "CorrectPerson": OFFICE | clerks,
+        "AddCertificate": OFFICE | clerks,
+        "FindPersonByCertificate": OFFICE | clerks,
+        "GetEnrolment": party,
+        "ListEnrolments": party,
+        "CancelRemoteCare": OFFICE | clerks,
+        "ListRemoteCare": party,
+        "RegisterInstitution": services("registry"),
+        "GetInstitution": OFFICE | clerks,
+        "ListInstitutions": OFFICE | clerks,
+        "ProposeInstitutionChange": clerks,
+        "ConfirmInstitutionChange": clerks,
+        "RejectInstitutionChange": clerks,
+        "ListInstitutionChanges": clerks,
+        "ListAccess": people("citizen", "auditor"),
         "Identify": institutions(),
     }
     assert {method.rpartition("/")[2]: access for method, access in ACCESS.items()} == expected

@@ -39,6 +39,7 @@ async def get(bench: Bench, code: str) -> institution_pb2.Institution:
 async def test_an_institution_comes_back_as_it_was_stated(bench: Bench) -> None:
     stated = clinic(designated_to="2025-12-31", suspended=True)
     assert await register(bench, stated)
+    stated.designations.add(valid_from="2020-01-01", valid_to="2025-12-31")
     assert await get(bench, HOSPITAL) == stated
 
 

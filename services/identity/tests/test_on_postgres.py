@@ -7,14 +7,16 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import InsuranceStatus
+from identity.domain.refusals import CertificateTaken, ChangeDecided, ChangeOutdated
 from identity.main import person_services
 from identity.postgres import PostgresRepository
 from identity.registry import ImportedRegister
-from identity.repository import Access, Repository
-from identity.service import InstitutionService
+from identity.repository import Access, CorrectionMade, Operation, Repository
+from identity.service import InstitutionChangeService, InstitutionService
 from identity.servicer import PersonServices
-from identity.testing import NOW, enrolment, institution, load, register_row, vault
+from identity.testing import CHILD, NOW, enrolment, identity_card, institution, load, register_row, vault
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
 
@@ -46,14 +48,15 @@ async def sequences(database: Database) -> dict[str, list[int]]:
     return told
 
 
-@pytest.mark.parametrize("table", ["access_log", "enrolment"])
+@pytest.mark.parametrize("table", ["access_log", "correction", "enrolment"])
 @pytest.mark.parametrize("change", ["UPDATE {} SET psn_no = 'P2'", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_what_was_logged_or_recorded_is_never_changed(
     persons: PersonServices, work: Work[Repository], database_url: str, table: str, change: str
 ) -> None:
     await load(persons.imports, [register_row()])
     async with work() as repository:
-        await repository.log_access(Access(NOW, "c", "IDENTIFY", "01", "RECOGNISED", "r", "P1"))
+        await repository.log_access(Access(NOW, "c", Operation.IDENTIFY, "01", "RECOGNISED", "r", "P1"))
+        await repository.add_correction(CorrectionMade("P1", NOW, "service/operator", ("tel",), "改号"))
     connection = await asyncpg.connect(database_url)
     try:
         with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never changed"):
@@ -91,6 +94,33 @@ async def test_an_institution_registered_many_times_at_once_is_told_once(
     assert sorted(changed) == [False] * 5 + [True]
     await institutions.register(institution(suspended=True))
     assert await sequences(database) == {institution().fixmedins_code: [1, 2]}
+
+
+async def test_one_number_given_to_two_persons_at_once_goes_to_one(persons: PersonServices) -> None:
+    rows = [register_row(f"P{number}", CHILD, number, certificate=birth_certificate(number)) for number in (1, 2)]
+    await load(persons.imports, rows)
+    number = identity_card(CHILD, 7)
+    given = await asyncio.gather(
+        *[persons.persons.add_certificate(psn_no, number) for psn_no in ("P1", "P2")], return_exceptions=True
+    )
+    assert [type(one) for one in given if one is not True] == [CertificateTaken]
+
+
+def birth_certificate(number: int) -> Certificate:
+    return Certificate(CertificateType.BIRTH_CERTIFICATE, f"Q65001234{number}")
+
+
+async def test_of_two_operators_who_confirm_at_once_one_is_refused(work: Work[Repository], database: Database) -> None:
+    changes = InstitutionChangeService(work, FixedClock(NOW))
+    proposals = [await changes.propose(institution(suspended=suspended), "wang", "改") for suspended in (False, True)]
+    decided = await asyncio.gather(*[changes.confirm(one.change_id, "li") for one in proposals], return_exceptions=True)
+    assert len([one for one in decided if isinstance(one, ChangeOutdated)]) == 1
+    again = await asyncio.gather(
+        *[changes.confirm(one.change_id, name) for one in proposals for name in ("li", "zhao")],
+        return_exceptions=True,
+    )
+    assert {type(one) for one in again} <= {ChangeOutdated, ChangeDecided}
+    assert await sequences(database) == {institution().fixmedins_code: [1]}
 
 
 async def test_two_first_registrations_at_once_are_one(persons: PersonServices, database: Database) -> None:

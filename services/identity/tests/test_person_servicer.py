@@ -259,17 +259,19 @@ async def test_an_operator_is_told_that_there_is_no_such_person(bench: Bench) ->
         await get(bench, "P99")
 
 
-async def test_every_look_at_a_person_is_logged_and_refused_ones_without_naming_the_person(bench: Bench) -> None:
+async def test_every_look_at_a_person_is_logged_and_refused_ones_too(bench: Bench) -> None:
     bench.keep(person(), person("P3", sequence=3))
     call_as_citizen("P1")
     await get(bench, "P1")
-    with pytest.raises(NotEntitled):
-        await get(bench, "P3")
+    for whom in ("P3", "P99"):
+        with pytest.raises(NotEntitled):
+            await get(bench, whom)
     call_as_operator()
     await get(bench, "P3")
     seen = [(one.caller, one.means, one.outcome, one.psn_no) for one in bench.repository.accesses]
     assert seen == [
         ("service/portal psn:P1", "CITIZEN", RECOGNISED, "P1"),
+        ("service/portal psn:P1", "CITIZEN", "FORBIDDEN", "P3"),
         ("service/portal psn:P1", "CITIZEN", "FORBIDDEN", None),
         ("service/operator", "OPERATOR", RECOGNISED, "P3"),
     ]

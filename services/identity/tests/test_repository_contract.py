@@ -4,19 +4,22 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import InsuranceStatus
-from identity.domain.institution import KnownInstitution
+from identity.domain.institution import Designation, KnownInstitution
+from identity.domain.institution_change import ChangeState, InstitutionChange
 from identity.domain.person import Person, Registration
-from identity.domain.visit import RemoteFiling, Voucher
+from identity.domain.remote_care import RemoteCareKind, RemoteFiling
+from identity.domain.visit import Voucher
 from identity.events import enrolment_changed
 from identity.memory import MemoryRepository
 from identity.postgres import PostgresRepository
-from identity.repository import RECOGNISED, Access, Repository
+from identity.repository import RECOGNISED, Access, AccessFilter, CorrectionMade, Operation, Repository
 from identity.testing import (
     ADULT,
     CARD_SN,
@@ -24,6 +27,7 @@ from identity.testing import (
     HOSPITAL,
     NAME,
     NOW,
+    SINCE_2020,
     TODAY,
     enrolment,
     identity_card,
@@ -142,7 +146,7 @@ class Contract:
     async def test_the_same_filing_is_kept_once(self, work: Work[Repository]) -> None:
         await keep(work, person())
         first = RemoteFiling(UUID(int=1), "P1", "310000", TODAY, None)
-        other = RemoteFiling(UUID(int=2), "P1", "310000", TODAY, TODAY)
+        other = RemoteFiling(UUID(int=2), "P1", "310000", TODAY, TODAY, RemoteCareKind.TEMPORARY)
         async with work() as repository:
             assert await repository.file_remote_care(first) == first
             assert await repository.file_remote_care(replace(first, filing_id=UUID(int=9))) == first
@@ -150,6 +154,38 @@ class Contract:
         async with work() as repository:
             assert list(await repository.filings("P1")) == [first, other]
             assert list(await repository.filings("P2")) == []
+
+    async def test_a_cancelled_filing_stays_and_the_same_care_is_filed_anew(self, work: Work[Repository]) -> None:
+        await keep(work, person(), person("P2", sequence=2))
+        first = RemoteFiling(UUID(int=1), "P1", "310000", TODAY, TODAY, RemoteCareKind.TEMPORARY)
+        long_term = replace(first, filing_id=UUID(int=2), kind=RemoteCareKind.LONG_TERM)
+        cancelled, anew = replace(first, cancelled_on=TODAY), replace(first, filing_id=UUID(int=3))
+        async with work() as repository:
+            for filing in (first, long_term):
+                assert await repository.file_remote_care(filing) == filing
+            assert await repository.lock_filing("P2", first.filing_id) is None
+            assert await repository.lock_filing("P1", first.filing_id) == first
+            await repository.save_cancellation(cancelled)
+            assert await repository.file_remote_care(anew) == anew
+        async with work() as repository:
+            assert await repository.file_remote_care(replace(anew, filing_id=UUID(int=9))) == anew
+            assert list(await repository.filings_listed("P1", None, 2)) == [anew, long_term]
+            assert list(await repository.filings_listed("P1", long_term.filing_id, 2)) == [cancelled]
+
+    async def test_statements_of_enrolment_are_listed_newest_first(self, work: Work[Repository]) -> None:
+        stated = tuple(enrolment(date(2025, month, 1)) for month in (1, 2, 3))
+        await keep(work, person(enrolments=stated))
+        async with work() as repository:
+            newest = await repository.enrolments_recorded("P1", None, 2)
+            oldest = await repository.enrolments_recorded("P1", 2, 2)
+            assert await repository.enrolments_recorded("P9", None, 2) == []
+        assert [(one.position, one.enrolment) for one in newest] == [(3, stated[2]), (2, stated[1])]
+        assert [(one.position, one.enrolment) for one in oldest] == [(1, stated[0])]
+
+    async def test_corrections_are_taken(self, work: Work[Repository]) -> None:
+        await keep(work, person())
+        async with work() as repository:
+            await repository.add_correction(CorrectionMade("P1", NOW, "service/operator", ("psn_name", "tel"), "改名"))
 
     async def test_a_voucher_is_found_by_its_token_and_bound_once(self, work: Work[Repository]) -> None:
         await keep(work, person(registration=Registration(NOW, "P1")))
@@ -179,8 +215,8 @@ class Contract:
             assert await repository.lock_voucher("new") is not None
 
     async def test_an_institution_comes_back_as_kept_and_is_replaced(self, work: Work[Repository]) -> None:
-        full = institution(designated_to=date(2025, 12, 31), suspended=True)
-        bare = institution(designated_from=None, remote_settlement=False)
+        full = institution(designations=(Designation(date(2018, 1, 1), date(2019, 12, 31)), SINCE_2020), suspended=True)
+        bare = institution(designations=(), remote_settlement=False)
         for version, known in enumerate((full, bare), start=1):
             async with work() as repository:
                 await repository.save_institution(KnownInstitution(known, version))
@@ -191,11 +227,79 @@ class Contract:
             assert await repository.institution("H65270100009") is None
             assert await repository.lock_institution("H65270100009") is None
 
+    async def test_institutions_are_listed_by_region_code_and_suspension(self, work: Work[Repository]) -> None:
+        away = institution("H31010400003", admdvs="310104")
+        one, two = institution("H65270100001"), institution("H65270100002", suspended=True)
+        async with work() as repository:
+            for known in (two, away, one):
+                await repository.save_institution(KnownInstitution(known, 1))
+        async with work() as repository:
+            listed = repository.institutions_by_code
+            assert await listed("", "", 9, suspended_only=False) == [away, one, two]
+            assert await listed("6527", "", 1, suspended_only=False) == [one]
+            assert await listed("6527", "H65270100001", 9, suspended_only=False) == [two]
+            assert await listed("", "", 9, suspended_only=True) == [two]
+
+    async def test_a_proposal_comes_back_as_kept_and_then_as_decided(self, work: Work[Repository]) -> None:
+        stated = institution(designations=(Designation(date(2018, 1, 1), date(2019, 12, 31)), SINCE_2020))
+        waiting = InstitutionChange(UUID(int=1), stated, 0, "clerk:wang", NOW, "新增")
+        decided = replace(waiting, state=ChangeState.REJECTED, decided_by="clerk:li", decided_at=NOW)
+        decided = replace(decided, rejection_reason="材料不足")
+        async with work() as repository:
+            await repository.add_change(waiting)
+            assert await repository.change(UUID(int=1)) == waiting
+            assert await repository.change(UUID(int=9)) is None
+        async with work() as repository:
+            assert await repository.lock_change(UUID(int=1)) == waiting
+            assert await repository.lock_change(UUID(int=9)) is None
+            await repository.save_decision(decided)
+        async with work() as repository:
+            assert await repository.change(UUID(int=1)) == decided
+
+    async def test_proposals_are_listed_with_the_version_of_their_institution(self, work: Work[Repository]) -> None:
+        other = institution("H65270100002")
+        old, new = (InstitutionChange(UUID(int=n), institution(), 3, "clerk:wang", NOW, "改") for n in (1, 3))
+        unknown = InstitutionChange(UUID(int=2), other, 0, "clerk:wang", NOW, "新增")
+        async with work() as repository:
+            await repository.save_institution(KnownInstitution(institution(), 4))
+            for change in (old, new, unknown):
+                await repository.add_change(change)
+            await repository.save_decision(
+                replace(new, state=ChangeState.CONFIRMED, decided_by="clerk:li", decided_at=NOW)
+            )
+        async with work() as repository:
+            everything = await repository.changes(None, None, None, 9)
+            assert [(one.change.change_id.int, one.current_version) for one in everything] == [(3, 4), (2, 0), (1, 4)]
+            of_one = await repository.changes(HOSPITAL, ChangeState.PROPOSED, None, 9)
+            assert [one.change for one in of_one] == [old]
+            assert [one.change.change_id.int for one in await repository.changes(None, None, UUID(int=3), 1)] == [2]
+
+    async def test_lines_of_the_access_log_are_found_newest_first(self, work: Work[Repository]) -> None:
+        early = Access(NOW, "institution/X", Operation.IDENTIFY, "02", RECOGNISED, "r1", "P1", UUID(int=1))
+        late = replace(early, occurred_at=NOW + timedelta(days=1), request_id="r2", jti=None).because("复诊")
+        other = Access(NOW, "service/operator", Operation.FIND_PERSON, "OPERATOR", "NOT_FOUND", "r3")
+        async with work() as repository:
+            for line in (early, late, other):
+                await repository.log_access(line)
+        async with work() as repository:
+
+            async def found(limit: int = 9, before: int | None = None, **wanted: Any) -> list[Access]:
+                lines = await repository.accesses_logged(AccessFilter(**wanted), before, limit)
+                return [line.access for line in lines]
+
+            assert await found(psn_no="P1") == [late, early]
+            assert await found(caller="service/operator") == [other]
+            assert await found(psn_no="P1", since=NOW + timedelta(seconds=1)) == [late]
+            assert await found(psn_no="P1", until=NOW + timedelta(days=1)) == [early]
+            (newest,) = await repository.accesses_logged(AccessFilter(), None, 1)
+            assert newest.access == other
+            assert await found(before=newest.line_id) == [late, early]
+
     async def test_accesses_of_known_and_unknown_persons_are_taken(self, work: Work[Repository]) -> None:
         async with work() as repository:
-            await repository.log_access(Access(NOW, "institution/X", "IDENTIFY", "01", "VOUCHER_INVALID", "r"))
+            await repository.log_access(Access(NOW, "institution/X", Operation.IDENTIFY, "01", "VOUCHER_INVALID", "r"))
             await repository.log_access(
-                Access(NOW, "institution/X", "IDENTIFY", "02", RECOGNISED, "r", "P1", UUID(int=1))
+                Access(NOW, "institution/X", Operation.IDENTIFY, "02", RECOGNISED, "r", "P1", UUID(int=1))
             )
 
     async def test_nothing_of_an_aborted_unit_of_work_stays(self, work: Work[Repository]) -> None:

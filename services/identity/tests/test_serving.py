@@ -171,10 +171,11 @@ CLINIC = institution_pb2.Institution(
 )
 
 
-async def load(office: grpc.aio.Channel) -> person_pb2.ImportInsuredResponse:
+async def load(running: Running, office: grpc.aio.Channel) -> person_pb2.ImportInsuredResponse:
     persons: Any = person_pb2_grpc.PersonServiceStub(office)
-    institutions: Any = institution_pb2_grpc.InstitutionServiceStub(office)
-    await call(institutions.RegisterInstitution, institution_pb2.RegisterInstitutionRequest(institution=CLINIC))
+    async with running.channel(running.certificates.service("registry")) as feed:
+        institutions: Any = institution_pb2_grpc.InstitutionServiceStub(feed)
+        await call(institutions.RegisterInstitution, institution_pb2.RegisterInstitutionRequest(institution=CLINIC))
     requests = [person_pb2.ImportInsuredRequest(batch_id="b1", rows=[*FAMILY, REFUSED])]
     answer: person_pb2.ImportInsuredResponse = await persons.ImportInsured(iter(requests), timeout=CALL_SECONDS)
     return answer
@@ -250,7 +251,7 @@ async def everything_at_rest(running: Running) -> str:
 async def test_a_family_is_imported_registered_and_identified(
     running: Running, office: grpc.aio.Channel, portal: grpc.aio.Channel, his: grpc.aio.Channel
 ) -> None:
-    imported = await load(office)
+    imported = await load(running, office)
     assert (imported.changed_count, [one.row_number for one in imported.refused]) == (2, [3])
     assert await register_family(running, portal) == ["P1", "P2"]
     token = await voucher_of(running, portal, "P2")
@@ -273,7 +274,7 @@ async def test_a_family_is_imported_registered_and_identified(
 async def test_no_name_number_telephone_card_or_voucher_leaves_its_place(
     running: Running, office: grpc.aio.Channel, portal: grpc.aio.Channel, his: grpc.aio.Channel
 ) -> None:
-    imported = await load(office)
+    imported = await load(running, office)
     await register_family(running, portal)
     token = await voucher_of(running, portal, "P2")
     errors = [str(imported)]

@@ -11,15 +11,18 @@ from gongji.common.v1 import reason_pb2
 from gongji.identity.v1 import institution_pb2, visit_pb2
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import InsuranceStatus
+from identity.domain.institution import InstitutionType
 from identity.domain.refusals import (
     CertificateInvalid,
     ForbiddenInstitution,
     IdentityRefusal,
     InstitutionNotDesignated,
+    InstitutionSuspended,
     RealNameMismatch,
     VoucherInvalid,
 )
-from identity.domain.visit import RemoteFiling, Voucher
+from identity.domain.remote_care import RemoteFiling
+from identity.domain.visit import Voucher
 from identity.repository import RECOGNISED
 from identity.testing import (
     CARD_SN,
@@ -35,6 +38,7 @@ from identity.testing import (
     person,
 )
 from kit.clock import SHANGHAI
+from kit.errors import InvalidFields
 
 VOUCHER = visit_pb2.VISIT_CERTIFICATE_TYPE_E_VOUCHER
 ID_CARD = visit_pb2.VISIT_CERTIFICATE_TYPE_IDENTITY_CARD
@@ -106,7 +110,7 @@ async def test_the_credential_names_nobody_and_no_two_are_alike(visited: Bench) 
 
 async def test_bad_facts_are_reported_and_not_refused(visited: Bench) -> None:
     visited.keep(person(died_on=TODAY, enrolments=(enrolment(psn_insu_stas=InsuranceStatus.ENDED),)))
-    visited.keep_institution(institution(admdvs="310104", remote_settlement=False, suspended=True))
+    visited.keep_institution(institution(admdvs="310104", remote_settlement=False, designations=()))
     answer = await identify(visited, **SHOWN["voucher"])
     assert [reason_pb2.Reason.Name(finding) for finding in answer.findings] == [
         "REASON_INSTITUTION_NOT_DESIGNATED",
@@ -117,6 +121,45 @@ async def test_bad_facts_are_reported_and_not_refused(visited: Bench) -> None:
     ]
     facts = facts_in(visited, answer)
     assert (facts.designated, facts.deceased) == (False, True)
+
+
+async def test_a_suspended_institution_identifies_nobody_and_the_attempt_is_logged(visited: Bench) -> None:
+    visited.keep_institution(institution(suspended=True))
+    for shown in SHOWN.values():
+        with pytest.raises(InstitutionSuspended):
+            await identify(visited, **shown)
+    assert {(one.caller, one.outcome, one.psn_no) for one in visited.repository.accesses} == {
+        (f"institution/{HOSPITAL}", "INSTITUTION_SUSPENDED", None)
+    }
+    visited.keep_institution(institution())
+    assert (await identify(visited, **SHOWN["voucher"])).psn_no == "P1"
+
+
+async def test_a_credential_of_a_stay_says_so_and_lives_for_the_stay(visited: Bench) -> None:
+    answer = await identify(visited, inpatient=True, **SHOWN["identity card"])
+    facts = facts_in(visited, answer)
+    assert facts.inpatient
+    assert facts.expires_at == answer.expires_at
+    assert answer.expires_at.ToDatetime(tzinfo=SHANGHAI) == NOW + timedelta(days=14)
+    usual = facts_in(visited, await identify(visited, **SHOWN["identity card"]))
+    assert not usual.inpatient
+    assert usual.expires_at.ToDatetime(tzinfo=SHANGHAI) == NOW + timedelta(minutes=15)
+
+
+async def test_nobody_is_admitted_at_a_retail_pharmacy(visited: Bench) -> None:
+    visited.keep_institution(institution(fixmedins_type=InstitutionType.PHARMACY))
+    with pytest.raises(InvalidFields) as refused:
+        await identify(visited, inpatient=True, **SHOWN["identity card"])
+    assert refused.value.violations[0].field == "inpatient"
+    assert (await identify(visited, **SHOWN["identity card"])).psn_no == "P1"
+
+
+async def test_a_cancelled_filing_is_not_in_the_credential(visited: Bench) -> None:
+    visited.keep_institution(institution(admdvs="310104"))
+    filed = RemoteFiling(UUID(int=1), "P1", "310000", date(2025, 6, 1))
+    for cancelled_on, found in ((date(2025, 6, 11), []), (TODAY, [reason_pb2.REASON_REMOTE_CARE_UNFILED])):
+        visited.repository.kept_filings = [replace(filed, cancelled_on=cancelled_on)]
+        assert list((await identify(visited, **SHOWN["voucher"])).findings) == found
 
 
 async def test_who_is_not_enrolled_today_has_no_enrolment(visited: Bench) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from gongji.common.v1 import reason_pb2
 from identity.domain.enrolment import Enrolment, InsuranceStatus
-from identity.domain.institution import Institution, KnownInstitution, designated_on, register
+from identity.domain.institution import Designation, Institution, KnownInstitution, designated_on, register
 from identity.domain.refusals import VoucherInvalid
-from identity.domain.visit import Finding, RemoteFiling, Visit, Voucher, covers, filed_regions, findings, show_voucher
+from identity.domain.remote_care import RemoteFiling, covers, filed_regions
+from identity.domain.visit import Finding, Visit, Voucher, findings, show_voucher
 from identity.testing import HOSPITAL, NOW, TODAY, enrolment, institution, person
 
 JTI = UUID(int=1)
@@ -127,10 +128,10 @@ def test_filings_count_from_their_first_to_their_last_day() -> None:
     ("known", "designated"),
     [
         (institution(), True),
-        (institution(designated_from=TODAY, designated_to=TODAY), True),
-        (institution(designated_from=None), False),
-        (institution(designated_from=TODAY + timedelta(days=1)), False),
-        (institution(designated_to=TODAY - timedelta(days=1)), False),
+        (institution(designations=(Designation(TODAY, TODAY),)), True),
+        (institution(designations=()), False),
+        (institution(designations=(Designation(TODAY + timedelta(days=1)),)), False),
+        (institution(designations=(Designation(date(2020, 1, 1), TODAY - timedelta(days=1)),)), False),
         (institution(suspended=True), False),
     ],
 )

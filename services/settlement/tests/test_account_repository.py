@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -28,7 +29,7 @@ from settlement.domain.accounts import (
 from settlement.domain.bill import InstitutionType
 from settlement.domain.ledger import EntryKind, Occasion, contribution_posting, post, settlement_posting
 from settlement.domain.projection import Died, Enrolled, InstitutionTold, PersonKnown, Verified
-from settlement.domain.visit import InsuranceStatus, InsuranceType
+from settlement.domain.visit import Designation, InsuranceStatus, InsuranceType
 from settlement.projection import Projection
 from settlement.projection_repository import PostgresProjectionRepository, ProjectionRepository
 
@@ -202,7 +203,14 @@ class RepositoryContract:
         def told(sequence: int, *, suspended: bool) -> InstitutionTold:
             kind = InstitutionType.MEDICAL
             return InstitutionTold(
-                HOSPITAL, sequence, NOON, kind, "652701", TODAY, None, remote_settlement=True, suspended=suspended
+                HOSPITAL,
+                sequence,
+                NOON,
+                kind,
+                "652701",
+                (Designation(TODAY),),
+                remote_settlement=True,
+                suspended=suspended,
             )
 
         for sequence, suspended in ((2, True), (1, False), (2, False)):
@@ -256,12 +264,13 @@ class TestPostgresAccounts(RepositoryContract):
         async with work() as repository:
             assert isinstance(repository, PostgresProjectionRepository)
             rows = await repository._raw.fetch("SELECT * FROM institution_fact")
-        return {
-            row["fixmedins_code"]: InstitutionTold(
-                **{**dict(row), "fixmedins_type": InstitutionType(row["fixmedins_type"])}
-            )
-            for row in rows
-        }
+        return {row["fixmedins_code"]: self.institution(dict(row)) for row in rows}
+
+    def institution(self, row: dict[str, Any]) -> InstitutionTold:
+        del row["designated_from"], row["designated_to"]  # for the release before
+        periods = zip(row.pop("designations_from"), row.pop("designations_to"), strict=True)
+        row["fixmedins_type"] = InstitutionType(row["fixmedins_type"])
+        return InstitutionTold(**row, designations=tuple(Designation(*period) for period in periods))
 
     async def test_a_closed_day_is_not_held(
         self, work: Accounts, watcher: "asyncpg.Connection[asyncpg.Record]"

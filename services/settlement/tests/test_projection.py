@@ -35,7 +35,7 @@ from settlement.domain.projection import (
     learn_all,
     newest_institutions,
 )
-from settlement.domain.visit import InsuranceStatus, InsuranceType
+from settlement.domain.visit import Designation, InsuranceStatus, InsuranceType
 from settlement.projection import Projection
 from settlement.projection_repository import ProjectionRepository
 from settlement.subscriber import TOPICS, Subscriber, told_by
@@ -141,8 +141,7 @@ async def test_an_event_is_taken_in_with_all_that_it_tells(world: World) -> None
         as_of=NOON + timedelta(minutes=1),
         fixmedins_type=InstitutionType.MEDICAL,
         admdvs="652701",
-        designated_from=date(2020, 1, 1),
-        designated_to=date(2025, 6, 30),
+        designations=(Designation(date(2020, 1, 1), date(2025, 6, 30)),),
         remote_settlement=False,
         suspended=True,
     )
@@ -316,11 +315,33 @@ def test_the_newest_word_on_each_institution_counts_in_order_of_code() -> None:
             NOON,
             InstitutionType.MEDICAL,
             "652701",
-            None,
-            None,
+            (),
             remote_settlement=False,
             suspended=False,
         )
 
     chosen = newest_institutions([told("B", 2), told("A", 1), told("B", 1), told("A", 3)])
     assert [(one.fixmedins_code, one.sequence) for one in chosen] == [("A", 3), ("B", 2)]
+
+
+def test_all_periods_of_designation_are_taken_in() -> None:
+    changed = institution_changed(1)
+    for valid_from, valid_to in (("2020-01-01", "2024-12-31"), ("2026-01-01", "")):
+        changed.institution.designations.add(valid_from=valid_from, valid_to=valid_to)
+    told = told_by(changed)
+    assert isinstance(told, InstitutionTold)
+    assert told.designations == (
+        Designation(date(2020, 1, 1), date(2024, 12, 31)),
+        Designation(date(2026, 1, 1)),
+    )
+
+
+def test_an_institution_without_a_designation_has_none() -> None:
+    told = told_by(institution_changed(1, designated_from=""))
+    assert isinstance(told, InstitutionTold)
+    assert told.designations == ()
+
+
+def test_a_corrected_birth_date_is_of_no_consequence_but_that_it_counts() -> None:
+    corrected = events_pb2.PersonCorrected(psn_no="child", brdy="2015-09-02", corrected_at=timestamp(NOON), sequence=4)
+    assert told_by(corrected) == Verified("child", 4, NOON)

@@ -10,6 +10,7 @@ from settlement.domain.bill import Bill, BillItem, InstitutionType, ItemKind, Me
 from settlement.domain.reasons import Reason
 from settlement.domain.refusal import Visit, covers, decide_refusal
 from settlement.domain.visit import (
+    Designation,
     EnrolmentFact,
     InstitutionFacts,
     InsuranceStatus,
@@ -162,8 +163,7 @@ class TestNewerOfTheTwo:
         usual: dict[str, Any] = {
             "fixmedins_type": InstitutionType.MEDICAL,
             "admdvs": "652701",
-            "designated_from": date(2025, 1, 1),
-            "designated_to": None,
+            "designations": (Designation(date(2025, 1, 1)),),
             "remote_settlement": True,
             "suspended": False,
             "as_of": as_of,
@@ -172,7 +172,11 @@ class TestNewerOfTheTwo:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"suspended": True}, {"designated_from": None}, {"designated_to": date(2025, 6, 9)}],
+        [
+            {"suspended": True},
+            {"designations": ()},
+            {"designations": (Designation(date(2025, 1, 1), date(2025, 6, 9)),)},
+        ],
     )
     def test_an_institution_that_was_suspended_since_is_refused(self, changes: dict[str, Any]) -> None:
         later = self.institution(LATER, **changes)
@@ -184,7 +188,7 @@ class TestNewerOfTheTwo:
     def test_a_designation_that_ends_at_midnight_ends_for_a_credential_of_the_evening_too(self) -> None:
         evening = datetime.fromisoformat("2025-06-10T23:59:00+08:00")
         facts = visit("child", issued_at=evening, expires_at=evening + timedelta(minutes=15))
-        ending = self.institution(EARLIER, designated_to=date(2025, 6, 10))
+        ending = self.institution(EARLIER, designations=(Designation(date(2025, 1, 1), date(2025, 6, 10)),))
         assert decide(facts=facts, projection=ending, now=evening) is None
         after = evening + timedelta(minutes=1)
         assert decide(facts=facts, projection=ending, now=after) is Reason.INSTITUTION_NOT_DESIGNATED
@@ -255,3 +259,33 @@ class TestBill:
     def test_every_kind_of_treatment_has_its_clearing_column(self, med_type: MedicalType) -> None:
         columns = {11: 11, 13: 11, 14: 11, 21: 21, 22: 21, 24: 21, 41: 41}
         assert bill(med_type=med_type).clr_type == columns[med_type]
+
+
+class TestCredentialOfAStay:
+    @pytest.mark.parametrize("med_type", MedicalType)
+    def test_it_is_good_for_inpatient_bills_only(self, med_type: MedicalType) -> None:
+        inpatient = med_type in {21, 22, 24}
+        refused = decide(bill(med_type=med_type), visit("child", inpatient=True))
+        assert refused is (None if inpatient else Reason.CREDENTIAL_INVALID)
+
+    def test_one_of_a_visit_is_good_for_an_inpatient_bill_while_it_lives(self) -> None:
+        assert decide(bill(med_type=MedicalType.INPATIENT)) is None
+
+
+class TestSeveralDesignations:
+    PERIODS = (Designation(date(2020, 1, 1), date(2025, 6, 10)), Designation(date(2025, 6, 12)))
+
+    def decide_at(self, text: str) -> Reason | None:
+        now = datetime.fromisoformat(text)
+        told = InstitutionFacts(InstitutionType.MEDICAL, "652701", self.PERIODS, True, False, EARLIER)
+        facts = visit("child", inpatient=True, expires_at=now + timedelta(days=1))
+        stay = bill(med_type=MedicalType.INPATIENT)
+        return decide(stay, facts, projection=Projection(None, told), now=now)
+
+    @pytest.mark.parametrize("at", ["2025-06-10T23:59:59+08:00", "2025-06-12T00:00:00+08:00"])
+    def test_it_is_settled_with_in_each_of_them(self, at: str) -> None:
+        assert self.decide_at(at) is None
+
+    @pytest.mark.parametrize("at", ["2025-06-11T00:00:00+08:00", "2025-06-11T23:59:59+08:00"])
+    def test_and_not_between_them(self, at: str) -> None:
+        assert self.decide_at(at) is Reason.INSTITUTION_NOT_DESIGNATED

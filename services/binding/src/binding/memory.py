@@ -15,7 +15,7 @@ from binding.domain.nearly_used import NearlyUsed, newest
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation, RelationState
 from binding.memory_reviews import MemoryReviews
-from binding.repository import Created, GuardBroken, Place, Verified
+from binding.repository import Corrected, Created, GuardBroken, Place, Verified
 from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
 
@@ -30,6 +30,7 @@ class MemoryRepository(MemoryReviews):
         self.outbox = MemoryOutbox("binding")
         self.inbox = MemoryInbox()
         self.known_persons: dict[str, Person] = {}
+        self.brdy_sequences: dict[str, int] = {}
         self.created: dict[tuple[str, UUID], Created] = {}
         self.contents: dict[UUID, bytes] = {}
         self.relations: dict[UUID, Relation] = {}
@@ -53,6 +54,13 @@ class MemoryRepository(MemoryReviews):
         for row in rows:
             person = self._person(row.psn_no)
             self.known_persons[row.psn_no] = replace(person, brdy=person.brdy or row.brdy)
+
+    async def record_corrected(self, rows: Sequence[Corrected]) -> None:
+        """See `Repository.record_corrected`."""
+        for row in rows:
+            if row.sequence > self.brdy_sequences.get(row.psn_no, 0):
+                self.brdy_sequences[row.psn_no] = row.sequence
+                self.known_persons[row.psn_no] = replace(self._person(row.psn_no), brdy=row.brdy)
 
     async def record_enrolments(self, rows: Sequence[tuple[str, Enrolment]]) -> None:
         """See `Repository.record_enrolments`."""

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from binding.codec import moment
 from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
 from binding.domain.persons import EMPLOYEE, RESIDENT, Enrolment
-from binding.repository import Repository, Verified
+from binding.repository import Corrected, Repository, Verified
 from binding.service.authorizations import Authorizations
 from binding.service.persons import Facts, Persons
 from gongji.identity.events.v1 import events_pb2 as identity_events
@@ -81,12 +81,20 @@ def _note(message: Message, facts: Facts) -> None:
         case identity_events.PersonVerified():
             verified = Verified(message.psn_no, _date(message.brdy), moment(message.verified_at))
             facts.verified.append(verified)
+        case identity_events.PersonCorrected():
+            facts.corrected.append(_corrected(message))
         case identity_events.EnrolmentChanged():
             facts.enrolments.append((message.psn_no, _enrolment(message)))
         case identity_events.PersonDied():
             facts.deaths.append((message.psn_no, _date(message.died_on)))
         case _:
             pass  # institutions are settlement's concern
+
+
+def _corrected(message: identity_events.PersonCorrected) -> Corrected:
+    if message.sequence < 1:
+        raise UnreadableEventError("the correction has a sequence that the contract does not have")
+    return Corrected(message.psn_no, _date(message.brdy), message.sequence)
 
 
 def _enrolment(message: identity_events.EnrolmentChanged) -> Enrolment:

@@ -4,10 +4,13 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from identity.domain.visit import CredentialLifetimes
 from identity.registration_settings import RegistrationSettings
 from kit.config import DatabaseSettings, ReadableFile
 
-_LONGEST_CREDENTIAL_SECONDS = 24 * 60 * 60
+_DAY_SECONDS = 24 * 60 * 60
+_LONGEST_CREDENTIAL_SECONDS = _DAY_SECONDS
+_LONGEST_INPATIENT_CREDENTIAL_SECONDS = 30 * _DAY_SECONDS
 
 
 class Settings(RegistrationSettings):
@@ -26,6 +29,13 @@ class Settings(RegistrationSettings):
         description="How long a visit credential can be settled with.",
         examples=["900"],
     )
+    inpatient_credential_lifetime_seconds: int = Field(
+        default=14 * _DAY_SECONDS,
+        ge=60,
+        le=_LONGEST_INPATIENT_CREDENTIAL_SECONDS,
+        description="How long the visit credential of an inpatient can be settled with.",
+        examples=["1209600"],
+    )
     home_region_prefix: str = Field(
         default="65",
         pattern=r"^[1-9][0-9]{1,5}$",
@@ -34,9 +44,12 @@ class Settings(RegistrationSettings):
     )
 
     @property
-    def credential_lifetime(self) -> timedelta:
-        """How long a visit credential lives."""
-        return timedelta(seconds=self.credential_lifetime_seconds)
+    def credential_lifetimes(self) -> CredentialLifetimes:
+        """How long visit credentials live."""
+        return CredentialLifetimes(
+            visit=timedelta(seconds=self.credential_lifetime_seconds),
+            inpatient=timedelta(seconds=self.inpatient_credential_lifetime_seconds),
+        )
 
 
 class ImportSettings(DatabaseSettings):

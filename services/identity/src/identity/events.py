@@ -29,6 +29,17 @@ def person_verified(person: Person) -> Event:
     return Event(message, person.psn_no, verified_at)
 
 
+def person_corrected(person: Person, now: datetime) -> Event:
+    """The birth date of a registered person was corrected."""
+    message = events_pb2.PersonCorrected(
+        psn_no=person.psn_no,
+        brdy=codec.day_text(person.brdy),
+        corrected_at=codec.timestamp(now),
+        sequence=person.version,
+    )
+    return Event(message, person.psn_no, now)
+
+
 def enrolment_changed(person: Person, now: datetime) -> Event:
     """The person's newest statement of enrolment changed something."""
     return enrolments_changed([person], now)[0]

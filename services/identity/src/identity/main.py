@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from gongji.identity.v1 import institution_pb2_grpc, person_pb2_grpc, register_import_pb2_grpc, visit_pb2_grpc
+from gongji.identity.v1 import (
+    access_log_pb2_grpc,
+    institution_pb2_grpc,
+    person_pb2_grpc,
+    register_import_pb2_grpc,
+    visit_pb2_grpc,
+)
 from identity.access import ACCESS
 from identity.config import Settings
 from identity.credential import VisitCredentials
@@ -12,8 +18,10 @@ from identity.regional_platform import RegionalPlatform
 from identity.registry import ImportedRegister, RealNameRegistry
 from identity.repository import Repository
 from identity.service import (
+    AccessLogService,
     EnrolmentService,
     ImportService,
+    InstitutionChangeService,
     InstitutionService,
     PersonService,
     RegistrationService,
@@ -21,7 +29,14 @@ from identity.service import (
     VisitService,
     VoucherService,
 )
-from identity.servicer import InstitutionServicer, PersonServicer, PersonServices, RegisterImportServicer, VisitServicer
+from identity.servicer import (
+    AccessLogServicer,
+    InstitutionServicer,
+    PersonServicer,
+    PersonServices,
+    RegisterImportServicer,
+    VisitServicer,
+)
 from identity.vault import Vault
 from kit import tracing
 from kit.clock import Clock, clock_from
@@ -82,7 +97,7 @@ def grpc_services(
         work,
         VisitCredentials(TokenSigner(settings.credential_keyring_file)),
         clock,
-        credential_lifetime=settings.credential_lifetime,
+        lifetimes=settings.credential_lifetimes,
         home_prefix=settings.home_region_prefix,
     )
     persons = person_services(work, registry, clock, vault)
@@ -94,13 +109,18 @@ def grpc_services(
         ),
         (
             institution_pb2_grpc.add_InstitutionServiceServicer_to_server,
-            InstitutionServicer(InstitutionService(work, clock)),
+            InstitutionServicer(InstitutionService(work, clock), InstitutionChangeService(work, clock)),
             "gongji.identity.v1.InstitutionService",
         ),
         (
             register_import_pb2_grpc.add_RegisterImportServiceServicer_to_server,
             RegisterImportServicer(persons.imports),
             "gongji.identity.v1.RegisterImportService",
+        ),
+        (
+            access_log_pb2_grpc.add_AccessLogServiceServicer_to_server,
+            AccessLogServicer(AccessLogService(work, clock)),
+            "gongji.identity.v1.AccessLogService",
         ),
         (visit_pb2_grpc.add_VisitServiceServicer_to_server, VisitServicer(visits), "gongji.identity.v1.VisitService"),
     ]
@@ -113,7 +133,7 @@ def person_services(work: Work[Repository], registry: RealNameRegistry, clock: C
         registrations=RegistrationService(work, registry, clock),
         persons=PersonService(work, clock),
         enrolments=EnrolmentService(work, clock),
-        remote_care=RemoteCareService(work),
+        remote_care=RemoteCareService(work, clock),
         vouchers=VoucherService(work, clock),
     )
 

@@ -15,15 +15,16 @@ from identity.credential import VisitCredentials
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.identity_number import check_character
-from identity.domain.institution import Institution, InstitutionType, KnownInstitution
+from identity.domain.institution import Designation, Institution, InstitutionType, KnownInstitution
 from identity.domain.person import Person
 from identity.domain.register import RegisterRow, RowRefused
 from identity.domain.register_import import Chunk, Taken
+from identity.domain.visit import CredentialLifetimes
 from identity.main import person_services
 from identity.memory import MemoryRepository
 from identity.registry import ImportedRegister
-from identity.service import ImportService, InstitutionService, VisitService
-from identity.servicer import InstitutionServicer, PersonServicer, VisitServicer
+from identity.service import AccessLogService, ImportService, InstitutionChangeService, InstitutionService, VisitService
+from identity.servicer import AccessLogServicer, InstitutionServicer, PersonServicer, VisitServicer
 from identity.vault import Vault
 from kit import auth
 from kit.clock import FixedClock, shanghai_date
@@ -39,6 +40,8 @@ HOSPITAL = "H65270100001"
 NAME = "买买提·艾力"
 TEL = "13999990000"
 CARD_SN = "X12345678"
+SINCE_2020 = Designation(date(2020, 1, 1))
+"""A designation that has no end."""
 ADULT = date(1985, 3, 2)
 CHILD = date(2015, 9, 1)
 
@@ -53,13 +56,16 @@ class Bench:
         self.signer = TokenSigner(credential_keyring_file)
         registry = ImportedRegister(self.work)
         self.persons = PersonServicer(person_services(self.work, registry, self.clock, vault()))
-        self.institutions = InstitutionServicer(InstitutionService(self.work, self.clock))
+        self.institutions = InstitutionServicer(
+            InstitutionService(self.work, self.clock), InstitutionChangeService(self.work, self.clock)
+        )
+        self.access_log = AccessLogServicer(AccessLogService(self.work, self.clock))
         self.visits = VisitServicer(
             VisitService(
                 self.work,
                 VisitCredentials(self.signer),
                 self.clock,
-                credential_lifetime=timedelta(minutes=15),
+                lifetimes=CredentialLifetimes(visit=timedelta(minutes=15), inpatient=timedelta(days=14)),
                 home_prefix="65",
             )
         )
@@ -115,6 +121,17 @@ def call_as_operator() -> None:
     _enter(auth.Principal("service", "operator"), None)
 
 
+def call_as_registry() -> None:
+    """Let the running task serve the machine feed of the register."""
+    _enter(auth.Principal("service", "registry"), None)
+
+
+def call_as_clerk(name: str, *roles: str) -> None:
+    """Let the running task serve a clerk at the portal."""
+    assertion = auth.Assertion(f"clerk:{name}", frozenset(roles), None, "gongji-portal", "j1", NOW)
+    _enter(auth.Principal("service", "portal"), assertion)
+
+
 def call_as_institution(fixmedins_code: str = HOSPITAL) -> None:
     """Let the running task serve an institution."""
     _enter(auth.Principal("institution", fixmedins_code), None)
@@ -156,5 +173,5 @@ def register_row(psn_no: str = "P1", brdy: date = ADULT, sequence: int = 1, **ch
 
 def institution(fixmedins_code: str = HOSPITAL, **changed: Any) -> Institution:
     """A designated hospital in Bole that settles for persons insured elsewhere."""
-    usual = Institution(fixmedins_code, "博乐市医院", InstitutionType.MEDICAL, "652701", date(2020, 1, 1), None, True)
+    usual = Institution(fixmedins_code, "博乐市医院", InstitutionType.MEDICAL, "652701", (SINCE_2020,), True)
     return replace(usual, **changed)

@@ -56,6 +56,7 @@ def visit_facts(facts: visit_pb2.VisitFacts) -> VisitFacts:
         filed_admdvs=tuple(facts.filed_admdvs),
         issued_at=_moment(facts.issued_at),
         expires_at=_moment(facts.expires_at),
+        inpatient=facts.inpatient,
     )
 
 

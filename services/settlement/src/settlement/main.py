@@ -43,6 +43,7 @@ from settlement.reverse_service import ReverseCommand, ReverseService
 from settlement.servicer import SettlementServicer
 from settlement.settle_service import SettleService
 from settlement.subscriber import TOPICS, Subscriber
+from settlement.suspended import StoredSuspensions, SuspendedInstitutions
 from settlement.sweeper import Sweeper
 from settlement.visits import VisitJudge
 
@@ -111,7 +112,15 @@ def build(settings: Settings) -> Application:
     credentials = SignedCredentials(TokenSigner(settings.credential_keyring_file))
     work = PostgresWork(database, PostgresSettlementRepository)
     pipeline = assemble(settings, work, binding, credentials, clock)
-    server = GrpcServer(settings, _services(database, pipeline, clock), ACCESS, clock, service_name=SERVICE)
+    suspended = SuspendedInstitutions(StoredSuspensions(database))
+    server = GrpcServer(
+        settings,
+        _services(database, pipeline, clock),
+        ACCESS,
+        clock,
+        service_name=SERVICE,
+        denylist=suspended,
+    )
     application = Application(health)
     probes = HttpProbes(settings.http_address, health)
     application.add("probes", probes.start, probes.stop)
@@ -121,6 +130,8 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
     sweeper = Sweeper(work, clock, settings.sweep_age_seconds, settings.sweep_every_seconds)
     application.background("sweeper", sweeper.run)
+    application.add("suspended institutions", suspended.refresh, None)
+    application.background("suspended institutions again", suspended.run)
     application.add("binding", binding.open, binding.close)
     application.add("batcher", None, pipeline.drain, stop_timeout_seconds=SETTLED_WITHIN_SECONDS)
     application.add("grpc", server.start, server.stop)

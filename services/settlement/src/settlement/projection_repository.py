@@ -38,15 +38,17 @@ INSERT INTO person_enrolment
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::date[], $5::date[], $6::smallint[], $7::text[],
                      $8::smallint[], $9::boolean[])
 """
-_SAVE_INSTITUTIONS: Final = """
-INSERT INTO institution_fact AS known (fixmedins_code, sequence, as_of, fixmedins_type, admdvs, designated_from,
-                                       designated_to, remote_settlement, suspended)
-SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::smallint[], $5::text[], $6::date[], $7::date[],
-                     $8::boolean[], $9::boolean[])
+# One at a time and not by `unnest`, which would flatten the arrays of the periods; changes of institutions are rare.
+_SAVE_INSTITUTION: Final = """
+INSERT INTO institution_fact AS known (fixmedins_code, sequence, as_of, fixmedins_type, admdvs, designations_from,
+                                       designations_to, remote_settlement, suspended, designated_from, designated_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (fixmedins_code) DO UPDATE
 SET sequence = excluded.sequence, as_of = excluded.as_of, fixmedins_type = excluded.fixmedins_type,
-    admdvs = excluded.admdvs, designated_from = excluded.designated_from, designated_to = excluded.designated_to,
-    remote_settlement = excluded.remote_settlement, suspended = excluded.suspended
+    admdvs = excluded.admdvs, designations_from = excluded.designations_from,
+    designations_to = excluded.designations_to, remote_settlement = excluded.remote_settlement,
+    suspended = excluded.suspended, designated_from = excluded.designated_from,
+    designated_to = excluded.designated_to
 WHERE excluded.sequence > known.sequence
 """
 
@@ -99,7 +101,7 @@ class PostgresProjectionRepository(PostgresAccountRepository):
 
     async def save_institutions(self, told: Sequence[InstitutionTold]) -> None:
         """See `ProjectionRepository.save_institutions`."""
-        await self._raw.execute(_SAVE_INSTITUTIONS, *_institution_columns(told))
+        await self._raw.executemany(_SAVE_INSTITUTION, [_institution_values(one) for one in told])
 
 
 def _enrolled(row: asyncpg.Record) -> Enrolled:
@@ -133,15 +135,18 @@ def _enrolment_columns(enrolments: Sequence[Enrolled]) -> tuple[list[object], ..
     )
 
 
-def _institution_columns(told: Sequence[InstitutionTold]) -> tuple[list[object], ...]:
+def _institution_values(one: InstitutionTold) -> tuple[object, ...]:
+    last = one.designations[-1] if one.designations else None
     return (
-        [one.fixmedins_code for one in told],
-        [one.sequence for one in told],
-        [one.as_of for one in told],
-        [int(one.fixmedins_type) for one in told],
-        [one.admdvs for one in told],
-        [one.designated_from for one in told],
-        [one.designated_to for one in told],
-        [one.remote_settlement for one in told],
-        [one.suspended for one in told],
+        one.fixmedins_code,
+        one.sequence,
+        one.as_of,
+        int(one.fixmedins_type),
+        one.admdvs,
+        [period.valid_from for period in one.designations],
+        [period.valid_to for period in one.designations],
+        one.remote_settlement,
+        one.suspended,
+        last.valid_from if last else None,
+        last.valid_to if last else None,
     )

@@ -12,6 +12,7 @@ from settlement.domain.allocate import Decline, Line, Split
 from settlement.domain.bill import Bill, BillItem, InstitutionType, ItemKind, MedicalType
 from settlement.domain.state import Decided, Fingerprint, Intent, Order, Paid, Refund, Settlement, SettlementState
 from settlement.domain.visit import (
+    Designation,
     Enrolment,
     EnrolmentFact,
     InstitutionFacts,
@@ -179,14 +180,19 @@ def institutions_of(rows: Rows) -> dict[str, InstitutionFacts]:
         row["fixmedins_code"]: InstitutionFacts(
             fixmedins_type=InstitutionType(row["fixmedins_type"]),
             admdvs=row["admdvs"],
-            designated_from=row["designated_from"],
-            designated_to=row["designated_to"],
+            designations=designations_of(row),
             remote_settlement=row["remote_settlement"],
             suspended=row["suspended"],
             as_of=row["as_of"],
         )
         for row in rows
     }
+
+
+def designations_of(row: asyncpg.Record) -> tuple[Designation, ...]:
+    """The periods in two arrays of the same length."""
+    periods = zip(row["designations_from"], row["designations_to"], strict=True)
+    return tuple(Designation(first, last) for first, last in periods)
 
 
 def by_settlement(rows: Iterable[asyncpg.Record]) -> Mapping[Any, list[asyncpg.Record]]:

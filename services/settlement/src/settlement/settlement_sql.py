@@ -139,7 +139,7 @@ WHERE p.psn_no = ANY($1::text[]) ORDER BY p.psn_no, e.valid_from
 """
 
 INSTITUTIONS = """
-SELECT fixmedins_code, fixmedins_type, admdvs, designated_from, designated_to, remote_settlement, suspended, as_of
+SELECT fixmedins_code, fixmedins_type, admdvs, designations_from, designations_to, remote_settlement, suspended, as_of
 FROM institution_fact WHERE fixmedins_code = ANY($1::text[])
 """
 

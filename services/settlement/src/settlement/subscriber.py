@@ -8,10 +8,11 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import Message
 
 from gongji.identity.events.v1 import events_pb2
+from gongji.identity.v1 import institution_pb2
 from kit.events import Envelope, UnreadableEventError
 from settlement.domain.bill import InstitutionType
 from settlement.domain.projection import Died, Enrolled, InstitutionTold, Told, Verified
-from settlement.domain.visit import InsuranceStatus, InsuranceType
+from settlement.domain.visit import Designation, InsuranceStatus, InsuranceType
 from settlement.projection import Projection
 
 TOPICS: Final = ("identity-events-v1",)
@@ -46,6 +47,10 @@ def _verified(message: events_pb2.PersonVerified) -> Verified:
     return Verified(message.psn_no, message.sequence, message.verified_at.ToDatetime(UTC))
 
 
+def _corrected(message: events_pb2.PersonCorrected) -> Verified:
+    return Verified(message.psn_no, message.sequence, message.corrected_at.ToDatetime(UTC))
+
+
 def _enrolled(message: events_pb2.EnrolmentChanged) -> Enrolled:
     enrolment = message.enrolment
     return Enrolled(
@@ -74,15 +79,28 @@ def _institution(message: events_pb2.InstitutionChanged) -> InstitutionTold:
         as_of=message.changed_at.ToDatetime(UTC),
         fixmedins_type=_code(InstitutionType, "institution.fixmedins_type", institution.fixmedins_type),
         admdvs=institution.admdvs,
-        designated_from=_day_or_none("institution.designated_from", institution.designated_from),
-        designated_to=_day_or_none("institution.designated_to", institution.designated_to),
+        designations=_designations(institution),
         remote_settlement=institution.remote_settlement,
         suspended=institution.suspended,
     )
 
 
+def _designations(institution: institution_pb2.Institution) -> tuple[Designation, ...]:
+    path = "institution.designations"
+    if institution.designations:
+        return tuple(
+            Designation(_day(f"{path}.valid_from", one.valid_from), _day_or_none(f"{path}.valid_to", one.valid_to))
+            for one in institution.designations
+        )
+    # An event of the release before, which knew one period.
+    first = _day_or_none("institution.designated_from", institution.designated_from)
+    last = _day_or_none("institution.designated_to", institution.designated_to)
+    return (Designation(first, last),) if first else ()
+
+
 _READERS: Final[Mapping[str, Callable[[Any], Told]]] = {
     events_pb2.PersonVerified.DESCRIPTOR.full_name: _verified,
+    events_pb2.PersonCorrected.DESCRIPTOR.full_name: _corrected,
     events_pb2.EnrolmentChanged.DESCRIPTOR.full_name: _enrolled,
     events_pb2.PersonDied.DESCRIPTOR.full_name: _died,
     events_pb2.InstitutionChanged.DESCRIPTOR.full_name: _institution,

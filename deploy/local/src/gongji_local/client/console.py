@@ -17,6 +17,8 @@ class Operator:
 
     def __init__(self, connections: Connections, name: str = "operator") -> None:
         self.console = Caller(connections, title="operator", principal="service/operator")
+        self.feed = Caller(connections, title="register", principal="service/registry")
+        self.name = name
         self.person_at_portal = Caller(
             connections,
             title=f"operator {name}",
@@ -32,8 +34,13 @@ class Operator:
 
     @property
     def institutions(self) -> "institution_pb2_grpc.InstitutionServiceAsyncStub":
-        """The stub, for a request that the methods here do not build."""
+        """The stub of the console, for a request that the methods here do not build."""
         return institution_pb2_grpc.InstitutionServiceStub(self.console.channel("identity"))
+
+    @property
+    def institution_changes(self) -> "institution_pb2_grpc.InstitutionServiceAsyncStub":
+        """The stub of the person at the portal: changes are proposed and confirmed by people."""
+        return institution_pb2_grpc.InstitutionServiceStub(self.person_at_portal.channel("identity"))
 
     @property
     def accounts(self) -> "account_pb2_grpc.AccountServiceAsyncStub":
@@ -70,14 +77,53 @@ class Operator:
         )
         return (await self.console.call(self.persons.FileRemoteCare, request)).filing_id
 
+    async def correct_person(self, request: person_pb2.CorrectPersonRequest) -> bool:
+        """Corrects what is on record of a person; whether anything changed."""
+        return (await self.console.call(self.persons.CorrectPerson, request)).changed
+
+    async def add_certificate(self, psn_no: str, certificate: person_pb2.PersonCertificate) -> bool:
+        """Adds a certificate of another type; whether it is new."""
+        request = person_pb2.AddCertificateRequest(psn_no=psn_no, certificate=certificate)
+        return (await self.console.call(self.persons.AddCertificate, request)).changed
+
+    async def find_person(
+        self, certificate: person_pb2.PersonCertificate, reason: str
+    ) -> person_pb2.FindPersonByCertificateResponse:
+        """Whose certificate it is."""
+        request = person_pb2.FindPersonByCertificateRequest(certificate=certificate, reason=reason)
+        return await self.console.call(self.persons.FindPersonByCertificate, request)
+
     async def person(self, psn_no: str) -> person_pb2.GetPersonResponse:
         """One person, masked."""
         return await self.console.call(self.persons.GetPerson, person_pb2.GetPersonRequest(psn_no=psn_no))
 
     async def register_institution(self, institution: institution_pb2.Institution) -> bool:
-        """Registers or changes an institution; whether anything changed."""
+        """Registers or changes an institution, as the machine feed of their register; whether anything changed."""
         request = institution_pb2.RegisterInstitutionRequest(institution=institution)
-        return (await self.console.call(self.institutions.RegisterInstitution, request)).changed
+        feed: institution_pb2_grpc.InstitutionServiceAsyncStub = institution_pb2_grpc.InstitutionServiceStub(
+            self.feed.channel("identity")
+        )
+        return (await self.feed.call(feed.RegisterInstitution, request)).changed
+
+    async def propose_institution_change(
+        self, institution: institution_pb2.Institution, reason: str
+    ) -> institution_pb2.InstitutionChange:
+        """Proposes how an institution shall be; another operator confirms it."""
+        request = institution_pb2.ProposeInstitutionChangeRequest(institution=institution, reason=reason)
+        method = self.institution_changes.ProposeInstitutionChange
+        return (await self.person_at_portal.call(method, request)).change
+
+    async def confirm_institution_change(self, change_id: str) -> institution_pb2.InstitutionChange:
+        """Confirms what another operator has proposed."""
+        request = institution_pb2.ConfirmInstitutionChangeRequest(change_id=change_id)
+        method = self.institution_changes.ConfirmInstitutionChange
+        return (await self.person_at_portal.call(method, request)).change
+
+    async def reject_institution_change(self, change_id: str, reason: str) -> institution_pb2.InstitutionChange:
+        """Rejects a proposal, or withdraws one's own."""
+        request = institution_pb2.RejectInstitutionChangeRequest(change_id=change_id, reason=reason)
+        method = self.institution_changes.RejectInstitutionChange
+        return (await self.person_at_portal.call(method, request)).change
 
     async def institution(self, fixmedins_code: str) -> institution_pb2.Institution:
         """One institution."""

@@ -156,6 +156,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The verification is unknown, of somebody else, used, tried too often or run out: start a new one."""
     REASON_PHONE_MISSING: _Reason.ValueType  # 87
     """No telephone is on file to send a code to: an operator at the counter corrects it."""
+    REASON_CERTIFICATE_TAKEN: _Reason.ValueType  # 110
+    """The certificate's number is on record for another person."""
+    REASON_INSTITUTION_SUSPENDED: _Reason.ValueType  # 111
+    """The institution is suspended: no call of it is answered until that is lifted."""
+    REASON_CHANGE_OUTDATED: _Reason.ValueType  # 112
+    """The institution has changed since the change was proposed: propose again."""
     REASON_PAYER_NOT_ELIGIBLE: _Reason.ValueType  # 90
     """The payer is not a 310 member in normal standing of the account region (R1)."""
     REASON_BENEFICIARY_NOT_ELIGIBLE: _Reason.ValueType  # 91
@@ -290,6 +296,12 @@ REASON_VERIFICATION_INVALID: Reason.ValueType  # 86
 """The verification is unknown, of somebody else, used, tried too often or run out: start a new one."""
 REASON_PHONE_MISSING: Reason.ValueType  # 87
 """No telephone is on file to send a code to: an operator at the counter corrects it."""
+REASON_CERTIFICATE_TAKEN: Reason.ValueType  # 110
+"""The certificate's number is on record for another person."""
+REASON_INSTITUTION_SUSPENDED: Reason.ValueType  # 111
+"""The institution is suspended: no call of it is answered until that is lifted."""
+REASON_CHANGE_OUTDATED: Reason.ValueType  # 112
+"""The institution has changed since the change was proposed: propose again."""
 REASON_PAYER_NOT_ELIGIBLE: Reason.ValueType  # 90
 """The payer is not a 310 member in normal standing of the account region (R1)."""
 REASON_BENEFICIARY_NOT_ELIGIBLE: Reason.ValueType  # 91

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gongji/identity/v1/institution.proto\x12\x12gongji.identity.v1\x1a\x1b\x62uf/validate/validate.proto\"\x80\x03\n\x0bInstitution\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12!\n\x0e\x66ixmedins_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12G\n\x0e\x66ixmedins_type\x18\x03 \x01(\x0e\x32#.gongji.identity.v1.InstitutionTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x06\x61\x64mdvs\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12?\n\x0f\x64\x65signated_from\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12=\n\rdesignated_to\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x19\n\x11remote_settlement\x18\x07 \x01(\x08\x12\x11\n\tsuspended\x18\x08 \x01(\x08\"x\n\x1aRegisterInstitutionRequest\x12<\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.InstitutionB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\".\n\x1bRegisterInstitutionResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"H\n\x15GetInstitutionRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\"N\n\x16GetInstitutionResponse\x12\x34\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.Institution*p\n\x0fInstitutionType\x12 \n\x1cINSTITUTION_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18INSTITUTION_TYPE_MEDICAL\x10\x01\x12\x1d\n\x19INSTITUTION_TYPE_PHARMACY\x10\x02\x32\xfa\x01\n\x12InstitutionService\x12v\n\x13RegisterInstitution\x12..gongji.identity.v1.RegisterInstitutionRequest\x1a/.gongji.identity.v1.RegisterInstitutionResponse\x12l\n\x0eGetInstitution\x12).gongji.identity.v1.GetInstitutionRequest\x1a*.gongji.identity.v1.GetInstitutionResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gongji/identity/v1/institution.proto\x12\x12gongji.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x03\n\x0bInstitution\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12!\n\x0e\x66ixmedins_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12G\n\x0e\x66ixmedins_type\x18\x03 \x01(\x0e\x32#.gongji.identity.v1.InstitutionTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x06\x61\x64mdvs\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12?\n\x0f\x64\x65signated_from\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12=\n\rdesignated_to\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x19\n\x11remote_settlement\x18\x07 \x01(\x08\x12\x11\n\tsuspended\x18\x08 \x01(\x08\x12\x45\n\x0c\x64\x65signations\x18\t \x03(\x0b\x32%.gongji.identity.v1.DesignationPeriodB\x08\xbaH\x05\x92\x01\x02\x10\x32\"\x86\x01\n\x11\x44\x65signationPeriod\x12\x37\n\nvalid_from\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x38\n\x08valid_to\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\"x\n\x1aRegisterInstitutionRequest\x12<\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.InstitutionB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\".\n\x1bRegisterInstitutionResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"H\n\x15GetInstitutionRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\"N\n\x16GetInstitutionResponse\x12\x34\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.Institution\"\xa2\x01\n\x17ListInstitutionsRequest\x12\x32\n\radmdvs_prefix\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^([1-9][0-9]{1,5})?$\x12\x16\n\x0esuspended_only\x18\x02 \x01(\x08\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"j\n\x18ListInstitutionsResponse\x12\x35\n\x0cinstitutions\x18\x01 \x03(\x0b\x32\x1f.gongji.identity.v1.Institution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf0\x02\n\x11InstitutionChange\x12\x11\n\tchange_id\x18\x01 \x01(\t\x12\x31\n\x08proposed\x18\x02 \x01(\x0b\x32\x1f.gongji.identity.v1.Institution\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x03\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32*.gongji.identity.v1.InstitutionChangeState\x12\x13\n\x0bproposed_by\x18\x05 \x01(\t\x12/\n\x0bproposed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\ndecided_by\x18\x08 \x01(\t\x12.\n\ndecided_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10rejection_reason\x18\n \x01(\t\x12\x10\n\x08outdated\x18\x0b \x01(\x08\"\x99\x01\n\x1fProposeInstitutionChangeRequest\x12<\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.InstitutionB\x06\xbaH\x03\xc8\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n ProposeInstitutionChangeResponse\x12\x35\n\x06\x63hange\x18\x01 \x01(\x0b\x32%.gongji.identity.v1.InstitutionChange\"\\\n\x1f\x43onfirmInstitutionChangeRequest\x12\x1b\n\tchange_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n ConfirmInstitutionChangeResponse\x12\x35\n\x06\x63hange\x18\x01 \x01(\x0b\x32%.gongji.identity.v1.InstitutionChange\"w\n\x1eRejectInstitutionChangeRequest\x12\x1b\n\tchange_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"X\n\x1fRejectInstitutionChangeResponse\x12\x35\n\x06\x63hange\x18\x01 \x01(\x0b\x32%.gongji.identity.v1.InstitutionChange\"\xd5\x01\n\x1dListInstitutionChangesRequest\x12\x32\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^([A-Z][0-9]{11})?$\x12\x43\n\x05state\x18\x02 \x01(\x0e\x32*.gongji.identity.v1.InstitutionChangeStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"q\n\x1eListInstitutionChangesResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.gongji.identity.v1.InstitutionChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*p\n\x0fInstitutionType\x12 \n\x1cINSTITUTION_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18INSTITUTION_TYPE_MEDICAL\x10\x01\x12\x1d\n\x19INSTITUTION_TYPE_PHARMACY\x10\x02*\xb8\x01\n\x16InstitutionChangeState\x12(\n$INSTITUTION_CHANGE_STATE_UNSPECIFIED\x10\x00\x12%\n!INSTITUTION_CHANGE_STATE_PROPOSED\x10\x01\x12&\n\"INSTITUTION_CHANGE_STATE_CONFIRMED\x10\x02\x12%\n!INSTITUTION_CHANGE_STATE_REJECTED\x10\x03\x32\x8a\x07\n\x12InstitutionService\x12v\n\x13RegisterInstitution\x12..gongji.identity.v1.RegisterInstitutionRequest\x1a/.gongji.identity.v1.RegisterInstitutionResponse\x12l\n\x0eGetInstitution\x12).gongji.identity.v1.GetInstitutionRequest\x1a*.gongji.identity.v1.GetInstitutionResponse\"\x03\x90\x02\x01\x12r\n\x10ListInstitutions\x12+.gongji.identity.v1.ListInstitutionsRequest\x1a,.gongji.identity.v1.ListInstitutionsResponse\"\x03\x90\x02\x01\x12\x85\x01\n\x18ProposeInstitutionChange\x12\x33.gongji.identity.v1.ProposeInstitutionChangeRequest\x1a\x34.gongji.identity.v1.ProposeInstitutionChangeResponse\x12\x85\x01\n\x18\x43onfirmInstitutionChange\x12\x33.gongji.identity.v1.ConfirmInstitutionChangeRequest\x1a\x34.gongji.identity.v1.ConfirmInstitutionChangeResponse\x12\x82\x01\n\x17RejectInstitutionChange\x12\x32.gongji.identity.v1.RejectInstitutionChangeRequest\x1a\x33.gongji.identity.v1.RejectInstitutionChangeResponse\x12\x84\x01\n\x16ListInstitutionChanges\x12\x31.gongji.identity.v1.ListInstitutionChangesRequest\x1a\x32.gongji.identity.v1.ListInstitutionChangesResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,26 +45,92 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTITUTION'].fields_by_name['designated_from']._serialized_options = b'\272H#r!2\037^([0-9]{4}-[0-9]{2}-[0-9]{2})?$'
   _globals['_INSTITUTION'].fields_by_name['designated_to']._loaded_options = None
   _globals['_INSTITUTION'].fields_by_name['designated_to']._serialized_options = b'\272H#r!2\037^([0-9]{4}-[0-9]{2}-[0-9]{2})?$'
+  _globals['_INSTITUTION'].fields_by_name['designations']._loaded_options = None
+  _globals['_INSTITUTION'].fields_by_name['designations']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_DESIGNATIONPERIOD'].fields_by_name['valid_from']._loaded_options = None
+  _globals['_DESIGNATIONPERIOD'].fields_by_name['valid_from']._serialized_options = b'\272H r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+  _globals['_DESIGNATIONPERIOD'].fields_by_name['valid_to']._loaded_options = None
+  _globals['_DESIGNATIONPERIOD'].fields_by_name['valid_to']._serialized_options = b'\272H#r!2\037^([0-9]{4}-[0-9]{2}-[0-9]{2})?$'
   _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['institution']._loaded_options = None
   _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['institution']._serialized_options = b'\272H\003\310\001\001'
   _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REGISTERINSTITUTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETINSTITUTIONREQUEST'].fields_by_name['fixmedins_code']._loaded_options = None
   _globals['_GETINSTITUTIONREQUEST'].fields_by_name['fixmedins_code']._serialized_options = b'\272H\024r\0222\020^[A-Z][0-9]{11}$'
+  _globals['_LISTINSTITUTIONSREQUEST'].fields_by_name['admdvs_prefix']._loaded_options = None
+  _globals['_LISTINSTITUTIONSREQUEST'].fields_by_name['admdvs_prefix']._serialized_options = b'\272H\030r\0262\024^([1-9][0-9]{1,5})?$'
+  _globals['_LISTINSTITUTIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTINSTITUTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
+  _globals['_LISTINSTITUTIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTINSTITUTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST'].fields_by_name['institution']._loaded_options = None
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST'].fields_by_name['institution']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CONFIRMINSTITUTIONCHANGEREQUEST'].fields_by_name['change_id']._loaded_options = None
+  _globals['_CONFIRMINSTITUTIONCHANGEREQUEST'].fields_by_name['change_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CONFIRMINSTITUTIONCHANGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CONFIRMINSTITUTIONCHANGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST'].fields_by_name['change_id']._loaded_options = None
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST'].fields_by_name['change_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['fixmedins_code']._loaded_options = None
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['fixmedins_code']._serialized_options = b'\272H\027r\0252\023^([A-Z][0-9]{11})?$'
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTINSTITUTIONCHANGESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_INSTITUTIONSERVICE'].methods_by_name['GetInstitution']._loaded_options = None
   _globals['_INSTITUTIONSERVICE'].methods_by_name['GetInstitution']._serialized_options = b'\220\002\001'
-  _globals['_INSTITUTIONTYPE']._serialized_start=800
-  _globals['_INSTITUTIONTYPE']._serialized_end=912
-  _globals['_INSTITUTION']._serialized_start=90
-  _globals['_INSTITUTION']._serialized_end=474
-  _globals['_REGISTERINSTITUTIONREQUEST']._serialized_start=476
-  _globals['_REGISTERINSTITUTIONREQUEST']._serialized_end=596
-  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_start=598
-  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_end=644
-  _globals['_GETINSTITUTIONREQUEST']._serialized_start=646
-  _globals['_GETINSTITUTIONREQUEST']._serialized_end=718
-  _globals['_GETINSTITUTIONRESPONSE']._serialized_start=720
-  _globals['_GETINSTITUTIONRESPONSE']._serialized_end=798
-  _globals['_INSTITUTIONSERVICE']._serialized_start=915
-  _globals['_INSTITUTIONSERVICE']._serialized_end=1165
+  _globals['_INSTITUTIONSERVICE'].methods_by_name['ListInstitutions']._loaded_options = None
+  _globals['_INSTITUTIONSERVICE'].methods_by_name['ListInstitutions']._serialized_options = b'\220\002\001'
+  _globals['_INSTITUTIONSERVICE'].methods_by_name['ListInstitutionChanges']._loaded_options = None
+  _globals['_INSTITUTIONSERVICE'].methods_by_name['ListInstitutionChanges']._serialized_options = b'\220\002\001'
+  _globals['_INSTITUTIONTYPE']._serialized_start=2659
+  _globals['_INSTITUTIONTYPE']._serialized_end=2771
+  _globals['_INSTITUTIONCHANGESTATE']._serialized_start=2774
+  _globals['_INSTITUTIONCHANGESTATE']._serialized_end=2958
+  _globals['_INSTITUTION']._serialized_start=123
+  _globals['_INSTITUTION']._serialized_end=578
+  _globals['_DESIGNATIONPERIOD']._serialized_start=581
+  _globals['_DESIGNATIONPERIOD']._serialized_end=715
+  _globals['_REGISTERINSTITUTIONREQUEST']._serialized_start=717
+  _globals['_REGISTERINSTITUTIONREQUEST']._serialized_end=837
+  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_start=839
+  _globals['_REGISTERINSTITUTIONRESPONSE']._serialized_end=885
+  _globals['_GETINSTITUTIONREQUEST']._serialized_start=887
+  _globals['_GETINSTITUTIONREQUEST']._serialized_end=959
+  _globals['_GETINSTITUTIONRESPONSE']._serialized_start=961
+  _globals['_GETINSTITUTIONRESPONSE']._serialized_end=1039
+  _globals['_LISTINSTITUTIONSREQUEST']._serialized_start=1042
+  _globals['_LISTINSTITUTIONSREQUEST']._serialized_end=1204
+  _globals['_LISTINSTITUTIONSRESPONSE']._serialized_start=1206
+  _globals['_LISTINSTITUTIONSRESPONSE']._serialized_end=1312
+  _globals['_INSTITUTIONCHANGE']._serialized_start=1315
+  _globals['_INSTITUTIONCHANGE']._serialized_end=1683
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST']._serialized_start=1686
+  _globals['_PROPOSEINSTITUTIONCHANGEREQUEST']._serialized_end=1839
+  _globals['_PROPOSEINSTITUTIONCHANGERESPONSE']._serialized_start=1841
+  _globals['_PROPOSEINSTITUTIONCHANGERESPONSE']._serialized_end=1930
+  _globals['_CONFIRMINSTITUTIONCHANGEREQUEST']._serialized_start=1932
+  _globals['_CONFIRMINSTITUTIONCHANGEREQUEST']._serialized_end=2024
+  _globals['_CONFIRMINSTITUTIONCHANGERESPONSE']._serialized_start=2026
+  _globals['_CONFIRMINSTITUTIONCHANGERESPONSE']._serialized_end=2115
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST']._serialized_start=2117
+  _globals['_REJECTINSTITUTIONCHANGEREQUEST']._serialized_end=2236
+  _globals['_REJECTINSTITUTIONCHANGERESPONSE']._serialized_start=2238
+  _globals['_REJECTINSTITUTIONCHANGERESPONSE']._serialized_end=2326
+  _globals['_LISTINSTITUTIONCHANGESREQUEST']._serialized_start=2329
+  _globals['_LISTINSTITUTIONCHANGESREQUEST']._serialized_end=2542
+  _globals['_LISTINSTITUTIONCHANGESRESPONSE']._serialized_start=2544
+  _globals['_LISTINSTITUTIONCHANGESRESPONSE']._serialized_end=2657
+  _globals['_INSTITUTIONSERVICE']._serialized_start=2961
+  _globals['_INSTITUTIONSERVICE']._serialized_end=3867
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,11 @@
 isort:skip_file
 Who a person is, what insurance they hold, and where they are."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -41,6 +44,34 @@ INSTITUTION_TYPE_PHARMACY: InstitutionType.ValueType  # 2
 """2: retail pharmacy."""
 Global___InstitutionType: _TypeAlias = InstitutionType  # noqa: Y015
 
+class _InstitutionChangeState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InstitutionChangeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InstitutionChangeState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INSTITUTION_CHANGE_STATE_UNSPECIFIED: _InstitutionChangeState.ValueType  # 0
+    """Not said: in a request all states; never in an answer."""
+    INSTITUTION_CHANGE_STATE_PROPOSED: _InstitutionChangeState.ValueType  # 1
+    """It waits for another operator."""
+    INSTITUTION_CHANGE_STATE_CONFIRMED: _InstitutionChangeState.ValueType  # 2
+    """Confirmed: the institution is as proposed since then."""
+    INSTITUTION_CHANGE_STATE_REJECTED: _InstitutionChangeState.ValueType  # 3
+    """Rejected or withdrawn."""
+
+class InstitutionChangeState(_InstitutionChangeState, metaclass=_InstitutionChangeStateEnumTypeWrapper):
+    """Where a proposal stands."""
+
+INSTITUTION_CHANGE_STATE_UNSPECIFIED: InstitutionChangeState.ValueType  # 0
+"""Not said: in a request all states; never in an answer."""
+INSTITUTION_CHANGE_STATE_PROPOSED: InstitutionChangeState.ValueType  # 1
+"""It waits for another operator."""
+INSTITUTION_CHANGE_STATE_CONFIRMED: InstitutionChangeState.ValueType  # 2
+"""Confirmed: the institution is as proposed since then."""
+INSTITUTION_CHANGE_STATE_REJECTED: InstitutionChangeState.ValueType  # 3
+"""Rejected or withdrawn."""
+Global___InstitutionChangeState: _TypeAlias = InstitutionChangeState  # noqa: Y015
+
 @_typing.final
 class Institution(_message.Message):
     """An institution."""
@@ -55,6 +86,7 @@ class Institution(_message.Message):
     DESIGNATED_TO_FIELD_NUMBER: _builtins.int
     REMOTE_SETTLEMENT_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
+    DESIGNATIONS_FIELD_NUMBER: _builtins.int
     fixmedins_code: _builtins.str
     """fixmedins_code: a capital letter and eleven digits."""
     fixmedins_name: _builtins.str
@@ -64,13 +96,21 @@ class Institution(_message.Message):
     admdvs: _builtins.str
     """Region, six digits."""
     designated_from: _builtins.str
-    """First day of designation, YYYY-MM-DD; empty means not designated."""
+    """First day of designation, YYYY-MM-DD; empty means not designated. Where designations are given they decide and this
+    is ignored; in an answer or event it is the first day of the last of them.
+    """
     designated_to: _builtins.str
-    """Last day of designation, YYYY-MM-DD, included; empty means open-ended."""
+    """Last day of designation, YYYY-MM-DD, included; empty means open-ended. As above with designations."""
     remote_settlement: _builtins.bool
     """Whether it supports insurance settlement for persons insured elsewhere."""
     suspended: _builtins.bool
     """Whether it is suspended: then it is refused everywhere."""
+    @_builtins.property
+    def designations(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesignationPeriod]:
+        """All periods of designation, past and future ones too, in order and without overlap, at most 50; empty means the one
+        of designated_from and designated_to, if any.
+        """
+
     def __init__(
         self,
         *,
@@ -82,14 +122,41 @@ class Institution(_message.Message):
         designated_to: _builtins.str = ...,
         remote_settlement: _builtins.bool = ...,
         suspended: _builtins.bool = ...,
+        designations: _abc.Iterable[Global___DesignationPeriod] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "designated_from", b"designated_from", "designated_to", b"designated_to", "fixmedins_code", b"fixmedins_code", "fixmedins_name", b"fixmedins_name", "fixmedins_type", b"fixmedins_type", "remote_settlement", b"remote_settlement", "suspended", b"suspended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "designated_from", b"designated_from", "designated_to", b"designated_to", "designations", b"designations", "fixmedins_code", b"fixmedins_code", "fixmedins_name", b"fixmedins_name", "fixmedins_type", b"fixmedins_type", "remote_settlement", b"remote_settlement", "suspended", b"suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Institution: _TypeAlias = Institution  # noqa: Y015
+
+@_typing.final
+class DesignationPeriod(_message.Message):
+    """A period of designation (定点)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALID_FROM_FIELD_NUMBER: _builtins.int
+    VALID_TO_FIELD_NUMBER: _builtins.int
+    valid_from: _builtins.str
+    """First day, YYYY-MM-DD, included."""
+    valid_to: _builtins.str
+    """Last day, YYYY-MM-DD, included; empty means open-ended, which only the last period can be."""
+    def __init__(
+        self,
+        *,
+        valid_from: _builtins.str = ...,
+        valid_to: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DesignationPeriod: _TypeAlias = DesignationPeriod  # noqa: Y015
 
 @_typing.final
 class RegisterInstitutionRequest(_message.Message):
@@ -186,3 +253,355 @@ class GetInstitutionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetInstitutionResponse: _TypeAlias = GetInstitutionResponse  # noqa: Y015
+
+@_typing.final
+class ListInstitutionsRequest(_message.Message):
+    """Asks for institutions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADMDVS_PREFIX_FIELD_NUMBER: _builtins.int
+    SUSPENDED_ONLY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    admdvs_prefix: _builtins.str
+    """The first 2 to 6 digits of their region; empty means everywhere."""
+    suspended_only: _builtins.bool
+    """Whether only suspended ones are wanted."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the first."""
+    def __init__(
+        self,
+        *,
+        admdvs_prefix: _builtins.str = ...,
+        suspended_only: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs_prefix", b"admdvs_prefix", "page_size", b"page_size", "page_token", b"page_token", "suspended_only", b"suspended_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInstitutionsRequest: _TypeAlias = ListInstitutionsRequest  # noqa: Y015
+
+@_typing.final
+class ListInstitutionsResponse(_message.Message):
+    """A page of institutions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def institutions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Institution]:
+        """By fixmedins_code."""
+
+    def __init__(
+        self,
+        *,
+        institutions: _abc.Iterable[Global___Institution] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["institutions", b"institutions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInstitutionsResponse: _TypeAlias = ListInstitutionsResponse  # noqa: Y015
+
+@_typing.final
+class InstitutionChange(_message.Message):
+    """A proposal and what became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROPOSED_BY_FIELD_NUMBER: _builtins.int
+    PROPOSED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    DECIDED_AT_FIELD_NUMBER: _builtins.int
+    REJECTION_REASON_FIELD_NUMBER: _builtins.int
+    OUTDATED_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.str
+    """UUID."""
+    base_version: _builtins.int
+    """The version of the institution that the proposal was made on; 0 means that it was not known then."""
+    state: Global___InstitutionChangeState.ValueType
+    """Where it stands."""
+    proposed_by: _builtins.str
+    """Who proposed it, such as clerk:wang."""
+    reason: _builtins.str
+    """Why."""
+    decided_by: _builtins.str
+    """Who confirmed or rejected it; empty while it waits."""
+    rejection_reason: _builtins.str
+    """Why it was rejected; empty unless it was."""
+    outdated: _builtins.bool
+    """Whether the institution has changed since, so that the proposal can only be rejected. False once it is decided."""
+    @_builtins.property
+    def proposed(self) -> Global___Institution:
+        """The whole institution as it shall be."""
+
+    @_builtins.property
+    def proposed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def decided_at(self) -> _timestamp_pb2.Timestamp:
+        """When; absent while it waits."""
+
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.str = ...,
+        proposed: Global___Institution | None = ...,
+        base_version: _builtins.int = ...,
+        state: Global___InstitutionChangeState.ValueType = ...,
+        proposed_by: _builtins.str = ...,
+        proposed_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        decided_at: _timestamp_pb2.Timestamp | None = ...,
+        rejection_reason: _builtins.str = ...,
+        outdated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "proposed", b"proposed", "proposed_at", b"proposed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version", b"base_version", "change_id", b"change_id", "decided_at", b"decided_at", "decided_by", b"decided_by", "outdated", b"outdated", "proposed", b"proposed", "proposed_at", b"proposed_at", "proposed_by", b"proposed_by", "reason", b"reason", "rejection_reason", b"rejection_reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstitutionChange: _TypeAlias = InstitutionChange  # noqa: Y015
+
+@_typing.final
+class ProposeInstitutionChangeRequest(_message.Message):
+    """A change to propose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, 1 to 200 characters, without personal data; it is kept with the proposal."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    @_builtins.property
+    def institution(self) -> Global___Institution:
+        """The whole institution as it shall be; one that is so already is refused."""
+
+    def __init__(
+        self,
+        *,
+        institution: Global___Institution | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["institution", b"institution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution", b"institution", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposeInstitutionChangeRequest: _TypeAlias = ProposeInstitutionChangeRequest  # noqa: Y015
+
+@_typing.final
+class ProposeInstitutionChangeResponse(_message.Message):
+    """The proposal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___InstitutionChange:
+        """As it waits."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___InstitutionChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposeInstitutionChangeResponse: _TypeAlias = ProposeInstitutionChangeResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmInstitutionChangeRequest(_message.Message):
+    """A proposal to confirm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.str
+    """UUID."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmInstitutionChangeRequest: _TypeAlias = ConfirmInstitutionChangeRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmInstitutionChangeResponse(_message.Message):
+    """The proposal, confirmed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___InstitutionChange:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___InstitutionChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmInstitutionChangeResponse: _TypeAlias = ConfirmInstitutionChangeResponse  # noqa: Y015
+
+@_typing.final
+class RejectInstitutionChangeRequest(_message.Message):
+    """A proposal to reject or withdraw."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.str
+    """UUID."""
+    reason: _builtins.str
+    """Why, 1 to 200 characters, without personal data; it is kept with the proposal."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectInstitutionChangeRequest: _TypeAlias = RejectInstitutionChangeRequest  # noqa: Y015
+
+@_typing.final
+class RejectInstitutionChangeResponse(_message.Message):
+    """The proposal, rejected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___InstitutionChange:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___InstitutionChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectInstitutionChangeResponse: _TypeAlias = RejectInstitutionChangeResponse  # noqa: Y015
+
+@_typing.final
+class ListInstitutionChangesRequest(_message.Message):
+    """Asks for proposals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """fixmedins_code; empty means of all institutions."""
+    state: Global___InstitutionChangeState.ValueType
+    """Only those that stand there; absent means all."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the newest."""
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        state: Global___InstitutionChangeState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixmedins_code", b"fixmedins_code", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInstitutionChangesRequest: _TypeAlias = ListInstitutionChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListInstitutionChangesResponse(_message.Message):
+    """A page of proposals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstitutionChange]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___InstitutionChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInstitutionChangesResponse: _TypeAlias = ListInstitutionChangesResponse  # noqa: Y015

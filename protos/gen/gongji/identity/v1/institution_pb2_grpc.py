@@ -45,6 +45,31 @@ class InstitutionServiceStub:
                 request_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.GetInstitutionRequest.SerializeToString,
                 response_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.GetInstitutionResponse.FromString,
                 _registered_method=True)
+        self.ListInstitutions = channel.unary_unary(
+                '/gongji.identity.v1.InstitutionService/ListInstitutions',
+                request_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionsRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionsResponse.FromString,
+                _registered_method=True)
+        self.ProposeInstitutionChange = channel.unary_unary(
+                '/gongji.identity.v1.InstitutionService/ProposeInstitutionChange',
+                request_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ProposeInstitutionChangeRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ProposeInstitutionChangeResponse.FromString,
+                _registered_method=True)
+        self.ConfirmInstitutionChange = channel.unary_unary(
+                '/gongji.identity.v1.InstitutionService/ConfirmInstitutionChange',
+                request_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ConfirmInstitutionChangeRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ConfirmInstitutionChangeResponse.FromString,
+                _registered_method=True)
+        self.RejectInstitutionChange = channel.unary_unary(
+                '/gongji.identity.v1.InstitutionService/RejectInstitutionChange',
+                request_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.RejectInstitutionChangeRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.RejectInstitutionChangeResponse.FromString,
+                _registered_method=True)
+        self.ListInstitutionChanges = channel.unary_unary(
+                '/gongji.identity.v1.InstitutionService/ListInstitutionChanges',
+                request_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionChangesRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionChangesResponse.FromString,
+                _registered_method=True)
 
 
 class InstitutionServiceServicer:
@@ -52,7 +77,8 @@ class InstitutionServiceServicer:
     """
 
     def RegisterInstitution(self, request, context):
-        """Registers an institution or changes what is known of it; only a real change becomes an event.
+        """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
+        it; only a real change becomes an event. People propose and confirm changes instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +86,43 @@ class InstitutionServiceServicer:
 
     def GetInstitution(self, request, context):
         """One institution.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInstitutions(self, request, context):
+        """Institutions by code, rising.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProposeInstitutionChange(self, request, context):
+        """One operator proposes how an institution shall be; nothing changes until another operator confirms it. The proposal
+        is bound to the version of the institution that it was made on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmInstitutionChange(self, request, context):
+        """Another operator confirms: the change is in force at once. The proposer is refused with FOUR_EYES; a proposal of
+        which the institution has changed since with CHANGE_OUTDATED; one that was decided with STATE_FORBIDS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectInstitutionChange(self, request, context):
+        """Any operator rejects, or the proposer withdraws.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInstitutionChanges(self, request, context):
+        """Proposals, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,6 +140,31 @@ def add_InstitutionServiceServicer_to_server(servicer, server):
                     servicer.GetInstitution,
                     request_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.GetInstitutionRequest.FromString,
                     response_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.GetInstitutionResponse.SerializeToString,
+            ),
+            'ListInstitutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstitutions,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionsRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionsResponse.SerializeToString,
+            ),
+            'ProposeInstitutionChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeInstitutionChange,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ProposeInstitutionChangeRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ProposeInstitutionChangeResponse.SerializeToString,
+            ),
+            'ConfirmInstitutionChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmInstitutionChange,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ConfirmInstitutionChangeRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ConfirmInstitutionChangeResponse.SerializeToString,
+            ),
+            'RejectInstitutionChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectInstitutionChange,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.RejectInstitutionChangeRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.RejectInstitutionChangeResponse.SerializeToString,
+            ),
+            'ListInstitutionChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstitutionChanges,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionChangesRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +222,141 @@ class InstitutionService:
             '/gongji.identity.v1.InstitutionService/GetInstitution',
             gongji_dot_identity_dot_v1_dot_institution__pb2.GetInstitutionRequest.SerializeToString,
             gongji_dot_identity_dot_v1_dot_institution__pb2.GetInstitutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstitutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.InstitutionService/ListInstitutions',
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionsRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeInstitutionChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.InstitutionService/ProposeInstitutionChange',
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ProposeInstitutionChangeRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ProposeInstitutionChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmInstitutionChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.InstitutionService/ConfirmInstitutionChange',
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ConfirmInstitutionChangeRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ConfirmInstitutionChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectInstitutionChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.InstitutionService/RejectInstitutionChange',
+            gongji_dot_identity_dot_v1_dot_institution__pb2.RejectInstitutionChangeRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_institution__pb2.RejectInstitutionChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstitutionChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.InstitutionService/ListInstitutionChanges',
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionChangesRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_institution__pb2.ListInstitutionChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

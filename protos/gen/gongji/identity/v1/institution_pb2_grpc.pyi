@@ -34,9 +34,25 @@ class InstitutionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InstitutionServiceAsyncStub: ...
     RegisterInstitution: _grpc.UnaryUnaryMultiCallable[_institution_pb2.RegisterInstitutionRequest, _institution_pb2.RegisterInstitutionResponse]
-    """Registers an institution or changes what is known of it; only a real change becomes an event."""
+    """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
+    it; only a real change becomes an event. People propose and confirm changes instead.
+    """
     GetInstitution: _grpc.UnaryUnaryMultiCallable[_institution_pb2.GetInstitutionRequest, _institution_pb2.GetInstitutionResponse]
     """One institution."""
+    ListInstitutions: _grpc.UnaryUnaryMultiCallable[_institution_pb2.ListInstitutionsRequest, _institution_pb2.ListInstitutionsResponse]
+    """Institutions by code, rising."""
+    ProposeInstitutionChange: _grpc.UnaryUnaryMultiCallable[_institution_pb2.ProposeInstitutionChangeRequest, _institution_pb2.ProposeInstitutionChangeResponse]
+    """One operator proposes how an institution shall be; nothing changes until another operator confirms it. The proposal
+    is bound to the version of the institution that it was made on.
+    """
+    ConfirmInstitutionChange: _grpc.UnaryUnaryMultiCallable[_institution_pb2.ConfirmInstitutionChangeRequest, _institution_pb2.ConfirmInstitutionChangeResponse]
+    """Another operator confirms: the change is in force at once. The proposer is refused with FOUR_EYES; a proposal of
+    which the institution has changed since with CHANGE_OUTDATED; one that was decided with STATE_FORBIDS.
+    """
+    RejectInstitutionChange: _grpc.UnaryUnaryMultiCallable[_institution_pb2.RejectInstitutionChangeRequest, _institution_pb2.RejectInstitutionChangeResponse]
+    """Any operator rejects, or the proposer withdraws."""
+    ListInstitutionChanges: _grpc.UnaryUnaryMultiCallable[_institution_pb2.ListInstitutionChangesRequest, _institution_pb2.ListInstitutionChangesResponse]
+    """Proposals, newest first."""
 
 @_typing.type_check_only
 class InstitutionServiceAsyncStub(InstitutionServiceStub):
@@ -44,9 +60,25 @@ class InstitutionServiceAsyncStub(InstitutionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterInstitution: _aio.UnaryUnaryMultiCallable[_institution_pb2.RegisterInstitutionRequest, _institution_pb2.RegisterInstitutionResponse]  # type: ignore[assignment]
-    """Registers an institution or changes what is known of it; only a real change becomes an event."""
+    """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
+    it; only a real change becomes an event. People propose and confirm changes instead.
+    """
     GetInstitution: _aio.UnaryUnaryMultiCallable[_institution_pb2.GetInstitutionRequest, _institution_pb2.GetInstitutionResponse]  # type: ignore[assignment]
     """One institution."""
+    ListInstitutions: _aio.UnaryUnaryMultiCallable[_institution_pb2.ListInstitutionsRequest, _institution_pb2.ListInstitutionsResponse]  # type: ignore[assignment]
+    """Institutions by code, rising."""
+    ProposeInstitutionChange: _aio.UnaryUnaryMultiCallable[_institution_pb2.ProposeInstitutionChangeRequest, _institution_pb2.ProposeInstitutionChangeResponse]  # type: ignore[assignment]
+    """One operator proposes how an institution shall be; nothing changes until another operator confirms it. The proposal
+    is bound to the version of the institution that it was made on.
+    """
+    ConfirmInstitutionChange: _aio.UnaryUnaryMultiCallable[_institution_pb2.ConfirmInstitutionChangeRequest, _institution_pb2.ConfirmInstitutionChangeResponse]  # type: ignore[assignment]
+    """Another operator confirms: the change is in force at once. The proposer is refused with FOUR_EYES; a proposal of
+    which the institution has changed since with CHANGE_OUTDATED; one that was decided with STATE_FORBIDS.
+    """
+    RejectInstitutionChange: _aio.UnaryUnaryMultiCallable[_institution_pb2.RejectInstitutionChangeRequest, _institution_pb2.RejectInstitutionChangeResponse]  # type: ignore[assignment]
+    """Any operator rejects, or the proposer withdraws."""
+    ListInstitutionChanges: _aio.UnaryUnaryMultiCallable[_institution_pb2.ListInstitutionChangesRequest, _institution_pb2.ListInstitutionChangesResponse]  # type: ignore[assignment]
+    """Proposals, newest first."""
 
 class InstitutionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Designated medical institutions and retail pharmacies."""
@@ -57,7 +89,9 @@ class InstitutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _institution_pb2.RegisterInstitutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_institution_pb2.RegisterInstitutionResponse, _abc.Awaitable[_institution_pb2.RegisterInstitutionResponse]]:
-        """Registers an institution or changes what is known of it; only a real change becomes an event."""
+        """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
+        it; only a real change becomes an event. People propose and confirm changes instead.
+        """
 
     @_abc_1.abstractmethod
     def GetInstitution(
@@ -66,5 +100,49 @@ class InstitutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_institution_pb2.GetInstitutionResponse, _abc.Awaitable[_institution_pb2.GetInstitutionResponse]]:
         """One institution."""
+
+    @_abc_1.abstractmethod
+    def ListInstitutions(
+        self,
+        request: _institution_pb2.ListInstitutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_institution_pb2.ListInstitutionsResponse, _abc.Awaitable[_institution_pb2.ListInstitutionsResponse]]:
+        """Institutions by code, rising."""
+
+    @_abc_1.abstractmethod
+    def ProposeInstitutionChange(
+        self,
+        request: _institution_pb2.ProposeInstitutionChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_institution_pb2.ProposeInstitutionChangeResponse, _abc.Awaitable[_institution_pb2.ProposeInstitutionChangeResponse]]:
+        """One operator proposes how an institution shall be; nothing changes until another operator confirms it. The proposal
+        is bound to the version of the institution that it was made on.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmInstitutionChange(
+        self,
+        request: _institution_pb2.ConfirmInstitutionChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_institution_pb2.ConfirmInstitutionChangeResponse, _abc.Awaitable[_institution_pb2.ConfirmInstitutionChangeResponse]]:
+        """Another operator confirms: the change is in force at once. The proposer is refused with FOUR_EYES; a proposal of
+        which the institution has changed since with CHANGE_OUTDATED; one that was decided with STATE_FORBIDS.
+        """
+
+    @_abc_1.abstractmethod
+    def RejectInstitutionChange(
+        self,
+        request: _institution_pb2.RejectInstitutionChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_institution_pb2.RejectInstitutionChangeResponse, _abc.Awaitable[_institution_pb2.RejectInstitutionChangeResponse]]:
+        """Any operator rejects, or the proposer withdraws."""
+
+    @_abc_1.abstractmethod
+    def ListInstitutionChanges(
+        self,
+        request: _institution_pb2.ListInstitutionChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_institution_pb2.ListInstitutionChangesResponse, _abc.Awaitable[_institution_pb2.ListInstitutionChangesResponse]]:
+        """Proposals, newest first."""
 
 def add_InstitutionServiceServicer_to_server(servicer: InstitutionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -128,6 +128,54 @@ INSURANCE_STATUS_NOT_INSURED: InsuranceStatus.ValueType  # 10
 """National code 0: not insured."""
 Global___InsuranceStatus: _TypeAlias = InsuranceStatus  # noqa: Y015
 
+class _RemoteCareKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RemoteCareKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RemoteCareKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REMOTE_CARE_KIND_UNSPECIFIED: _RemoteCareKind.ValueType  # 0
+    """Not said: in a request see FileRemoteCareRequest.kind; never in an answer."""
+    REMOTE_CARE_KIND_TEMPORARY: _RemoteCareKind.ValueType  # 1
+    """Temporary (临时外出就医), with a last day."""
+    REMOTE_CARE_KIND_LONG_TERM: _RemoteCareKind.ValueType  # 2
+    """Long-term (长期居住), open-ended or with a last day."""
+
+class RemoteCareKind(_RemoteCareKind, metaclass=_RemoteCareKindEnumTypeWrapper):
+    """For how long care elsewhere is filed."""
+
+REMOTE_CARE_KIND_UNSPECIFIED: RemoteCareKind.ValueType  # 0
+"""Not said: in a request see FileRemoteCareRequest.kind; never in an answer."""
+REMOTE_CARE_KIND_TEMPORARY: RemoteCareKind.ValueType  # 1
+"""Temporary (临时外出就医), with a last day."""
+REMOTE_CARE_KIND_LONG_TERM: RemoteCareKind.ValueType  # 2
+"""Long-term (长期居住), open-ended or with a last day."""
+Global___RemoteCareKind: _TypeAlias = RemoteCareKind  # noqa: Y015
+
+class _RemoteCareLevel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RemoteCareLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RemoteCareLevel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REMOTE_CARE_LEVEL_UNSPECIFIED: _RemoteCareLevel.ValueType  # 0
+    """Never used."""
+    REMOTE_CARE_LEVEL_PROVINCE: _RemoteCareLevel.ValueType  # 1
+    """All of a province: admdvs is xx0000."""
+    REMOTE_CARE_LEVEL_CITY: _RemoteCareLevel.ValueType  # 2
+    """All of a city: admdvs is xxxx00."""
+
+class RemoteCareLevel(_RemoteCareLevel, metaclass=_RemoteCareLevelEnumTypeWrapper):
+    """Where care is filed for."""
+
+REMOTE_CARE_LEVEL_UNSPECIFIED: RemoteCareLevel.ValueType  # 0
+"""Never used."""
+REMOTE_CARE_LEVEL_PROVINCE: RemoteCareLevel.ValueType  # 1
+"""All of a province: admdvs is xx0000."""
+REMOTE_CARE_LEVEL_CITY: RemoteCareLevel.ValueType  # 2
+"""All of a city: admdvs is xxxx00."""
+Global___RemoteCareLevel: _TypeAlias = RemoteCareLevel  # noqa: Y015
+
 @_typing.final
 class PersonCertificate(_message.Message):
     """A person's certificate."""
@@ -449,8 +497,38 @@ class GetPersonRequest(_message.Message):
 Global___GetPersonRequest: _TypeAlias = GetPersonRequest  # noqa: Y015
 
 @_typing.final
+class HeldCertificate(_message.Message):
+    """A certificate of a person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_CERT_TYPE_FIELD_NUMBER: _builtins.int
+    MASKED_CERTNO_FIELD_NUMBER: _builtins.int
+    CERTNO_FIELD_NUMBER: _builtins.int
+    psn_cert_type: Global___PersonCertificateType.ValueType
+    """psn_cert_type."""
+    masked_certno: _builtins.str
+    """The number, masked: 6527**********1234."""
+    certno: _builtins.str
+    """The number, whole; empty unless the caller is one to whom identity discloses it."""
+    def __init__(
+        self,
+        *,
+        psn_cert_type: Global___PersonCertificateType.ValueType = ...,
+        masked_certno: _builtins.str = ...,
+        certno: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certno", b"certno", "masked_certno", b"masked_certno", "psn_cert_type", b"psn_cert_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldCertificate: _TypeAlias = HeldCertificate  # noqa: Y015
+
+@_typing.final
 class GetPersonResponse(_message.Message):
-    """A person, masked."""
+    """A person, masked unless the caller is one to whom identity discloses more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,6 +538,8 @@ class GetPersonResponse(_message.Message):
     BRDY_FIELD_NUMBER: _builtins.int
     ENROLMENT_FIELD_NUMBER: _builtins.int
     DIED_ON_FIELD_NUMBER: _builtins.int
+    PSN_NAME_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no."""
     masked_name: _builtins.str
@@ -470,9 +550,15 @@ class GetPersonResponse(_message.Message):
     """Birth date, YYYY-MM-DD."""
     died_on: _builtins.str
     """Day of death, YYYY-MM-DD; empty while alive."""
+    psn_name: _builtins.str
+    """The name, whole; empty unless the caller is one to whom identity discloses it."""
     @_builtins.property
     def enrolment(self) -> Global___Enrolment:
         """The enrolment in force today; absent when there is none."""
+
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldCertificate]:
+        """All certificates on record, an identity card first."""
 
     def __init__(
         self,
@@ -483,10 +569,12 @@ class GetPersonResponse(_message.Message):
         brdy: _builtins.str = ...,
         enrolment: Global___Enrolment | None = ...,
         died_on: _builtins.str = ...,
+        psn_name: _builtins.str = ...,
+        certificates: _abc.Iterable[Global___HeldCertificate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brdy", b"brdy", "died_on", b"died_on", "enrolment", b"enrolment", "masked_certno", b"masked_certno", "masked_name", b"masked_name", "psn_no", b"psn_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brdy", b"brdy", "certificates", b"certificates", "died_on", b"died_on", "enrolment", b"enrolment", "masked_certno", b"masked_certno", "masked_name", b"masked_name", "psn_name", b"psn_name", "psn_no", b"psn_no"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -609,6 +697,7 @@ class FileRemoteCareRequest(_message.Message):
     VALID_FROM_FIELD_NUMBER: _builtins.int
     VALID_TO_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no."""
     admdvs: _builtins.str
@@ -616,9 +705,11 @@ class FileRemoteCareRequest(_message.Message):
     valid_from: _builtins.str
     """First day, YYYY-MM-DD, included."""
     valid_to: _builtins.str
-    """Last day, YYYY-MM-DD, included; empty means long-term."""
+    """Last day, YYYY-MM-DD, included; empty means open-ended, which a temporary filing cannot be."""
     request_id: _builtins.str
     """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    kind: Global___RemoteCareKind.ValueType
+    """Temporary or long-term. Absent means temporary where there is a last day, else long-term."""
     def __init__(
         self,
         *,
@@ -627,10 +718,11 @@ class FileRemoteCareRequest(_message.Message):
         valid_from: _builtins.str = ...,
         valid_to: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        kind: Global___RemoteCareKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "psn_no", b"psn_no", "request_id", b"request_id", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "kind", b"kind", "psn_no", b"psn_no", "request_id", b"request_id", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -715,3 +807,508 @@ class IssueVoucherResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueVoucherResponse: _TypeAlias = IssueVoucherResponse  # noqa: Y015
+
+@_typing.final
+class CorrectPersonRequest(_message.Message):
+    """What is to be corrected; a field that is absent stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    PSN_NAME_FIELD_NUMBER: _builtins.int
+    BRDY_FIELD_NUMBER: _builtins.int
+    TEL_FIELD_NUMBER: _builtins.int
+    CARD_SN_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    psn_name: _builtins.str
+    """Name as in the certificate, 1 to 50 characters."""
+    brdy: _builtins.str
+    """Birth date, YYYY-MM-DD; must agree with the identity number on record or corrected along with it."""
+    tel: _builtins.str
+    """Telephone, digits with an optional leading +; present and empty means none."""
+    card_sn: _builtins.str
+    """card_sn of the social security card; present and empty means none."""
+    reason: _builtins.str
+    """Why, 1 to 200 characters, without personal data; it is kept with the correction."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    @_builtins.property
+    def certificate(self) -> Global___PersonCertificate:
+        """The right number of a certificate whose type is on record; absent means that the numbers stay."""
+
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        psn_name: _builtins.str | None = ...,
+        brdy: _builtins.str | None = ...,
+        tel: _builtins.str | None = ...,
+        card_sn: _builtins.str | None = ...,
+        certificate: Global___PersonCertificate | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_brdy", b"_brdy", "_card_sn", b"_card_sn", "_psn_name", b"_psn_name", "_tel", b"_tel", "brdy", b"brdy", "card_sn", b"card_sn", "certificate", b"certificate", "psn_name", b"psn_name", "tel", b"tel"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brdy", b"_brdy", "_card_sn", b"_card_sn", "_psn_name", b"_psn_name", "_tel", b"_tel", "brdy", b"brdy", "card_sn", b"card_sn", "certificate", b"certificate", "psn_name", b"psn_name", "psn_no", b"psn_no", "reason", b"reason", "request_id", b"request_id", "tel", b"tel"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__brdy: _TypeAlias = _typing.Literal["brdy"]  # noqa: Y015
+    _WhichOneofArgType__brdy: _TypeAlias = _typing.Literal["_brdy", b"_brdy"]  # noqa: Y015
+    _WhichOneofReturnType__card_sn: _TypeAlias = _typing.Literal["card_sn"]  # noqa: Y015
+    _WhichOneofArgType__card_sn: _TypeAlias = _typing.Literal["_card_sn", b"_card_sn"]  # noqa: Y015
+    _WhichOneofReturnType__psn_name: _TypeAlias = _typing.Literal["psn_name"]  # noqa: Y015
+    _WhichOneofArgType__psn_name: _TypeAlias = _typing.Literal["_psn_name", b"_psn_name"]  # noqa: Y015
+    _WhichOneofReturnType__tel: _TypeAlias = _typing.Literal["tel"]  # noqa: Y015
+    _WhichOneofArgType__tel: _TypeAlias = _typing.Literal["_tel", b"_tel"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__brdy) -> _WhichOneofReturnType__brdy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__card_sn) -> _WhichOneofReturnType__card_sn | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__psn_name) -> _WhichOneofReturnType__psn_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tel) -> _WhichOneofReturnType__tel | None: ...
+
+Global___CorrectPersonRequest: _TypeAlias = CorrectPersonRequest  # noqa: Y015
+
+@_typing.final
+class CorrectPersonResponse(_message.Message):
+    """What correcting did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    changed: _builtins.bool
+    """Whether anything changed."""
+    def __init__(
+        self,
+        *,
+        changed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectPersonResponse: _TypeAlias = CorrectPersonResponse  # noqa: Y015
+
+@_typing.final
+class AddCertificateRequest(_message.Message):
+    """A certificate to add."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    @_builtins.property
+    def certificate(self) -> Global___PersonCertificate:
+        """The certificate. Of a type that is on record with another number it is refused: CorrectPerson corrects that one."""
+
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        certificate: Global___PersonCertificate | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "psn_no", b"psn_no", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddCertificateRequest: _TypeAlias = AddCertificateRequest  # noqa: Y015
+
+@_typing.final
+class AddCertificateResponse(_message.Message):
+    """What adding did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    changed: _builtins.bool
+    """Whether anything changed; false if the certificate was on record."""
+    def __init__(
+        self,
+        *,
+        changed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddCertificateResponse: _TypeAlias = AddCertificateResponse  # noqa: Y015
+
+@_typing.final
+class FindPersonByCertificateRequest(_message.Message):
+    """Asks whose certificate this is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, 1 to 200 characters, without personal data; it is kept in the access log."""
+    @_builtins.property
+    def certificate(self) -> Global___PersonCertificate:
+        """The certificate."""
+
+    def __init__(
+        self,
+        *,
+        certificate: Global___PersonCertificate | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPersonByCertificateRequest: _TypeAlias = FindPersonByCertificateRequest  # noqa: Y015
+
+@_typing.final
+class FindPersonByCertificateResponse(_message.Message):
+    """Whose it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    MASKED_NAME_FIELD_NUMBER: _builtins.int
+    PSN_NAME_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    masked_name: _builtins.str
+    """The name, masked: 张*."""
+    psn_name: _builtins.str
+    """The name, whole; empty unless the caller is one to whom identity discloses it."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        masked_name: _builtins.str = ...,
+        psn_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["masked_name", b"masked_name", "psn_name", b"psn_name", "psn_no", b"psn_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPersonByCertificateResponse: _TypeAlias = FindPersonByCertificateResponse  # noqa: Y015
+
+@_typing.final
+class GetEnrolmentRequest(_message.Message):
+    """Asks for the enrolment of a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    day: _builtins.str
+    """The day, YYYY-MM-DD; empty means today, Asia/Shanghai."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "psn_no", b"psn_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEnrolmentRequest: _TypeAlias = GetEnrolmentRequest  # noqa: Y015
+
+@_typing.final
+class GetEnrolmentResponse(_message.Message):
+    """The enrolment of that day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    ENROLMENT_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """The day that was asked for, YYYY-MM-DD."""
+    @_builtins.property
+    def enrolment(self) -> Global___Enrolment:
+        """What held on that day by all that is recorded; absent when nothing did."""
+
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        enrolment: Global___Enrolment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "enrolment", b"enrolment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEnrolmentResponse: _TypeAlias = GetEnrolmentResponse  # noqa: Y015
+
+@_typing.final
+class ListEnrolmentsRequest(_message.Message):
+    """Asks for what was recorded of a person's enrolment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the newest."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "psn_no", b"psn_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEnrolmentsRequest: _TypeAlias = ListEnrolmentsRequest  # noqa: Y015
+
+@_typing.final
+class RecordedEnrolment(_message.Message):
+    """One statement as it was recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    ENROLMENT_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """Counts the person's statements from 1; a later one replaces earlier ones from its valid_from on."""
+    @_builtins.property
+    def enrolment(self) -> Global___Enrolment:
+        """What was stated."""
+
+    @_builtins.property
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        enrolment: Global___Enrolment | None = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "recorded_at", b"recorded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "position", b"position", "recorded_at", b"recorded_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedEnrolment: _TypeAlias = RecordedEnrolment  # noqa: Y015
+
+@_typing.final
+class ListEnrolmentsResponse(_message.Message):
+    """A page of statements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENROLMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def enrolments(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedEnrolment]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        enrolments: _abc.Iterable[Global___RecordedEnrolment] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolments", b"enrolments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEnrolmentsResponse: _TypeAlias = ListEnrolmentsResponse  # noqa: Y015
+
+@_typing.final
+class RemoteCareFiling(_message.Message):
+    """A filing of care elsewhere (异地就医备案)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILING_ID_FIELD_NUMBER: _builtins.int
+    ADMDVS_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    VALID_FROM_FIELD_NUMBER: _builtins.int
+    VALID_TO_FIELD_NUMBER: _builtins.int
+    CANCELLED_ON_FIELD_NUMBER: _builtins.int
+    filing_id: _builtins.str
+    """UUID."""
+    admdvs: _builtins.str
+    """Where: xx0000 or xxxx00."""
+    level: Global___RemoteCareLevel.ValueType
+    """Whether admdvs is a province or a city."""
+    kind: Global___RemoteCareKind.ValueType
+    """Temporary or long-term."""
+    valid_from: _builtins.str
+    """First day, YYYY-MM-DD, included."""
+    valid_to: _builtins.str
+    """Last day, YYYY-MM-DD, included; empty means open-ended."""
+    cancelled_on: _builtins.str
+    """The day of the cancellation, YYYY-MM-DD, on which the filing counts no more; empty while it was not cancelled."""
+    def __init__(
+        self,
+        *,
+        filing_id: _builtins.str = ...,
+        admdvs: _builtins.str = ...,
+        level: Global___RemoteCareLevel.ValueType = ...,
+        kind: Global___RemoteCareKind.ValueType = ...,
+        valid_from: _builtins.str = ...,
+        valid_to: _builtins.str = ...,
+        cancelled_on: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "cancelled_on", b"cancelled_on", "filing_id", b"filing_id", "kind", b"kind", "level", b"level", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoteCareFiling: _TypeAlias = RemoteCareFiling  # noqa: Y015
+
+@_typing.final
+class CancelRemoteCareRequest(_message.Message):
+    """A filing to cancel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    FILING_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    filing_id: _builtins.str
+    """UUID of one of this person's filings."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        filing_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filing_id", b"filing_id", "psn_no", b"psn_no", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRemoteCareRequest: _TypeAlias = CancelRemoteCareRequest  # noqa: Y015
+
+@_typing.final
+class CancelRemoteCareResponse(_message.Message):
+    """What cancelling did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filing(self) -> Global___RemoteCareFiling:
+        """The filing, cancelled."""
+
+    def __init__(
+        self,
+        *,
+        filing: Global___RemoteCareFiling | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filing", b"filing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filing", b"filing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRemoteCareResponse: _TypeAlias = CancelRemoteCareResponse  # noqa: Y015
+
+@_typing.final
+class ListRemoteCareRequest(_message.Message):
+    """Asks for a person's filings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the newest."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "psn_no", b"psn_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRemoteCareRequest: _TypeAlias = ListRemoteCareRequest  # noqa: Y015
+
+@_typing.final
+class ListRemoteCareResponse(_message.Message):
+    """A page of filings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILINGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def filings(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemoteCareFiling]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        filings: _abc.Iterable[Global___RemoteCareFiling] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filings", b"filings", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRemoteCareResponse: _TypeAlias = ListRemoteCareResponse  # noqa: Y015

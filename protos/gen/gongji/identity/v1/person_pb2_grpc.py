@@ -70,6 +70,41 @@ class PersonServiceStub:
                 request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.IssueVoucherRequest.SerializeToString,
                 response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.IssueVoucherResponse.FromString,
                 _registered_method=True)
+        self.CorrectPerson = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/CorrectPerson',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.CorrectPersonRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.CorrectPersonResponse.FromString,
+                _registered_method=True)
+        self.AddCertificate = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/AddCertificate',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.AddCertificateRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.AddCertificateResponse.FromString,
+                _registered_method=True)
+        self.FindPersonByCertificate = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/FindPersonByCertificate',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.FindPersonByCertificateRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.FindPersonByCertificateResponse.FromString,
+                _registered_method=True)
+        self.GetEnrolment = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/GetEnrolment',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.GetEnrolmentRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.GetEnrolmentResponse.FromString,
+                _registered_method=True)
+        self.ListEnrolments = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/ListEnrolments',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListEnrolmentsRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListEnrolmentsResponse.FromString,
+                _registered_method=True)
+        self.CancelRemoteCare = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/CancelRemoteCare',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.CancelRemoteCareRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.CancelRemoteCareResponse.FromString,
+                _registered_method=True)
+        self.ListRemoteCare = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/ListRemoteCare',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListRemoteCareRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListRemoteCareResponse.FromString,
+                _registered_method=True)
 
 
 class PersonServiceServicer:
@@ -129,6 +164,57 @@ class PersonServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CorrectPerson(self, request, context):
+        """Corrects what is on record of a person. What the request leaves out stays; a correction that brings nothing new
+        changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddCertificate(self, request, context):
+        """Adds a certificate of another type: a newborn registered by birth certificate gets an identity number and stays one
+        person. A number that is somebody else's is refused with CERTIFICATE_TAKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindPersonByCertificate(self, request, context):
+        """Whose certificate this is. The look-up is in the access log, found or not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEnrolment(self, request, context):
+        """The enrolment of one day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEnrolments(self, request, context):
+        """Everything that was ever recorded of a person's enrolment, newest first; nothing is taken out of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRemoteCare(self, request, context):
+        """Cancels a filing: it no longer counts from today on. Cancelling again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRemoteCare(self, request, context):
+        """A person's filings, newest first, cancelled and past ones included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PersonServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +252,41 @@ def add_PersonServiceServicer_to_server(servicer, server):
                     servicer.IssueVoucher,
                     request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.IssueVoucherRequest.FromString,
                     response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.IssueVoucherResponse.SerializeToString,
+            ),
+            'CorrectPerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectPerson,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.CorrectPersonRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.CorrectPersonResponse.SerializeToString,
+            ),
+            'AddCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddCertificate,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.AddCertificateRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.AddCertificateResponse.SerializeToString,
+            ),
+            'FindPersonByCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindPersonByCertificate,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.FindPersonByCertificateRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.FindPersonByCertificateResponse.SerializeToString,
+            ),
+            'GetEnrolment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEnrolment,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.GetEnrolmentRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.GetEnrolmentResponse.SerializeToString,
+            ),
+            'ListEnrolments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEnrolments,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListEnrolmentsRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListEnrolmentsResponse.SerializeToString,
+            ),
+            'CancelRemoteCare': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRemoteCare,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.CancelRemoteCareRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.CancelRemoteCareResponse.SerializeToString,
+            ),
+            'ListRemoteCare': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRemoteCare,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListRemoteCareRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.ListRemoteCareResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -358,6 +479,195 @@ class PersonService:
             '/gongji.identity.v1.PersonService/IssueVoucher',
             gongji_dot_identity_dot_v1_dot_person__pb2.IssueVoucherRequest.SerializeToString,
             gongji_dot_identity_dot_v1_dot_person__pb2.IssueVoucherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/CorrectPerson',
+            gongji_dot_identity_dot_v1_dot_person__pb2.CorrectPersonRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.CorrectPersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/AddCertificate',
+            gongji_dot_identity_dot_v1_dot_person__pb2.AddCertificateRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.AddCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindPersonByCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/FindPersonByCertificate',
+            gongji_dot_identity_dot_v1_dot_person__pb2.FindPersonByCertificateRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.FindPersonByCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEnrolment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/GetEnrolment',
+            gongji_dot_identity_dot_v1_dot_person__pb2.GetEnrolmentRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.GetEnrolmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEnrolments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/ListEnrolments',
+            gongji_dot_identity_dot_v1_dot_person__pb2.ListEnrolmentsRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.ListEnrolmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRemoteCare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/CancelRemoteCare',
+            gongji_dot_identity_dot_v1_dot_person__pb2.CancelRemoteCareRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.CancelRemoteCareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRemoteCare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/ListRemoteCare',
+            gongji_dot_identity_dot_v1_dot_person__pb2.ListRemoteCareRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.ListRemoteCareResponse.FromString,
             options,
             channel_credentials,
             insecure,

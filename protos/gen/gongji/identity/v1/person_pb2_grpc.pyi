@@ -53,6 +53,24 @@ class PersonServiceStub:
     """Files care outside the insured region (异地就医备案); first and last day count."""
     IssueVoucher: _grpc.UnaryUnaryMultiCallable[_person_pb2.IssueVoucherRequest, _person_pb2.IssueVoucherResponse]
     """Issues an e-voucher (医保电子凭证): a random token of few minutes' life, for oneself or a minor that one registered."""
+    CorrectPerson: _grpc.UnaryUnaryMultiCallable[_person_pb2.CorrectPersonRequest, _person_pb2.CorrectPersonResponse]
+    """Corrects what is on record of a person. What the request leaves out stays; a correction that brings nothing new
+    changes nothing.
+    """
+    AddCertificate: _grpc.UnaryUnaryMultiCallable[_person_pb2.AddCertificateRequest, _person_pb2.AddCertificateResponse]
+    """Adds a certificate of another type: a newborn registered by birth certificate gets an identity number and stays one
+    person. A number that is somebody else's is refused with CERTIFICATE_TAKEN.
+    """
+    FindPersonByCertificate: _grpc.UnaryUnaryMultiCallable[_person_pb2.FindPersonByCertificateRequest, _person_pb2.FindPersonByCertificateResponse]
+    """Whose certificate this is. The look-up is in the access log, found or not."""
+    GetEnrolment: _grpc.UnaryUnaryMultiCallable[_person_pb2.GetEnrolmentRequest, _person_pb2.GetEnrolmentResponse]
+    """The enrolment of one day."""
+    ListEnrolments: _grpc.UnaryUnaryMultiCallable[_person_pb2.ListEnrolmentsRequest, _person_pb2.ListEnrolmentsResponse]
+    """Everything that was ever recorded of a person's enrolment, newest first; nothing is taken out of it."""
+    CancelRemoteCare: _grpc.UnaryUnaryMultiCallable[_person_pb2.CancelRemoteCareRequest, _person_pb2.CancelRemoteCareResponse]
+    """Cancels a filing: it no longer counts from today on. Cancelling again changes nothing."""
+    ListRemoteCare: _grpc.UnaryUnaryMultiCallable[_person_pb2.ListRemoteCareRequest, _person_pb2.ListRemoteCareResponse]
+    """A person's filings, newest first, cancelled and past ones included."""
 
 @_typing.type_check_only
 class PersonServiceAsyncStub(PersonServiceStub):
@@ -79,6 +97,24 @@ class PersonServiceAsyncStub(PersonServiceStub):
     """Files care outside the insured region (异地就医备案); first and last day count."""
     IssueVoucher: _aio.UnaryUnaryMultiCallable[_person_pb2.IssueVoucherRequest, _person_pb2.IssueVoucherResponse]  # type: ignore[assignment]
     """Issues an e-voucher (医保电子凭证): a random token of few minutes' life, for oneself or a minor that one registered."""
+    CorrectPerson: _aio.UnaryUnaryMultiCallable[_person_pb2.CorrectPersonRequest, _person_pb2.CorrectPersonResponse]  # type: ignore[assignment]
+    """Corrects what is on record of a person. What the request leaves out stays; a correction that brings nothing new
+    changes nothing.
+    """
+    AddCertificate: _aio.UnaryUnaryMultiCallable[_person_pb2.AddCertificateRequest, _person_pb2.AddCertificateResponse]  # type: ignore[assignment]
+    """Adds a certificate of another type: a newborn registered by birth certificate gets an identity number and stays one
+    person. A number that is somebody else's is refused with CERTIFICATE_TAKEN.
+    """
+    FindPersonByCertificate: _aio.UnaryUnaryMultiCallable[_person_pb2.FindPersonByCertificateRequest, _person_pb2.FindPersonByCertificateResponse]  # type: ignore[assignment]
+    """Whose certificate this is. The look-up is in the access log, found or not."""
+    GetEnrolment: _aio.UnaryUnaryMultiCallable[_person_pb2.GetEnrolmentRequest, _person_pb2.GetEnrolmentResponse]  # type: ignore[assignment]
+    """The enrolment of one day."""
+    ListEnrolments: _aio.UnaryUnaryMultiCallable[_person_pb2.ListEnrolmentsRequest, _person_pb2.ListEnrolmentsResponse]  # type: ignore[assignment]
+    """Everything that was ever recorded of a person's enrolment, newest first; nothing is taken out of it."""
+    CancelRemoteCare: _aio.UnaryUnaryMultiCallable[_person_pb2.CancelRemoteCareRequest, _person_pb2.CancelRemoteCareResponse]  # type: ignore[assignment]
+    """Cancels a filing: it no longer counts from today on. Cancelling again changes nothing."""
+    ListRemoteCare: _aio.UnaryUnaryMultiCallable[_person_pb2.ListRemoteCareRequest, _person_pb2.ListRemoteCareResponse]  # type: ignore[assignment]
+    """A person's filings, newest first, cancelled and past ones included."""
 
 class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
     """Persons: the register of insured persons, real-name registration, enrolments, remote-care filings, vouchers."""
@@ -144,5 +180,65 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_person_pb2.IssueVoucherResponse, _abc.Awaitable[_person_pb2.IssueVoucherResponse]]:
         """Issues an e-voucher (医保电子凭证): a random token of few minutes' life, for oneself or a minor that one registered."""
+
+    @_abc_1.abstractmethod
+    def CorrectPerson(
+        self,
+        request: _person_pb2.CorrectPersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.CorrectPersonResponse, _abc.Awaitable[_person_pb2.CorrectPersonResponse]]:
+        """Corrects what is on record of a person. What the request leaves out stays; a correction that brings nothing new
+        changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def AddCertificate(
+        self,
+        request: _person_pb2.AddCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.AddCertificateResponse, _abc.Awaitable[_person_pb2.AddCertificateResponse]]:
+        """Adds a certificate of another type: a newborn registered by birth certificate gets an identity number and stays one
+        person. A number that is somebody else's is refused with CERTIFICATE_TAKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def FindPersonByCertificate(
+        self,
+        request: _person_pb2.FindPersonByCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.FindPersonByCertificateResponse, _abc.Awaitable[_person_pb2.FindPersonByCertificateResponse]]:
+        """Whose certificate this is. The look-up is in the access log, found or not."""
+
+    @_abc_1.abstractmethod
+    def GetEnrolment(
+        self,
+        request: _person_pb2.GetEnrolmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.GetEnrolmentResponse, _abc.Awaitable[_person_pb2.GetEnrolmentResponse]]:
+        """The enrolment of one day."""
+
+    @_abc_1.abstractmethod
+    def ListEnrolments(
+        self,
+        request: _person_pb2.ListEnrolmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.ListEnrolmentsResponse, _abc.Awaitable[_person_pb2.ListEnrolmentsResponse]]:
+        """Everything that was ever recorded of a person's enrolment, newest first; nothing is taken out of it."""
+
+    @_abc_1.abstractmethod
+    def CancelRemoteCare(
+        self,
+        request: _person_pb2.CancelRemoteCareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.CancelRemoteCareResponse, _abc.Awaitable[_person_pb2.CancelRemoteCareResponse]]:
+        """Cancels a filing: it no longer counts from today on. Cancelling again changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListRemoteCare(
+        self,
+        request: _person_pb2.ListRemoteCareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.ListRemoteCareResponse, _abc.Awaitable[_person_pb2.ListRemoteCareResponse]]:
+        """A person's filings, newest first, cancelled and past ones included."""
 
 def add_PersonServiceServicer_to_server(servicer: PersonServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -62,6 +62,7 @@ class IdentifyRequest(_message.Message):
     MDTRT_CERT_NO_FIELD_NUMBER: _builtins.int
     PSN_NAME_FIELD_NUMBER: _builtins.int
     CARD_SN_FIELD_NUMBER: _builtins.int
+    INPATIENT_FIELD_NUMBER: _builtins.int
     fixmedins_code: _builtins.str
     """fixmedins_code of the calling institution; another one is refused with FORBIDDEN_INSTITUTION."""
     mdtrt_cert_type: Global___VisitCertificateType.ValueType
@@ -72,6 +73,10 @@ class IdentifyRequest(_message.Message):
     """Name as on the card; required with an identity card."""
     card_sn: _builtins.str
     """card_sn; required with a social security card."""
+    inpatient: _builtins.bool
+    """Whether the patient is admitted: the credential then lives for the stay, and is good for inpatient bills only
+    (med_type 21, 22, 24). Refused at a retail pharmacy. Absent means no.
+    """
     def __init__(
         self,
         *,
@@ -80,10 +85,11 @@ class IdentifyRequest(_message.Message):
         mdtrt_cert_no: _builtins.str = ...,
         psn_name: _builtins.str = ...,
         card_sn: _builtins.str = ...,
+        inpatient: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_sn", b"card_sn", "fixmedins_code", b"fixmedins_code", "mdtrt_cert_no", b"mdtrt_cert_no", "mdtrt_cert_type", b"mdtrt_cert_type", "psn_name", b"psn_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_sn", b"card_sn", "fixmedins_code", b"fixmedins_code", "inpatient", b"inpatient", "mdtrt_cert_no", b"mdtrt_cert_no", "mdtrt_cert_type", b"mdtrt_cert_type", "psn_name", b"psn_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -156,6 +162,7 @@ class VisitFacts(_message.Message):
     ISSUED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
+    INPATIENT_FIELD_NUMBER: _builtins.int
     jti: _builtins.str
     """jti: UUID of the credential, bound to one mdtrt_id by its first settlement."""
     psn_no: _builtins.str
@@ -174,6 +181,8 @@ class VisitFacts(_message.Message):
     """Whether the patient has died."""
     audience: _builtins.str
     """Audience: who may accept it; "settlement"."""
+    inpatient: _builtins.bool
+    """Whether it is good for a stay: for inpatient bills (med_type 21, 22, 24) and no others."""
     @_builtins.property
     def enrolment(self) -> _person_pb2.Enrolment:
         """The patient's enrolment in force today; absent when there is none."""
@@ -206,10 +215,11 @@ class VisitFacts(_message.Message):
         issued_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         audience: _builtins.str = ...,
+        inpatient: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "expires_at", b"expires_at", "issued_at", b"issued_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "deceased", b"deceased", "designated", b"designated", "enrolment", b"enrolment", "expires_at", b"expires_at", "filed_admdvs", b"filed_admdvs", "fixmedins_code", b"fixmedins_code", "fixmedins_type", b"fixmedins_type", "issued_at", b"issued_at", "jti", b"jti", "mdtrtarea_admvs", b"mdtrtarea_admvs", "psn_no", b"psn_no", "remote_settlement", b"remote_settlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "deceased", b"deceased", "designated", b"designated", "enrolment", b"enrolment", "expires_at", b"expires_at", "filed_admdvs", b"filed_admdvs", "fixmedins_code", b"fixmedins_code", "fixmedins_type", b"fixmedins_type", "inpatient", b"inpatient", "issued_at", b"issued_at", "jti", b"jti", "mdtrtarea_admvs", b"mdtrtarea_admvs", "psn_no", b"psn_no", "remote_settlement", b"remote_settlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,9 +1,19 @@
 """Rows to domain and back: one repository for one transaction."""
 
-from binding.repository.interface import Created, Place, QueueCount, QueueFilter, QueuePlace, Repository, Verified
+from binding.repository.interface import (
+    Corrected,
+    Created,
+    Place,
+    QueueCount,
+    QueueFilter,
+    QueuePlace,
+    Repository,
+    Verified,
+)
 from binding.repository.postgres import GuardBroken, PostgresRepository
 
 __all__ = [
+    "Corrected",
     "Created",
     "GuardBroken",
     "Place",

@@ -27,6 +27,15 @@ class Verified(NamedTuple):
     verified_at: datetime
 
 
+class Corrected(NamedTuple):
+    """A person's birth date was corrected."""
+
+    psn_no: str
+    brdy: date
+    sequence: int
+    """The correction's place among the person's events: of two, the greater one is the newer."""
+
+
 class Place(NamedTuple):
     """Where a page of a list ended: a time and the id that breaks ties."""
 
@@ -110,6 +119,10 @@ class Repository(Protocol):
 
     async def record_verified(self, rows: Sequence[Verified]) -> None:
         """Take in birth dates; what is known already stays."""
+        ...
+
+    async def record_corrected(self, rows: Sequence[Corrected]) -> None:
+        """Take in corrected birth dates: the newest replaces what is known, whichever comes first."""
         ...
 
     async def record_enrolments(self, rows: Sequence[tuple[str, Enrolment]]) -> None:

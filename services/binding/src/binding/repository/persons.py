@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import date
 
 from binding.domain.persons import Enrolment, Person
-from binding.repository.interface import Verified
+from binding.repository.interface import Corrected, Verified
 from kit.db import Transaction
 
 _PERSONS = "SELECT psn_no, brdy, died_on FROM person WHERE psn_no = ANY($1::text[]) ORDER BY psn_no"
@@ -18,6 +18,13 @@ INSERT INTO person AS p (psn_no, brdy, verified_at)
 SELECT DISTINCT ON (v.psn_no) v.psn_no, v.brdy, v.verified_at
 FROM unnest($1::text[], $2::date[], $3::timestamptz[]) AS v (psn_no, brdy, verified_at) ORDER BY v.psn_no
 ON CONFLICT (psn_no) DO UPDATE SET brdy = excluded.brdy, verified_at = excluded.verified_at WHERE p.brdy IS NULL
+"""
+_CORRECTED = """
+INSERT INTO person AS p (psn_no, brdy, brdy_sequence)
+SELECT DISTINCT ON (c.psn_no) c.psn_no, c.brdy, c.sequence
+FROM unnest($1::text[], $2::date[], $3::bigint[]) AS c (psn_no, brdy, sequence) ORDER BY c.psn_no, c.sequence DESC
+ON CONFLICT (psn_no) DO UPDATE SET brdy = excluded.brdy, brdy_sequence = excluded.brdy_sequence
+    WHERE excluded.brdy_sequence > p.brdy_sequence
 """
 _DEATHS = """
 INSERT INTO person AS p (psn_no, died_on)
@@ -69,6 +76,11 @@ class PersonRows:
         """See `Repository.record_verified`."""
         if rows:
             await self._raw.execute(_VERIFIED, *_columns(rows))
+
+    async def record_corrected(self, rows: Sequence[Corrected]) -> None:
+        """See `Repository.record_corrected`."""
+        if rows:
+            await self._raw.execute(_CORRECTED, *_columns(rows))
 
     async def record_enrolments(self, rows: Sequence[tuple[str, Enrolment]]) -> None:
         """See `Repository.record_enrolments`."""

@@ -8,7 +8,7 @@ from binding import events
 from binding.domain.history import SYSTEM, ChangeKind, Mark
 from binding.domain.persons import Enrolment
 from binding.domain.relations import EndCause, Relation, end
-from binding.repository import Repository, Verified
+from binding.repository import Corrected, Repository, Verified
 from binding.service.history import save_relation
 from kit.clock import Clock
 
@@ -18,6 +18,7 @@ class Facts:
     """What a batch of identity's events says."""
 
     verified: list[Verified] = field(default_factory=list)
+    corrected: list[Corrected] = field(default_factory=list)
     enrolments: list[tuple[str, Enrolment]] = field(default_factory=list)
     deaths: list[tuple[str, date]] = field(default_factory=list)
 
@@ -32,8 +33,10 @@ class Persons:
         """Record the facts and end the relations of the dead, in the unit of work of the inbox."""
         # All at once, in order: an approval holds both of its persons, and must not be met halfway.
         dead = [psn_no for psn_no, _ in facts.deaths]
-        await repository.lock_persons([row.psn_no for row in facts.verified] + dead)
+        told = [row.psn_no for row in facts.verified] + [row.psn_no for row in facts.corrected]
+        await repository.lock_persons(told + dead)
         await repository.record_verified(facts.verified)
+        await repository.record_corrected(facts.corrected)
         await repository.record_enrolments(facts.enrolments)
         await repository.record_deaths(facts.deaths)
         if dead:

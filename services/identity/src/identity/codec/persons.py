@@ -1,20 +1,27 @@
 """Persons, their certificates and enrolments."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import Final
 
 from gongji.identity.v1 import person_pb2
 from identity.codec.codes import inverted
-from identity.codec.days import day, day_text, period
+from identity.codec.days import day, day_text, period, timestamp
+from identity.disclosure import Item
 from identity.domain.certificate import Certificate, CertificateType, masked_name, masked_number, written_name
+from identity.domain.correction import Correction
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.person import Person
 from identity.domain.register import RegisterRow, RowRefused
+from identity.repository import RecordedEnrolment
 from kit.errors import InvalidFields
 
 # The national codes of certificates are the contract's numbers.
 _CERTIFICATE_TYPES: Final = {int(one): one for one in CertificateType}
+_CERTIFICATE_TYPE_NUMBERS: Final = {
+    one: person_pb2.PersonCertificateType.ValueType(int(one)) for one in CertificateType
+}
 _INSURANCE_TYPES: Final = {
     person_pb2.INSURANCE_TYPE_EMPLOYEE: InsuranceType.EMPLOYEE,
     person_pb2.INSURANCE_TYPE_RESIDENT: InsuranceType.RESIDENT,
@@ -78,8 +85,8 @@ def register_row(row: person_pb2.InsuredRow) -> RegisterRow | RowRefused:
         return RowRefused(f"{invalid.violations[0].field} {invalid.violations[0].description}")
 
 
-def person_message(person: Person, today: date) -> person_pb2.GetPersonResponse:
-    """A person, masked."""
+def person_message(person: Person, today: date, disclosed: AbstractSet[Item]) -> person_pb2.GetPersonResponse:
+    """A person, masked but for what is disclosed to the caller."""
     return person_pb2.GetPersonResponse(
         psn_no=person.psn_no,
         masked_name=masked_name(person.name),
@@ -87,6 +94,48 @@ def person_message(person: Person, today: date) -> person_pb2.GetPersonResponse:
         brdy=day_text(person.brdy),
         enrolment=enrolment_message(person.enrolment_on(today)),
         died_on=day_text(person.died_on),
+        psn_name=disclosed_name(person, disclosed),
+        certificates=[_held(one, disclosed) for one in person.certificates],
+    )
+
+
+def disclosed_name(person: Person, disclosed: AbstractSet[Item]) -> str:
+    """The whole name, or nothing."""
+    return person.name if Item.NAME in disclosed else ""
+
+
+def found_message(person: Person, disclosed: AbstractSet[Item]) -> person_pb2.FindPersonByCertificateResponse:
+    """Whose certificate it is."""
+    return person_pb2.FindPersonByCertificateResponse(
+        psn_no=person.psn_no, masked_name=masked_name(person.name), psn_name=disclosed_name(person, disclosed)
+    )
+
+
+def _held(one: Certificate, disclosed: AbstractSet[Item]) -> person_pb2.HeldCertificate:
+    return person_pb2.HeldCertificate(
+        psn_cert_type=_CERTIFICATE_TYPE_NUMBERS[one.type],
+        masked_certno=masked_number(one.number),
+        certno=one.number if Item.CERTIFICATE_NUMBER in disclosed else "",
+    )
+
+
+def correction(request: person_pb2.CorrectPersonRequest) -> Correction:
+    """What a request corrects; a field that is absent stays."""
+    return Correction(
+        name=request.psn_name if request.HasField("psn_name") else None,
+        brdy=day(request.brdy, "brdy") if request.HasField("brdy") else None,
+        tel=request.tel if request.HasField("tel") else None,
+        card_sn=request.card_sn.upper() if request.HasField("card_sn") else None,
+        certificate=certificate(request.certificate) if request.HasField("certificate") else None,
+    )
+
+
+def recorded_enrolment_message(recorded: RecordedEnrolment) -> person_pb2.RecordedEnrolment:
+    """A statement as it was recorded."""
+    return person_pb2.RecordedEnrolment(
+        position=recorded.position,
+        enrolment=enrolment_message(recorded.enrolment),
+        recorded_at=timestamp(recorded.recorded_at),
     )
 
 

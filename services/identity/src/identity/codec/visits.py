@@ -35,6 +35,7 @@ def visit_facts(visit: Visit) -> visit_pb2.VisitFacts:
         issued_at=timestamp(visit.issued_at),
         expires_at=timestamp(visit.expires_at),
         audience=AUDIENCE,
+        inpatient=visit.inpatient,
     )
 
 

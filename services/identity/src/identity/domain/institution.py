@@ -1,8 +1,10 @@
 """Designated medical institutions and retail pharmacies (定点医药机构)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from itertools import pairwise
 
 
 class InstitutionType(StrEnum):
@@ -13,6 +15,19 @@ class InstitutionType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Designation:
+    """A period of designation (定点); first and last day count."""
+
+    valid_from: date
+    valid_to: date | None = None
+    """None: open-ended."""
+
+    def holds_on(self, day: date) -> bool:
+        """Whether that day is in it."""
+        return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
+
+
+@dataclass(frozen=True, slots=True)
 class Institution:
     """An institution as it is known."""
 
@@ -20,10 +35,8 @@ class Institution:
     fixmedins_name: str
     fixmedins_type: InstitutionType
     admdvs: str
-    designated_from: date | None = None
-    """None: not designated."""
-    designated_to: date | None = None
-    """The last day; None: open-ended."""
+    designations: tuple[Designation, ...] = ()
+    """In order, without overlap; past ones stay, as history. Empty: never designated."""
     remote_settlement: bool = False
     suspended: bool = False
 
@@ -36,15 +49,26 @@ class KnownInstitution:
     version: int
 
 
+def first_disorder(designations: Sequence[Designation]) -> int | None:
+    """The position of the first period that begins before the one ahead of it is over; None if there is none."""
+    for position, (earlier, later) in enumerate(pairwise(designations), start=1):
+        if earlier.valid_to is None or later.valid_from <= earlier.valid_to:
+            return position
+    return None
+
+
 def designated_on(institution: Institution, day: date) -> bool:
     """Whether it may be settled with on that day (R8): designated, first and last day included, and not suspended."""
-    begun = institution.designated_from is not None and institution.designated_from <= day
-    ended = institution.designated_to is not None and institution.designated_to < day
-    return begun and not ended and not institution.suspended
+    return not institution.suspended and any(period.holds_on(day) for period in institution.designations)
 
 
 def register(known: KnownInstitution | None, stated: Institution) -> KnownInstitution:
     """What is known afterwards; the same object if nothing changes."""
     if known is not None and known.institution == stated:
         return known
-    return KnownInstitution(stated, (known.version if known else 0) + 1)
+    return KnownInstitution(stated, version_of(known) + 1)
+
+
+def version_of(known: KnownInstitution | None) -> int:
+    """How many events told of it; 0 for one that is not known."""
+    return known.version if known else 0

@@ -88,3 +88,66 @@ class Deceased(IdentityRefusal):
 
     reason = "DECEASED"
     message = "a death is recorded for this person"
+
+
+class CertificateTaken(IdentityRefusal):
+    """The number is on record for another person; who that is, is not told."""
+
+    reason = "CERTIFICATE_TAKEN"
+    message = "the certificate's number is on record for another person"
+
+
+class CertificateNotFound(IdentityRefusal):
+    """Nobody's certificate."""
+
+    reason = "NOT_FOUND"
+    message = "no person with this certificate is known here"
+
+
+class FilingNotFound(IdentityRefusal):
+    """There is no such filing of this person."""
+
+    reason = "NOT_FOUND"
+    message = "this person has no such filing"
+
+
+class InstitutionSuspended(IdentityRefusal):
+    """The calling institution is suspended."""
+
+    reason = "INSTITUTION_SUSPENDED"
+    message = "this institution is suspended"
+
+
+class ChangeNotFound(IdentityRefusal):
+    """There is no such proposal."""
+
+    reason = "NOT_FOUND"
+    message = "no proposal of this change_id is known here"
+
+
+class ChangeDecided(IdentityRefusal):
+    """The proposal was confirmed or rejected before."""
+
+    reason = "STATE_FORBIDS"
+    message = "this proposal is decided"
+
+
+class ChangeOutdated(IdentityRefusal):
+    """The institution has changed since the proposal was made."""
+
+    reason = "CHANGE_OUTDATED"
+    message = "the institution has changed since: reject this proposal and propose again"
+
+
+class NothingToChange(IdentityRefusal):
+    """The institution already is as proposed."""
+
+    reason = "STATE_FORBIDS"
+    message = "the institution already is so"
+
+
+class FourEyes(IdentityRefusal):
+    """Who proposed a change does not confirm it."""
+
+    reason = "FOUR_EYES"
+    message = "another operator than the one who proposed it confirms a change"

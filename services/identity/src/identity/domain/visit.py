@@ -1,15 +1,16 @@
 """A visit: what is known of patient and institution today, and what a settlement would be refused for (R8)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from identity.domain.enrolment import Enrolment, InsuranceStatus
-from identity.domain.institution import Institution
+from identity.domain.institution import Institution, InstitutionType
 from identity.domain.person import Person
 from identity.domain.refusals import VoucherInvalid
+from identity.domain.remote_care import covers
 
 AUDIENCE = "settlement"
 """The one service that accepts a visit credential."""
@@ -23,23 +24,6 @@ class Finding(StrEnum):
     REMOTE_CARE_UNFILED = "REMOTE_CARE_UNFILED"
     DECEASED = "DECEASED"
     NOT_INSURED = "NOT_INSURED"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFiling:
-    """That a person may be treated elsewhere (异地就医备案); first and last day count."""
-
-    filing_id: UUID
-    psn_no: str
-    admdvs: str
-    """xx0000 covers the province, xxxx00 the city."""
-    valid_from: date
-    valid_to: date | None = None
-    """None: long-term."""
-
-    def holds_on(self, day: date) -> bool:
-        """Whether it is in force on that day."""
-        return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +51,8 @@ class Visit:
     designated: bool
     issued_at: datetime
     expires_at: datetime
+    inpatient: bool = False
+    """Whether the credential is good for a stay, and then for inpatient bills only."""
 
     @property
     def deceased(self) -> bool:
@@ -74,15 +60,22 @@ class Visit:
         return self.person.died_on is not None
 
 
-def covers(filed_admdvs: str, admdvs: str) -> bool:
-    """Whether a filing for one region covers an institution in another: a province all of it, a city all of it."""
-    shown = 2 if filed_admdvs.endswith("0000") else 4
-    return filed_admdvs[:shown] == admdvs[:shown]
+@dataclass(frozen=True, slots=True)
+class CredentialLifetimes:
+    """How long credentials live."""
+
+    visit: timedelta
+    inpatient: timedelta
+    """For a stay: a patient is identified at admission and settles at discharge."""
+
+    def of(self, *, inpatient: bool) -> timedelta:
+        """The lifetime of a credential."""
+        return self.inpatient if inpatient else self.visit
 
 
-def filed_regions(filings: Iterable[RemoteFiling], day: date) -> tuple[str, ...]:
-    """The regions of the filings in force on that day."""
-    return tuple(sorted({filing.admdvs for filing in filings if filing.holds_on(day)}))
+def may_admit(institution: Institution) -> bool:
+    """Whether there can be an inpatient stay at this institution."""
+    return institution.fixmedins_type is InstitutionType.MEDICAL
 
 
 def findings(visit: Visit, home_prefix: str) -> Sequence[Finding]:

@@ -1,5 +1,7 @@
 """Institutions as a dictionary."""
 
+from collections.abc import Sequence
+
 from identity.domain.institution import Institution, KnownInstitution
 
 
@@ -22,3 +24,16 @@ class MemoryInstitutions:
     async def save_institution(self, known: KnownInstitution) -> None:
         """See the protocol."""
         self.institutions[known.institution.fixmedins_code] = known
+
+    async def institutions_by_code(
+        self, admdvs_prefix: str, after: str, limit: int, *, suspended_only: bool
+    ) -> Sequence[Institution]:
+        """See the protocol."""
+        found = [
+            known.institution
+            for code, known in sorted(self.institutions.items())
+            if code > after
+            and known.institution.admdvs.startswith(admdvs_prefix)
+            and (known.institution.suspended or not suspended_only)
+        ]
+        return found[:limit]

@@ -1,9 +1,13 @@
 """Persons as a dictionary."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from identity.domain.certificate import Certificate, comparable_name
 from identity.domain.person import Person
+from identity.repository import CorrectionMade, RecordedEnrolment
+
+_RECORDED_AT = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 class MemoryPersons:
@@ -12,6 +16,7 @@ class MemoryPersons:
     def __init__(self) -> None:
         super().__init__()
         self.persons: dict[str, Person] = {}
+        self.corrections: list[CorrectionMade] = []
 
     async def lock_import(self) -> None:
         """See the protocol; one unit of work runs at a time anyway."""
@@ -49,6 +54,16 @@ class MemoryPersons:
             for person in self.persons.values()
             if person.card_sn and person.card_sn == card_sn and number in {one.number for one in person.certificates}
         )
+
+    async def add_correction(self, made: CorrectionMade) -> None:
+        """See the protocol."""
+        self.corrections.append(made)
+
+    async def enrolments_recorded(self, psn_no: str, before: int | None, limit: int) -> Sequence[RecordedEnrolment]:
+        """See the protocol; nothing is recorded at any other time than the beginning of it."""
+        stated = self.persons[psn_no].enrolments if psn_no in self.persons else ()
+        recorded = [RecordedEnrolment(place, one, _RECORDED_AT) for place, one in enumerate(stated, start=1)]
+        return [one for one in reversed(recorded) if before is None or one.position < before][:limit]
 
 
 def _only(found: Iterable[str]) -> str | None:

@@ -1,7 +1,9 @@
 """The repository on PostgreSQL: rows to domain and back; a file for each noun."""
 
 from identity.postgres.access_log import PostgresAccessLog
+from identity.postgres.enrolments import PostgresEnrolments
 from identity.postgres.imports import PostgresImports
+from identity.postgres.institution_changes import PostgresInstitutionChanges
 from identity.postgres.institutions import PostgresInstitutions
 from identity.postgres.persons import PostgresPersons
 from identity.postgres.remote_care import PostgresRemoteCare
@@ -14,7 +16,14 @@ __all__ = ["PostgresRepository"]
 
 
 class PostgresRepository(
-    PostgresPersons, PostgresImports, PostgresRemoteCare, PostgresVouchers, PostgresInstitutions, PostgresAccessLog
+    PostgresPersons,
+    PostgresEnrolments,
+    PostgresImports,
+    PostgresRemoteCare,
+    PostgresVouchers,
+    PostgresInstitutions,
+    PostgresInstitutionChanges,
+    PostgresAccessLog,
 ):
     """See `identity.repository.Repository`; lives as long as its transaction."""
 

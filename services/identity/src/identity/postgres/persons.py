@@ -8,9 +8,10 @@ from typing import cast
 import asyncpg
 
 from identity.domain.certificate import Certificate
-from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.person import Person, Registration
+from identity.postgres.enrolments import enrolment_of
 from identity.postgres.rows import Rows, columns
+from identity.repository import CorrectionMade
 
 # Row locks cannot keep a row from being created; this key of an advisory lock does. One import at a time: imports are
 # rare, and two with the same new person would otherwise both believe to be the first.
@@ -64,6 +65,9 @@ INSERT INTO guardian (psn_no, guardian_psn_no) SELECT * FROM unnest($1::text[], 
 _OWNERS = "SELECT number_index, psn_no FROM insured_certificate WHERE number_index = ANY($1::bytea[])"
 _BY_NAME = "SELECT psn_no FROM insured_certificate WHERE real_name_index = $1"
 _BY_CARD = "SELECT DISTINCT psn_no FROM insured_certificate WHERE card_index = $1 LIMIT 2"
+_ADD_CORRECTION = """
+INSERT INTO correction (psn_no, corrected_at, corrected_by, fields, reason) VALUES ($1, $2, $3, $4, $5)
+"""
 
 
 class PostgresPersons(Rows):
@@ -113,7 +117,7 @@ class PostgresPersons(Rows):
             tel=self._vault.open(row["tel_ct"], "tel", psn_no),
             card_sn=self._vault.open(row["card_sn_ct"], "card_sn", psn_no),
             died_on=row["died_on"],
-            enrolments=tuple(_enrolment(one) for one in enrolments),
+            enrolments=tuple(enrolment_of(one) for one in enrolments),
             registration=Registration(registered["verified_at"], registered["registered_by"]) if registered else None,
             guardians=frozenset(registered["guardians"] if registered else ()),
             version=row["version"],
@@ -173,6 +177,11 @@ class PostgresPersons(Rows):
         # Two persons with the same number (of certificates of two types) and the same card: neither is recognised.
         return rows[0]["psn_no"] if len(rows) == 1 else None
 
+    async def add_correction(self, made: CorrectionMade) -> None:
+        """See the protocol."""
+        row = (made.psn_no, made.corrected_at, made.corrected_by, list(made.fields), made.reason)
+        await self._raw.execute(_ADD_CORRECTION, *row)
+
 
 def _grouped(rows: Sequence[asyncpg.Record]) -> Mapping[str, list[asyncpg.Record]]:
     by_psn_no: defaultdict[str, list[asyncpg.Record]] = defaultdict(list)
@@ -183,14 +192,3 @@ def _grouped(rows: Sequence[asyncpg.Record]) -> Mapping[str, list[asyncpg.Record
 
 def _statements(person: Person) -> list[tuple[object, ...]]:
     return [(person.psn_no, position, *astuple(one)) for position, one in enumerate(person.enrolments, start=1)]
-
-
-def _enrolment(row: asyncpg.Record) -> Enrolment:
-    return Enrolment(
-        InsuranceType(row["insutype"]),
-        row["insuplc_admdvs"],
-        InsuranceStatus(row["psn_insu_stas"]),
-        row["arrears"],
-        row["valid_from"],
-        row["valid_to"],
-    )

@@ -2,18 +2,47 @@
 
 from typing import Protocol
 
-from identity.repository.access_log import RECOGNISED, Access, AccessRows
+from identity.repository.access_log import (
+    RECOGNISED,
+    Access,
+    AccessFilter,
+    AccessRows,
+    LoggedAccess,
+    Operation,
+)
+from identity.repository.enrolments import EnrolmentRows, RecordedEnrolment
 from identity.repository.imports import ImportRows
+from identity.repository.institution_changes import InstitutionChangeRows, VersionedChange
 from identity.repository.institutions import InstitutionRows
-from identity.repository.persons import PersonRows
+from identity.repository.persons import CorrectionMade, PersonRows
 from identity.repository.remote_care import RemoteCareRows
 from identity.repository.vouchers import VoucherRows
 from kit.outbox import Outbox
 
-__all__ = ["RECOGNISED", "Access", "Repository"]
+__all__ = [
+    "RECOGNISED",
+    "Access",
+    "AccessFilter",
+    "CorrectionMade",
+    "LoggedAccess",
+    "Operation",
+    "RecordedEnrolment",
+    "Repository",
+    "VersionedChange",
+]
 
 
-class Repository(PersonRows, ImportRows, RemoteCareRows, VoucherRows, InstitutionRows, AccessRows, Protocol):
+class Repository(
+    PersonRows,
+    EnrolmentRows,
+    ImportRows,
+    RemoteCareRows,
+    VoucherRows,
+    InstitutionRows,
+    InstitutionChangeRows,
+    AccessRows,
+    Protocol,
+):
     """One transaction's view. Methods named `lock…` keep what they return from changing until it ends."""
 
     @property

@@ -1,5 +1,6 @@
 """Institutions in one transaction."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from identity.domain.institution import Institution, KnownInstitution
@@ -18,4 +19,10 @@ class InstitutionRows(Protocol):
 
     async def save_institution(self, known: KnownInstitution) -> None:
         """Keep an institution, which is new or locked, as it is now."""
+        ...
+
+    async def institutions_by_code(
+        self, admdvs_prefix: str, after: str, limit: int, *, suspended_only: bool
+    ) -> Sequence[Institution]:
+        """Institutions whose region begins so, by rising code, after a code."""
         ...

@@ -1,17 +1,30 @@
 """Persons of the register in one transaction."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from identity.domain.certificate import Certificate
 from identity.domain.person import Person
 
 
+@dataclass(frozen=True, slots=True)
+class CorrectionMade:
+    """That something on record of a person was corrected: which fields, by whom and why, and never what they said."""
+
+    psn_no: str
+    corrected_at: datetime
+    corrected_by: str
+    fields: tuple[str, ...]
+    reason: str
+
+
 class PersonRows(Protocol):
     """Persons. Methods named `lock…` keep what they return from changing until the transaction ends."""
 
     async def lock_import(self) -> None:
-        """Wait for an import under way elsewhere; persons are created only under this lock."""
+        """Wait for an import under way elsewhere; persons are created and numbers given only under this lock."""
         ...
 
     async def lock_persons(self, psn_nos: Sequence[str]) -> Mapping[str, Person]:
@@ -36,4 +49,8 @@ class PersonRows(Protocol):
 
     async def psn_no_by_card(self, number: str, card_sn: str) -> str | None:
         """Whom a certificate's number and a social security card belong to, both together."""
+        ...
+
+    async def add_correction(self, made: CorrectionMade) -> None:
+        """Append to what was corrected."""
         ...

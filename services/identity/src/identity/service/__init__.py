@@ -1,18 +1,24 @@
 """What identity does, one transaction each: load the state, decide by the domain's rules, save and tell."""
 
+from identity.service.access_log import AccessLogService
 from identity.service.enrolments import EnrolmentService
 from identity.service.imports import ImportService
+from identity.service.institution_changes import InstitutionChangeService
 from identity.service.institutions import InstitutionService
-from identity.service.persons import PersonService, Viewer
+from identity.service.persons import PersonService
 from identity.service.registrations import RegistrationService
 from identity.service.remote_care import RemoteCareService
+from identity.service.viewing import Means, Viewer
 from identity.service.visits import VisitService
 from identity.service.vouchers import VoucherService
 
 __all__ = [
+    "AccessLogService",
     "EnrolmentService",
     "ImportService",
+    "InstitutionChangeService",
     "InstitutionService",
+    "Means",
     "PersonService",
     "RegistrationService",
     "RemoteCareService",

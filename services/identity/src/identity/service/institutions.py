@@ -1,5 +1,7 @@
 """Designated institutions (定点医药机构)."""
 
+from collections.abc import Sequence
+
 from identity import events
 from identity.domain import institution as institutions
 from identity.domain.institution import Institution
@@ -38,3 +40,8 @@ class InstitutionService:
         if institution is None:
             raise InstitutionNotFound
         return institution
+
+    async def list(self, admdvs_prefix: str, after: str, limit: int, *, suspended_only: bool) -> Sequence[Institution]:
+        """Institutions whose region begins so, by rising code, after a code."""
+        async with self._work() as repository:
+            return await repository.institutions_by_code(admdvs_prefix, after, limit, suspended_only=suspended_only)

@@ -1,33 +1,21 @@
-"""What is known of a person: seen, and corrected."""
+"""What is known of a person: seen, found, and corrected."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date
 
 from identity import events
+from identity.domain import correction as corrections
 from identity.domain import person as persons
+from identity.domain.certificate import Certificate
+from identity.domain.correction import Correction, CorrectionImpossible
 from identity.domain.person import Person
-from identity.domain.refusals import IdentityRefusal, NotEntitled, PersonNotFound
-from identity.repository import RECOGNISED, Access, Repository
-from identity.service.people import entitled, locked_person, moment
+from identity.domain.refusals import CertificateNotFound
+from identity.repository import RECOGNISED, Access, CorrectionMade, Operation, Repository
+from identity.service.people import locked_person, moment
+from identity.service.viewing import Viewer, look_at, raised
 from kit.clock import Clock
 from kit.db import Work
 from kit.errors import FieldViolation, InvalidFields
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who wants to see a person."""
-
-    caller: str
-    """As the access log names them."""
-    psn_no: str | None
-    """Of a citizen; None for an operator."""
-    request_id: str
-
-    @property
-    def means(self) -> str:
-        """By what right they see: as a citizen or as an operator."""
-        return "OPERATOR" if self.psn_no is None else "CITIZEN"
 
 
 class PersonService:
@@ -46,16 +34,63 @@ class PersonService:
         """
         now, today = moment(self._clock)
         async with self._work() as repository:
-            person = await repository.person(psn_no)
-            refusal = _refused_view(person, psn_no, viewer, today)
-            known = None if refusal else psn_no
-            outcome = refusal.reason if refusal else RECOGNISED
-            await repository.log_access(
-                Access(now, viewer.caller, "GET_PERSON", viewer.means, outcome, viewer.request_id, known)
-            )
-        if person is None or refusal is not None:
-            raise refusal or PersonNotFound
-        return person, today
+            seen = await look_at(repository, psn_no, viewer, Operation.GET_PERSON, now)
+        return raised(seen), today
+
+    async def find(self, certificate: Certificate, viewer: Viewer, stated_reason: str) -> Person:
+        """Whose certificate it is, found by the keyed hash of its number. Every look-up is in the access log.
+
+        Raises:
+            CertificateNotFound: it is nobody's.
+        """
+        now, _ = moment(self._clock)
+        async with self._work() as repository:
+            psn_no = await _owner(repository, certificate)
+            person = await repository.person(psn_no) if psn_no is not None else None
+            outcome = CertificateNotFound.reason if person is None else RECOGNISED
+            line = Access(now, viewer.caller, Operation.FIND_PERSON, viewer.means, outcome, viewer.request_id, psn_no)
+            await repository.log_access(line.because(stated_reason))
+        if person is None:
+            raise CertificateNotFound
+        return person
+
+    async def correct(self, psn_no: str, correction: Correction, editor: Viewer, reason: str) -> bool:
+        """Correct what is on record; whether it changed anything. What was corrected, by whom and why is kept.
+
+        Raises:
+            PersonNotFound: there is no such person.
+            CertificateTaken, CertificateInvalid: see `identity.domain.correction.correct`.
+            InvalidFields: the correction contradicts itself or what is on record.
+        """
+        now, today = moment(self._clock)
+        async with self._work() as repository:
+            owner = await _locked_owner(repository, correction.certificate)
+            before = await locked_person(repository, psn_no)
+            after = _possible(lambda: corrections.correct(before, correction, owner, today))
+            if after is not before:
+                await repository.save_persons([after])
+                fields = corrections.changed_fields(before, after)
+                await repository.add_correction(CorrectionMade(psn_no, now, editor.caller, fields, reason))
+            if after.version > before.version:
+                await repository.outbox.add([events.person_corrected(after, now)])
+        return after is not before
+
+    async def add_certificate(self, psn_no: str, certificate: Certificate) -> bool:
+        """Add a certificate of another type; whether it is new.
+
+        Raises:
+            PersonNotFound: there is no such person.
+            CertificateTaken, CertificateInvalid: see `identity.domain.correction.add_certificate`.
+            InvalidFields: another number of this type is on record, or the number carries another birth date.
+        """
+        _, today = moment(self._clock)
+        async with self._work() as repository:
+            owner = await _locked_owner(repository, certificate)
+            before = await locked_person(repository, psn_no)
+            after = _possible(lambda: corrections.add_certificate(before, certificate, owner, today))
+            if after is not before:
+                await repository.save_persons([after])
+        return after is not before
 
     async def record_death(self, psn_no: str, died_on: date) -> bool:
         """Record a death; whether it changed anything.
@@ -76,7 +111,19 @@ class PersonService:
         return after is not before
 
 
-def _refused_view(person: Person | None, psn_no: str, viewer: Viewer, today: date) -> IdentityRefusal | None:
-    if viewer.psn_no is not None and not entitled(viewer.psn_no, psn_no, person, today):
-        return NotEntitled()
-    return PersonNotFound() if person is None else None
+async def _owner(repository: Repository, certificate: Certificate | None) -> str | None:
+    return None if certificate is None else (await repository.owners([certificate])).get(certificate)
+
+
+async def _locked_owner(repository: Repository, certificate: Certificate | None) -> str | None:
+    # Under the lock of imports a number that is free stays free until it is given.
+    if certificate is not None:
+        await repository.lock_import()
+    return await _owner(repository, certificate)
+
+
+def _possible(decide: Callable[[], Person]) -> Person:
+    try:
+        return decide()
+    except CorrectionImpossible as impossible:
+        raise InvalidFields([FieldViolation(impossible.field_name, impossible.description)]) from None

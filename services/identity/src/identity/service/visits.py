@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,13 +12,16 @@ from identity.domain.refusals import (
     ForbiddenInstitution,
     IdentityRefusal,
     InstitutionNotDesignated,
+    InstitutionSuspended,
     PersonNotFound,
     RealNameMismatch,
 )
-from identity.domain.visit import Finding, Visit, filed_regions, findings, show_voucher
-from identity.repository import RECOGNISED, Access, Repository
+from identity.domain.remote_care import filed_regions
+from identity.domain.visit import CredentialLifetimes, Finding, Visit, findings, may_admit, show_voucher
+from identity.repository import RECOGNISED, Access, Operation, Repository
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
+from kit.errors import FieldViolation, InvalidFields
 from kit.ids import uuid7
 
 
@@ -44,6 +47,8 @@ class Shown:
     name: str = field(repr=False)
     card_sn: str = field(repr=False)
     request_id: str
+    inpatient: bool = False
+    """Whether the patient is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class VisitService:
         work: units of work.
         sign: makes credentials.
         clock: what today is, and when credentials run out.
-        credential_lifetime: how long they live.
+        lifetimes: how long they live.
         home_prefix: how region codes at home begin.
     """
 
@@ -80,13 +85,13 @@ class VisitService:
         sign: CredentialSigner,
         clock: Clock,
         *,
-        credential_lifetime: timedelta,
+        lifetimes: CredentialLifetimes,
         home_prefix: str,
     ) -> None:
         self._work = work
         self._sign = sign
         self._clock = clock
-        self._credential_lifetime = credential_lifetime
+        self._lifetimes = lifetimes
         self._home_prefix = home_prefix
 
     async def identify(self, shown: Shown) -> Identified:
@@ -95,6 +100,8 @@ class VisitService:
         Raises:
             ForbiddenInstitution: the request names another institution than the caller.
             InstitutionNotDesignated: the institution was never registered.
+            InstitutionSuspended: it is suspended.
+            InvalidFields: a retail pharmacy says that the patient is admitted.
             CertificateInvalid, RealNameMismatch, VoucherInvalid: nobody was recognised.
         """
         now = self._clock.now()
@@ -125,7 +132,8 @@ class VisitService:
             filed_admdvs=filed_regions(await repository.filings(psn_no), today),
             designated=designated_on(institution, today),
             issued_at=now,
-            expires_at=now + self._credential_lifetime,
+            expires_at=now + self._lifetimes.of(inpatient=shown.inpatient),
+            inpatient=shown.inpatient,
         )
 
 
@@ -135,6 +143,10 @@ async def _institution(repository: Repository, shown: Shown) -> Institution:
     institution = await repository.institution(shown.fixmedins_code)
     if institution is None:
         raise InstitutionNotDesignated
+    if institution.suspended:
+        raise InstitutionSuspended
+    if shown.inpatient and not may_admit(institution):
+        raise InvalidFields([FieldViolation("inpatient", "nobody is admitted at a retail pharmacy")])
     return institution
 
 
@@ -172,6 +184,6 @@ _RECOGNISE = {
 def _access(shown: Shown, outcome: Visit | IdentityRefusal, now: datetime) -> Access:
     caller = f"institution/{shown.caller_code}"
     if isinstance(outcome, IdentityRefusal):
-        return Access(now, caller, "IDENTIFY", shown.mdtrt_cert_type, outcome.reason, shown.request_id)
-    told = Access(now, caller, "IDENTIFY", shown.mdtrt_cert_type, RECOGNISED, shown.request_id)
+        return Access(now, caller, Operation.IDENTIFY, shown.mdtrt_cert_type, outcome.reason, shown.request_id)
+    told = Access(now, caller, Operation.IDENTIFY, shown.mdtrt_cert_type, RECOGNISED, shown.request_id)
     return replace(told, psn_no=outcome.person.psn_no, jti=outcome.jti)

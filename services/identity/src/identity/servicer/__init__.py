@@ -1,6 +1,7 @@
 """The contract's services: proto ⇄ domain, and who is calling. Who may call what is in `identity.access`."""
 
 from gongji.identity.v1 import person_pb2_grpc
+from identity.servicer.access_log import AccessLogServicer
 from identity.servicer.enrolments import EnrolmentMethods
 from identity.servicer.imports import ImportMethods, RegisterImportServicer
 from identity.servicer.institutions import InstitutionServicer
@@ -11,7 +12,14 @@ from identity.servicer.services import PersonServices
 from identity.servicer.visits import VisitServicer
 from identity.servicer.vouchers import VoucherMethods
 
-__all__ = ["InstitutionServicer", "PersonServicer", "PersonServices", "RegisterImportServicer", "VisitServicer"]
+__all__ = [
+    "AccessLogServicer",
+    "InstitutionServicer",
+    "PersonServicer",
+    "PersonServices",
+    "RegisterImportServicer",
+    "VisitServicer",
+]
 
 
 class PersonServicer(

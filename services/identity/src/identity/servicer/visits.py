@@ -44,4 +44,5 @@ def _shown(request: visit_pb2.IdentifyRequest) -> Shown:
         name=request.psn_name,
         card_sn=request.card_sn.upper(),
         request_id=auth.current().request_id,
+        inpatient=request.inpatient,
     )

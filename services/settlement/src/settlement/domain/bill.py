@@ -88,6 +88,11 @@ class Bill:
         return _CLEARED_AS.get(self.med_type, ClearingType.OTHER)
 
 
+def is_inpatient(bill: Bill) -> bool:
+    """Whether it is of a stay: inpatient (21), injury inpatient (22) or emergency to inpatient (24)."""
+    return bill.clr_type is ClearingType.INPATIENT
+
+
 def adds_up(bill: Bill) -> bool:
     """Whether a bill's amounts agree with each other (R16), else BILL_ARITHMETIC."""
     paid_fen = bill.fund_pay_sumamt_fen + bill.psn_part_amt_fen + bill.hosp_part_amt_fen

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from settlement.domain.bill import InstitutionType
-from settlement.domain.visit import InsuranceStatus, InsuranceType
+from settlement.domain.visit import Designation, InsuranceStatus, InsuranceType
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A person passed the real-name check; of no consequence here but that the person exists."""
+    """A person passed the real-name check, or was corrected; of no consequence here but that the person exists."""
 
     psn_no: str
     sequence: int
@@ -55,8 +55,7 @@ class InstitutionTold:
     as_of: datetime
     fixmedins_type: InstitutionType
     admdvs: str
-    designated_from: date | None
-    designated_to: date | None
+    designations: tuple[Designation, ...]
     remote_settlement: bool
     suspended: bool
 

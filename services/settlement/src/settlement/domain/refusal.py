@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from settlement.domain.bill import Bill, adds_up, in_scope
+from settlement.domain.bill import Bill, adds_up, in_scope, is_inpatient
 from settlement.domain.reasons import Reason
 from settlement.domain.visit import InsuranceStatus, Projection, VisitFacts, freshest
 
@@ -45,7 +45,9 @@ def _reasons(visit: Visit, now: datetime, home_region_prefix: str) -> Iterator[R
 
 def _credential_fits(visit: Visit, facts: VisitFacts) -> bool:
     own_visit = visit.bound_mdtrt_id in {None, visit.bill.mdtrt_id}
-    return facts.fixmedins_code == visit.fixmedins_code and own_visit
+    # What lives for a whole stay must not be worth a month of outpatient bills.
+    of_its_kind = not facts.inpatient or is_inpatient(visit.bill)
+    return facts.fixmedins_code == visit.fixmedins_code and own_visit and of_its_kind
 
 
 def _about_institution(facts: VisitFacts, home_region_prefix: str) -> Iterator[Reason]:

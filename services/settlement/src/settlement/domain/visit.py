@@ -5,6 +5,7 @@ later. That moment decides which of two sources is newer, so a credential of yes
 enrolment that ended at midnight.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum
@@ -61,6 +62,8 @@ class VisitFacts:
     """Regions of the filings in force: xx0000 covers the province, xxxx00 the city."""
     issued_at: datetime
     expires_at: datetime
+    inpatient: bool = False
+    """Whether it lives for a stay, and is then good for inpatient bills only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,22 @@ class PersonFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Designation:
+    """A period in which an institution is designated (定点); first and last day count."""
+
+    valid_from: date
+    valid_to: date | None = None
+    """None: open-ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstitutionFacts:
     """What events have told of an institution."""
 
     fixmedins_type: InstitutionType
     admdvs: str
-    designated_from: date | None
-    """None: not designated."""
-    designated_to: date | None
-    """Last day; None: open-ended."""
+    designations: tuple[Designation, ...]
+    """In order, without overlap; empty: not designated."""
     remote_settlement: bool
     suspended: bool
     as_of: datetime
@@ -118,15 +128,20 @@ def freshest(facts: VisitFacts, projection: Projection, now: datetime) -> VisitF
 
 
 def _with_institution(facts: VisitFacts, told: InstitutionFacts, now: datetime) -> VisitFacts:
-    if _true_since(told.as_of, told.designated_from, told.designated_to, now) <= facts.issued_at:
+    since = (_true_since(told.as_of, period.valid_from, period.valid_to, now) for period in told.designations)
+    if max(since, default=told.as_of) <= facts.issued_at:
         return facts
     return replace(
         facts,
         fixmedins_type=told.fixmedins_type,
         mdtrtarea_admvs=told.admdvs,
-        designated=not told.suspended and _within(told.designated_from, told.designated_to, day_of(now)),
+        designated=not told.suspended and _designated_on(told.designations, day_of(now)),
         remote_settlement=told.remote_settlement,
     )
+
+
+def _designated_on(designations: Iterable[Designation], day: date) -> bool:
+    return any(_within(period.valid_from, period.valid_to, day) for period in designations)
 
 
 def _with_person(facts: VisitFacts, told: PersonFacts, now: datetime) -> VisitFacts:
@@ -142,13 +157,13 @@ def _with_person(facts: VisitFacts, told: PersonFacts, now: datetime) -> VisitFa
     return replace(facts, enrolment=enrolment if in_force else None)
 
 
-def _within(first_day: date | None, last_day: date | None, day: date) -> bool:
-    return first_day is not None and first_day <= day and (last_day is None or day <= last_day)
+def _within(first_day: date, last_day: date | None, day: date) -> bool:
+    return first_day <= day and (last_day is None or day <= last_day)
 
 
-def _true_since(as_of: datetime, first_day: date | None, last_day: date | None, now: datetime) -> datetime:
+def _true_since(as_of: datetime, first_day: date, last_day: date | None, now: datetime) -> datetime:
     """The last moment, not after `now`, at which the fact began to be as it is."""
-    begins = [_midnight(first_day)] if first_day else []
+    begins = [_midnight(first_day)]
     ends = [_midnight(last_day + timedelta(days=1))] if last_day and last_day < date.max else []
     return max([as_of, *(moment for moment in (*begins, *ends) if moment <= now)])
 

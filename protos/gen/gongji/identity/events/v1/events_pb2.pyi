@@ -56,6 +56,42 @@ class PersonVerified(_message.Message):
 Global___PersonVerified: _TypeAlias = PersonVerified  # noqa: Y015
 
 @_typing.final
+class PersonCorrected(_message.Message):
+    """A correction changed the birth date of a person of whom PersonVerified told. Key: psn_no."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    BRDY_FIELD_NUMBER: _builtins.int
+    CORRECTED_AT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    brdy: _builtins.str
+    """Birth date as it is now, YYYY-MM-DD: binding tells minors from adults by it (R4)."""
+    sequence: _builtins.int
+    """Counts the events of this person from 1 without a gap."""
+    @_builtins.property
+    def corrected_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was corrected."""
+
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        brdy: _builtins.str = ...,
+        corrected_at: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corrected_at", b"corrected_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brdy", b"brdy", "corrected_at", b"corrected_at", "psn_no", b"psn_no", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PersonCorrected: _TypeAlias = PersonCorrected  # noqa: Y015
+
+@_typing.final
 class EnrolmentChanged(_message.Message):
     """An enrolment began, changed or ended. Key: psn_no."""
 
