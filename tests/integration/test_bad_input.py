@@ -7,7 +7,7 @@ import asyncpg
 import grpc
 import protovalidate
 import pytest
-from support.bad_requests import FILES, Rpc, Wrong, new, rpcs, valid, wrong_requests
+from support.bad_requests import FILES, Rpc, Wrong, choices, new, rpcs, valid, wrong_requests
 
 from gongji_local.stack import Stack
 from kit.auth import Access
@@ -78,7 +78,8 @@ async def call(channel: grpc.aio.Channel, rpc: Rpc, raw: bytes, metadata: list[t
 
 def test_the_valid_request_that_is_spoilt_here_is_valid() -> None:
     for rpc in RPCS:
-        assert protovalidate.collect_violations(valid(rpc.request_type)) == [], rpc.path
+        for choice in range(choices(rpc.request_type)):
+            assert protovalidate.collect_violations(valid(rpc.request_type, choice)) == [], rpc.path
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.path.removeprefix("/gongji."))

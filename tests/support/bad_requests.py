@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import protovalidate
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
@@ -33,8 +34,10 @@ TEXTS: Final = {
     "tel": "13900000000",
     "page_token": "",
     "region": "652701",
+    "content_sha256": "0" * 64,
 }
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
+NOON_SECONDS: Final = 1_749_520_800
 LARGEST: Final = {"int64": 2**63 - 1, "int32": 2**31 - 1}
 
 
@@ -65,32 +68,34 @@ def new(full_name: str) -> Message:
     return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(full_name))()
 
 
-def valid(full_name: str) -> Message:
-    """A message that keeps every rule of its contract, with every field set."""
+def valid(full_name: str, choice: int = 0) -> Message:
+    """A message that keeps every rule of its contract, with every field set, and of each oneof the choice-th."""
     message = new(full_name)
-    _fill(message)
+    _fill(message, choice)
     return message
 
 
-def _fill(message: Message) -> None:
-    taken: set[str] = set()
+def choices(full_name: str) -> int:
+    """How many members the largest oneof of a message has."""
+    oneofs = descriptor_pool.Default().FindMessageTypeByName(full_name).oneofs
+    return max((len(oneof.fields) for oneof in oneofs), default=1)
+
+
+def _fill(message: Message, choice: int) -> None:
     for field in message.DESCRIPTOR.fields:
         oneof = field.containing_oneof
-        if oneof is not None and len(oneof.fields) > 1:
-            if oneof.name in taken:
-                continue
-            taken.add(oneof.name)
-        _set(message, field)
+        if oneof is None or oneof.fields[choice % len(oneof.fields)].name == field.name:
+            _set(message, field, choice)
 
 
-def _set(message: Message, field: Any) -> None:
+def _set(message: Message, field: Any, choice: int) -> None:
     if field.message_type is not None:
         inner = getattr(message, field.name)
         inner = inner.add() if field.is_repeated else inner
         if field.message_type.full_name == "google.protobuf.Timestamp":
             inner.FromJsonString("2025-06-10T02:00:00Z")
         else:
-            _fill(inner)
+            _fill(inner, choice)
     elif field.is_repeated:
         getattr(message, field.name).append(_scalar(field))
     else:
@@ -128,7 +133,25 @@ class Wrong:
 
 def wrong_requests(full_name: str) -> Iterator[Wrong]:
     """Every way in which one field of a valid request can be wrong."""
-    yield from _wrong_fields(valid(full_name), "", lambda raw: raw)
+    for choice in range(choices(full_name)):
+        message = valid(full_name, choice)
+        yield from _wrong_fields(message, "", lambda raw: raw)
+        yield from _missing(message, message.DESCRIPTOR)
+
+
+def _missing(message: Message, descriptor: Any) -> Iterator[Wrong]:
+    """The fields without which the contract refuses the request, each left out."""
+    for field in descriptor.fields:
+        if _is_set(message, field):
+            rest = type(message).FromString(_without(message, field))
+            violations = protovalidate.collect_violations(rest)
+            if any(_names(violation, field.name) for violation in violations):
+                yield Wrong("missing", field.name, rest.SerializeToString())
+
+
+def _names(violation: protovalidate.Violation, name: str) -> bool:
+    path = violation.proto.field
+    return path is not None and bool(path.elements) and path.elements[0].field_name == name
 
 
 def _wrong_fields(message: Message, prefix: str, wrap: Callable[[bytes], bytes]) -> Iterator[Wrong]:
@@ -171,6 +194,10 @@ def _wrong_values(field: Any) -> Iterator[tuple[str, bytes]]:
     elif field.message_type is not None:
         yield "wrong type", varint(number, 7)
         yield "cut short", delimited(number, b"\x0a\xff")
+        if field.message_type.full_name == "google.protobuf.Timestamp" and not field.is_repeated:
+            yield "nanos below 0", delimited(number, varint(1, NOON_SECONDS) + varint(2, 2**64 - 5))
+            yield "nanos of a second and more", delimited(number, varint(1, NOON_SECONDS) + varint(2, 1_000_000_000))
+            yield "beyond year 9999", delimited(number, varint(1, 2**40))
     elif field.enum_type is not None:
         yield "unknown enum", varint(number, 987_654)
         yield "wrong type", fixed32(number, 1)

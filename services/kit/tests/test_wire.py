@@ -4,10 +4,12 @@ import pytest
 from google.protobuf import struct_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, SourceCodeInfo
 from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import BytesValue
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gongji.binding.v1 import authorization_pb2
 from gongji.settlement.v1 import settlement_pb2
 from kit import wire
 from kit.errors import FieldViolation, InvalidFields
@@ -99,3 +101,28 @@ def test_a_byte_changed_on_the_way_never_breaks_the_reader(data: st.DataObject, 
     else:
         if wire.misread(message):
             assert wire.damage(raw, Settle.DESCRIPTOR).field != ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "is_one"),
+    [
+        (1_749_520_800, 999_999_999, True),
+        (1_749_520_800, 1_000_000_000, False),
+        (1_749_520_800, -1, False),
+        (-62_135_596_800, 0, True),
+        (-62_135_596_801, 0, False),
+        (253_402_300_799, 0, True),
+        (253_402_300_800, 0, False),
+    ],
+)
+def test_a_time_that_is_no_moment_is_found_wherever_it_stands(seconds: int, nanos: int, *, is_one: bool) -> None:
+    outcome = authorization_pb2.Outcome(occurred_at=Timestamp(seconds=seconds, nanos=nanos))
+    asked = authorization_pb2.AuthorizationRequest(outcomes=[authorization_pb2.Outcome(), outcome])
+    found = wire.no_moment(authorization_pb2.AuthorizeRequest(requests=[asked]))
+    assert (found.field if found else None) == (None if is_one else "requests[0].outcomes[1].occurred_at")
+
+
+def test_only_what_can_hold_a_time_is_searched_for_one() -> None:
+    assert wire.has_times(authorization_pb2.AuthorizeRequest.DESCRIPTOR)
+    assert not wire.has_times(settlement_pb2.ReverseRequest.DESCRIPTOR)
+    assert not wire.has_times(struct_pb2.Struct.DESCRIPTOR)  # which contains itself

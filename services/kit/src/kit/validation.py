@@ -52,11 +52,12 @@ class Reader(Generic[M]):
         max_bytes: a longer request is refused with `TOO_LARGE`.
     """
 
-    __slots__ = ("_max_bytes", "_type")
+    __slots__ = ("_has_times", "_max_bytes", "_type")
 
     def __init__(self, request_type: type[M], max_bytes: int) -> None:
         self._type = request_type
         self._max_bytes = max_bytes
+        self._has_times = wire.has_times(request_type.DESCRIPTOR)
 
     def __call__(self, raw: bytes) -> M:
         """The request in `raw`, validated.
@@ -74,6 +75,8 @@ class Reader(Generic[M]):
         if wire.misread(message):
             raise InvalidFields([wire.damage(raw, self._type.DESCRIPTOR)])
         if b"\0" in raw and (violation := wire.nul(message)):
+            raise InvalidFields([violation])
+        if self._has_times and (violation := wire.no_moment(message)):
             raise InvalidFields([violation])
         check(message)
         return message

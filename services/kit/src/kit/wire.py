@@ -5,6 +5,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from kit.errors import FieldViolation
@@ -16,6 +17,9 @@ _TYPES_64 = {FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64, FieldDes
 _TYPES_32 = {FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED32}
 _TYPES_DELIMITED = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE}
 _VARINT_BYTES = 10
+_TIMESTAMP = "google.protobuf.Timestamp"
+_NANOS = 1_000_000_000
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _DEEPEST = 100
 
 
@@ -57,6 +61,31 @@ def nul(message: Message, prefix: str = "") -> FieldViolation | None:
         if isinstance(value, str) and "\0" in value:
             return FieldViolation(path, "has the character U+0000")
         if isinstance(value, Message) and (found := nul(value, f"{path}.")):
+            return found
+    return None
+
+
+def has_times(descriptor: Any) -> bool:
+    """Whether messages of this type can hold a Timestamp, however deep."""
+    return _has_times(descriptor, set())
+
+
+def _has_times(descriptor: Any, seen: set[str]) -> bool:
+    if descriptor.full_name in seen:
+        return False
+    seen.add(descriptor.full_name)
+    return descriptor.full_name == _TIMESTAMP or any(
+        field.message_type is not None and _has_times(field.message_type, seen) for field in descriptor.fields
+    )
+
+
+def no_moment(message: Message, prefix: str = "") -> FieldViolation | None:
+    """The first Timestamp that is no moment, or None: rules compare its seconds, and its nanos can be anything."""
+    for path, value in _values(message, prefix):
+        if isinstance(value, Timestamp):
+            if not 0 <= value.nanos < _NANOS or not _FIRST_SECOND <= value.seconds <= _LAST_SECOND:
+                return FieldViolation(path, "is no moment: from year 1 to 9999, nanos from 0 to 999,999,999")
+        elif isinstance(value, Message) and (found := no_moment(value, f"{path}.")):
             return found
     return None
 
