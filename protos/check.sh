@@ -7,24 +7,23 @@ buf=../.venv/bin/buf
 "$buf" lint
 "$buf" format --diff --exit-code >/dev/null || { echo "protos: not formatted; run: make format" >&2; exit 1; }
 
-# The version before is the uncommitted change's HEAD, else the parent of the last commit that touched the contracts.
-if [ -n "$(git status --porcelain -- gongji)" ]; then
-  base=$(git rev-parse -q --verify HEAD || true)
-else
-  base=$(git rev-parse -q --verify "$(git rev-list -1 HEAD -- gongji)^" || true)
-fi
-if [ -n "$base" ] && git cat-file -e "$base:protos/buf.yaml" 2>/dev/null; then
-  before=$(mktemp -d)
-  trap 'rm -rf "$before"' EXIT
-  git -C .. archive "$base" protos | tar -x -C "$before"
-  "$buf" breaking --against "$before/protos" || { echo "protos: a breaking change against $base; make a new field or a new topic -v2" >&2; exit 1; }
-  echo "protos: nothing broken since ${base:0:12}"
-else
-  echo "protos: no earlier version to compare with"
-fi
+# Each of the versions before: a change that breaks is not mended by one that follows it. An uncommitted change has its
+# HEAD among them, a commit that touched the contracts does not compare with itself.
+VERSIONS=6
+earlier=$(git rev-list -$((VERSIONS + 1)) HEAD -- gongji)
+if [ -z "$(git status --porcelain -- gongji)" ]; then earlier=$(tail -n +2 <<<"$earlier"); fi
+before=$(mktemp -d) fresh=$(mktemp -d)
+trap 'rm -rf "$before" "$fresh"' EXIT
+count=0
+for base in $earlier; do
+  git cat-file -e "$base:protos/buf.yaml" 2>/dev/null || continue
+  mkdir "$before/$base"
+  git -C .. archive "$base" protos | tar -x -C "$before/$base"
+  "$buf" breaking --against "$before/$base/protos" || { echo "protos: a breaking change against $base; make a new field or a new topic -v2" >&2; exit 1; }
+  count=$((count + 1))
+done
+echo "protos: nothing broken since any of $count earlier versions"
 
-fresh=$(mktemp -d)
-trap 'rm -rf "${before:-}" "$fresh"' EXIT
 ./generate.sh "$fresh"
 diff -r --exclude=__pycache__ --exclude='*.egg-info' "$fresh" gen >/dev/null || { echo "protos: gen/ is not what the contracts say; run: make protos" >&2; exit 1; }
 echo "protos: generated code is in step"

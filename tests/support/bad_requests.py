@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import protovalidate
+from buf.validate import validate_pb2
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
@@ -108,7 +109,7 @@ def _scalar(field: Any) -> object:
     if field.type == field.TYPE_BYTES:
         return b"%PDF-1.4"
     if field.type == field.TYPE_STRING:
-        return _text(field.name)
+        return A_UUID if _rules(field).string.uuid else _text(field.name)
     return {field.TYPE_BOOL: True}.get(field.type, 60)
 
 
@@ -119,7 +120,12 @@ def _text(name: str) -> str:
         return "2025-06-10"
     if name == "admdvs":
         return "652700"
-    return A_UUID if name.endswith("_id") and name not in ("mdtrt_id", "batch_id", "contribution_id") else "65270001"
+    return "65270001"
+
+
+def _rules(field: Any) -> validate_pb2.FieldRules:
+    rules: validate_pb2.FieldRules = field.GetOptions().Extensions[validate_pb2.field]
+    return rules
 
 
 @dataclass(frozen=True)
