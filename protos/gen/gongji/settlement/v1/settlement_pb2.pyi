@@ -260,23 +260,23 @@ class Bill(_message.Message):
     med_type: Global___MedicalType.ValueType
     """med_type; unspecified is refused."""
     medfee_sumamt: _builtins.int
-    """Total of the bill."""
+    """Total of the bill, fen, 1 to 10,000,000,000; absent or 0 is refused."""
     fund_pay_sumamt: _builtins.int
-    """Paid by the insurance funds."""
+    """Paid by the insurance funds, fen, 0 to 10,000,000,000; absent means 0."""
     psn_part_amt: _builtins.int
-    """Left to the person."""
+    """Left to the person, fen, 0 to 10,000,000,000; absent means 0."""
     hosp_part_amt: _builtins.int
-    """Borne by the institution."""
+    """Borne by the institution, fen, 0 to 10,000,000,000; absent means 0."""
     fulamt_ownpay_amt: _builtins.int
-    """Fully at one's own cost; absent means not told."""
+    """Fully at one's own cost, fen, 0 to 10,000,000,000; absent means not told."""
     overlmt_selfpay: _builtins.int
-    """Above a price limit; absent means not told."""
+    """Above a price limit, fen, 0 to 10,000,000,000; absent means not told."""
     preselfpay_amt: _builtins.int
-    """To be paid by oneself first; absent means not told."""
+    """To be paid by oneself first, fen, 0 to 10,000,000,000; absent means not told."""
     inscp_scp_amt: _builtins.int
-    """Within the policy's scope; absent means not told."""
+    """Within the policy's scope, fen, 0 to 10,000,000,000; absent means not told."""
     act_pay_dedc: _builtins.int
-    """Deductible of this bill; absent means not told."""
+    """Deductible of this bill, fen, 0 to 10,000,000,000; absent means not told."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BillItem]:
         """Items, at most 500; when there are any, their sum is medfee_sumamt, else BILL_ARITHMETIC."""
@@ -339,14 +339,14 @@ class PreSettleRequest(_message.Message):
     fixmedins_code: _builtins.str
     """fixmedins_code of the calling institution; another one is FORBIDDEN_INSTITUTION."""
     visit_credential: _builtins.str
-    """From VisitService.Identify."""
+    """From VisitService.Identify, 1 to 4,096 characters; a forged or foreign one is CREDENTIAL_INVALID."""
     acct_used_flag: _builtins.bool
-    """acct_used_flag: whether the patient's own account pays first."""
+    """acct_used_flag: whether the patient's own account pays; absent means no."""
     use_mutual_aid: _builtins.bool
-    """Whether the payers of mutual aid are asked."""
+    """Whether the payers of mutual aid are asked; absent means no."""
     @_builtins.property
     def bill(self) -> Global___Bill:
-        """The bill."""
+        """The bill; absent is refused."""
 
     def __init__(
         self,
@@ -442,13 +442,13 @@ class Split(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     DECLINES_FIELD_NUMBER: _builtins.int
     acct_pay: _builtins.int
-    """From the patient's own account."""
+    """From the patient's own account, fen."""
     acct_mulaid_pay: _builtins.int
-    """From payers' accounts."""
+    """From payers' accounts, fen."""
     psn_cash_pay: _builtins.int
-    """In cash or by bank card."""
+    """In cash or by bank card, fen."""
     balc: _builtins.int
-    """balc: the patient's own balance after it; absent when there is no own account."""
+    """balc: the patient's own balance after it, fen; absent when there is no own account."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettlementLine]:
         """Payers' lines in the order in which they paid."""
@@ -526,16 +526,16 @@ class SettleRequest(_message.Message):
     visit_credential: _builtins.str
     """From VisitService.Identify; not looked at for a msgid that is known."""
     acct_used_flag: _builtins.bool
-    """acct_used_flag: whether the patient's own account pays first."""
+    """acct_used_flag: whether the patient's own account pays; absent means no."""
     use_mutual_aid: _builtins.bool
-    """Whether the payers of mutual aid are asked."""
+    """Whether the payers of mutual aid are asked; absent means no."""
     expected_acct_pay: _builtins.int
     """What the preview showed as acct_pay; when given and different, AMOUNT_CHANGED. Fen."""
     expected_acct_mulaid_pay: _builtins.int
     """What the preview showed as acct_mulaid_pay; when given and different, AMOUNT_CHANGED. Fen."""
     @_builtins.property
     def bill(self) -> Global___Bill:
-        """The bill."""
+        """The bill; absent is refused."""
 
     def __init__(
         self,
