@@ -145,6 +145,8 @@ async def test_a_complete_batch_takes_no_more_but_repeats_its_answer(office: Off
     await office.take(1, *people(2), last=True)
     assert office.batch.complete
     assert (await office.take(1, *people(2), last=True)).repeated_count == 2
+    assert (await office.take(1, *people(1))).repeated_count == 1
+    assert office.batch.complete
     with pytest.raises(ImportChanged, match="complete with row 2"):
         await office.take(3, register_row("P3", sequence=3))
     with pytest.raises(ImportChanged, match="beyond these"):

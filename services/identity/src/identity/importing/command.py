@@ -97,8 +97,10 @@ async def _import(imports: ImportService, order: ImportOrder, console: Console) 
         console.print(f"batch {batch_id}: this file has been taken before, nothing is left to do", markup=False)
     else:
         await _load(imports, order, content, (batch_id, known.next_row if known else 1), console)
-    batch, refused = await imports.get(batch_id, 1, 0)
-    del refused
+    batch = await imports.find(batch_id)
+    if batch is None:
+        console.print("stopped before the first row was taken")
+        return EXIT_STOPPED
     await print_outcome(console, imports, batch)
     if order.refused_file is not None:
         await write_refused(order.refused_file, imports, batch_id)
@@ -109,7 +111,7 @@ async def _import(imports: ImportService, order: ImportOrder, console: Console) 
 
 
 def _check_same_file(known: Batch | None, content: Content) -> None:
-    if known is not None and known.content_sha256 != content.sha256:
+    if known is not None and known.content_sha256 not in {None, content.sha256}:
         raise ImportChanged(
             f"batch {known.batch_id} began with another file; take a new --batch, or the file as it was"
         )
