@@ -10,12 +10,12 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2, review_pb2
-from gongji.identity.v1 import institution_pb2, person_pb2, visit_pb2
+from gongji.identity.v1 import access_log_pb2, institution_pb2, person_pb2, register_import_pb2, visit_pb2
 from gongji.notify.v1 import inbox_pb2
 from gongji.settlement.v1 import account_pb2, settlement_pb2
 
 FILES: Final = {
-    "identity": (person_pb2, institution_pb2, visit_pb2),
+    "identity": (person_pb2, register_import_pb2, institution_pb2, access_log_pb2, visit_pb2),
     "binding": (application_pb2, review_pb2, relation_pb2, authorization_pb2),
     "settlement": (settlement_pb2, account_pb2),
     "notify": (inbox_pb2,),
@@ -36,6 +36,7 @@ TEXTS: Final = {
     "page_token": "",
     "region": "652701",
     "content_sha256": "0" * 64,
+    "admdvs_prefix": "6527",
 }
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 NOON_SECONDS: Final = 1_749_520_800
@@ -116,7 +117,7 @@ def _scalar(field: Any) -> object:
 def _text(name: str) -> str:
     if name in TEXTS:
         return TEXTS[name]
-    if name.endswith(("_from", "_to", "_on")) or name == "brdy":
+    if name.endswith(("_from", "_to", "_on", "day")) or name == "brdy":
         return "2025-06-10"
     if name == "admdvs":
         return "652700"

@@ -80,11 +80,16 @@ class Hospital(Caller):
             visit_pb2.IdentifyRequest(mdtrt_cert_type=visit_pb2.VISIT_CERTIFICATE_TYPE_E_VOUCHER, mdtrt_cert_no=voucher)
         )
 
-    async def identify_by_identity_card(self, certno: str, psn_name: str) -> visit_pb2.IdentifyResponse:
-        """Reads the patient's identity card."""
+    async def identify_by_identity_card(
+        self, certno: str, psn_name: str, *, inpatient: bool = False
+    ) -> visit_pb2.IdentifyResponse:
+        """Reads the patient's identity card, at admission if `inpatient`."""
         return await self._identify(
             visit_pb2.IdentifyRequest(
-                mdtrt_cert_type=visit_pb2.VISIT_CERTIFICATE_TYPE_IDENTITY_CARD, mdtrt_cert_no=certno, psn_name=psn_name
+                mdtrt_cert_type=visit_pb2.VISIT_CERTIFICATE_TYPE_IDENTITY_CARD,
+                mdtrt_cert_no=certno,
+                psn_name=psn_name,
+                inpatient=inpatient,
             )
         )
 
