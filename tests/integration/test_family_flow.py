@@ -58,9 +58,13 @@ async def registers(scene: Scene) -> None:
     """Under another name the register knows nobody; the family is known, and shown masked."""
     father, child = scene.father, scene.child
     with pytest.raises(grpc.aio.AioRpcError) as stranger:
-        await Portal(scene.connections).register("查无此人", father.certificate)
+        await Portal(scene.connections).start_verification("查无此人", father.certificate)
     assert reason_of(stranger.value) == "REAL_NAME_MISMATCH"
-    assert await Portal(scene.connections).register(father.psn_name, father.certificate) == father.psn_no
+    with pytest.raises(grpc.aio.AioRpcError) as codeless:
+        await Portal(scene.connections).register(father.psn_name, father.certificate)
+    assert reason_of(codeless.value) == "CODE_REQUIRED"
+    newcomer = Portal(scene.connections)
+    assert await newcomer.register_in_person(father.psn_name, father.certificate) == father.psn_no
     assert await scene.portal.register(child.psn_name, child.certificate) == child.psn_no
     shown = await scene.portal.person()
     assert father.psn_name not in shown.masked_name

@@ -33,6 +33,7 @@ TEXTS: Final = {
     "card_sn": "A1234567",
     "reason": "测试",
     "tel": "13900000000",
+    "code": "123456",
     "page_token": "",
     "region": "652701",
     "content_sha256": "0" * 64,

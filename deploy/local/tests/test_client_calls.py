@@ -42,6 +42,9 @@ class FakeStack:
         self.asserted.append((subject, roles, audience))
         return f"assertion {len(self.asserted)}"
 
+    def code_of(self, verification_id: str) -> str:
+        raise AssertionError(f"nobody registers here, also not by {verification_id}")
+
 
 class FakeMethod:
     """A method of a stub: remembers how it was called, answers or refuses."""

@@ -33,6 +33,7 @@ def test_who_may_call_what() -> None:
         "GetImport": OFFICE,
         "ListImports": OFFICE,
         "RegisterPerson": people("citizen"),
+        "StartVerification": people("citizen"),
         "GetPerson": party,
         "RecordEnrolment": OFFICE,
         "RecordDeath": OFFICE,

@@ -7,18 +7,35 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from gongji.identity.events.v1 import events_pb2
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import InsuranceStatus
+from identity.domain.person import Person, Registration
 from identity.domain.refusals import CertificateTaken, ChangeDecided, ChangeOutdated
+from identity.domain.register import RegisterRow
+from identity.domain.verification import VerificationInvalid
 from identity.main import person_services
 from identity.postgres import PostgresRepository
-from identity.registry import ImportedRegister
 from identity.repository import Access, CorrectionMade, Operation, Repository
-from identity.service import InstitutionChangeService, InstitutionService
+from identity.service import InstitutionChangeService, InstitutionService, Registrant, ShownCode
+from identity.service.verifications import Started
 from identity.servicer import PersonServices
-from identity.testing import CHILD, NOW, enrolment, identity_card, institution, load, register_row, vault
+from identity.testing import (
+    CHILD,
+    NOW,
+    enrolment,
+    identity_card,
+    institution,
+    load,
+    opened,
+    register_row,
+    registering,
+    vault,
+)
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
+
+NEWCOMER = Registrant("service/portal new:1", None, "r")
 
 
 @pytest.fixture
@@ -35,7 +52,15 @@ def work(database: Database) -> Work[Repository]:
 
 @pytest.fixture
 def persons(work: Work[Repository]) -> PersonServices:
-    return person_services(work, ImportedRegister(work), FixedClock(NOW), vault())
+    return person_services(work, registering(work), FixedClock(NOW), vault())
+
+
+async def sent_code(persons: PersonServices, database: Database, row: RegisterRow) -> tuple[Started, str]:
+    """A verification, and the code that its owner got."""
+    started = await persons.verifications.start(row.name, row.certificate, NEWCOMER)
+    async with database.transaction() as transaction:
+        payload = await transaction.raw.fetchval("SELECT payload FROM outbox_event ORDER BY id DESC LIMIT 1")
+    return started, opened(events_pb2.VerificationCodeIssued.FromString(payload))[1]
 
 
 async def sequences(database: Database) -> dict[str, list[int]]:
@@ -126,11 +151,16 @@ async def test_of_two_operators_who_confirm_at_once_one_is_refused(work: Work[Re
 async def test_two_first_registrations_at_once_are_one(persons: PersonServices, database: Database) -> None:
     row = register_row()
     await load(persons.imports, [row])
+    started, code = await sent_code(persons, database, row)
+    shown = ShownCode(started.verification.verification_id, code)
     registered = await asyncio.gather(
-        *[persons.registrations.register(row.name, row.certificate, None) for _ in range(4)]
+        *[persons.registrations.register(row.name, row.certificate, shown, NEWCOMER) for _ in range(4)],
+        return_exceptions=True,
     )
-    assert len({one.registration for one in registered}) == 1
-    assert await sequences(database) == {"P1": [1, 2]}
+    (person,) = [one for one in registered if isinstance(one, Person)]
+    assert person.registration == Registration(NOW, "P1")
+    assert sum(isinstance(one, VerificationInvalid) for one in registered) == 3
+    assert (await sequences(database))["P1"] == [1, 2]
 
 
 async def test_the_history_keeps_what_was_replaced(persons: PersonServices, database: Database) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from identity.config import Settings
+from identity.domain.attempts import Bound, Bounds
 from identity.platform_access import regional_platform
 from identity.testing import credential_keyring, keyring
 from kit.config import ConfigurationError, load
@@ -30,6 +31,7 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "KAFKA_BOOTSTRAP": "127.0.0.1:1",
         "KEYRING_FILE": str(keyring(folder)),
         "CREDENTIAL_KEYRING_FILE": str(credential_keyring(folder)),
+        "CODE_KEYRING_FILE": str(keyring(folder)),
         **{f"{name}_FILE": str(file) for name in ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA", "JWKS")},
     }
     return {f"GONGJI_{name}": value.format(folder=folder) for name, value in {**usual, **changes}.items()}
@@ -94,6 +96,23 @@ def test_what_only_a_platform_needs_is_refused_without_one(tmp_path: Path, name:
 def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "bad").write_text(content)
     refused(tmp_path, {**URL, f"{REGISTRY}TOKEN_FILE": "{folder}/bad"}, "does not hold one token")
+
+
+def test_a_code_is_required_unless_that_is_switched_off(tmp_path: Path) -> None:
+    assert load(Settings, environment(tmp_path)).registration_code_required
+    assert not load(Settings, environment(tmp_path, REGISTRATION_CODE_REQUIRED="false")).registration_code_required
+
+
+def test_attempts_are_bounded_by_what_is_set(tmp_path: Path) -> None:
+    changes = {"ATTEMPTS_PER_PERSON_AN_HOUR": "3", "ATTEMPTS_PER_CALLER_AN_HOUR": "7"}
+    assert load(Settings, environment(tmp_path, **changes)).attempt_bounds == Bounds(Bound(3), Bound(7))
+    assert load(Settings, environment(tmp_path)).attempt_bounds == Bounds(Bound(5), Bound(20))
+
+
+@pytest.mark.parametrize("name", ["ATTEMPTS_PER_PERSON_AN_HOUR", "ATTEMPTS_PER_CALLER_AN_HOUR"])
+@pytest.mark.parametrize("value", ["0", "-1", "1001", "many"])
+def test_a_bound_that_bounds_nothing_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    refused(tmp_path, {name: value}, name)
 
 
 @pytest.mark.parametrize("timeout_ms", ["99", "2901", "long"])

@@ -20,8 +20,7 @@ from notify.memory import MemoryRepository
 from notify.repository import Cursor
 from notify.service import MessageService
 from notify.servicer import InboxServicer
-from notify.subscriber import Subscriber
-from notify.testing import credited
+from notify.testing import credited, subscriber
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -139,7 +138,7 @@ async def test_an_event_becomes_a_message_and_a_line_of_the_log_without_its_body
         key="1001",
     )
     with capture_logs() as lines:
-        await Subscriber(inner)([envelope, envelope])
+        await subscriber(inner)([envelope, envelope])
     ((line),) = lines
     assert (line["psn_no"], line["title"], line["event_id"]) == ("1001", "个人账户入账提醒", str(envelope.id))
     assert "123.45" not in str(line)

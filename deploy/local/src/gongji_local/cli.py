@@ -147,6 +147,20 @@ def certificate(
 
 
 @app.command()
+def sms(
+    context: typer.Context,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many messages to show.")] = 1,
+) -> None:
+    """Show the newest messages to telephones, such as one-time codes, the newest first."""
+    messages = _or_end(_stack(context).sms)[:lines]
+    for message in messages:
+        at = message.written_at.astimezone(SHANGHAI).isoformat(timespec="seconds")
+        print(f"{at} {message.tel} {message.verification_id}\n{message.text}")
+    if not messages:
+        out.print("No message was sent yet.")
+
+
+@app.command()
 def clock(
     context: typer.Context,
     to: Annotated[

@@ -49,12 +49,11 @@ class Keys:
 
     def keyring(self, service: str) -> Path:
         """The ring that encrypts one service's personal data, with the key of its blind index."""
-        content = {
-            "active": "k1",
-            "keys": {"k1": {"algorithm": "AES-256-GCM", "key": _random_key()}},
-            "blind_index_key": _random_key(),
-        }
-        return self._ensure(f"keyring-{service}.json", _json(content))
+        return self._ensure(f"keyring-{service}.json", _json(_encrypting_ring()))
+
+    def code_keyring(self) -> Path:
+        """The ring that identity seals one-time codes with and notify opens them by."""
+        return self._ensure("code-keyring.json", _json(_encrypting_ring()))
 
     def credential_keyring(self) -> Path:
         """The ring that identity signs visit credentials with and settlement checks them by."""
@@ -127,6 +126,14 @@ def _issuer_of(roles: Sequence[str]) -> Issuer:
 def _new_signing_key() -> bytes:
     encoding, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
     return Ed25519PrivateKey.generate().private_bytes(encoding, serialization.PrivateFormat.PKCS8, no_password)
+
+
+def _encrypting_ring() -> dict[str, object]:
+    return {
+        "active": "k1",
+        "keys": {"k1": {"algorithm": "AES-256-GCM", "key": _random_key()}},
+        "blind_index_key": _random_key(),
+    }
 
 
 def _random_key() -> str:

@@ -183,6 +183,7 @@ class ServiceProcesses:
             "CLOCK_OFFSET_FILE": folder.clock_offset_file,
             "JWKS_FILE": keys.jwks(),
             **_own_settings(service, keys, self.port("binding", GRPC)),
+            **({"SMS_DIRECTORY": folder.sms} if service == "notify" else {}),
         }
         return {f"GONGJI_{name}": str(value) for name, value in settings.items()}
 
@@ -198,6 +199,8 @@ def _own_settings(service: str, keys: Keys, binding_port: int) -> dict[str, str 
         settings["KEYRING_FILE"] = keys.keyring(service)
     if service in {"identity", "settlement"}:
         settings["CREDENTIAL_KEYRING_FILE"] = keys.credential_keyring()
+    if service in {"identity", "notify"}:
+        settings["CODE_KEYRING_FILE"] = keys.code_keyring()
     if service == "settlement":
         settings["BINDING_TARGET"] = f"{LOOPBACK}:{binding_port}"
     return settings

@@ -32,6 +32,7 @@ from gongji_local.services import (
     ServiceProcesses,
     python_module,
 )
+from gongji_local.sms import Message, SmsFolder
 from gongji_local.state import StateBook, StateFolder, StateLock, default_state
 from gongji_local.topics import readers_of
 
@@ -223,6 +224,14 @@ class Stack:
         self.folder.create()
         chosen = tuple(roles) or default_roles(subject)
         return Keys(self.folder.secrets).assertion(subject, chosen, audience, self.now())
+
+    def sms(self) -> list[Message]:
+        """What notify sent to telephones, newest first."""
+        return SmsFolder(self.folder.sms).newest_first()
+
+    def code_of(self, verification_id: str, timeout_seconds: float = 30.0) -> str:
+        """The one-time code that went to a telephone; waits for it."""
+        return SmsFolder(self.folder.sms).wait_for(verification_id, timeout_seconds).code
 
     # time, and being done
 

@@ -77,6 +77,11 @@ class StateFolder:
         """Seconds, as text, by which the services' clock is ahead of the computer's."""
         return self.root / "clock-offset"
 
+    @property
+    def sms(self) -> Path:
+        """What notify would send to telephones, a file for each message."""
+        return self.root / "sms"
+
     def log_of(self, name: str) -> Path:
         """The log of one process."""
         return self.logs / f"{name}.log"
@@ -87,14 +92,14 @@ class StateFolder:
             if not self.root.exists():
                 self.root.mkdir(parents=True)
                 self.root.chmod(0o711)
-            for folder in (self.logs, self.tls, self.secrets, self.kafka):
+            for folder in (self.logs, self.tls, self.secrets, self.kafka, self.sms):
                 folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         except OSError as error:
             raise from_os_error(error, self.root) from error
 
     def remove(self) -> None:
         """Deletes what the stack made here, and the folder when nothing else is in it."""
-        for folder in (self.logs, self.tls, self.secrets, self.kafka, self.postgres, self.root / "cache"):
+        for folder in (self.logs, self.tls, self.secrets, self.kafka, self.sms, self.postgres, self.root / "cache"):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.record_file, self.clock_offset_file, self.lock_file):
             file.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ ACCESS: Final[AccessTable] = {
     f"{_PERSONS}/ImportInsured": _office,
     f"{_IMPORTS}/GetImport": _office,
     f"{_IMPORTS}/ListImports": _office,
+    f"{_PERSONS}/StartVerification": people("citizen"),
     f"{_PERSONS}/RegisterPerson": people("citizen"),
     f"{_PERSONS}/GetPerson": _party_or_office,
     f"{_PERSONS}/RecordEnrolment": _office,

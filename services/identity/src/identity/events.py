@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from gongji.identity.events.v1 import events_pb2
 from gongji.identity.v1 import person_pb2
 from identity import codec
 from identity.domain.institution import KnownInstitution
 from identity.domain.person import Person
+from identity.domain.verification import Purpose, Verification
 from kit.events import Event
+
+PURPOSES: Final = {Purpose.REGISTRATION: events_pb2.VERIFICATION_PURPOSE_REGISTRATION}
+"""What a code is for, as the contract numbers it."""
 
 
 class UntoldFact(Exception):
@@ -78,3 +83,16 @@ def institution_changed(known: KnownInstitution, now: datetime) -> Event:
         sequence=known.version,
     )
     return Event(message, known.institution.fixmedins_code, now)
+
+
+def verification_code_issued(verification: Verification, sealed: bytes, now: datetime) -> Event:
+    """A code is to be delivered; telephone and code are sealed."""
+    message = events_pb2.VerificationCodeIssued(
+        psn_no=verification.psn_no,
+        verification_id=str(verification.verification_id),
+        purpose=PURPOSES[verification.purpose],
+        expires_at=codec.timestamp(verification.expires_at),
+        sealed=sealed,
+        sequence=1,
+    )
+    return Event(message, str(verification.verification_id), now)

@@ -12,20 +12,26 @@ from gongji.identity.v1 import (
 from identity.access import ACCESS
 from identity.config import Settings
 from identity.credential import VisitCredentials
+from identity.domain.attempts import Bounds
 from identity.platform_access import regional_platform
 from identity.postgres import PostgresRepository
 from identity.regional_platform import RegionalPlatform
 from identity.registry import ImportedRegister, RealNameRegistry
 from identity.repository import Repository
+from identity.sealing import CodeSealer
 from identity.service import (
     AccessLogService,
     EnrolmentService,
+    Gate,
     ImportService,
     InstitutionChangeService,
     InstitutionService,
     PersonService,
+    RealNameCheck,
     RegistrationService,
     RemoteCareService,
+    Sealer,
+    VerificationService,
     VisitService,
     VoucherService,
 )
@@ -63,6 +69,16 @@ class Serving:
     server: GrpcServer
 
 
+@dataclass(frozen=True, slots=True)
+class Registering:
+    """What registering depends on."""
+
+    registry: RealNameRegistry
+    seal: Sealer
+    bounds: Bounds
+    code_required: bool
+
+
 def build(settings: Settings) -> Serving:
     """The service on PostgreSQL and Kafka."""
     clock = clock_from(settings)
@@ -76,9 +92,15 @@ def build(settings: Settings) -> Serving:
 
     work = PostgresWork(database, repository)
     platform = regional_platform(settings)
+    registering = Registering(
+        platform or ImportedRegister(work),
+        CodeSealer(KeyRing.load(settings.code_keyring_file)),
+        settings.attempt_bounds,
+        code_required=settings.registration_code_required,
+    )
     server = GrpcServer(
         settings,
-        grpc_services(settings, work, platform or ImportedRegister(work), clock, vault),
+        grpc_services(settings, work, registering, clock, vault),
         ACCESS,
         clock,
         service_name=SERVICE,
@@ -90,7 +112,7 @@ def build(settings: Settings) -> Serving:
 
 
 def grpc_services(
-    settings: Settings, work: Work[Repository], registry: RealNameRegistry, clock: Clock, vault: Vault
+    settings: Settings, work: Work[Repository], registering: Registering, clock: Clock, vault: Vault
 ) -> list[Service]:
     """The contract's services."""
     visits = VisitService(
@@ -100,7 +122,7 @@ def grpc_services(
         lifetimes=settings.credential_lifetimes,
         home_prefix=settings.home_region_prefix,
     )
-    persons = person_services(work, registry, clock, vault)
+    persons = person_services(work, registering, clock, vault)
     return [
         (
             person_pb2_grpc.add_PersonServiceServicer_to_server,
@@ -126,11 +148,14 @@ def grpc_services(
     ]
 
 
-def person_services(work: Work[Repository], registry: RealNameRegistry, clock: Clock, vault: Vault) -> PersonServices:
+def person_services(work: Work[Repository], registering: Registering, clock: Clock, vault: Vault) -> PersonServices:
     """The use cases behind PersonService."""
+    gate = Gate(registering.bounds)
+    real_names = RealNameCheck(work, registering.registry, gate)
     return PersonServices(
         imports=ImportService(work, vault, clock),
-        registrations=RegistrationService(work, registry, clock),
+        verifications=VerificationService(work, real_names, gate, registering.seal, clock),
+        registrations=RegistrationService(work, real_names, gate, clock, code_required=registering.code_required),
         persons=PersonService(work, clock),
         enrolments=EnrolmentService(work, clock),
         remote_care=RemoteCareService(work, clock),

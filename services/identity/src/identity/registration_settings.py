@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from identity.domain.attempts import Bound, Bounds
 from kit.config import ReadableFile, ServiceSettings
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{16,4096}")
@@ -56,6 +57,26 @@ class RegistrationSettings(ServiceSettings):
         description="The keys that sign requests to that platform, JSON; either these or a token.",
         examples=["platform-keyring.json"],
     )
+    registration_code_required: bool = Field(
+        default=True,
+        description="Whether an adult registers with a code sent to the telephone on file.",
+        examples=["true"],
+    )
+    code_keyring_file: ReadableFile = Field(
+        description="The keys that seal one-time codes for notify, JSON; identity and notify alone have them.",
+        examples=["code-keyring.json"],
+    )
+    attempts_per_person_an_hour: int = Field(
+        default=5, ge=1, le=100, description="Attempts of a kind about one person in any hour.", examples=["5"]
+    )
+    attempts_per_caller_an_hour: int = Field(
+        default=20, ge=1, le=1000, description="Attempts of a kind by one caller in any hour.", examples=["20"]
+    )
+
+    @property
+    def attempt_bounds(self) -> Bounds:
+        """How often somebody may try."""
+        return Bounds(Bound(self.attempts_per_person_an_hour), Bound(self.attempts_per_caller_an_hour))
 
     @field_validator("real_name_registry_ca_file", "real_name_registry_token_file")
     @classmethod

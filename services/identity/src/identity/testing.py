@@ -11,7 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from gongji.identity.events.v1 import events_pb2, sealed_pb2
 from identity.credential import VisitCredentials
+from identity.domain.attempts import Bound, Bounds
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.identity_number import check_character
@@ -20,15 +22,18 @@ from identity.domain.person import Person
 from identity.domain.register import RegisterRow, RowRefused
 from identity.domain.register_import import Chunk, Taken
 from identity.domain.visit import CredentialLifetimes
-from identity.main import person_services
+from identity.main import Registering, person_services
 from identity.memory import MemoryRepository
 from identity.registry import ImportedRegister
+from identity.repository import Repository
+from identity.sealing import CodeSealer
 from identity.service import AccessLogService, ImportService, InstitutionChangeService, InstitutionService, VisitService
 from identity.servicer import AccessLogServicer, InstitutionServicer, PersonServicer, VisitServicer
 from identity.vault import Vault
 from kit import auth
 from kit.clock import FixedClock, shanghai_date
 from kit.crypto import KeyRing
+from kit.db import Work
 from kit.ids import uuid7
 from kit.signing import TokenSigner
 from kit.testing import MemoryWork
@@ -54,8 +59,7 @@ class Bench:
         self.repository = MemoryRepository()
         self.work = MemoryWork(self.repository)
         self.signer = TokenSigner(credential_keyring_file)
-        registry = ImportedRegister(self.work)
-        self.persons = PersonServicer(person_services(self.work, registry, self.clock, vault()))
+        self.serve(self.registering())
         self.institutions = InstitutionServicer(
             InstitutionService(self.work, self.clock), InstitutionChangeService(self.work, self.clock)
         )
@@ -69,6 +73,19 @@ class Bench:
                 home_prefix="65",
             )
         )
+
+    def serve(self, registering: Registering) -> None:
+        """Serve with this way of registering."""
+        self.persons = PersonServicer(person_services(self.work, registering, self.clock, vault()))
+
+    def registering(self) -> Registering:
+        """How the bench registers unless a test says otherwise."""
+        return registering(self.work)
+
+    def sent_codes(self) -> list[tuple[str, str]]:
+        """What notify would deliver: telephones and codes, oldest first."""
+        issued = [one for one in self.repository.outbox.messages if isinstance(one, events_pb2.VerificationCodeIssued)]
+        return [opened(one) for one in issued]
 
     def keep(self, *persons: Person) -> None:
         """Have these persons on record."""
@@ -94,6 +111,22 @@ def credential_keyring(folder: Path) -> Path:
     return path
 
 
+def code_ring() -> KeyRing:
+    """The ring that identity and notify share."""
+    key = base64.b64encode(b"s" * 32).decode()
+    keys = {"s1": {"algorithm": "AES-256-GCM", "key": key}}
+    return KeyRing.from_json({"active": "s1", "keys": keys, "blind_index_key": key})
+
+
+def opened(event: events_pb2.VerificationCodeIssued, ring: KeyRing | None = None) -> tuple[str, str]:
+    """Telephone and code in an event, by the words of the contract."""
+    facts = (event.verification_id, event.psn_no, str(event.purpose), str(event.expires_at.seconds))
+    context = " ".join((event.DESCRIPTOR.full_name, *facts))
+    sealed = (ring or code_ring()).decrypt(event.sealed, context.encode())
+    message = sealed_pb2.SealedVerificationCode.FromString(sealed)
+    return message.tel, message.code
+
+
 def keyring(folder: Path) -> Path:
     """A key ring file for personal data."""
     key = base64.b64encode(bytes(range(32))).decode()
@@ -109,9 +142,14 @@ async def load(imports: ImportService, rows: Sequence[RegisterRow | RowRefused],
     return await imports.take(await imports.prepare(chunk), "test")
 
 
-def call_as_citizen(psn_no: str | None) -> None:
+def registering(work: Work[Repository]) -> Registering:
+    """The imported register, codes that are required, and the bounds by default."""
+    return Registering(ImportedRegister(work), CodeSealer(code_ring()), Bounds(Bound(5), Bound(20)), code_required=True)
+
+
+def call_as_citizen(psn_no: str | None, newcomer: str = "new:1") -> None:
     """Let the running task serve a citizen's call; None is somebody at their own first registration."""
-    subject = f"psn:{psn_no}" if psn_no else "new:1"
+    subject = f"psn:{psn_no}" if psn_no else newcomer
     assertion = auth.Assertion(subject, frozenset({"citizen"}), psn_no, "gongji-portal", "j1", NOW)
     _enter(auth.Principal("service", "portal"), assertion)
 

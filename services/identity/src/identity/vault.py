@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from uuid import UUID
 
 from identity.domain.certificate import Certificate, CertificateType, comparable_name
 from identity.domain.person import Person
@@ -112,6 +113,18 @@ class Vault:
     def voucher_index(self, token: str) -> bytes:
         """Finds a voucher by its token."""
         return self._ring.blind_index(token, "voucher")
+
+    def code_index(self, verification_id: UUID, code: str) -> bytes:
+        """What a one-time code is kept as; of its verification too, so that equal codes do not look equal."""
+        return self._ring.blind_index(_SEPARATOR.join((str(verification_id), code)), "verification code")
+
+    def subject_index(self, subject: str) -> bytes:
+        """Finds the attempts about somebody."""
+        return self._ring.blind_index(subject, "attempts about")
+
+    def caller_index(self, caller: str) -> bytes:
+        """Finds the attempts that a caller made."""
+        return self._ring.blind_index(caller, "attempts by")
 
     def _encrypt(self, text: str, column: str, psn_no: str) -> bytes:
         return self._ring.encrypt(text.encode(), _context(column, psn_no))

@@ -13,10 +13,13 @@ from kit.lifecycle import Application
 from kit.probes import HttpProbes
 from notify.access import ACCESS, INBOX_SERVICE
 from notify.channels import LogChannel
+from notify.code_codec import CodeOpener
+from notify.codes import CodeService
 from notify.config import Settings
 from notify.repository import PostgresRepository, Repository
 from notify.service import CONSUMER, MessageService
 from notify.servicer import InboxServicer
+from notify.sms import FileSms, NoSms
 from notify.subscriber import TOPICS, Subscriber
 
 NAME = "notify"
@@ -28,7 +31,7 @@ def build(settings: Settings) -> Application:
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
     service = _service(settings, database)
-    consumer = Consumer(settings, TOPICS, CONSUMER, Subscriber(service), health=health)
+    consumer = Consumer(settings, TOPICS, CONSUMER, _subscriber(settings, database), health=health)
     server = GrpcServer(
         settings,
         [(add_InboxServiceServicer_to_server, InboxServicer(service), INBOX_SERVICE)],
@@ -44,13 +47,19 @@ async def replay(settings: Settings, topic: str, limit: int) -> Replay:
     database = Database(settings.database_url, 1, f"{NAME}-replay")
     try:
         await database.connect()
-        return await replay_dlq(settings, topic, CONSUMER, Subscriber(_service(settings, database)), limit=limit)
+        return await replay_dlq(settings, topic, CONSUMER, _subscriber(settings, database), limit=limit)
     finally:
         await database.close()
 
 
 def _service(settings: Settings, database: Database) -> MessageService:
     return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel())
+
+
+def _subscriber(settings: Settings, database: Database) -> Subscriber:
+    channel = FileSms(settings.sms_directory) if settings.sms_directory else NoSms()
+    codes = CodeService(work(database, KeyRing.load(settings.keyring_file)), channel, clock_from(settings))
+    return Subscriber(_service(settings, database), codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
 
 
 def work(database: Database, keyring: KeyRing) -> PostgresWork[Repository]:

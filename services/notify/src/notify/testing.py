@@ -5,11 +5,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
+from kit.clock import FixedClock
 from kit.crypto import KeyRing
+from kit.db import Work
+from kit.testing import MemoryWork
+from notify.code_codec import CodeOpener
+from notify.codes import CodeService
 from notify.domain.facts import Credited
 from notify.domain.texts import Category, Notice
-from notify.repository import NewMessage
-from notify.service import Told
+from notify.memory import MemoryRepository
+from notify.repository import NewMessage, Repository
+from notify.service import MessageService, Told
+from notify.sms import Sms, SmsChannel, SmsUndelivered
+from notify.subscriber import Subscriber
 
 AT: Final = datetime(2025, 6, 10, 2, 0, tzinfo=UTC)
 
@@ -20,6 +28,35 @@ def keyring() -> KeyRing:
     return KeyRing.from_json(
         {"active": "k1", "keys": {"k1": {"algorithm": "AES-256-GCM", "key": key}}, "blind_index_key": key}
     )
+
+
+def code_ring() -> KeyRing:
+    """The ring that the golden example of VerificationCodeIssued was sealed with; identity's tests have the same."""
+    key = base64.b64encode(b"s" * 32).decode()
+    keys = {"s1": {"algorithm": "AES-256-GCM", "key": key}}
+    return KeyRing.from_json({"active": "s1", "keys": keys, "blind_index_key": key})
+
+
+class SmsBox:
+    """A channel that keeps what it is given, or fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sms] = []
+        self.broken = False
+
+    async def send(self, sms: Sms) -> None:
+        """See `notify.sms.SmsChannel`."""
+        if self.broken:
+            raise SmsUndelivered("the message service is away")
+        self.sent.append(sms)
+
+
+def subscriber(
+    service: MessageService, work: Work[Repository] | None = None, channel: SmsChannel | None = None
+) -> Subscriber:
+    """The handler of the consumer group, at five minutes before the codes of these tests run out."""
+    backend: Work[Repository] = work or MemoryWork(MemoryRepository())
+    return Subscriber(service, CodeService(backend, channel or SmsBox(), FixedClock(AT)), CodeOpener(code_ring()))
 
 
 def credited(psn_no: str = "1001", minutes: int = 0, amount_fen: int = 100) -> Told:

@@ -16,6 +16,8 @@ from settlement.domain.visit import Designation, InsuranceStatus, InsuranceType
 from settlement.projection import Projection
 
 TOPICS: Final = ("identity-events-v1",)
+NOT_OURS: Final = frozenset({"gongji.identity.events.v1.VerificationCodeIssued"})
+"""Events that say nothing of what settlement keeps."""
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -32,7 +34,9 @@ class Subscriber:
         Raises:
             UnreadableEventError: an event carries a date or code that does not exist.
         """
-        await self._projection.take([(envelope.id, told_by(envelope.message)) for envelope in envelopes])
+        told = [(envelope.id, told_by(envelope.message)) for envelope in envelopes if envelope.type not in NOT_OURS]
+        if told:
+            await self._projection.take(told)
 
 
 def told_by(message: Message) -> Told:

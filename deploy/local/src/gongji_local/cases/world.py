@@ -103,8 +103,10 @@ class World:
         if answer.refused_count:
             raise WorldError(f"the register refused {[row.description for row in answer.refused]}")
         for name, person in self.persons.items():
-            registrar = self.portal("father") if name in _MINORS else Portal(self._connections)
-            await registrar.register(person.psn_name, person.certificate)
+            if name in _MINORS:
+                await self.portal("father").register(person.psn_name, person.certificate)
+            else:
+                await Portal(self._connections).register_in_person(person.psn_name, person.certificate)
 
     async def _make_accounts(self) -> None:
         for name in self.account_holders():

@@ -55,6 +55,9 @@ class StackAccess(Protocol):
     def assertion(self, subject: str, *, roles: tuple[str, ...], audience: str) -> str:
         """A signed statement about a person behind the portal."""
 
+    def code_of(self, verification_id: str) -> str:
+        """The one-time code that went to a telephone; waits for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
@@ -151,6 +154,11 @@ class Caller:
         self._subject = subject
         self._roles = roles
         self._timeout_seconds = timeout_seconds
+
+    @property
+    def stack(self) -> StackAccess:
+        """Whose services are called."""
+        return self._connections.stack
 
     def channel(self, service: str) -> aio.Channel:
         """This caller's channel to a service, for a stub."""

@@ -44,6 +44,8 @@ class Insured:
     insutype: person_pb2.InsuranceType.ValueType
     admdvs: str = HOME_ADMDVS
     insured_from: date = date(2020, 1, 1)
+    tel: str = field(default_factory=lambda: f"100{_digits(8)}", repr=False)
+    """On file; one-time codes go there."""
 
     @property
     def certificate(self) -> person_pb2.PersonCertificate:
@@ -75,6 +77,7 @@ class Insured:
             psn_name=self.psn_name,
             certificate=self.certificate,
             brdy=self.born.isoformat(),
+            tel=self.tel,
             enrolment=self.enrolment(),
         )
 

@@ -1,5 +1,6 @@
 """The portal as a family uses it: register, apply, look after relations, read one's account and messages."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -64,9 +65,31 @@ class Portal(Caller):
         return inbox_pb2_grpc.InboxServiceStub(self.channel("notify"))
 
     async def register(self, psn_name: str, certificate: person_pb2.PersonCertificate) -> str:
-        """Registers oneself or a minor of one's own after the real-name check; the psn_no."""
+        """Registers a minor of one's own, or hears one's own psn_no again; after the real-name check, the psn_no."""
         request = person_pb2.RegisterPersonRequest(psn_name=psn_name, certificate=certificate)
         return (await self.call(self.persons.RegisterPerson, request)).psn_no
+
+    async def start_verification(
+        self, psn_name: str, certificate: person_pb2.PersonCertificate
+    ) -> person_pb2.StartVerificationResponse:
+        """Has a one-time code sent to the telephone on file."""
+        request = person_pb2.StartVerificationRequest(psn_name=psn_name, certificate=certificate)
+        return await self.call(self.persons.StartVerification, request)
+
+    async def register_with_code(
+        self, psn_name: str, certificate: person_pb2.PersonCertificate, verification_id: str, code: str
+    ) -> str:
+        """Registers oneself with the code that came; the psn_no."""
+        request = person_pb2.RegisterPersonRequest(
+            psn_name=psn_name, certificate=certificate, verification_id=verification_id, code=code
+        )
+        return (await self.call(self.persons.RegisterPerson, request)).psn_no
+
+    async def register_in_person(self, psn_name: str, certificate: person_pb2.PersonCertificate) -> str:
+        """Registers oneself, an adult: asks for a code, reads it off the telephone, shows it; the psn_no."""
+        verification_id = (await self.start_verification(psn_name, certificate)).verification_id
+        code = await asyncio.to_thread(self.stack.code_of, verification_id)
+        return await self.register_with_code(psn_name, certificate, verification_id, code)
 
     async def person(self) -> person_pb2.GetPersonResponse:
         """What is known of oneself, masked."""

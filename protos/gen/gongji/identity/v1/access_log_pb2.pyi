@@ -40,6 +40,10 @@ class _AccessOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Acces
     """The person's filings of care elsewhere were looked at."""
     ACCESS_OPERATION_LIST_ACCESS: _AccessOperation.ValueType  # 6
     """The access log was looked at."""
+    ACCESS_OPERATION_START_VERIFICATION: _AccessOperation.ValueType  # 7
+    """A one-time code for the person was asked for."""
+    ACCESS_OPERATION_REGISTER_PERSON: _AccessOperation.ValueType  # 8
+    """Somebody registered, or tried to register, the person."""
 
 class AccessOperation(_AccessOperation, metaclass=_AccessOperationEnumTypeWrapper):
     """What was asked for."""
@@ -58,6 +62,10 @@ ACCESS_OPERATION_VIEW_REMOTE_CARE: AccessOperation.ValueType  # 5
 """The person's filings of care elsewhere were looked at."""
 ACCESS_OPERATION_LIST_ACCESS: AccessOperation.ValueType  # 6
 """The access log was looked at."""
+ACCESS_OPERATION_START_VERIFICATION: AccessOperation.ValueType  # 7
+"""A one-time code for the person was asked for."""
+ACCESS_OPERATION_REGISTER_PERSON: AccessOperation.ValueType  # 8
+"""Somebody registered, or tried to register, the person."""
 Global___AccessOperation: _TypeAlias = AccessOperation  # noqa: Y015
 
 @_typing.final
@@ -122,7 +130,9 @@ class AccessLine(_message.Message):
     operation: Global___AccessOperation.ValueType
     """What for."""
     means: _builtins.str
-    """By what right: the mdtrt_cert_type that was shown (01, 02, 03), or CITIZEN, OPERATOR, AUDITOR, REGISTRY."""
+    """By what right: the mdtrt_cert_type that was shown (01, 02, 03), or CITIZEN, OPERATOR, AUDITOR, REGISTRY;
+    of a registration REAL_NAME or CODE.
+    """
     outcome: _builtins.str
     """RECOGNISED, or the reason of the refusal."""
     psn_no: _builtins.str

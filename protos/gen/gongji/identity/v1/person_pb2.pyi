@@ -415,8 +415,8 @@ class ImportInsuredResponse(_message.Message):
 Global___ImportInsuredResponse: _TypeAlias = ImportInsuredResponse  # noqa: Y015
 
 @_typing.final
-class RegisterPersonRequest(_message.Message):
-    """A person registers."""
+class StartVerificationRequest(_message.Message):
+    """An adult wants to register."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -441,6 +441,80 @@ class RegisterPersonRequest(_message.Message):
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "psn_name", b"psn_name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartVerificationRequest: _TypeAlias = StartVerificationRequest  # noqa: Y015
+
+@_typing.final
+class StartVerificationResponse(_message.Message):
+    """A code is on its way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_ID_FIELD_NUMBER: _builtins.int
+    MASKED_TEL_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    verification_id: _builtins.str
+    """UUID of the verification; good for the caller who started it, once."""
+    masked_tel: _builtins.str
+    """The telephone that the code goes to, all but the last four digits masked: *******1234."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when the code can be used, 5 minutes after it was made."""
+
+    def __init__(
+        self,
+        *,
+        verification_id: _builtins.str = ...,
+        masked_tel: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "masked_tel", b"masked_tel", "verification_id", b"verification_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartVerificationResponse: _TypeAlias = StartVerificationResponse  # noqa: Y015
+
+@_typing.final
+class RegisterPersonRequest(_message.Message):
+    """A person registers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NAME_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERIFICATION_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    psn_name: _builtins.str
+    """Name as in the certificate, 1 to 50 characters."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    verification_id: _builtins.str
+    """verification_id of StartVerification, when an adult registers in person; empty otherwise. Anything that is neither
+    empty nor a UUID is refused.
+    """
+    code: _builtins.str
+    """The code that was sent, six digits; empty without a verification_id."""
+    @_builtins.property
+    def certificate(self) -> Global___PersonCertificate:
+        """The certificate."""
+
+    def __init__(
+        self,
+        *,
+        psn_name: _builtins.str = ...,
+        certificate: Global___PersonCertificate | None = ...,
+        request_id: _builtins.str = ...,
+        verification_id: _builtins.str = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "code", b"code", "psn_name", b"psn_name", "request_id", b"request_id", "verification_id", b"verification_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

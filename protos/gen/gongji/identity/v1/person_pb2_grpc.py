@@ -40,6 +40,11 @@ class PersonServiceStub:
                 request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.ImportInsuredRequest.SerializeToString,
                 response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.ImportInsuredResponse.FromString,
                 _registered_method=True)
+        self.StartVerification = channel.unary_unary(
+                '/gongji.identity.v1.PersonService/StartVerification',
+                request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.StartVerificationRequest.SerializeToString,
+                response_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.StartVerificationResponse.FromString,
+                _registered_method=True)
         self.RegisterPerson = channel.unary_unary(
                 '/gongji.identity.v1.PersonService/RegisterPerson',
                 request_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.RegisterPersonRequest.SerializeToString,
@@ -121,9 +126,17 @@ class PersonServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartVerification(self, request, context):
+        """Sends a one-time code to the telephone on file of the adult with this name and certificate, who then registers with
+        it. Attempts are bounded for each person and each caller in any hour (TOO_MANY_ATTEMPTS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RegisterPerson(self, request, context):
         """Registers a person after the real-name check against the register of insured persons. Registering again gives the
-        same person. A citizen registers themself, or a minor of their own.
+        same person. A citizen registers themself, with the code of StartVerification, or a minor of their own, without.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +236,11 @@ def add_PersonServiceServicer_to_server(servicer, server):
                     request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.ImportInsuredRequest.FromString,
                     response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.ImportInsuredResponse.SerializeToString,
             ),
+            'StartVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartVerification,
+                    request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.StartVerificationRequest.FromString,
+                    response_serializer=gongji_dot_identity_dot_v1_dot_person__pb2.StartVerificationResponse.SerializeToString,
+            ),
             'RegisterPerson': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterPerson,
                     request_deserializer=gongji_dot_identity_dot_v1_dot_person__pb2.RegisterPersonRequest.FromString,
@@ -317,6 +335,33 @@ class PersonService:
             '/gongji.identity.v1.PersonService/ImportInsured',
             gongji_dot_identity_dot_v1_dot_person__pb2.ImportInsuredRequest.SerializeToString,
             gongji_dot_identity_dot_v1_dot_person__pb2.ImportInsuredResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.identity.v1.PersonService/StartVerification',
+            gongji_dot_identity_dot_v1_dot_person__pb2.StartVerificationRequest.SerializeToString,
+            gongji_dot_identity_dot_v1_dot_person__pb2.StartVerificationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,9 +39,13 @@ class PersonServiceStub:
     nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
     a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
     """
+    StartVerification: _grpc.UnaryUnaryMultiCallable[_person_pb2.StartVerificationRequest, _person_pb2.StartVerificationResponse]
+    """Sends a one-time code to the telephone on file of the adult with this name and certificate, who then registers with
+    it. Attempts are bounded for each person and each caller in any hour (TOO_MANY_ATTEMPTS).
+    """
     RegisterPerson: _grpc.UnaryUnaryMultiCallable[_person_pb2.RegisterPersonRequest, _person_pb2.RegisterPersonResponse]
     """Registers a person after the real-name check against the register of insured persons. Registering again gives the
-    same person. A citizen registers themself, or a minor of their own.
+    same person. A citizen registers themself, with the code of StartVerification, or a minor of their own, without.
     """
     GetPerson: _grpc.UnaryUnaryMultiCallable[_person_pb2.GetPersonRequest, _person_pb2.GetPersonResponse]
     """One person, with name and certificate masked."""
@@ -83,9 +87,13 @@ class PersonServiceAsyncStub(PersonServiceStub):
     nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
     a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
     """
+    StartVerification: _aio.UnaryUnaryMultiCallable[_person_pb2.StartVerificationRequest, _person_pb2.StartVerificationResponse]  # type: ignore[assignment]
+    """Sends a one-time code to the telephone on file of the adult with this name and certificate, who then registers with
+    it. Attempts are bounded for each person and each caller in any hour (TOO_MANY_ATTEMPTS).
+    """
     RegisterPerson: _aio.UnaryUnaryMultiCallable[_person_pb2.RegisterPersonRequest, _person_pb2.RegisterPersonResponse]  # type: ignore[assignment]
     """Registers a person after the real-name check against the register of insured persons. Registering again gives the
-    same person. A citizen registers themself, or a minor of their own.
+    same person. A citizen registers themself, with the code of StartVerification, or a minor of their own, without.
     """
     GetPerson: _aio.UnaryUnaryMultiCallable[_person_pb2.GetPersonRequest, _person_pb2.GetPersonResponse]  # type: ignore[assignment]
     """One person, with name and certificate masked."""
@@ -132,13 +140,23 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def StartVerification(
+        self,
+        request: _person_pb2.StartVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_pb2.StartVerificationResponse, _abc.Awaitable[_person_pb2.StartVerificationResponse]]:
+        """Sends a one-time code to the telephone on file of the adult with this name and certificate, who then registers with
+        it. Attempts are bounded for each person and each caller in any hour (TOO_MANY_ATTEMPTS).
+        """
+
+    @_abc_1.abstractmethod
     def RegisterPerson(
         self,
         request: _person_pb2.RegisterPersonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_person_pb2.RegisterPersonResponse, _abc.Awaitable[_person_pb2.RegisterPersonResponse]]:
         """Registers a person after the real-name check against the register of insured persons. Registering again gives the
-        same person. A citizen registers themself, or a minor of their own.
+        same person. A citizen registers themself, with the code of StartVerification, or a minor of their own, without.
         """
 
     @_abc_1.abstractmethod

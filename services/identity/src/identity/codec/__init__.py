@@ -15,6 +15,7 @@ from identity.codec.persons import (
     register_row,
 )
 from identity.codec.remote_care import filing, filing_message
+from identity.codec.verifications import shown_code
 from identity.codec.visits import finding_numbers, visit_certificate_type, visit_facts
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "position",
     "recorded_enrolment_message",
     "register_row",
+    "shown_code",
     "timestamp",
     "visit_certificate_type",
     "visit_facts",

@@ -7,6 +7,7 @@ from identity.postgres.institution_changes import PostgresInstitutionChanges
 from identity.postgres.institutions import PostgresInstitutions
 from identity.postgres.persons import PostgresPersons
 from identity.postgres.remote_care import PostgresRemoteCare
+from identity.postgres.verifications import PostgresVerifications
 from identity.postgres.vouchers import PostgresVouchers
 from identity.vault import Vault
 from kit.db import Transaction
@@ -24,6 +25,7 @@ class PostgresRepository(
     PostgresInstitutions,
     PostgresInstitutionChanges,
     PostgresAccessLog,
+    PostgresVerifications,
 ):
     """See `identity.repository.Repository`; lives as long as its transaction."""
 

@@ -16,6 +16,7 @@ from identity.repository.institution_changes import InstitutionChangeRows, Versi
 from identity.repository.institutions import InstitutionRows
 from identity.repository.persons import CorrectionMade, PersonRows
 from identity.repository.remote_care import RemoteCareRows
+from identity.repository.verifications import Attempt, AttemptRows, VerificationRows
 from identity.repository.vouchers import VoucherRows
 from kit.outbox import Outbox
 
@@ -23,6 +24,7 @@ __all__ = [
     "RECOGNISED",
     "Access",
     "AccessFilter",
+    "Attempt",
     "CorrectionMade",
     "LoggedAccess",
     "Operation",
@@ -41,6 +43,8 @@ class Repository(
     InstitutionRows,
     InstitutionChangeRows,
     AccessRows,
+    VerificationRows,
+    AttemptRows,
     Protocol,
 ):
     """One transaction's view. Methods named `lock…` keep what they return from changing until it ends."""

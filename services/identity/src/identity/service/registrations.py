@@ -1,13 +1,17 @@
-"""Registration after the real-name check."""
+"""Registration after the real-name check and, of an adult, with a one-time code."""
 
 from identity import events
 from identity.domain import person as persons
-from identity.domain.certificate import Certificate, birth_date_in
+from identity.domain.attempts import AttemptKind
+from identity.domain.certificate import Certificate
 from identity.domain.person import Person
-from identity.domain.refusals import NotEntitled, RealNameMismatch
-from identity.registry import RealNameRegistry
-from identity.repository import Repository
+from identity.domain.refusals import NotEntitled
+from identity.domain.verification import needs_code
+from identity.repository import RECOGNISED, Operation, Repository
+from identity.service.attempts import Evidence, Gate, Registrant, Step
 from identity.service.people import moment
+from identity.service.real_names import RealNameCheck
+from identity.service.verifications import ShownCode, use_code
 from kit.clock import Clock
 from kit.db import Work
 
@@ -15,39 +19,49 @@ from kit.db import Work
 class RegistrationService:
     """Registers persons whom the register of insured persons confirms."""
 
-    def __init__(self, work: Work[Repository], registry: RealNameRegistry, clock: Clock) -> None:
+    def __init__(
+        self, work: Work[Repository], real_names: RealNameCheck, gate: Gate, clock: Clock, *, code_required: bool
+    ) -> None:
         self._work = work
-        self._registry = registry
+        self._real_names = real_names
+        self._gate = gate
         self._clock = clock
+        self._code_required = code_required
 
-    async def register(self, name: str, certificate: Certificate, caller_psn_no: str | None) -> Person:
+    async def register(self, name: str, certificate: Certificate, shown: ShownCode | None, by: Registrant) -> Person:
         """The person whom name and certificate belong to, registered.
 
         Args:
             name: as in the certificate.
             certificate: whose number is looked up.
-            caller_psn_no: who asks, as the portal knows them; None at somebody's own first registration.
+            shown: the code that an adult was sent; None if there is none.
+            by: who asks.
 
         Raises:
-            CertificateInvalid: the number is wrong in itself.
-            RealNameMismatch: there is nobody with this name and certificate.
+            CertificateInvalid, LockedOut, CountedMismatch, RegistryUnavailable: see `RealNameCheck`.
             NotEntitled, Deceased: see `identity.domain.person.register`.
+            CodeRequired, LockedOut, VerificationInvalid, CountedWrongCode: see `use_code`.
         """
         now, today = moment(self._clock)
-        birth_date_in(certificate, today)
-        psn_no = await self._registry.psn_no_of(name, certificate)
-        if psn_no is None:
-            raise RealNameMismatch
+        step = Step(Operation.REGISTER_PERSON, by, now)
+        psn_no = await self._real_names.psn_no_of(name, certificate, step)
         async with self._work() as repository:
-            known = await repository.lock_persons(sorted({psn_no, caller_psn_no or psn_no}))
-            if psn_no not in known:
-                raise RealNameMismatch
-            if caller_psn_no is not None and caller_psn_no not in known:
+            await self._gate.check(repository, AttemptKind.WRONG_CODE, psn_no, step)
+            known = await repository.lock_persons(sorted({psn_no, by.psn_no or psn_no}))
+            if by.psn_no is not None and by.psn_no not in known:
                 raise NotEntitled
             before = known[psn_no]
-            after = persons.register(before, known.get(caller_psn_no or ""), now, today)
-            if after is not before:
-                await repository.save_persons([after])
-            if after.version > before.version:
-                await repository.outbox.add([events.person_verified(after)])
+            after = persons.register(before, known.get(by.psn_no or ""), now, today)
+            if shown is not None or (self._code_required and needs_code(before, by.psn_no, today)):
+                await use_code(repository, self._gate, before, shown, step)
+            await _keep(repository, before, after)
+            means = Evidence.REAL_NAME if shown is None else Evidence.CODE
+            await repository.log_access(step.access(means, RECOGNISED, psn_no))
         return after
+
+
+async def _keep(repository: Repository, before: Person, after: Person) -> None:
+    if after is not before:
+        await repository.save_persons([after])
+    if after.version > before.version:
+        await repository.outbox.add([events.person_verified(after)])

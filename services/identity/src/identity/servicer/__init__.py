@@ -9,6 +9,7 @@ from identity.servicer.persons import SinglePersonMethods
 from identity.servicer.registrations import RegistrationMethods
 from identity.servicer.remote_care import RemoteCareMethods
 from identity.servicer.services import PersonServices
+from identity.servicer.verifications import VerificationMethods
 from identity.servicer.visits import VisitServicer
 from identity.servicer.vouchers import VoucherMethods
 
@@ -24,6 +25,7 @@ __all__ = [
 
 class PersonServicer(
     ImportMethods,
+    VerificationMethods,
     RegistrationMethods,
     SinglePersonMethods,
     EnrolmentMethods,

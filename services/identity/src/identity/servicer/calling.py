@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from identity.service import Means, Viewer
+from identity.service import Means, Registrant, Viewer
 from kit import auth
 
 _REGISTRY: Final = auth.Principal("service", "registry")
@@ -20,6 +20,12 @@ def viewer() -> Viewer:
         return Viewer(caller, means, call.request_id)
     # Somebody without a psn_no of their own is nobody's viewer: empty matches no person.
     return Viewer(caller, Means.CITIZEN, call.request_id, call.assertion.psn_no or "")
+
+
+def registrant() -> Registrant:
+    """Who wants to register somebody."""
+    call, assertion = auth.current(), auth.require_assertion()
+    return Registrant(f"{call.principal} {assertion.subject}", assertion.psn_no, call.request_id)
 
 
 def operator() -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 from gongji.identity.v1 import person_pb2
 from identity import codec
+from identity.servicer.calling import registrant
 from identity.servicer.services import PersonMethods
-from kit import auth
 
 
 class RegistrationMethods(PersonMethods):
@@ -16,8 +16,7 @@ class RegistrationMethods(PersonMethods):
     ) -> person_pb2.RegisterPersonResponse:
         """See the contract."""
         del context
-        caller_psn_no = auth.require_assertion().psn_no
-        certificate = codec.certificate(request.certificate)
-        person = await self._services.registrations.register(request.psn_name, certificate, caller_psn_no)
+        certificate, shown = codec.certificate(request.certificate), codec.shown_code(request)
+        person = await self._services.registrations.register(request.psn_name, certificate, shown, registrant())
         verified_at = codec.timestamp(person.registration.verified_at) if person.registration else None
         return person_pb2.RegisterPersonResponse(psn_no=person.psn_no, verified_at=verified_at)

@@ -8,6 +8,7 @@ from identity.service import (
     PersonService,
     RegistrationService,
     RemoteCareService,
+    VerificationService,
     VoucherService,
 )
 
@@ -17,6 +18,7 @@ class PersonServices:
     """What serves `gongji.identity.v1.PersonService`."""
 
     imports: ImportService
+    verifications: VerificationService
     registrations: RegistrationService
     persons: PersonService
     enrolments: EnrolmentService

@@ -27,13 +27,15 @@ from gongji.identity.v1 import person_pb2 as gongji_dot_identity_dot_v1_dot_pers
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&gongji/identity/events/v1/events.proto\x12\x19gongji.identity.events.v1\x1a$gongji/identity/v1/institution.proto\x1a\x1fgongji/identity/v1/person.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"q\n\x0ePersonVerified\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x0c\n\x04\x62rdy\x18\x02 \x01(\t\x12/\n\x0bverified_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"s\n\x0fPersonCorrected\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x0c\n\x04\x62rdy\x18\x02 \x01(\t\x12\x30\n\x0c\x63orrected_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"\x96\x01\n\x10\x45nrolmentChanged\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x30\n\tenrolment\x18\x02 \x01(\x0b\x32\x1d.gongji.identity.v1.Enrolment\x12.\n\nchanged_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"p\n\nPersonDied\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x0f\n\x07\x64ied_on\x18\x02 \x01(\t\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"\x8c\x01\n\x12InstitutionChanged\x12\x34\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.Institution\x12.\n\nchanged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&gongji/identity/events/v1/events.proto\x12\x19gongji.identity.events.v1\x1a$gongji/identity/v1/institution.proto\x1a\x1fgongji/identity/v1/person.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"q\n\x0ePersonVerified\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x0c\n\x04\x62rdy\x18\x02 \x01(\t\x12/\n\x0bverified_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"s\n\x0fPersonCorrected\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x0c\n\x04\x62rdy\x18\x02 \x01(\t\x12\x30\n\x0c\x63orrected_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"\x96\x01\n\x10\x45nrolmentChanged\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x30\n\tenrolment\x18\x02 \x01(\x0b\x32\x1d.gongji.identity.v1.Enrolment\x12.\n\nchanged_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"p\n\nPersonDied\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x0f\n\x07\x64ied_on\x18\x02 \x01(\t\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"\x8c\x01\n\x12InstitutionChanged\x12\x34\n\x0binstitution\x18\x01 \x01(\x0b\x32\x1f.gongji.identity.v1.Institution\x12.\n\nchanged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"\xd4\x01\n\x16VerificationCodeIssued\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x17\n\x0fverification_id\x18\x02 \x01(\t\x12?\n\x07purpose\x18\x03 \x01(\x0e\x32..gongji.identity.events.v1.VerificationPurpose\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06sealed\x18\x05 \x01(\x0c\x12\x10\n\x08sequence\x18\x06 \x01(\x03*b\n\x13VerificationPurpose\x12$\n VERIFICATION_PURPOSE_UNSPECIFIED\x10\x00\x12%\n!VERIFICATION_PURPOSE_REGISTRATION\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gongji.identity.events.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_VERIFICATIONPURPOSE']._serialized_start=1030
+  _globals['_VERIFICATIONPURPOSE']._serialized_end=1128
   _globals['_PERSONVERIFIED']._serialized_start=173
   _globals['_PERSONVERIFIED']._serialized_end=286
   _globals['_PERSONCORRECTED']._serialized_start=288
@@ -44,4 +46,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERSONDIED']._serialized_end=670
   _globals['_INSTITUTIONCHANGED']._serialized_start=673
   _globals['_INSTITUTIONCHANGED']._serialized_end=813
+  _globals['_VERIFICATIONCODEISSUED']._serialized_start=816
+  _globals['_VERIFICATIONCODEISSUED']._serialized_end=1028
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from gongji.identity.v1 import person_pb2 as _person_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,26 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _VerificationPurpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerificationPurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VerificationPurpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERIFICATION_PURPOSE_UNSPECIFIED: _VerificationPurpose.ValueType  # 0
+    """Not said: refused."""
+    VERIFICATION_PURPOSE_REGISTRATION: _VerificationPurpose.ValueType  # 1
+    """An adult registers (实名注册)."""
+
+class VerificationPurpose(_VerificationPurpose, metaclass=_VerificationPurposeEnumTypeWrapper):
+    """What a verification is for."""
+
+VERIFICATION_PURPOSE_UNSPECIFIED: VerificationPurpose.ValueType  # 0
+"""Not said: refused."""
+VERIFICATION_PURPOSE_REGISTRATION: VerificationPurpose.ValueType  # 1
+"""An adult registers (实名注册)."""
+Global___VerificationPurpose: _TypeAlias = VerificationPurpose  # noqa: Y015
 
 @_typing.final
 class PersonVerified(_message.Message):
@@ -198,3 +219,52 @@ class InstitutionChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InstitutionChanged: _TypeAlias = InstitutionChanged  # noqa: Y015
+
+@_typing.final
+class VerificationCodeIssued(_message.Message):
+    """A one-time code is to be delivered to a person's telephone. Key: verification_id. Nobody but identity and notify can
+    read telephone and code, and after expires_at they are worth nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    VERIFICATION_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no of whoever is to be reached."""
+    verification_id: _builtins.str
+    """UUID of the verification."""
+    purpose: Global___VerificationPurpose.ValueType
+    """What it is for."""
+    sealed: _builtins.bytes
+    """A SealedVerificationCode, encrypted under the key ring that identity and notify share, in the format of
+    `kit.crypto`, with `gongji.identity.events.v1.VerificationCodeIssued <verification_id> <psn_no> <purpose as a
+    number> <expires_at in Unix seconds>` as its context: it opens in its own event only.
+    """
+    sequence: _builtins.int
+    """Counts the events of this verification: 1, it is the only one."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when the code is good, whole seconds; it is not delivered afterwards."""
+
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        verification_id: _builtins.str = ...,
+        purpose: Global___VerificationPurpose.ValueType = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        sealed: _builtins.bytes = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "psn_no", b"psn_no", "purpose", b"purpose", "sealed", b"sealed", "sequence", b"sequence", "verification_id", b"verification_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerificationCodeIssued: _TypeAlias = VerificationCodeIssued  # noqa: Y015

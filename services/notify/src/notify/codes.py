@@ -1,0 +1,74 @@
+"""Sending one-time codes to telephones: each at most once, and none that has run out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from prometheus_client import Counter
+
+from kit.clock import Clock
+from kit.db import Work
+from kit.observability import get_logger
+from notify.domain.codes import IssuedCode, is_stale, text_of
+from notify.repository import Repository
+from notify.service import CONSUMER
+from notify.sms import Sms, SmsChannel, SmsUndelivered
+
+CODES: Final = Counter("gongji_notify_codes_total", "One-time codes, by what became of them.", ["outcome"])
+
+
+@dataclass(frozen=True, slots=True)
+class CodeToSend:
+    """A code as an event brought it, sealed."""
+
+    event_id: UUID
+    expires_at: datetime
+    open: Callable[[], IssuedCode]
+    """Opens it, or raises."""
+
+
+class CodeService:
+    """Sends codes."""
+
+    def __init__(self, work: Work[Repository], channel: SmsChannel, clock: Clock) -> None:
+        self._work = work
+        self._channel = channel
+        self._clock = clock
+        self._log = get_logger()
+
+    async def send(self, codes: Sequence[CodeToSend]) -> None:
+        """Send these codes, unless their events came before or they have run out. What `open` raises passes.
+
+        That they came is committed first: after a crash a code is missing and a new one is asked for, but none is sent
+        twice. A message service that fails does not hold up the events behind.
+        """
+        now = self._clock.now()
+        # What ran out stays sealed: its key may be gone for long when a topic is read again from its beginning.
+        opened = {one.event_id: one.open() for one in codes if not is_stale(one.expires_at, now)}
+        CODES.labels("STALE").inc(sum(is_stale(one.expires_at, now) for one in codes))
+        if not opened:
+            return
+        async with self._work() as repository:
+            first = await repository.inbox.first_time(CONSUMER, list(opened))
+        for event_id, issued in opened.items():
+            if event_id in first:
+                await self._send(issued)
+
+    async def _send(self, issued: IssuedCode) -> None:
+        outcome = await self._outcome(issued)
+        CODES.labels(outcome).inc()
+        self._log.info(
+            "one-time code", outcome=outcome, verification_id=str(issued.verification_id), psn_no=issued.psn_no
+        )
+
+    async def _outcome(self, issued: IssuedCode) -> str:
+        if is_stale(issued.expires_at, self._clock.now()):
+            return "STALE"
+        try:
+            await self._channel.send(Sms(issued.verification_id, issued.tel, text_of(issued)))
+        except SmsUndelivered as error:
+            self._log.error("a one-time code was not sent", verification_id=str(issued.verification_id), why=str(error))
+            return "UNDELIVERED"
+        return "SENT"

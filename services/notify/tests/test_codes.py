@@ -1,0 +1,280 @@
+"""One-time codes: each goes to its telephone once, none after it ran out, and no log shows one."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from google.protobuf import json_format
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from gongji.identity.events.v1 import events_pb2
+from kit.clock import FixedClock
+from kit.config import ConfigurationError, load
+from kit.crypto import KeyRing
+from kit.db import Work
+from kit.events import Envelope
+from kit.testing import MemoryWork
+from kit.testing_tls import Pki
+from notify.channels import LogChannel
+from notify.code_codec import CodeOpener
+from notify.codec import IncompleteEventError
+from notify.codes import CodeService
+from notify.config import Settings
+from notify.domain.codes import IssuedCode, Purpose, is_stale, text_of
+from notify.memory import MemoryRepository
+from notify.repository import Repository
+from notify.service import MessageService
+from notify.sms import FileSms, NoSms, Sms, SmsChannel, SmsUndelivered
+from notify.subscriber import UNTOLD, Subscriber
+from notify.testing import SmsBox, code_ring, keyring
+
+GOLDEN = Path(__file__).resolve().parents[3] / "protos/examples/gongji.identity.events.v1.VerificationCodeIssued.json"
+TEL, CODE = "13999990000", "042917"
+EXPIRES_AT = datetime(2025, 6, 10, 2, 5, tzinfo=UTC)
+SMS_ID = UUID("0197548e-7a00-7000-8000-000000000021")
+
+
+def golden(**changed: Any) -> events_pb2.VerificationCodeIssued:
+    event = events_pb2.VerificationCodeIssued()
+    json_format.Parse(GOLDEN.read_text(encoding="utf-8"), event)
+    for name, value in changed.items():
+        setattr(event, name, value)
+    return event
+
+
+def envelope(message: Any = None, event_id: UUID | None = None) -> Envelope:
+    message = message or golden()
+    return Envelope(
+        id=event_id or uuid4(),
+        type=message.DESCRIPTOR.full_name,
+        source="/gongji/identity",
+        subject="s",
+        time=EXPIRES_AT - timedelta(minutes=5),
+        sequence=1,
+        traceparent=None,
+        epoch=0,
+        message=message,
+        topic="identity-events-v1",
+        partition=0,
+        offset=0,
+        key="k",
+    )
+
+
+class Bench:
+    """The subscriber with a channel that remembers and a clock that a test moves."""
+
+    def __init__(
+        self, work: Work[Repository] | None = None, channel: SmsChannel | None = None, ring: KeyRing | None = None
+    ) -> None:
+        self.repository = MemoryRepository()
+        self.work: Work[Repository] = work or MemoryWork(self.repository)
+        self.box = SmsBox()
+        self.clock = FixedClock(EXPIRES_AT - timedelta(minutes=5))
+        codes = CodeService(self.work, channel or self.box, self.clock)
+        self.handle = Subscriber(MessageService(self.work, LogChannel()), codes, CodeOpener(ring or code_ring()))
+
+
+async def test_the_code_goes_to_the_telephone_on_file(backend: Work[Repository]) -> None:
+    bench = Bench(backend)
+    await bench.handle([envelope()])
+    (sms,) = bench.box.sent
+    assert (sms.verification_id, sms.tel) == (SMS_ID, TEL)
+    assert sms.text == (
+        "【家庭共济】您的实名注册验证码为042917，2025年6月10日10:05前有效。请勿告知任何人；如非本人操作，请不予理会。"
+    )
+
+
+async def test_an_event_that_comes_again_sends_no_second_code(backend: Work[Repository]) -> None:
+    bench, event = Bench(backend), envelope()
+    await bench.handle([event, event])
+    await bench.handle([event])
+    assert len(bench.box.sent) == 1
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(days=30)])
+async def test_a_code_that_ran_out_is_never_sent(late: timedelta) -> None:
+    bench = Bench()
+    bench.clock.set(EXPIRES_AT + late)
+    await bench.handle([envelope()])
+    assert bench.box.sent == []
+
+
+async def test_a_moment_before_its_end_a_code_is_sent() -> None:
+    bench = Bench()
+    bench.clock.set(EXPIRES_AT - timedelta(microseconds=1))
+    await bench.handle([envelope()])
+    assert len(bench.box.sent) == 1
+
+
+async def test_a_code_that_ran_out_needs_no_key_any_more() -> None:
+    bench = Bench(ring=keyring())
+    bench.clock.set(EXPIRES_AT)
+    await bench.handle([envelope()])
+    bench.clock.set(EXPIRES_AT - timedelta(minutes=1))
+    with pytest.raises(IncompleteEventError):
+        await bench.handle([envelope()])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"psn_no": "65270000000000000002"},
+        {"verification_id": "0197548e-7a00-7000-8000-000000000022"},
+        {"verification_id": "no uuid"},
+        {"purpose": events_pb2.VERIFICATION_PURPOSE_UNSPECIFIED},
+        {"sealed": b""},
+        {"sealed": golden().sealed[:-1] + b"x"},
+    ],
+)
+async def test_a_code_in_another_event_or_changed_does_not_open_and_is_not_taken_in(changed: dict[str, Any]) -> None:
+    bench = Bench()
+    with pytest.raises(IncompleteEventError):
+        await bench.handle([envelope(golden(**changed))])
+    assert bench.repository.inbox.taken == set()
+
+
+async def test_a_later_end_than_identity_set_does_not_open() -> None:
+    bench, event = Bench(), golden()
+    event.expires_at.seconds += 3600
+    with pytest.raises(IncompleteEventError):
+        await bench.handle([envelope(event)])
+
+
+async def test_a_message_service_that_fails_holds_up_nobody_and_gets_the_code_once() -> None:
+    bench, event = Bench(), envelope()
+    bench.box.broken = True
+    with capture_logs() as lines:
+        await bench.handle([event])
+    assert [line["log_level"] for line in lines] == ["error", "info"]
+    assert CODE not in repr(lines)
+    assert TEL not in repr(lines)
+    bench.box.broken = False
+    await bench.handle([event])
+    assert bench.box.sent == []
+
+
+async def test_nothing_is_sent_that_was_not_taken_in() -> None:
+    work = MemoryWork(MemoryRepository())
+    bench, event = Bench(work), envelope()
+    work.fail_next_commit(ConnectionError())
+    with pytest.raises(ConnectionError):
+        await bench.handle([event])
+    assert bench.box.sent == []
+    await bench.handle([event])
+    assert len(bench.box.sent) == 1
+
+
+async def test_the_log_tells_what_became_of_a_code_and_not_which() -> None:
+    bench = Bench()
+    with capture_logs() as lines:
+        await bench.handle([envelope()])
+    (line,) = lines
+    assert (line["outcome"], line["verification_id"], line["psn_no"]) == ("SENT", str(SMS_ID), golden().psn_no)
+    assert CODE not in repr(lines)
+    assert TEL not in repr(lines)
+
+
+async def test_outcomes_are_counted() -> None:
+    def count(outcome: str) -> float:
+        return REGISTRY.get_sample_value("gongji_notify_codes_total", {"outcome": outcome}) or 0.0
+
+    before = {outcome: count(outcome) for outcome in ("SENT", "STALE", "UNDELIVERED")}
+    bench = Bench()
+    await bench.handle([envelope()])
+    bench.box.broken = True
+    await bench.handle([envelope()])
+    bench.clock.set(EXPIRES_AT)
+    await bench.handle([envelope()])
+    assert {outcome: count(outcome) - before[outcome] for outcome in before} == dict.fromkeys(before, 1.0)
+
+
+@pytest.mark.parametrize("full_name", sorted(UNTOLD))
+async def test_what_nobody_is_told_of_leaves_no_trace(full_name: str) -> None:
+    bench = Bench()
+    await bench.handle([envelope(getattr(events_pb2, full_name.rpartition(".")[2])())])
+    assert (bench.repository.inbox.taken, bench.repository.messages, bench.box.sent) == (set(), [], [])
+
+
+def test_what_is_printed_of_a_code_shows_neither_telephone_nor_code() -> None:
+    issued = IssuedCode(SMS_ID, "P1", Purpose.OTHER, EXPIRES_AT, TEL, CODE)
+    for printed in (repr(issued), repr(Sms(SMS_ID, TEL, text_of(issued)))):
+        assert TEL not in printed
+        assert CODE not in printed
+    assert "身份核验" in text_of(issued)
+    assert is_stale(issued.expires_at, EXPIRES_AT)
+
+
+def test_the_folder_gets_one_private_file_a_message(tmp_path: Path) -> None:
+    channel = FileSms(tmp_path)
+    for text in ("first", "again"):
+        asyncio.run(channel.send(Sms(SMS_ID, TEL, text)))
+    (path,) = tmp_path.iterdir()
+    assert path.name == f"{SMS_ID}.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "verification_id": str(SMS_ID),
+        "tel": TEL,
+        "text": "again",
+    }
+
+
+async def test_a_folder_that_is_gone_is_a_message_that_did_not_go_out(tmp_path: Path) -> None:
+    with pytest.raises(SmsUndelivered):
+        await FileSms(tmp_path / "gone").send(Sms(SMS_ID, TEL, "text"))
+
+
+async def test_without_a_message_service_the_log_says_that_a_code_was_not_sent() -> None:
+    bench = Bench(channel=NoSms())
+    with capture_logs() as lines:
+        await bench.handle([envelope()])
+    assert "no message service is configured" in repr(lines)
+    assert CODE not in repr(lines)
+    assert TEL not in repr(lines)
+
+
+def environment(folder: Path, where: str, domain: str, directory: Path) -> dict[str, str]:
+    file = folder / "file"
+    file.write_text("x")
+    Pki(folder)
+    names = ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA", "JWKS", "KEYRING", "CODE_KEYRING")
+    usual = {
+        "ENVIRONMENT": where,
+        "TRUST_DOMAIN": domain,
+        "GRPC_ADDRESS": "127.0.0.1:0",
+        "HTTP_ADDRESS": "127.0.0.1:0",
+        "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c?sslmode=verify-full",
+        "KAFKA_BOOTSTRAP": "127.0.0.1:1",
+        "SMS_DIRECTORY": str(directory),
+        **{f"{name}_FILE": str(file) for name in (*names, "KAFKA_CA", "KAFKA_CERT", "KAFKA_KEY")},
+    }
+    return {f"GONGJI_{name}": value for name, value in usual.items()}
+
+
+@pytest.mark.parametrize("where", ["local", "test"])
+def test_messages_may_go_to_a_folder_where_nobody_is_real(tmp_path: Path, where: str) -> None:
+    assert load(Settings, environment(tmp_path, where, "gongji-local", tmp_path)).sms_directory == tmp_path
+
+
+@pytest.mark.parametrize(("where", "domain"), [("sandbox", "gongji-sandbox"), ("production", "gongji")])
+def test_messages_go_to_no_folder_elsewhere(tmp_path: Path, where: str, domain: str) -> None:
+    with pytest.raises(ConfigurationError, match="SMS_DIRECTORY must not be set in sandbox and production") as refused:
+        load(Settings, environment(tmp_path, where, domain, tmp_path))
+    assert len(refused.value.problems) == 1
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"SMS_DIRECTORY names .* not a folder"):
+        load(Settings, environment(tmp_path, "test", "gongji-local", tmp_path / "gone"))
+
+
+def test_an_issued_code_keeps_what_the_event_says() -> None:
+    issued = CodeOpener(code_ring())(golden())
+    assert issued == IssuedCode(SMS_ID, "65270000000000000001", Purpose.REGISTRATION, EXPIRES_AT, TEL, CODE)
+    assert replace(issued, code="1") != issued
