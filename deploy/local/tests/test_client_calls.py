@@ -1,6 +1,6 @@
 """How a caller's requests travel: with a deadline, on one's own channel, with a new assertion for each call."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -38,7 +38,10 @@ class FakeStack:
     def service_tls(self, name: str) -> TlsFiles:
         raise AssertionError(f"no channel is opened here, also not for {name}")
 
-    def assertion(self, subject: str, *, roles: tuple[str, ...], audience: str) -> str:
+    def assertion(
+        self, subject: str, *, roles: tuple[str, ...], audience: str, consent: Mapping[str, str] | None = None
+    ) -> str:
+        assert consent is None
         self.asserted.append((subject, roles, audience))
         return f"assertion {len(self.asserted)}"
 

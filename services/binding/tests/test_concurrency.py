@@ -187,7 +187,7 @@ async def test_of_two_submissions_of_a_pair_at_once_one_waits(postgres_work: PG)
     drafts = [application(), application()]
     async with postgres_work() as repository:
         for draft in drafts:
-            await repository.create_application(draft, uuid7(), b"hash")
+            await repository.add_application(draft)
 
     async def submit(number: int) -> bool:
         async with postgres_work() as repository:
@@ -221,9 +221,10 @@ async def _claimed(work: PG) -> None:
     proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "0" * 64, 1)
     draft = application(application_id=named("application"))
     async with work() as repository:
-        await repository.record_verified([Verified(CHILD, TODAY.replace(year=2015), NOON)])
+        born = ((FATHER, 1985), (CHILD, 2015))
+        await repository.record_verified([Verified(psn_no, TODAY.replace(year=year), NOON) for psn_no, year in born])
         await repository.record_enrolments([(FATHER, enrolment()), (CHILD, enrolment(insutype="390"))])
-        await repository.create_application(draft, uuid7(), b"hash")
+        await repository.add_application(draft)
         await repository.add_proof(draft.application_id, proof, b"sealed")
         claimed = replace(draft, state=ApplicationState.CLAIMED, submitted_at=NOON, handler="clerk:wang")
         await repository.save_application(claimed)

@@ -5,14 +5,26 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from binding.domain.applications import Application, Proof, ProofKind
-from binding.domain.eligibility import Circumstances, Policy, refuse_ineligible, relation_of
+from binding.domain.eligibility import (
+    PROOFS_OF,
+    Circumstances,
+    Policy,
+    RelationshipNotAllowed,
+    TooManyRelations,
+    is_minor,
+    refuse_ineligible,
+    relation_of,
+)
 from binding.domain.errors import Refused
 from binding.domain.persons import Person
-from binding.domain.relations import EndCause, Relationship, RelationState, next_priority
+from binding.domain.relations import EndCause, Relation, Relationship, RelationState, next_priority
 from binding.testing import (
     FATHER,
+    GRANDMA,
     MOTHER,
     NOON,
     TODAY,
@@ -161,8 +173,136 @@ def test_a_proof_has_to_show_the_relationship(
     relationship: Relationship, showing: set[ProofKind], uploaded: ProofKind
 ) -> None:
     it = for_wife(relationship=relationship, proofs=(proof(uploaded),))
+    years = {Relationship.CHILD: 2005, Relationship.PARENT: 1960, Relationship.SPOUSE: 1986}[relationship]
     expected = None if uploaded in showing else "PROOF_MISSING"
-    assert reason(it, facts(beneficiary=mother())) == expected
+    assert reason(it, facts(beneficiary=mother(brdy=date(years, 1, 1)))) == expected
+
+
+def test_the_kinds_of_proof_are_policy() -> None:
+    only_married = Policy(proofs_of={**PROOFS_OF, Relationship.SPOUSE: frozenset({ProofKind.MARRIAGE_CERTIFICATE})})
+    wife = facts(beneficiary=mother())
+    assert reason(for_wife(proofs=(HOUSE,)), wife, only_married) == "PROOF_MISSING"
+    assert reason(for_wife(proofs=(HOUSE,)), wife) is None
+    assert reason(for_wife(proofs=(HOUSE, MARRIAGE)), wife, only_married) is None
+
+
+WIDER = [Relationship.SIBLING, Relationship.GRANDPARENT, Relationship.GRANDCHILD]
+
+
+@pytest.mark.parametrize("relationship", WIDER)
+def test_wider_kin_is_a_switch(relationship: Relationship) -> None:
+    years = {Relationship.SIBLING: 1987, Relationship.GRANDPARENT: 1940, Relationship.GRANDCHILD: 2009}[relationship]
+    relative = mother(brdy=date(years, 6, 1))
+    it = for_wife(relationship=relationship, proofs=(HOUSE,))
+    later = facts(beneficiary=relative, day=date(2028, 1, 1))
+    assert reason(it, later) == "RELATIONSHIP_NOT_ALLOWED"
+    assert reason(replace(it, valid_to=date(2029, 1, 1)), later, Policy(wider_kin=True)) is None
+
+
+def test_for_a_minor_no_wider_kin_applies_either() -> None:
+    it = for_child(relationship=Relationship.GRANDCHILD, proofs=(HOUSE,))
+    assert cause(it, facts(payer=father(brdy=date(1950, 1, 1))), Policy(wider_kin=True)) == "MINOR"
+
+
+def cause(it: Application, circumstances: Circumstances, policy: Policy | None = None) -> str | None:
+    with pytest.raises(RelationshipNotAllowed) as refused:
+        refuse_ineligible(it, circumstances, policy or Policy())
+    return refused.value.metadata["cause"]
+
+
+GRANDMA_OLD = Person(GRANDMA, date(1958, 1, 1), None, (enrolment(insutype="390"),))
+MARRIED = [
+    relation("m", beneficiary_psn_no=MOTHER, relationship=Relationship.SPOUSE),
+    relation("m", payer_psn_no=MOTHER, beneficiary_psn_no=FATHER, relationship=Relationship.SPOUSE),
+]
+HER_MOTHER = [
+    relation("g", payer_psn_no=MOTHER, beneficiary_psn_no=GRANDMA, relationship=Relationship.PARENT),
+    relation("g", payer_psn_no=GRANDMA, beneficiary_psn_no=MOTHER, relationship=Relationship.CHILD),
+]
+ENDED = {"state": RelationState.ENDED, "end_cause": EndCause.UNBOUND, "ended_at": NOON}
+
+
+@pytest.mark.parametrize("married", MARRIED, ids=["he pays for her", "she pays for him"])
+@pytest.mark.parametrize("born", HER_MOTHER, ids=["she pays for her mother", "her mother pays for her"])
+@pytest.mark.parametrize("ended", [{}, ENDED], ids=["living", "ended"])
+def test_a_spouses_parent_is_refused_as_far_as_relations_tell(
+    married: Relation, born: Relation, ended: dict[str, Any]
+) -> None:
+    known = (replace(married, **ended), replace(born, **ended))
+    for_her_mother = for_wife(beneficiary_psn_no=GRANDMA, relationship=Relationship.PARENT, proofs=(HOUSE,))
+    assert cause(for_her_mother, facts(beneficiary=GRANDMA_OLD, on_record=known)) == "IN_LAW"
+    for part in (known[:1], known[1:], ()):
+        assert reason(for_her_mother, facts(beneficiary=GRANDMA_OLD, on_record=part)) is None
+
+
+@pytest.mark.parametrize("married", MARRIED, ids=["he pays for her", "she pays for him"])
+@pytest.mark.parametrize("born", HER_MOTHER, ids=["she pays for her mother", "her mother pays for her"])
+def test_a_childs_spouse_is_no_child(married: Relation, born: Relation) -> None:
+    payer = replace(GRANDMA_OLD, enrolments=(enrolment(),))
+    for_her_husband = for_wife(
+        payer_psn_no=GRANDMA, beneficiary_psn_no=FATHER, relationship=Relationship.CHILD, proofs=(HOUSE,)
+    )
+    assert cause(for_her_husband, facts(payer, father(), on_record=(married, born))) == "IN_LAW"
+    assert reason(for_her_husband, facts(payer, father(), on_record=(married,))) is None
+
+
+@given(payer=st.dates(date(1930, 1, 1), date(2007, 1, 1)), beneficiary=st.dates(date(1930, 1, 1), TODAY))
+def test_a_parent_is_so_many_years_older_than_the_child(payer: date, beneficiary: date) -> None:
+    for relationship, older, younger in (
+        (Relationship.CHILD, payer, beneficiary),
+        (Relationship.PARENT, beneficiary, payer),
+    ):
+        it = for_child(relationship=relationship, consented_at=NOON)
+        circumstances = facts(father(brdy=payer), child(brdy=beneficiary))
+        if relationship is Relationship.PARENT and is_minor(circumstances.beneficiary, TODAY, Policy()):
+            continue
+        old_enough = (older.year + 12, older.month, older.day) <= (younger.year, younger.month, younger.day)
+        assert reason(it, circumstances) == (None if old_enough else "AGE_IMPOSSIBLE")
+
+
+@pytest.mark.parametrize(
+    ("brdy", "expected"),
+    [(date(1997, 3, 2), None), (date(1997, 3, 1), "AGE_IMPOSSIBLE"), (date(1985, 3, 2), "AGE_IMPOSSIBLE")],
+    ids=["on the day", "a day short", "twins"],
+)
+def test_the_twelfth_birthday_is_enough(brdy: date, expected: str | None) -> None:
+    it = for_child(consented_at=NOON)
+    assert reason(it, facts(beneficiary=child(brdy=brdy))) == expected
+    assert reason(it, facts(beneficiary=child(brdy=brdy)), Policy(generation_years=13)) == "AGE_IMPOSSIBLE"
+
+
+def test_two_generations_are_twice_as_many_years() -> None:
+    it = for_child(relationship=Relationship.GRANDCHILD, proofs=(HOUSE,), consented_at=NOON)
+    wide = Policy(wider_kin=True)
+    grown = child(brdy=date(2000, 1, 1))
+    assert reason(it, facts(father(brdy=date(1976, 1, 1)), grown), wide) is None
+    assert reason(it, facts(father(brdy=date(1976, 1, 2)), grown), wide) == "AGE_IMPOSSIBLE"
+
+
+def test_a_payer_who_has_not_registered_is_refused() -> None:
+    assert reason(for_child(), facts(father(brdy=None))) == "PAYER_NOT_ELIGIBLE"
+
+
+@pytest.mark.parametrize("side", ["PAYER", "BENEFICIARY"])
+def test_nobody_has_more_relations_than_the_region_allows(side: str) -> None:
+    other = "beneficiary_psn_no" if side == "PAYER" else "payer_psn_no"
+    living = tuple(relation(f"r{n}", **{other: f"B{n}"}) for n in range(3))
+    over = (relation("over", **{other: "B8"}, valid_to=YESTERDAY), relation("gone", **{other: "B9"}, **ENDED))
+    policy = Policy(max_relations_of_payer=4, max_relations_of_beneficiary=4)
+    assert reason(for_child(), facts(on_record=living + over), policy) is None
+    fourth = relation("r4", **{other: "B4"}, state=RelationState.SUSPENDED)
+    with pytest.raises(TooManyRelations) as refused:
+        refuse_ineligible(for_child(), facts(on_record=(*living, fourth)), policy)
+    assert refused.value.metadata == {"side": side, "most": "4"}
+    other_way = tuple(
+        replace(it, payer_psn_no=it.beneficiary_psn_no, beneficiary_psn_no=it.payer_psn_no) for it in living
+    )
+    assert (
+        reason(
+            for_child(), facts(on_record=other_way), Policy(max_relations_of_payer=3, max_relations_of_beneficiary=3)
+        )
+        is None
+    )
 
 
 def test_without_any_proof_nothing_is_shown() -> None:

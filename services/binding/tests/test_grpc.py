@@ -1,6 +1,7 @@
 """Binding as its callers meet it: real gRPC with certificates and assertions, on the fake."""
 
 import base64
+import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -55,7 +56,7 @@ class Binding:
     settlement: grpc.aio.Channel
     key: ed25519.Ed25519PrivateKey
 
-    def person(self, subject: str, *roles: str) -> dict[str, Any]:
+    def person(self, subject: str, *roles: str, **claimed: Any) -> dict[str, Any]:
         """What a call for this person carries."""
         now = self.clock.now()
         claims = {
@@ -66,6 +67,7 @@ class Binding:
             "jti": uuid.uuid4().hex,
             "iat": now.timestamp(),
             "exp": (now + timedelta(minutes=2)).timestamp(),
+            **claimed,
         }
         if subject.startswith("psn:"):
             claims["psn_no"] = subject.removeprefix("psn:")
@@ -120,7 +122,7 @@ def create_request(**changes: Any) -> application_pb2.CreateApplicationRequest:
         "relationship": relation_pb2.RELATIONSHIP_CHILD,
         "limits": relation_pb2.Limits(settlement_fen=6_000, year_fen=50_000),
         "valid_to": "2026-12-31",
-        "pledge_version": "2025-1",
+        "pledge_version": "2025.1",
     }
     return application_pb2.CreateApplicationRequest(**(stated | changes))
 
@@ -335,7 +337,17 @@ async def test_consent_is_the_beneficiarys(binding: Binding) -> None:
     created = await binding.applications.CreateApplication(request, **binding.citizen(FATHER))
     give = application_pb2.GiveConsentRequest(application_id=created.application_id)
     assert await refused(binding.applications.GiveConsent(give, **binding.citizen(FATHER))) == "FORBIDDEN"
-    answer = await binding.applications.GiveConsent(give, **binding.citizen(MOTHER))
+    assert await refused(binding.applications.GiveConsent(give, **binding.citizen(MOTHER))) == "CONSENT_UNSIGNED"
+    get = application_pb2.GetApplicationRequest(application_id=created.application_id)
+    shown = (await binding.applications.GetApplication(get, **binding.citizen(MOTHER))).application
+    pledge = await binding.applications.GetPledge(application_pb2.GetPledgeRequest(), **binding.citizen(MOTHER))
+    assert shown.pledge_sha256 == pledge.sha256 == hashlib.sha256(pledge.text.encode()).hexdigest()
+    agreed = {"application_id": created.application_id, "pledge_sha256": pledge.sha256}
+    signing = binding.person(f"psn:{MOTHER}", "citizen", consent=agreed)
+    answer = await binding.applications.GiveConsent(give, **signing)
+    (kept,) = binding.state.consents
+    assert (kept.psn_no, kept.pledge_sha256, kept.issuer) == (MOTHER, pledge.sha256, "gongji-portal")
+    assert kept.assertion == dict(signing["metadata"])["x-gongji-assertion"]
     assert answer.consented_at.ToDatetime(tzinfo=UTC) == NOON
 
 

@@ -33,6 +33,7 @@ from binding.service.applications import Applications
 from binding.service.caller import Caller
 from binding.service.decisions import Decisions
 from binding.service.persons import Facts, Persons
+from binding.service.proofs import Proofs
 from binding.service.relations import Relations
 from binding.service.reviews import Reviews
 from binding.testing import (
@@ -42,14 +43,17 @@ from binding.testing import (
     LEASE,
     MOTHER,
     NOON,
+    PLEDGES,
     TODAY,
     application,
+    asked,
     family,
     named,
     png_file,
     relation,
     returning,
     ring,
+    signed,
 )
 from gongji.binding.v1 import history_pb2
 from kit.clock import FixedClock
@@ -128,6 +132,7 @@ def test_every_field_of_an_aggregate_can_be_told(aggregate: Application | Relati
         "valid_from": date(2030, 1, 1),
         "valid_to": date(2030, 1, 1),
         "priority": 9,
+        "created_at": date(2020, 1, 1),
     }
     for field in fields(aggregate):
         if field.name == "sequence":
@@ -207,14 +212,15 @@ class Desk:
         self.work, self.state = work, work.repository
         self.state.known_persons |= family()
         self.clock = FixedClock(NOON)
-        self.applications = Applications(work, self.clock, ring(), Policy(), Promise())
+        self.applications = Applications(work, self.clock, Policy(), PLEDGES, Promise())
+        self.proofs = Proofs(work, self.clock, ring(), Policy())
         self.reviews = Reviews(work, self.clock, LEASE)
         self.decisions = Decisions(work, self.clock, Policy())
         self.relations = Relations(work, self.clock, Policy())
 
     async def submitted(self) -> UUID:
-        application_id = await self.applications.create(DAD, application(), uuid7())
-        await self.applications.add_proof(DAD, application_id, ProofKind.HOUSEHOLD_REGISTER, png_file())
+        application_id = (await self.applications.create(DAD, FATHER, CHILD, asked())).application_id
+        await self.proofs.add(DAD, application_id, ProofKind.HOUSEHOLD_REGISTER, png_file())
         await self.applications.submit(DAD, application_id)
         return application_id
 
@@ -264,10 +270,10 @@ async def test_what_changes_nothing_leaves_no_row(desk: Desk) -> None:
 
 
 async def test_consent_leaves_a_row_once(desk: Desk) -> None:
-    draft = application(beneficiary_psn_no=MOTHER, relationship=Relationship.SPOUSE)
-    application_id = await desk.applications.create(DAD, draft, uuid7())
+    for_wife = asked(relationship=Relationship.SPOUSE)
+    application_id = (await desk.applications.create(DAD, FATHER, MOTHER, for_wife)).application_id
     for _ in range(2):
-        await desk.applications.consent(MUM, application_id)
+        await desk.applications.consent(MUM, application_id, signed(application_id))
     rows = await desk.rows(AggregateKind.APPLICATION, application_id)
     assert [(row.mark.what, row.mark.who.subject) for row in rows[1:]] == [(ChangeKind.CONSENTED, MUM.subject)]
 

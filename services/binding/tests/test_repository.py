@@ -6,11 +6,11 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
-from binding.domain.applications import Application, ApplicationState, Proof, ProofKind
+from binding.domain.applications import Application, ApplicationState, Consent, Proof, ProofKind
 from binding.domain.eligibility import RelationExists
 from binding.domain.history import AggregateKind, ChangeKind, Mark, Who, change_of, note_of
 from binding.domain.limits import Limits
-from binding.domain.relations import EndCause, RelationState
+from binding.domain.relations import EndCause, Relationship, RelationState
 from binding.memory import MemoryRepository
 from binding.repository import Corrected, Place, PostgresRepository, Repository, Verified
 from binding.testing import (
@@ -19,6 +19,7 @@ from binding.testing import (
     GRANDMA,
     MOTHER,
     NOON,
+    PLEDGE,
     TODAY,
     application,
     enrolment,
@@ -29,14 +30,13 @@ from kit.db import Database, PostgresWork, Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 
-HASH = b"h" * 32
 MARK = Mark(ChangeKind.CREATED, Who(f"psn:{FATHER}", "citizen"), NOON)
 
 
 async def submitted(work: Work[Repository], *drafts: Application) -> None:
     async with work() as repository:
         for it in drafts:
-            await repository.create_application(replace(it, state=ApplicationState.DRAFT), uuid7(), HASH)
+            await repository.add_application(replace(it, state=ApplicationState.DRAFT))
             await repository.save_application(it)
 
 
@@ -52,7 +52,7 @@ class RepositoryContract:
     async def test_an_application_comes_back_as_it_was_stored(self, work: Work[Repository]) -> None:
         draft = application(limits=Limits(1, 2, 3, 4, 5), valid_from=date(2025, 7, 1), priority=3)
         async with work() as repository:
-            await repository.create_application(draft, uuid7(), HASH)
+            await repository.add_application(draft)
         async with work() as repository:
             assert await repository.application(draft.application_id, lock=True) == draft
 
@@ -83,19 +83,6 @@ class RepositoryContract:
         async with work() as repository:
             assert await repository.application(uuid7()) is None
 
-    async def test_a_request_id_makes_one_application_of_its_applicant(self, work: Work[Repository]) -> None:
-        request_id, first, second = uuid7(), application(), application()
-        other = application(applicant=f"psn:{MOTHER}")
-        async with work() as repository:
-            made = await repository.create_application(first, request_id, HASH)
-            again = await repository.create_application(second, request_id, b"other")
-            others = await repository.create_application(other, request_id, HASH)
-        assert made == again
-        assert made.body_hash == HASH
-        assert others.application_id == other.application_id
-        async with work() as repository:
-            assert await repository.application(second.application_id) is None
-
     async def test_only_one_application_of_a_pair_waits(self, work: Work[Repository]) -> None:
         first = application(state=ApplicationState.CLAIMED, submitted_at=NOON)
         await submitted(work, first)
@@ -110,7 +97,7 @@ class RepositoryContract:
         proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "a" * 64, 5)
         other_kind = replace(proof, proof_id=uuid7(), kind=ProofKind.HOUSEHOLD_REGISTER)
         async with work() as repository:
-            await repository.create_application(draft, uuid7(), HASH)
+            await repository.add_application(draft)
             stored = await repository.add_proof(draft.application_id, proof, b"sealed")
             again = await repository.add_proof(draft.application_id, replace(proof, proof_id=uuid7()), b"sealed anew")
             await repository.add_proof(draft.application_id, other_kind, b"sealed")
@@ -119,6 +106,100 @@ class RepositoryContract:
             found = await repository.application(draft.application_id)
         assert found
         assert set(found.proofs) == {proof, other_kind}
+
+    async def test_what_is_asked_for_may_change_and_comes_back(self, work: Work[Repository]) -> None:
+        draft = application()
+        changed = replace(
+            draft,
+            relationship=Relationship.GRANDPARENT,
+            limits=Limits(day_fen=1),
+            valid_from=TODAY,
+            valid_to=TODAY,
+            priority=9,
+            pledge_version="2026.1",
+            pledge_sha256="a" * 64,
+        )
+        async with work() as repository:
+            await repository.add_application(draft)
+            await repository.save_application(changed)
+        async with work() as repository:
+            assert await repository.application(draft.application_id) == changed
+
+    @pytest.mark.parametrize("state", [ApplicationState.WITHDRAWN, ApplicationState.EXPIRED])
+    async def test_every_end_is_kept(self, work: Work[Repository], state: ApplicationState) -> None:
+        draft = application()
+        async with work() as repository:
+            await repository.add_application(draft)
+            await repository.save_application(replace(draft, state=state))
+        async with work() as repository:
+            assert await repository.application(draft.application_id) == replace(draft, state=state)
+
+    async def test_a_removed_proof_is_gone(self, work: Work[Repository]) -> None:
+        draft = application()
+        proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "a" * 64, 5)
+        other = replace(proof, proof_id=uuid7(), sha256="b" * 64)
+        async with work() as repository:
+            await repository.add_application(draft)
+            for it in (proof, other):
+                await repository.add_proof(draft.application_id, it, b"sealed")
+            await repository.remove_proof(uuid7(), other.proof_id)  # not of that application
+            await repository.remove_proof(draft.application_id, proof.proof_id)
+        async with work() as repository:
+            found = await repository.application(draft.application_id)
+        assert found
+        assert found.proofs == (other,)
+
+    async def test_saving_an_application_leaves_its_proofs(self, work: Work[Repository]) -> None:
+        draft = application()
+        proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "a" * 64, 5)
+        async with work() as repository:
+            await repository.add_application(draft)
+            await repository.add_proof(draft.application_id, proof, b"sealed")
+            await repository.save_application(replace(draft, priority=3))
+        async with work() as repository:
+            found = await repository.application(draft.application_id)
+        assert found
+        assert (found.proofs, found.priority) == ((proof,), 3)
+
+    async def test_a_persons_applications_are_told_newest_first_by_pages(self, work: Work[Repository]) -> None:
+        made = [
+            application(
+                payer_psn_no=FATHER if number % 2 else GRANDMA,
+                beneficiary_psn_no=CHILD if number % 2 else FATHER,
+                created_at=NOON + timedelta(days=number // 2),
+            )
+            for number in range(5)
+        ]
+        async with work() as repository:
+            for it in (*made, application(payer_psn_no=GRANDMA, beneficiary_psn_no=MOTHER)):
+                await repository.add_application(it)
+        async with work() as repository:
+            first = await repository.applications_of_person(FATHER, None, 3)
+            rest = await repository.applications_of_person(
+                FATHER, Place(first[-1].created_at, first[-1].application_id), 3
+            )
+        assert first + rest == sorted(made, key=lambda it: (it.created_at, it.application_id), reverse=True)
+
+    async def test_what_lapsed_is_found_the_oldest_first(self, work: Work[Repository]) -> None:
+        old = application(created_at=NOON - timedelta(days=3))
+        returned = application(
+            created_at=NOON - timedelta(days=9), state=ApplicationState.RETURNED, decided_at=NOON - timedelta(days=1)
+        )
+        at_last = application(created_at=NOON)
+        young = application(created_at=NOON + timedelta(microseconds=1))
+        waiting = application(created_at=NOON - timedelta(days=9), state=ApplicationState.SUBMITTED, submitted_at=NOON)
+        await submitted(work, young, at_last, returned, waiting, old)
+        async with work() as repository:
+            assert await repository.lock_lapsed_applications(NOON, 2) == [old, returned]
+            assert await repository.lock_lapsed_applications(NOON, 9) == [old, returned, at_last]
+
+    async def test_consents_are_kept(self, work: Work[Repository]) -> None:
+        draft = application()
+        async with work() as repository:
+            await repository.add_application(draft)
+            for jti in ("a", "b"):
+                consent = Consent(draft.application_id, MOTHER, PLEDGE.sha256, NOON, "gongji-portal", jti, "a.b.c")
+                await repository.add_consent(consent)
 
     # persons
 
@@ -213,6 +294,18 @@ class RepositoryContract:
             rest = await repository.relations_of_person(FATHER, place, 3)
         assert first + rest == list(reversed(made))
 
+    async def test_what_is_on_record_of_two_persons_is_found_on_both_sides(self, work: Work[Repository]) -> None:
+        as_payer, as_beneficiary = relation("a"), relation("b", payer_psn_no=GRANDMA, beneficiary_psn_no=FATHER)
+        gone = relation(
+            "c", beneficiary_psn_no=MOTHER, state=RelationState.ENDED, end_cause=EndCause.UNBOUND, ended_at=NOON
+        )
+        others = relation("d", payer_psn_no="P8", beneficiary_psn_no="P9", relationship=Relationship.SIBLING)
+        await have_relations(work, as_payer, as_beneficiary, gone, others)
+        async with work() as repository:
+            found = await repository.relations_on_record([FATHER, CHILD])
+            assert await repository.relations_on_record(["P9"]) == [others]
+        assert found == sorted([as_payer, as_beneficiary, gone], key=lambda it: it.relation_id)
+
     async def test_relations_of_the_dead_are_found_on_both_sides(self, work: Work[Repository]) -> None:
         as_payer, as_beneficiary = relation("a"), relation("b", payer_psn_no=GRANDMA, beneficiary_psn_no=FATHER)
         gone = relation(
@@ -268,6 +361,31 @@ class TestPostgres(RepositoryContract):
     @pytest.fixture
     def work(self, postgres_work: PostgresWork[PostgresRepository]) -> Work[Repository]:
         return postgres_work
+
+    async def test_what_another_has_in_hand_is_not_ended_twice(
+        self, postgres_work: PostgresWork[PostgresRepository]
+    ) -> None:
+        drafts = [application() for _ in range(3)]
+        await submitted(postgres_work, *drafts)
+        async with postgres_work() as one, postgres_work() as two:
+            taken = await one.lock_lapsed_applications(NOON, 2)
+            left = await two.lock_lapsed_applications(NOON, 9)
+        assert len(taken) == 2
+        assert sorted(it.application_id for it in taken + left) == sorted(it.application_id for it in drafts)
+
+    @pytest.mark.parametrize("statement", ["UPDATE consent SET jti = ''", "DELETE FROM consent"])
+    async def test_a_consent_stays_as_it_was_given(
+        self, work: Work[Repository], database: Database, statement: str
+    ) -> None:
+        draft = application()
+        async with work() as repository:
+            await repository.add_application(draft)
+            await repository.add_consent(
+                Consent(draft.application_id, MOTHER, PLEDGE.sha256, NOON, "gongji-portal", "a", "a.b.c")
+            )
+        with pytest.raises(asyncpg.RestrictViolationError):
+            async with database.transaction() as transaction:
+                await transaction.raw.execute(statement)
 
     @pytest.mark.parametrize("statement", ["UPDATE history SET why = ''", "DELETE FROM history", "TRUNCATE history"])
     async def test_a_history_stays_as_it_was_written(

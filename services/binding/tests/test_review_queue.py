@@ -46,7 +46,7 @@ async def store(work: Work[Repository], *applications: Application) -> None:
     async with work() as repository:
         for it in applications:
             draft = replace(it, state=ApplicationState.DRAFT, relation_id=None, proofs=())
-            await repository.create_application(draft, uuid7(), b"hash")
+            await repository.add_application(draft)
             await repository.save_application(it)
 
 
@@ -258,7 +258,8 @@ async def decidable(work: PG) -> Application:
     await store(work, it)
     proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "0" * 64, 1)
     async with work() as repository:
-        await repository.record_verified([Verified(CHILD, date(2015, 9, 1), NOON)])
+        born = ((FATHER, date(1985, 3, 2)), (CHILD, date(2015, 9, 1)))
+        await repository.record_verified([Verified(psn_no, brdy, NOON) for psn_no, brdy in born])
         await repository.record_enrolments([(FATHER, enrolment()), (CHILD, enrolment(insutype="390"))])
         await repository.add_proof(it.application_id, proof, b"sealed")
     return it

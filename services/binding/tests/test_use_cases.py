@@ -1,6 +1,5 @@
 """What families, clerks and operators do, on the fake."""
 
-import base64
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,15 +18,16 @@ from binding.domain.eligibility import (
 )
 from binding.domain.errors import Forbidden, NotFound, StateForbids
 from binding.domain.limits import Limits
-from binding.domain.proofs import ProofUnacceptable
+from binding.domain.proofs import MAX_PROOFS, ProofUnacceptable
 from binding.domain.relations import EndCause, Relation, Relationship, RelationState
 from binding.domain.reviews import ClaimedByAnother, FourEyes
 from binding.domain.working_days import Promise
 from binding.memory import MemoryRepository
 from binding.repository import QueueFilter
-from binding.service.applications import MAX_PROOFS, Applications, proof_context
+from binding.service.applications import Applications
 from binding.service.caller import Caller
 from binding.service.decisions import Decisions
+from binding.service.proofs import Proofs, proof_context
 from binding.service.relations import Relations
 from binding.service.reviews import Reviews
 from binding.testing import (
@@ -37,8 +37,9 @@ from binding.testing import (
     LEASE,
     MOTHER,
     NOON,
+    PLEDGES,
     TODAY,
-    application,
+    asked,
     enrolment,
     family,
     named,
@@ -47,18 +48,15 @@ from binding.testing import (
     rejecting,
     relation,
     returning,
+    ring,
+    signed,
 )
 from gongji.binding.events.v1 import events_pb2
 from kit.clock import FixedClock
-from kit.crypto import KeyRing
-from kit.errors import InvalidFields, Refusal
+from kit.errors import InvalidFields
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 
-KEY = base64.b64encode(b"k" * 32).decode()
-RING = KeyRing.from_json(
-    {"active": "k1", "keys": {"k1": {"algorithm": "AES-256-GCM", "key": KEY}}, "blind_index_key": KEY}
-)
 DAD = Caller(f"psn:{FATHER}", FATHER, frozenset({"citizen"}))
 MUM = Caller(f"psn:{MOTHER}", MOTHER, frozenset({"citizen"}))
 KID = Caller(f"psn:{CHILD}", CHILD, frozenset({"citizen"}))
@@ -75,18 +73,20 @@ class Desk:
         self.state = work.repository
         self.state.known_persons |= family()
         self.clock = FixedClock(NOON)
-        self.applications = Applications(work, self.clock, RING, Policy(), Promise())
+        self.applications = Applications(work, self.clock, Policy(), PLEDGES, Promise())
+        self.proofs = Proofs(work, self.clock, ring(), Policy())
         self.reviews = Reviews(work, self.clock, LEASE)
         self.decisions = Decisions(work, self.clock, Policy())
         self.relations = Relations(work, self.clock, Policy())
 
     async def draft(self, caller: Caller = DAD, **changes: Any) -> UUID:
-        return await self.applications.create(caller, application(applicant=caller.subject, **changes), uuid7())
+        parties = (changes.pop("payer_psn_no", FATHER), changes.pop("beneficiary_psn_no", CHILD))
+        return (await self.applications.create(caller, *parties, asked(**changes))).application_id
 
     async def submitted(self, **changes: Any) -> UUID:
         application_id = await self.draft(**changes)
         kind = ProofKind.HOUSEHOLD_REGISTER
-        await self.applications.add_proof(DAD, application_id, kind, png_file())
+        await self.proofs.add(DAD, application_id, kind, png_file())
         await self.applications.submit(DAD, application_id)
         return application_id
 
@@ -120,34 +120,6 @@ async def test_only_the_payer_drafts(desk: Desk) -> None:
     assert desk.state.applications == {}
 
 
-async def test_the_same_request_gives_the_same_application(desk: Desk) -> None:
-    request_id = uuid7()
-    first = await desk.applications.create(DAD, application(), request_id)
-    assert await desk.applications.create(DAD, application(), request_id) == first
-    assert len(desk.state.applications) == 1
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"beneficiary_psn_no": MOTHER},
-        {"relationship": Relationship.PARENT},
-        {"limits": Limits(year_fen=100_001)},
-        {"limits": Limits(total_fen=100_000)},
-        {"valid_from": TODAY},
-        {"valid_to": date(2026, 12, 30)},
-        {"priority": 1},
-        {"pledge_version": "2025-2"},
-    ],
-)
-async def test_another_body_under_a_request_id_is_refused(desk: Desk, change: dict[str, Any]) -> None:
-    request_id = uuid7()
-    await desk.applications.create(DAD, application(), request_id)
-    with pytest.raises(Refusal) as refused:
-        await desk.applications.create(DAD, application(**change), request_id)
-    assert refused.value.reason == "REQUEST_ID_REUSED"
-
-
 @pytest.mark.parametrize(
     "dates",
     [
@@ -172,46 +144,46 @@ async def test_nobody_drafts_for_themselves(desk: Desk) -> None:
 
 async def test_a_proof_is_stored_encrypted_for_its_application_only(desk: Desk) -> None:
     application_id = await desk.draft()
-    proof = await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+    proof = await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
     sealed = desk.state.contents[proof.proof_id]
     assert b"%PDF" not in sealed
-    assert RING.decrypt(sealed, proof_context(application_id, proof.sha256)) == pdf_file()
+    assert ring().decrypt(sealed, proof_context(application_id, proof.sha256)) == pdf_file()
     assert (proof.media_type, proof.size_bytes) == ("application/pdf", len(pdf_file()))
 
 
 async def test_the_same_file_again_is_the_same_proof(desk: Desk) -> None:
     application_id = await desk.draft()
-    first = await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, png_file())
-    assert await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, png_file()) == first
+    first = await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, png_file())
+    assert await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, png_file()) == first
 
 
 async def test_an_application_takes_only_so_many_proofs(desk: Desk) -> None:
     application_id = await desk.draft()
     for number in range(MAX_PROOFS):
-        await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(number))
+        await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(number))
     with pytest.raises(ProofUnacceptable):
-        await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(99))
-    await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(0))
+        await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(99))
+    await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file(0))
 
 
 async def test_a_file_that_lies_about_itself_is_not_stored(desk: Desk) -> None:
     application_id = await desk.draft()
     with pytest.raises(ProofUnacceptable):
-        await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, b"%PDF-1.7 <script>")
+        await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, b"%PDF-1.7 <script>")
     assert desk.state.contents == {}
 
 
 async def test_proofs_are_the_payers_to_upload_while_it_is_open(desk: Desk) -> None:
     application_id = await desk.draft()
     with pytest.raises(Forbidden):
-        await desk.applications.expect_proof(MUM, application_id)
+        await desk.proofs.expect(MUM, application_id)
     with pytest.raises(NotFound):
-        await desk.applications.expect_proof(DAD, uuid7())
+        await desk.proofs.expect(DAD, uuid7())
     submitted = await desk.submitted()
     with pytest.raises(StateForbids):
-        await desk.applications.expect_proof(DAD, submitted)
+        await desk.proofs.expect(DAD, submitted)
     with pytest.raises(StateForbids):
-        await desk.applications.add_proof(DAD, submitted, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+        await desk.proofs.add(DAD, submitted, ProofKind.BIRTH_CERTIFICATE, pdf_file())
 
 
 # consent and handing in
@@ -219,21 +191,21 @@ async def test_proofs_are_the_payers_to_upload_while_it_is_open(desk: Desk) -> N
 
 async def test_an_adult_consents_and_nobody_else_for_her(desk: Desk) -> None:
     application_id = await desk.draft(beneficiary_psn_no=MOTHER, relationship=Relationship.SPOUSE)
-    await desk.applications.add_proof(DAD, application_id, ProofKind.MARRIAGE_CERTIFICATE, png_file())
+    await desk.proofs.add(DAD, application_id, ProofKind.MARRIAGE_CERTIFICATE, png_file())
     with pytest.raises(ConsentMissing):
         await desk.applications.submit(DAD, application_id)
     with pytest.raises(Forbidden):
-        await desk.applications.consent(DAD, application_id)
-    assert await desk.applications.consent(MUM, application_id) == NOON
+        await desk.applications.consent(DAD, application_id, signed(application_id))
+    assert await desk.applications.consent(MUM, application_id, signed(application_id)) == NOON
     desk.clock.advance(timedelta(hours=1))
-    assert await desk.applications.consent(MUM, application_id) == NOON
+    assert await desk.applications.consent(MUM, application_id, signed(application_id)) == NOON
     assert (await desk.applications.submit(DAD, application_id)).state is ApplicationState.SUBMITTED
 
 
 async def test_a_minor_does_not_consent(desk: Desk) -> None:
     application_id = await desk.draft()
     with pytest.raises(Forbidden):
-        await desk.applications.consent(KID, application_id)
+        await desk.applications.consent(KID, application_id, signed(application_id))
 
 
 async def test_handing_in_is_told_once(desk: Desk) -> None:
@@ -323,7 +295,7 @@ async def test_a_returned_application_is_corrected_and_handed_in_again(desk: Des
     application_id = await desk.submitted()
     await desk.reviews.claim(WANG, application_id)
     await desk.decisions.decide(LI, application_id, returning("blurred"))
-    await desk.applications.add_proof(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+    await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
     await desk.applications.submit(DAD, application_id)
     assert desk.told() == [("ApplicationSubmitted", 1), ("ApplicationReturned", 2), ("ApplicationSubmitted", 3)]
     assert desk.application(application_id).handler == ""

@@ -139,6 +139,9 @@ def test_a_change_of_the_account_tells_why_and_what_it_means(
             "原因：户口本照片不清晰。请补充或更正后重新提交。",
         ),
         (facts.Rejected(PAIR, AT, "关系不符"), "共济申请未通过", "原因：关系不符。如有疑问"),
+        (facts.Consented(PAIR, AT), "家人已同意共济申请", "由该家人本人确认同意"),
+        (facts.Withdrawn(PAIR, AT), "共济申请已撤回", "撤回，不再审核"),
+        (facts.LapsedDraft(PAIR, AT), "共济申请已失效", "未在规定时间内提交"),
     ],
 )
 def test_each_step_of_an_application_is_told_to_the_payer_alone(

@@ -126,10 +126,15 @@ def assertion(
     role: Annotated[
         list[str] | None, typer.Option(help="May be repeated; default: citizen for psn:, handler for clerk:.")
     ] = None,
+    consent: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="What the person agrees to: an application_id and its pledge_sha256.", metavar="ID SHA256"),
+    ] = None,
 ) -> None:
     """Print a signed assertion for the metadata x-gongji-assertion, good for five minutes."""
     stack = _stack(context)
-    print(_or_end(lambda: stack.assertion(subject, audience=audience, roles=tuple(role or ()))))
+    agreed = dict(zip(("application_id", "pledge_sha256"), consent, strict=True)) if consent else None
+    print(_or_end(lambda: stack.assertion(subject, audience=audience, roles=tuple(role or ()), consent=agreed)))
 
 
 @app.command()

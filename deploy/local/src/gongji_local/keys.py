@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,10 +68,17 @@ class Keys:
         }
         return self._ensure("jwks.json", _json({"issuers": issuers}))
 
-    def assertion(self, subject: str, roles: Sequence[str], audience: str, now: datetime) -> str:
+    def assertion(
+        self,
+        subject: str,
+        roles: Sequence[str],
+        audience: str,
+        now: datetime,
+        consent: Mapping[str, str] | None = None,
+    ) -> str:
         """A signed statement that `subject` (`psn:…` or `clerk:…`) acts in `roles` towards one service.
 
-        It is good for five minutes from `now`, the services' present.
+        It is good for five minutes from `now`, the services' present. `consent` is what the person agrees to with it.
         """
         issuer = _issuer_of(roles)
         claims: dict[str, Any] = {
@@ -86,6 +93,8 @@ class Keys:
         kind, _colon, person = subject.partition(":")
         if kind == "psn":
             claims["psn_no"] = person
+        if consent:
+            claims["consent"] = dict(consent)
         return jwt.encode(claims, self._private_key(issuer), algorithm="EdDSA", headers={"kid": issuer.key_id})
 
     def _private_key(self, issuer: Issuer) -> Ed25519PrivateKey:

@@ -213,17 +213,20 @@ class Stack:
         certificates = Certificates(self.folder.tls)
         return _tls(certificates.service(name), certificates)
 
-    def assertion(self, subject: str, *, audience: str, roles: Sequence[str] = ()) -> str:
+    def assertion(
+        self, subject: str, *, audience: str, roles: Sequence[str] = (), consent: Mapping[str, str] | None = None
+    ) -> str:
         """A signed statement for `x-gongji-assertion`, good for five minutes of the services' time.
 
         Args:
             subject: `psn:<psn_no>` or `clerk:<name>`.
             audience: the service it is shown to.
             roles: default `citizen` for a person, `handler` for a clerk.
+            consent: what the person agrees to with it: `application_id` and `pledge_sha256`.
         """
         self.folder.create()
         chosen = tuple(roles) or default_roles(subject)
-        return Keys(self.folder.secrets).assertion(subject, chosen, audience, self.now())
+        return Keys(self.folder.secrets).assertion(subject, chosen, audience, self.now(), consent)
 
     def sms(self) -> list[Message]:
         """What notify sent to telephones, newest first."""

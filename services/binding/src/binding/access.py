@@ -15,6 +15,11 @@ _OPERATORS = people("operator") | services("operator")
 
 ACCESS: AccessTable = {
     f"/{APPLICATIONS}/CreateApplication": people("citizen"),
+    f"/{APPLICATIONS}/UpdateApplication": people("citizen"),
+    f"/{APPLICATIONS}/RemoveProof": people("citizen"),
+    f"/{APPLICATIONS}/GetPledge": people("citizen") | _STAFF,
+    f"/{APPLICATIONS}/WithdrawApplication": people("citizen"),
+    f"/{APPLICATIONS}/ListApplications": people("citizen") | _STAFF,
     f"/{APPLICATIONS}/UploadProof": people("citizen"),
     f"/{APPLICATIONS}/GiveConsent": people("citizen"),
     f"/{APPLICATIONS}/SubmitApplication": people("citizen"),

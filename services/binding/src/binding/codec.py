@@ -31,6 +31,9 @@ _RELATIONSHIPS = {
     Relationship.SPOUSE: relation_pb2.RELATIONSHIP_SPOUSE,
     Relationship.PARENT: relation_pb2.RELATIONSHIP_PARENT,
     Relationship.CHILD: relation_pb2.RELATIONSHIP_CHILD,
+    Relationship.SIBLING: relation_pb2.RELATIONSHIP_SIBLING,
+    Relationship.GRANDPARENT: relation_pb2.RELATIONSHIP_GRANDPARENT,
+    Relationship.GRANDCHILD: relation_pb2.RELATIONSHIP_GRANDCHILD,
 }
 _RELATION_STATES = {
     RelationState.ACTIVE: relation_pb2.RELATION_STATE_ACTIVE,
@@ -51,6 +54,8 @@ _APPLICATION_STATES = {
     ApplicationState.APPROVED: application_pb2.APPLICATION_STATE_APPROVED,
     ApplicationState.REJECTED: application_pb2.APPLICATION_STATE_REJECTED,
     ApplicationState.RETURNED: application_pb2.APPLICATION_STATE_RETURNED,
+    ApplicationState.WITHDRAWN: application_pb2.APPLICATION_STATE_WITHDRAWN,
+    ApplicationState.EXPIRED: application_pb2.APPLICATION_STATE_EXPIRED,
 }
 _PROOF_KINDS = {
     ProofKind.HOUSEHOLD_REGISTER: application_pb2.PROOF_KIND_HOUSEHOLD_REGISTER,
@@ -163,6 +168,8 @@ def application_message(application: Application, *, for_staff: bool) -> applica
         due_on=date_text(application.due_on),
         decision_reason_code=decision_reason_value(application.decision_reason_code),
         decision_reason_text=reason_text(application.decision_reason_code),
+        pledge_sha256=application.pledge_sha256,
+        created_at=timestamp(application.created_at),
     )
     if for_staff and application.claim_expires_at:
         message.claim_expires_at.CopyFrom(timestamp(application.claim_expires_at))

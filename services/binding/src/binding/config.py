@@ -1,11 +1,14 @@
 """Settings of binding, beside those of every service."""
 
 from datetime import timedelta
+from typing import Annotated
 
 from pydantic import Field
 
-from binding.domain.eligibility import Policy
+from binding.domain.applications import ProofKind
+from binding.domain.eligibility import PROOFS_OF, Policy
 from binding.domain.nearly_used import NEARLY_USED_PERCENT
+from binding.domain.relations import Relationship
 from kit.config import ReadableFile, ServiceSettings
 
 
@@ -27,6 +30,33 @@ class Settings(ServiceSettings):
     )
     adult_age_years: int = Field(
         default=18, ge=14, le=25, description="From this age on a beneficiary consents (R4).", examples=["18"]
+    )
+
+    wider_kin: bool = Field(
+        default=False, description="Whether siblings, grandparents and grandchildren are allowed (R2).", examples=["no"]
+    )
+    proof_kinds: dict[Relationship, Annotated[frozenset[ProofKind], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Kinds of proof of which one shows a relationship, JSON; what is not named keeps the default.",
+        examples=['{"SPOUSE": ["MARRIAGE_CERTIFICATE"]}'],
+    )
+    generation_years: int = Field(
+        default=12, ge=0, le=30, description="A parent is at least so many years older than the child.", examples=["12"]
+    )
+    max_relations_of_payer: int = Field(
+        default=10, ge=1, le=100, description="Most living relations of one payer.", examples=["10"]
+    )
+    max_relations_of_beneficiary: int = Field(
+        default=10, ge=1, le=99, description="Most living relations of one beneficiary.", examples=["10"]
+    )
+    draft_life_days: int = Field(
+        default=30, ge=1, le=365, description="Days after which a draft or returned application ends.", examples=["30"]
+    )
+    pledge_version: str = Field(
+        default="2025.1",
+        pattern=r"^[0-9A-Za-z._-]{1,32}$",
+        description="The version of the pledge that is in force.",
+        examples=["2025.1"],
     )
 
     limit_nearly_used_percent: int = Field(
@@ -57,4 +87,14 @@ class Settings(ServiceSettings):
     @property
     def policy(self) -> Policy:
         """The region's rules."""
-        return Policy(self.account_region_prefix, self.insured_region_prefix, self.adult_age_years)
+        return Policy(
+            account_region_prefix=self.account_region_prefix,
+            insured_region_prefix=self.insured_region_prefix,
+            adult_age_years=self.adult_age_years,
+            proofs_of={**PROOFS_OF, **self.proof_kinds},
+            wider_kin=self.wider_kin,
+            generation_years=self.generation_years,
+            max_relations_of_payer=self.max_relations_of_payer,
+            max_relations_of_beneficiary=self.max_relations_of_beneficiary,
+            draft_life=timedelta(days=self.draft_life_days),
+        )

@@ -57,6 +57,30 @@ def application_rejected(application: Application, at: datetime) -> Event:
     return Event(message, str(application.application_id), at)
 
 
+def application_consented(application: Application, at: datetime) -> Event:
+    """The adult beneficiary consented."""
+    message = events_pb2.ApplicationConsented(
+        application=_application(application), consented_at=timestamp(at), sequence=application.sequence
+    )
+    return Event(message, str(application.application_id), at)
+
+
+def application_withdrawn(application: Application, at: datetime) -> Event:
+    """It was taken back."""
+    message = events_pb2.ApplicationWithdrawn(
+        application=_application(application), withdrawn_at=timestamp(at), sequence=application.sequence
+    )
+    return Event(message, str(application.application_id), at)
+
+
+def application_expired(application: Application, at: datetime) -> Event:
+    """It was not handed in within its time."""
+    message = events_pb2.ApplicationExpired(
+        application=_application(application), expired_at=timestamp(at), sequence=application.sequence
+    )
+    return Event(message, str(application.application_id), at)
+
+
 def relation_activated(relation: Relation, at: datetime, *, resumed: bool = False) -> Event:
     """It took effect, by approval or again after a suspension."""
     message = events_pb2.RelationActivated(

@@ -10,11 +10,13 @@ from binding.access import ACCESS, APPLICATIONS, AUTHORIZATIONS, RELATIONS, REVI
 from binding.calendars import ChineseCalendar, RegionalDays
 from binding.config import Settings
 from binding.domain.working_days import Promise
+from binding.pledges import shipped
 from binding.repository import PostgresRepository, Repository
 from binding.service.applications import Applications
 from binding.service.authorizations import Authorizations
 from binding.service.decisions import Decisions
 from binding.service.persons import Persons
+from binding.service.proofs import Proofs
 from binding.service.relations import Relations
 from binding.service.reviews import Reviews
 from binding.servicer import ApplicationServicer, AuthorizationServicer, RelationServicer, ReviewServicer
@@ -52,11 +54,12 @@ def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_cloc
     policy = settings.policy
     authorizations = Authorizations(work, clock, real_clock, settings.limit_nearly_used_percent)
     promise = Promise(settings.review_working_days, ChineseCalendar(RegionalDays.load(settings.working_days_file)))
-    applications = Applications(work, clock, KeyRing.load(settings.keyring_file), policy, promise)
+    applications = Applications(work, clock, policy, shipped(settings.pledge_version), promise)
+    proofs = Proofs(work, clock, KeyRing.load(settings.keyring_file), policy)
     reviews = ReviewServicer(Reviews(work, clock, settings.claim_lease), Decisions(work, clock, policy))
     relations = Relations(work, clock, policy, settings.limit_nearly_used_percent)
     services: list[Service] = [
-        (add_ApplicationServiceServicer_to_server, ApplicationServicer(applications), APPLICATIONS),
+        (add_ApplicationServiceServicer_to_server, ApplicationServicer(applications, proofs), APPLICATIONS),
         (add_ReviewServiceServicer_to_server, reviews, REVIEWS),
         (add_RelationServiceServicer_to_server, RelationServicer(relations), RELATIONS),
         (add_AuthorizationServiceServicer_to_server, AuthorizationServicer(authorizations), AUTHORIZATIONS),

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
-from binding.domain.applications import Application, ApplicationState, Proof
+from binding.domain.applications import Application, ApplicationState, Consent, Proof
 from binding.domain.authorizations import Authorization, Line, Outcome
 from binding.domain.batch import Book, Request
 from binding.domain.eligibility import RelationExists
@@ -15,10 +15,11 @@ from binding.domain.nearly_used import NearlyUsed, newest
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation, RelationState
 from binding.memory_reviews import MemoryReviews
-from binding.repository import Corrected, Created, GuardBroken, Place, Verified
+from binding.repository import Corrected, GuardBroken, Place, Verified
 from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
 
+_OPEN = frozenset({ApplicationState.DRAFT, ApplicationState.RETURNED})
 _PENDING = frozenset({ApplicationState.SUBMITTED, ApplicationState.CLAIMED})
 
 
@@ -31,7 +32,7 @@ class MemoryRepository(MemoryReviews):
         self.inbox = MemoryInbox()
         self.known_persons: dict[str, Person] = {}
         self.brdy_sequences: dict[str, int] = {}
-        self.created: dict[tuple[str, UUID], Created] = {}
+        self.consents: list[Consent] = []
         self.contents: dict[UUID, bytes] = {}
         self.relations: dict[UUID, Relation] = {}
         self.counters: dict[CounterKey, Use] = {}
@@ -80,13 +81,9 @@ class MemoryRepository(MemoryReviews):
     def _person(self, psn_no: str) -> Person:
         return self.known_persons.get(psn_no, Person(psn_no))
 
-    async def create_application(self, draft: Application, request_id: UUID, body_hash: bytes) -> Created:
-        """See `Repository.create_application`."""
-        key = (draft.applicant, request_id)
-        if key not in self.created:
-            self.created[key] = Created(draft.application_id, body_hash)
-            self.applications[draft.application_id] = draft
-        return self.created[key]
+    async def add_application(self, draft: Application) -> None:
+        """See `Repository.add_application`."""
+        self.applications[draft.application_id] = draft
 
     async def application(self, application_id: UUID, *, lock: bool = False) -> Application | None:
         """See `Repository.application`."""
@@ -98,7 +95,8 @@ class MemoryRepository(MemoryReviews):
         pending = await self.pending_application(application.payer_psn_no, application.beneficiary_psn_no)
         if application.state in _PENDING and pending not in {None, application.application_id}:
             raise RelationExists("an application of this pair is waiting for its decision")
-        self.applications[application.application_id] = application
+        proofs = self.applications[application.application_id].proofs
+        self.applications[application.application_id] = replace(application, proofs=proofs)
 
     async def pending_application(self, payer_psn_no: str, beneficiary_psn_no: str) -> UUID | None:
         """See `Repository.pending_application`."""
@@ -107,6 +105,29 @@ class MemoryRepository(MemoryReviews):
             if pair == (payer_psn_no, beneficiary_psn_no) and application.state in _PENDING:
                 return application.application_id
         return None
+
+    async def applications_of_person(self, psn_no: str, after: Place | None, limit: int) -> list[Application]:
+        """See `Repository.applications_of_person`."""
+        places = {
+            Place(application.created_at, application.application_id): application
+            for application in self.applications.values()
+            if psn_no in application.parties
+        }
+        newest_first = sorted(places, reverse=True)
+        return [places[place] for place in newest_first if after is None or place < after][:limit]
+
+    async def lock_lapsed_applications(self, open_since: datetime, limit: int) -> list[Application]:
+        """See `Repository.lock_lapsed_applications`."""
+        places = {
+            Place(application.decided_at or application.created_at, application.application_id): application
+            for application in self.applications.values()
+            if application.state in _OPEN
+        }
+        return [places[place] for place in sorted(places) if place.at <= open_since][:limit]
+
+    async def add_consent(self, consent: Consent) -> None:
+        """See `Repository.add_consent`."""
+        self.consents.append(consent)
 
     async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
         """See `Repository.add_proof`."""
@@ -118,10 +139,22 @@ class MemoryRepository(MemoryReviews):
         self.contents[proof.proof_id] = content_ct
         return proof
 
+    async def remove_proof(self, application_id: UUID, proof_id: UUID) -> None:
+        """See `Repository.remove_proof`."""
+        application = self.applications.get(application_id)
+        if application is not None and proof_id in {proof.proof_id for proof in application.proofs}:
+            kept = tuple(proof for proof in application.proofs if proof.proof_id != proof_id)
+            self.applications[application_id] = replace(application, proofs=kept)
+            del self.contents[proof_id]
+
     async def relation(self, relation_id: UUID, *, lock: bool = False) -> Relation | None:
         """See `Repository.relation`."""
         del lock
         return self.relations.get(relation_id)
+
+    async def relations_on_record(self, psn_nos: Collection[str]) -> list[Relation]:
+        """See `Repository.relations_on_record`."""
+        return sorted(self._relations_of(psn_nos), key=lambda relation: relation.relation_id)
 
     async def relations_of_beneficiary(self, psn_no: str) -> list[Relation]:
         """See `Repository.relations_of_beneficiary`."""

@@ -3,19 +3,21 @@
 import base64
 import struct
 import zlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from binding.domain.applications import Application, Step
+from binding.domain.applications import Application, Asked, Signed, Step
 from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
 from binding.domain.batch import Request
 from binding.domain.decision_reasons import DecisionReason, Verdict
 from binding.domain.limits import Limits
 from binding.domain.persons import EMPLOYEE, NORMAL, RESIDENT, Enrolment, Person
 from binding.domain.relations import Relation, Relationship
+from binding.pledges import shipped
 from binding.repository import Repository
+from binding.service.caller import SignedConsent
 from kit.clock import shanghai_date
 from kit.crypto import KeyRing
 from kit.db import Work
@@ -26,6 +28,8 @@ APPROVING = Verdict(Step.APPROVE)
 LEASE = timedelta(minutes=30)
 NOON = datetime(2025, 6, 10, 4, 0, tzinfo=UTC)
 """Noon in Shanghai on 10 June 2025."""
+PLEDGES = shipped("2025.1")
+PLEDGE = PLEDGES.current
 TODAY = date(2025, 6, 10)
 _NAMES = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
@@ -83,9 +87,23 @@ def application(**changes: Any) -> Application:
         valid_from=None,
         valid_to=date(2026, 12, 31),
         priority=0,
-        pledge_version="2025-1",
+        pledge_version=PLEDGE.version,
+        pledge_sha256=PLEDGE.sha256,
+        created_at=NOON,
     )
     return replace(draft, **changes)
+
+
+def asked(**changes: Any) -> Asked:
+    """What that draft asks for."""
+    draft = application(**changes)
+    return Asked(**{field.name: getattr(draft, field.name) for field in fields(Asked)})
+
+
+def signed(application_id: UUID, pledge_sha256: str = "") -> SignedConsent:
+    """An assertion that signs an application and its pledge."""
+    stated = Signed(str(application_id), pledge_sha256 or PLEDGE.sha256)
+    return SignedConsent(stated, "gongji-portal", uuid7().hex, "header.claims.signature")
 
 
 def relation(name: str = "father-child", **changes: Any) -> Relation:
@@ -151,7 +169,7 @@ async def have_relations(work: Work[Repository], *relations: Relation) -> None:
             draft = application(
                 application_id=it.application_id, payer_psn_no=it.payer_psn_no, beneficiary_psn_no=it.beneficiary_psn_no
             )
-            await repository.create_application(draft, uuid7(), b"hash of a body")
+            await repository.add_application(draft)
             await repository.add_relation(it)
 
 

@@ -63,8 +63,24 @@ def test_a_clerk_has_no_number(verifier: AssertionVerifier, signing_key: Any) ->
     assert (clerk.subject, clerk.psn_no, clerk.roles) == ("clerk:wang", None, frozenset({"handler"}))
 
 
+def test_what_a_person_agrees_to_is_signed_with_it(verifier: AssertionVerifier, signing_key: Any) -> None:
+    agreed = {"application_id": "a-1", "pledge_sha256": "0" * 64}
+    shown = token(signing_key, consent=agreed)
+    assertion = verifier.verify(shown, PORTAL)
+    assert assertion.consent == auth.Consent("a-1", "0" * 64)
+    assert assertion.token == shown
+    assert shown not in repr(assertion)
+
+
 SECONDS = int(NOW.timestamp())
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a consent that is a text": ({"consent": "yes"}, "consent is not"),
+    "a consent without its text's hash": ({"consent": {"application_id": "a"}}, "consent is not"),
+    "a consent with more in it": (
+        {"consent": {"application_id": "a", "pledge_sha256": "b", "amount": "c"}},
+        "consent is not",
+    ),
+    "a consent to a number": ({"consent": {"application_id": 7, "pledge_sha256": "b"}}, "something else than texts"),
     "an unknown issuer": ({"iss": "somebody"}, "issuer is not known"),
     "a missing issuer": ({"iss": None}, "issuer is not known"),
     "another issuer's key": ({"kid": "o1"}, "key id"),

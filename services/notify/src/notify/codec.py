@@ -24,6 +24,9 @@ _RELATIONSHIPS: Final = {
     relation_pb2.RELATIONSHIP_SPOUSE: facts.Relationship.SPOUSE,
     relation_pb2.RELATIONSHIP_PARENT: facts.Relationship.PARENT,
     relation_pb2.RELATIONSHIP_CHILD: facts.Relationship.CHILD,
+    relation_pb2.RELATIONSHIP_SIBLING: facts.Relationship.SIBLING,
+    relation_pb2.RELATIONSHIP_GRANDPARENT: facts.Relationship.GRANDPARENT,
+    relation_pb2.RELATIONSHIP_GRANDCHILD: facts.Relationship.GRANDCHILD,
 }
 _WINDOWS: Final = {
     relation_pb2.LIMIT_WINDOW_SETTLEMENT: facts.Window.SETTLEMENT,
@@ -137,6 +140,15 @@ _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
     "gongji.settlement.events.v1.AccountClosed": lambda event: facts.Closed(_account_change(event, event.closed_at)),
     "gongji.binding.events.v1.ApplicationSubmitted": lambda event: facts.Submitted(
         _pair(event.application), _time(event.submitted_at)
+    ),
+    "gongji.binding.events.v1.ApplicationConsented": lambda event: facts.Consented(
+        _pair(event.application), _time(event.consented_at)
+    ),
+    "gongji.binding.events.v1.ApplicationWithdrawn": lambda event: facts.Withdrawn(
+        _pair(event.application), _time(event.withdrawn_at)
+    ),
+    "gongji.binding.events.v1.ApplicationExpired": lambda event: facts.LapsedDraft(
+        _pair(event.application), _time(event.expired_at)
     ),
     "gongji.binding.events.v1.ApplicationReturned": lambda event: facts.Returned(
         _pair(event.application), _time(event.returned_at), reason(event.reason_text, event.reason)

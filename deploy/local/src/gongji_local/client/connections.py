@@ -52,7 +52,9 @@ class StackAccess(Protocol):
     def service_tls(self, name: str) -> TlsFiles:
         """The certificate of a service."""
 
-    def assertion(self, subject: str, *, roles: tuple[str, ...], audience: str) -> str:
+    def assertion(
+        self, subject: str, *, roles: tuple[str, ...], audience: str, consent: Mapping[str, str] | None = None
+    ) -> str:
         """A signed statement about a person behind the portal."""
 
     def code_of(self, verification_id: str) -> str:
@@ -170,6 +172,7 @@ class Caller:
         request: Request,
         *,
         timeout_seconds: float | None = None,
+        consent: Mapping[str, str] | None = None,
     ) -> Response:
         """Sends one request; the contract's names tell an onlooker which method it is.
 
@@ -180,7 +183,7 @@ class Caller:
             grpc.aio.AioRpcError: refused, or no answer; `reason_of` tells which.
         """
         timeout_seconds = timeout_seconds or self._timeout_seconds
-        metadata = self._metadata(type(request))
+        metadata = self._metadata(type(request), consent)
         return await self._watched(
             type(request), lambda: method(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=True)
         )
@@ -210,12 +213,15 @@ class Caller:
             record = CallRecord(self.title, _service(request_type), method, elapsed.seconds, refusal)
             self._connections.on_call(record)
 
-    def _metadata(self, request_type: type[Message]) -> tuple[tuple[str, str], ...]:
+    def _metadata(
+        self, request_type: type[Message], consent: Mapping[str, str] | None = None
+    ) -> tuple[tuple[str, str], ...]:
         if not self._subject:
             return ()
         # A new one for each call: it lives for minutes by the movable clock, and writes may use it once only.
         audience = _service(request_type)
-        assertion = self._connections.stack.assertion(self._subject, roles=self._roles, audience=audience)
+        stack = self._connections.stack
+        assertion = stack.assertion(self._subject, roles=self._roles, audience=audience, consent=consent)
         return ((ASSERTION, assertion),)
 
     def _tls(self) -> TlsFiles:

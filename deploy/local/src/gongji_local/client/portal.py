@@ -121,9 +121,11 @@ class Portal(Caller):
         )
 
     async def give_consent(self, application_id: str) -> None:
-        """Agrees, as an adult beneficiary (R4)."""
+        """Agrees, as an adult beneficiary (R4): signs the application and the pledge that was shown with it."""
+        application = await self.application(application_id)
+        signed = {"application_id": application_id, "pledge_sha256": application.pledge_sha256}
         request = application_pb2.GiveConsentRequest(application_id=application_id)
-        await self.call(self.applications.GiveConsent, request)
+        await self.call(self.applications.GiveConsent, request, consent=signed)
 
     async def submit(self, application_id: str) -> application_pb2.ApplicationState.ValueType:
         """Hands a draft in."""

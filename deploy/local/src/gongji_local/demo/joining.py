@@ -83,7 +83,7 @@ def _application(cast: Cast) -> application_pb2.CreateApplicationRequest:
         relationship=relation_pb2.RELATIONSHIP_CHILD,
         limits=relation_pb2.Limits(settlement_fen=SETTLEMENT_LIMIT_FEN, year_fen=YEAR_LIMIT_FEN),
         valid_to=(cast.world.today + timedelta(days=VALID_DAYS)).isoformat(),
-        pledge_version="2025-1",
+        pledge_version="2025.1",
     )
 
 

@@ -43,6 +43,10 @@ class _ApplicationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Appl
     """Rejected with a reason."""
     APPLICATION_STATE_RETURNED: _ApplicationState.ValueType  # 6
     """Returned for correction with a reason."""
+    APPLICATION_STATE_WITHDRAWN: _ApplicationState.ValueType  # 7
+    """Taken back by the applicant."""
+    APPLICATION_STATE_EXPIRED: _ApplicationState.ValueType  # 8
+    """Not handed in within its time: 30 days after it was drafted or returned, unless the region sets another time."""
 
 class ApplicationState(_ApplicationState, metaclass=_ApplicationStateEnumTypeWrapper):
     """Where an application stands."""
@@ -61,6 +65,10 @@ APPLICATION_STATE_REJECTED: ApplicationState.ValueType  # 5
 """Rejected with a reason."""
 APPLICATION_STATE_RETURNED: ApplicationState.ValueType  # 6
 """Returned for correction with a reason."""
+APPLICATION_STATE_WITHDRAWN: ApplicationState.ValueType  # 7
+"""Taken back by the applicant."""
+APPLICATION_STATE_EXPIRED: ApplicationState.ValueType  # 8
+"""Not handed in within its time: 30 days after it was drafted or returned, unless the region sets another time."""
 Global___ApplicationState: _TypeAlias = ApplicationState  # noqa: Y015
 
 class _ProofKind:
@@ -121,7 +129,7 @@ class CreateApplicationRequest(_message.Message):
     priority: _builtins.int
     """The payer's place among the beneficiary's payers, 1 pays first; 0 means after those that are there."""
     pledge_version: _builtins.str
-    """Version of the pledge (承诺书) that was signed, 1 to 32 characters."""
+    """Version of the pledge (承诺书) that was signed, 1 to 32 characters; another than the one in force is refused."""
     @_builtins.property
     def limits(self) -> _relation_pb2.Limits:
         """Limits; at least one."""
@@ -146,6 +154,82 @@ class CreateApplicationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateApplicationRequest: _TypeAlias = CreateApplicationRequest  # noqa: Y015
+
+@_typing.final
+class UpdateApplicationRequest(_message.Message):
+    """What an application asks for from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    RELATIONSHIP_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    VALID_FROM_FIELD_NUMBER: _builtins.int
+    VALID_TO_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    PLEDGE_VERSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    application_id: _builtins.str
+    """UUID of the application."""
+    relationship: _relation_pb2.Relationship.ValueType
+    """What the beneficiary is to the payer; unspecified is refused."""
+    valid_from: _builtins.str
+    """First day of validity, YYYY-MM-DD; empty means the day of approval."""
+    valid_to: _builtins.str
+    """Last day of validity, YYYY-MM-DD, included."""
+    priority: _builtins.int
+    """The payer's place among the beneficiary's payers, 1 pays first; 0 means after those that are there."""
+    pledge_version: _builtins.str
+    """Version of the pledge (承诺书) that was signed, 1 to 32 characters; another than the one in force is refused."""
+    @_builtins.property
+    def limits(self) -> _relation_pb2.Limits:
+        """Limits; at least one."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        relationship: _relation_pb2.Relationship.ValueType = ...,
+        limits: _relation_pb2.Limits | None = ...,
+        valid_from: _builtins.str = ...,
+        valid_to: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        pledge_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "limits", b"limits", "pledge_version", b"pledge_version", "priority", b"priority", "relationship", b"relationship", "request_id", b"request_id", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateApplicationRequest: _TypeAlias = UpdateApplicationRequest  # noqa: Y015
+
+@_typing.final
+class UpdateApplicationResponse(_message.Message):
+    """The changed application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def application(self) -> Global___Application:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        application: Global___Application | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateApplicationResponse: _TypeAlias = UpdateApplicationResponse  # noqa: Y015
 
 @_typing.final
 class CreateApplicationResponse(_message.Message):
@@ -256,6 +340,112 @@ class UploadProofResponse(_message.Message):
 Global___UploadProofResponse: _TypeAlias = UploadProofResponse  # noqa: Y015
 
 @_typing.final
+class RemoveProofRequest(_message.Message):
+    """Removes one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    PROOF_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    application_id: _builtins.str
+    """UUID of the application."""
+    proof_id: _builtins.str
+    """UUID of the proof."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        proof_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "proof_id", b"proof_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveProofRequest: _TypeAlias = RemoveProofRequest  # noqa: Y015
+
+@_typing.final
+class RemoveProofResponse(_message.Message):
+    """The application without it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def application(self) -> Global___Application:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        application: Global___Application | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveProofResponse: _TypeAlias = RemoveProofResponse  # noqa: Y015
+
+@_typing.final
+class GetPledgeRequest(_message.Message):
+    """Asks for the pledge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """A version, at most 32 characters; empty means the one in force."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPledgeRequest: _TypeAlias = GetPledgeRequest  # noqa: Y015
+
+@_typing.final
+class GetPledgeResponse(_message.Message):
+    """The pledge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Its version."""
+    text: _builtins.str
+    """The whole text, in Chinese."""
+    sha256: _builtins.str
+    """SHA-256 of the text in UTF-8, 64 hexadecimal digits."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        text: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "text", b"text", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPledgeResponse: _TypeAlias = GetPledgeResponse  # noqa: Y015
+
+@_typing.final
 class GiveConsentRequest(_message.Message):
     """The beneficiary agrees."""
 
@@ -352,6 +542,116 @@ class SubmitApplicationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitApplicationResponse: _TypeAlias = SubmitApplicationResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawApplicationRequest(_message.Message):
+    """Takes back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    application_id: _builtins.str
+    """UUID of the application."""
+    reason: _builtins.str
+    """Why, at most 200 characters; may be empty."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawApplicationRequest: _TypeAlias = WithdrawApplicationRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawApplicationResponse(_message.Message):
+    """Where it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    state: Global___ApplicationState.ValueType
+    """WITHDRAWN."""
+    def __init__(
+        self,
+        *,
+        state: Global___ApplicationState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawApplicationResponse: _TypeAlias = WithdrawApplicationResponse  # noqa: Y015
+
+@_typing.final
+class ListApplicationsRequest(_message.Message):
+    """Asks for a person's applications."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the beginning."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "psn_no", b"psn_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApplicationsRequest: _TypeAlias = ListApplicationsRequest  # noqa: Y015
+
+@_typing.final
+class ListApplicationsResponse(_message.Message):
+    """A page of applications."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def applications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Application]:
+        """Applications, newest first."""
+
+    def __init__(
+        self,
+        *,
+        applications: _abc.Iterable[Global___Application] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications", b"applications", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApplicationsResponse: _TypeAlias = ListApplicationsResponse  # noqa: Y015
 
 @_typing.final
 class GetApplicationRequest(_message.Message):
@@ -455,6 +755,8 @@ class Application(_message.Message):
     DECISION_REASON_FIELD_NUMBER: _builtins.int
     RELATION_ID_FIELD_NUMBER: _builtins.int
     SUBMITTED_AT_FIELD_NUMBER: _builtins.int
+    PLEDGE_SHA256_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     DUE_ON_FIELD_NUMBER: _builtins.int
     CLAIM_EXPIRES_AT_FIELD_NUMBER: _builtins.int
@@ -489,6 +791,8 @@ class Application(_message.Message):
     """Why it was rejected or returned, in the clerk's words; empty otherwise, or where the catalogue says it all."""
     relation_id: _builtins.str
     """UUID of the relation, once approved."""
+    pledge_sha256: _builtins.str
+    """SHA-256 of the pledge's text, 64 hexadecimal digits: what a consent signs; empty for applications from before 2025.1."""
     region: _builtins.str
     """Insured region of the payer when it was handed in, 6 digits: whose queue it is in; empty for a draft."""
     due_on: _builtins.str
@@ -508,6 +812,10 @@ class Application(_message.Message):
     @_builtins.property
     def submitted_at(self) -> _timestamp_pb2.Timestamp:
         """When it was handed in; absent for a draft."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was drafted."""
 
     @_builtins.property
     def claim_expires_at(self) -> _timestamp_pb2.Timestamp:
@@ -536,6 +844,8 @@ class Application(_message.Message):
         decision_reason: _builtins.str = ...,
         relation_id: _builtins.str = ...,
         submitted_at: _timestamp_pb2.Timestamp | None = ...,
+        pledge_sha256: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
         region: _builtins.str = ...,
         due_on: _builtins.str = ...,
         claim_expires_at: _timestamp_pb2.Timestamp | None = ...,
@@ -543,9 +853,9 @@ class Application(_message.Message):
         decision_reason_code: _decision_reason_pb2.DecisionReason.ValueType = ...,
         decision_reason_text: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claim_expires_at", b"claim_expires_at", "handled_at", b"handled_at", "limits", b"limits", "submitted_at", b"submitted_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim_expires_at", b"claim_expires_at", "created_at", b"created_at", "handled_at", b"handled_at", "limits", b"limits", "submitted_at", b"submitted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "beneficiary_psn_no", b"beneficiary_psn_no", "claim_expires_at", b"claim_expires_at", "consented", b"consented", "decision_reason", b"decision_reason", "decision_reason_code", b"decision_reason_code", "decision_reason_text", b"decision_reason_text", "due_on", b"due_on", "handled_at", b"handled_at", "handler", b"handler", "limits", b"limits", "payer_psn_no", b"payer_psn_no", "pledge_version", b"pledge_version", "priority", b"priority", "proofs", b"proofs", "region", b"region", "relation_id", b"relation_id", "relationship", b"relationship", "state", b"state", "submitted_at", b"submitted_at", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "beneficiary_psn_no", b"beneficiary_psn_no", "claim_expires_at", b"claim_expires_at", "consented", b"consented", "created_at", b"created_at", "decision_reason", b"decision_reason", "decision_reason_code", b"decision_reason_code", "decision_reason_text", b"decision_reason_text", "due_on", b"due_on", "handled_at", b"handled_at", "handler", b"handler", "limits", b"limits", "payer_psn_no", b"payer_psn_no", "pledge_sha256", b"pledge_sha256", "pledge_version", b"pledge_version", "priority", b"priority", "proofs", b"proofs", "region", b"region", "relation_id", b"relation_id", "relationship", b"relationship", "state", b"state", "submitted_at", b"submitted_at", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

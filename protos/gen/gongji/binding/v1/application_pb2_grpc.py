@@ -40,10 +40,25 @@ class ApplicationServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.CreateApplicationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.CreateApplicationResponse.FromString,
                 _registered_method=True)
+        self.UpdateApplication = channel.unary_unary(
+                '/gongji.binding.v1.ApplicationService/UpdateApplication',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.UpdateApplicationRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.UpdateApplicationResponse.FromString,
+                _registered_method=True)
         self.UploadProof = channel.stream_unary(
                 '/gongji.binding.v1.ApplicationService/UploadProof',
                 request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofResponse.FromString,
+                _registered_method=True)
+        self.RemoveProof = channel.unary_unary(
+                '/gongji.binding.v1.ApplicationService/RemoveProof',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.RemoveProofRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.RemoveProofResponse.FromString,
+                _registered_method=True)
+        self.GetPledge = channel.unary_unary(
+                '/gongji.binding.v1.ApplicationService/GetPledge',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetPledgeRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetPledgeResponse.FromString,
                 _registered_method=True)
         self.GiveConsent = channel.unary_unary(
                 '/gongji.binding.v1.ApplicationService/GiveConsent',
@@ -54,6 +69,16 @@ class ApplicationServiceStub:
                 '/gongji.binding.v1.ApplicationService/SubmitApplication',
                 request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.SubmitApplicationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.SubmitApplicationResponse.FromString,
+                _registered_method=True)
+        self.WithdrawApplication = channel.unary_unary(
+                '/gongji.binding.v1.ApplicationService/WithdrawApplication',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.WithdrawApplicationRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.WithdrawApplicationResponse.FromString,
+                _registered_method=True)
+        self.ListApplications = channel.unary_unary(
+                '/gongji.binding.v1.ApplicationService/ListApplications',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListApplicationsRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListApplicationsResponse.FromString,
                 _registered_method=True)
         self.GetApplication = channel.unary_unary(
                 '/gongji.binding.v1.ApplicationService/GetApplication',
@@ -79,6 +104,14 @@ class ApplicationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateApplication(self, request, context):
+        """Changes what a draft or a returned application asks for: all of it, except the two persons. A consent has to be given
+        anew when the relationship or the pledge is another.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UploadProof(self, request_iterator, context):
         """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof.
         """
@@ -86,8 +119,23 @@ class ApplicationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveProof(self, request, context):
+        """Removes a proof from a draft or a returned application. Removing one that is not there changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPledge(self, request, context):
+        """The text of the pledge (承诺书), with the hash that applications record and consents sign.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GiveConsent(self, request, context):
-        """An adult beneficiary's own consent (R4).
+        """An adult beneficiary's own consent (R4). The assertion has to sign the application and its pledge, by the claim
+        `consent`: {"application_id": UUID, "pledge_sha256": 64 hexadecimal digits}; else CONSENT_UNSIGNED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +143,20 @@ class ApplicationServiceServicer:
 
     def SubmitApplication(self, request, context):
         """Hands a complete draft in for review.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawApplication(self, request, context):
+        """Takes an application back before it is decided. Withdrawing again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApplications(self, request, context):
+        """A person's applications, as payer and as beneficiary, newest first. For the person and staff.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,10 +184,25 @@ def add_ApplicationServiceServicer_to_server(servicer, server):
                     request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.CreateApplicationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.CreateApplicationResponse.SerializeToString,
             ),
+            'UpdateApplication': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateApplication,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.UpdateApplicationRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.UpdateApplicationResponse.SerializeToString,
+            ),
             'UploadProof': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadProof,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofResponse.SerializeToString,
+            ),
+            'RemoveProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveProof,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.RemoveProofRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.RemoveProofResponse.SerializeToString,
+            ),
+            'GetPledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPledge,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetPledgeRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.GetPledgeResponse.SerializeToString,
             ),
             'GiveConsent': grpc.unary_unary_rpc_method_handler(
                     servicer.GiveConsent,
@@ -136,6 +213,16 @@ def add_ApplicationServiceServicer_to_server(servicer, server):
                     servicer.SubmitApplication,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.SubmitApplicationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.SubmitApplicationResponse.SerializeToString,
+            ),
+            'WithdrawApplication': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawApplication,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.WithdrawApplicationRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.WithdrawApplicationResponse.SerializeToString,
+            ),
+            'ListApplications': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApplications,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListApplicationsRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListApplicationsResponse.SerializeToString,
             ),
             'GetApplication': grpc.unary_unary_rpc_method_handler(
                     servicer.GetApplication,
@@ -187,6 +274,33 @@ class ApplicationService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateApplication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/UpdateApplication',
+            gongji_dot_binding_dot_v1_dot_application__pb2.UpdateApplicationRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.UpdateApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def UploadProof(request_iterator,
             target,
             options=(),
@@ -203,6 +317,60 @@ class ApplicationService:
             '/gongji.binding.v1.ApplicationService/UploadProof',
             gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/RemoveProof',
+            gongji_dot_binding_dot_v1_dot_application__pb2.RemoveProofRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.RemoveProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/GetPledge',
+            gongji_dot_binding_dot_v1_dot_application__pb2.GetPledgeRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.GetPledgeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -257,6 +425,60 @@ class ApplicationService:
             '/gongji.binding.v1.ApplicationService/SubmitApplication',
             gongji_dot_binding_dot_v1_dot_application__pb2.SubmitApplicationRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_application__pb2.SubmitApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawApplication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/WithdrawApplication',
+            gongji_dot_binding_dot_v1_dot_application__pb2.WithdrawApplicationRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.WithdrawApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApplications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/ListApplications',
+            gongji_dot_binding_dot_v1_dot_application__pb2.ListApplicationsRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.ListApplicationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

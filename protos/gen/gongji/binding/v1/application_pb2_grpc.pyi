@@ -37,12 +37,26 @@ class ApplicationServiceStub:
     """Drafts an application. The payer asks for it, or a parent of a minor beneficiary. The same request_id gives the same
     application.
     """
+    UpdateApplication: _grpc.UnaryUnaryMultiCallable[_application_pb2.UpdateApplicationRequest, _application_pb2.UpdateApplicationResponse]
+    """Changes what a draft or a returned application asks for: all of it, except the two persons. A consent has to be given
+    anew when the relationship or the pledge is another.
+    """
     UploadProof: _grpc.StreamUnaryMultiCallable[_application_pb2.UploadProofRequest, _application_pb2.UploadProofResponse]
     """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof."""
+    RemoveProof: _grpc.UnaryUnaryMultiCallable[_application_pb2.RemoveProofRequest, _application_pb2.RemoveProofResponse]
+    """Removes a proof from a draft or a returned application. Removing one that is not there changes nothing."""
+    GetPledge: _grpc.UnaryUnaryMultiCallable[_application_pb2.GetPledgeRequest, _application_pb2.GetPledgeResponse]
+    """The text of the pledge (承诺书), with the hash that applications record and consents sign."""
     GiveConsent: _grpc.UnaryUnaryMultiCallable[_application_pb2.GiveConsentRequest, _application_pb2.GiveConsentResponse]
-    """An adult beneficiary's own consent (R4)."""
+    """An adult beneficiary's own consent (R4). The assertion has to sign the application and its pledge, by the claim
+    `consent`: {"application_id": UUID, "pledge_sha256": 64 hexadecimal digits}; else CONSENT_UNSIGNED.
+    """
     SubmitApplication: _grpc.UnaryUnaryMultiCallable[_application_pb2.SubmitApplicationRequest, _application_pb2.SubmitApplicationResponse]
     """Hands a complete draft in for review."""
+    WithdrawApplication: _grpc.UnaryUnaryMultiCallable[_application_pb2.WithdrawApplicationRequest, _application_pb2.WithdrawApplicationResponse]
+    """Takes an application back before it is decided. Withdrawing again changes nothing."""
+    ListApplications: _grpc.UnaryUnaryMultiCallable[_application_pb2.ListApplicationsRequest, _application_pb2.ListApplicationsResponse]
+    """A person's applications, as payer and as beneficiary, newest first. For the person and staff."""
     GetApplication: _grpc.UnaryUnaryMultiCallable[_application_pb2.GetApplicationRequest, _application_pb2.GetApplicationResponse]
     """One application; only parties to it and clerks see it."""
     ListHistory: _grpc.UnaryUnaryMultiCallable[_application_pb2.ApplicationServiceListHistoryRequest, _application_pb2.ApplicationServiceListHistoryResponse]
@@ -57,12 +71,26 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
     """Drafts an application. The payer asks for it, or a parent of a minor beneficiary. The same request_id gives the same
     application.
     """
+    UpdateApplication: _aio.UnaryUnaryMultiCallable[_application_pb2.UpdateApplicationRequest, _application_pb2.UpdateApplicationResponse]  # type: ignore[assignment]
+    """Changes what a draft or a returned application asks for: all of it, except the two persons. A consent has to be given
+    anew when the relationship or the pledge is another.
+    """
     UploadProof: _aio.StreamUnaryMultiCallable[_application_pb2.UploadProofRequest, _application_pb2.UploadProofResponse]  # type: ignore[assignment]
     """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof."""
+    RemoveProof: _aio.UnaryUnaryMultiCallable[_application_pb2.RemoveProofRequest, _application_pb2.RemoveProofResponse]  # type: ignore[assignment]
+    """Removes a proof from a draft or a returned application. Removing one that is not there changes nothing."""
+    GetPledge: _aio.UnaryUnaryMultiCallable[_application_pb2.GetPledgeRequest, _application_pb2.GetPledgeResponse]  # type: ignore[assignment]
+    """The text of the pledge (承诺书), with the hash that applications record and consents sign."""
     GiveConsent: _aio.UnaryUnaryMultiCallable[_application_pb2.GiveConsentRequest, _application_pb2.GiveConsentResponse]  # type: ignore[assignment]
-    """An adult beneficiary's own consent (R4)."""
+    """An adult beneficiary's own consent (R4). The assertion has to sign the application and its pledge, by the claim
+    `consent`: {"application_id": UUID, "pledge_sha256": 64 hexadecimal digits}; else CONSENT_UNSIGNED.
+    """
     SubmitApplication: _aio.UnaryUnaryMultiCallable[_application_pb2.SubmitApplicationRequest, _application_pb2.SubmitApplicationResponse]  # type: ignore[assignment]
     """Hands a complete draft in for review."""
+    WithdrawApplication: _aio.UnaryUnaryMultiCallable[_application_pb2.WithdrawApplicationRequest, _application_pb2.WithdrawApplicationResponse]  # type: ignore[assignment]
+    """Takes an application back before it is decided. Withdrawing again changes nothing."""
+    ListApplications: _aio.UnaryUnaryMultiCallable[_application_pb2.ListApplicationsRequest, _application_pb2.ListApplicationsResponse]  # type: ignore[assignment]
+    """A person's applications, as payer and as beneficiary, newest first. For the person and staff."""
     GetApplication: _aio.UnaryUnaryMultiCallable[_application_pb2.GetApplicationRequest, _application_pb2.GetApplicationResponse]  # type: ignore[assignment]
     """One application; only parties to it and clerks see it."""
     ListHistory: _aio.UnaryUnaryMultiCallable[_application_pb2.ApplicationServiceListHistoryRequest, _application_pb2.ApplicationServiceListHistoryResponse]  # type: ignore[assignment]
@@ -82,6 +110,16 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def UpdateApplication(
+        self,
+        request: _application_pb2.UpdateApplicationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_pb2.UpdateApplicationResponse, _abc.Awaitable[_application_pb2.UpdateApplicationResponse]]:
+        """Changes what a draft or a returned application asks for: all of it, except the two persons. A consent has to be given
+        anew when the relationship or the pledge is another.
+        """
+
+    @_abc_1.abstractmethod
     def UploadProof(
         self,
         request_iterator: _MaybeAsyncIterator[_application_pb2.UploadProofRequest],
@@ -90,12 +128,30 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof."""
 
     @_abc_1.abstractmethod
+    def RemoveProof(
+        self,
+        request: _application_pb2.RemoveProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_pb2.RemoveProofResponse, _abc.Awaitable[_application_pb2.RemoveProofResponse]]:
+        """Removes a proof from a draft or a returned application. Removing one that is not there changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetPledge(
+        self,
+        request: _application_pb2.GetPledgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_pb2.GetPledgeResponse, _abc.Awaitable[_application_pb2.GetPledgeResponse]]:
+        """The text of the pledge (承诺书), with the hash that applications record and consents sign."""
+
+    @_abc_1.abstractmethod
     def GiveConsent(
         self,
         request: _application_pb2.GiveConsentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_application_pb2.GiveConsentResponse, _abc.Awaitable[_application_pb2.GiveConsentResponse]]:
-        """An adult beneficiary's own consent (R4)."""
+        """An adult beneficiary's own consent (R4). The assertion has to sign the application and its pledge, by the claim
+        `consent`: {"application_id": UUID, "pledge_sha256": 64 hexadecimal digits}; else CONSENT_UNSIGNED.
+        """
 
     @_abc_1.abstractmethod
     def SubmitApplication(
@@ -104,6 +160,22 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_application_pb2.SubmitApplicationResponse, _abc.Awaitable[_application_pb2.SubmitApplicationResponse]]:
         """Hands a complete draft in for review."""
+
+    @_abc_1.abstractmethod
+    def WithdrawApplication(
+        self,
+        request: _application_pb2.WithdrawApplicationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_pb2.WithdrawApplicationResponse, _abc.Awaitable[_application_pb2.WithdrawApplicationResponse]]:
+        """Takes an application back before it is decided. Withdrawing again changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListApplications(
+        self,
+        request: _application_pb2.ListApplicationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_pb2.ListApplicationsResponse, _abc.Awaitable[_application_pb2.ListApplicationsResponse]]:
+        """A person's applications, as payer and as beneficiary, newest first. For the person and staff."""
 
     @_abc_1.abstractmethod
     def GetApplication(

@@ -34,6 +34,12 @@ class _RelationshipEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Relation
     """Parent (父母); a spouse's parent is not one."""
     RELATIONSHIP_CHILD: _Relationship.ValueType  # 3
     """Child (子女)."""
+    RELATIONSHIP_SIBLING: _Relationship.ValueType  # 4
+    """Sibling (兄弟姐妹); wider kin is refused unless the region has switched it on."""
+    RELATIONSHIP_GRANDPARENT: _Relationship.ValueType  # 5
+    """Grandparent (祖父母、外祖父母); wider kin."""
+    RELATIONSHIP_GRANDCHILD: _Relationship.ValueType  # 6
+    """Grandchild (孙子女、外孙子女); wider kin."""
 
 class Relationship(_Relationship, metaclass=_RelationshipEnumTypeWrapper):
     """What the beneficiary is to the payer (R2)."""
@@ -46,6 +52,12 @@ RELATIONSHIP_PARENT: Relationship.ValueType  # 2
 """Parent (父母); a spouse's parent is not one."""
 RELATIONSHIP_CHILD: Relationship.ValueType  # 3
 """Child (子女)."""
+RELATIONSHIP_SIBLING: Relationship.ValueType  # 4
+"""Sibling (兄弟姐妹); wider kin is refused unless the region has switched it on."""
+RELATIONSHIP_GRANDPARENT: Relationship.ValueType  # 5
+"""Grandparent (祖父母、外祖父母); wider kin."""
+RELATIONSHIP_GRANDCHILD: Relationship.ValueType  # 6
+"""Grandchild (孙子女、外孙子女); wider kin."""
 Global___Relationship: _TypeAlias = Relationship  # noqa: Y015
 
 class _RelationState:

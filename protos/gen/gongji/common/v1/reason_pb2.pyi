@@ -182,6 +182,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The one who decides may not be the one who handled it, nor a party to it."""
     REASON_CLAIMED_BY_ANOTHER: _Reason.ValueType  # 99
     """Another clerk holds the application."""
+    REASON_PLEDGE_NOT_CURRENT: _Reason.ValueType  # 101
+    """The version of the pledge that was stated is not the one in force: show the one named in the metadata."""
+    REASON_CONSENT_UNSIGNED: _Reason.ValueType  # 102
+    """The assertion does not sign this application and the hash of its pledge."""
+    REASON_AGE_IMPOSSIBLE: _Reason.ValueType  # 103
+    """Of parent and child, the parent is not old enough (R2)."""
+    REASON_TOO_MANY_RELATIONS: _Reason.ValueType  # 104
+    """The payer pays for, or the beneficiary has, as many relations as the region allows."""
     REASON_REQUEST_TOO_OLD: _Reason.ValueType  # 100
     """A hold was asked for with a request that is too old."""
     REASON_IMPORT_CHANGED: _Reason.ValueType  # 140
@@ -322,6 +330,14 @@ REASON_FOUR_EYES: Reason.ValueType  # 98
 """The one who decides may not be the one who handled it, nor a party to it."""
 REASON_CLAIMED_BY_ANOTHER: Reason.ValueType  # 99
 """Another clerk holds the application."""
+REASON_PLEDGE_NOT_CURRENT: Reason.ValueType  # 101
+"""The version of the pledge that was stated is not the one in force: show the one named in the metadata."""
+REASON_CONSENT_UNSIGNED: Reason.ValueType  # 102
+"""The assertion does not sign this application and the hash of its pledge."""
+REASON_AGE_IMPOSSIBLE: Reason.ValueType  # 103
+"""Of parent and child, the parent is not old enough (R2)."""
+REASON_TOO_MANY_RELATIONS: Reason.ValueType  # 104
+"""The payer pays for, or the beneficiary has, as many relations as the region allows."""
 REASON_REQUEST_TOO_OLD: Reason.ValueType  # 100
 """A hold was asked for with a request that is too old."""
 REASON_IMPORT_CHANGED: Reason.ValueType  # 140

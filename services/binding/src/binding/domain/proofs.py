@@ -7,6 +7,7 @@ import zlib
 from binding.domain.errors import Refused
 
 MAX_PROOF_BYTES = 10 * 1024 * 1024
+MAX_PROOFS = 6
 PDF, JPEG, PNG = "application/pdf", "image/jpeg", "image/png"
 
 _PDF_HEADER = re.compile(rb"%PDF-[12]\.\d")
@@ -46,6 +47,12 @@ def refuse_too_large(size_bytes: int) -> None:
     """Raises ProofUnacceptable above 10 MiB; asked after every chunk, so that no more than that is ever kept."""
     if size_bytes > MAX_PROOF_BYTES:
         raise ProofUnacceptable("the file is larger than 10 MiB", {"max_bytes": str(MAX_PROOF_BYTES)})
+
+
+def refuse_too_many(count: int) -> None:
+    """Raises ProofUnacceptable when an application with `count` proofs takes no more."""
+    if count >= MAX_PROOFS:
+        raise ProofUnacceptable(f"an application has {MAX_PROOFS} proofs at most", {"max_proofs": str(MAX_PROOFS)})
 
 
 def _whole(media_type: str, *, whole: bool) -> str:

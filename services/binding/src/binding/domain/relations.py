@@ -19,6 +19,9 @@ class Relationship(StrEnum):
     SPOUSE = "SPOUSE"
     PARENT = "PARENT"
     CHILD = "CHILD"
+    SIBLING = "SIBLING"
+    GRANDPARENT = "GRANDPARENT"
+    GRANDCHILD = "GRANDCHILD"
 
 
 class RelationState(StrEnum):

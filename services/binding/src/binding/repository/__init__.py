@@ -2,7 +2,6 @@
 
 from binding.repository.interface import (
     Corrected,
-    Created,
     Place,
     QueueCount,
     QueueFilter,
@@ -14,7 +13,6 @@ from binding.repository.postgres import GuardBroken, PostgresRepository
 
 __all__ = [
     "Corrected",
-    "Created",
     "GuardBroken",
     "Place",
     "PostgresRepository",

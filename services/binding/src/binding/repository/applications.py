@@ -1,30 +1,33 @@
 """Applications, proofs and relations: SQLAlchemy Core."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, or_, select, text, tuple_, update
+from sqlalchemy import Select, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from binding.domain.applications import Application, ApplicationState, Proof
+from binding.domain.applications import Application, ApplicationState, Consent, Proof
 from binding.domain.eligibility import RelationExists
 from binding.domain.relations import Relation, RelationState
-from binding.repository.interface import Created, Place
+from binding.repository.interface import Place
 from binding.repository.rows import (
     application_of,
+    changing_application,
     changing_columns,
     proof_of,
     relation_columns,
     relation_of,
     stated_columns,
-    step_columns,
 )
-from binding.repository.tables import APPLICATION, PROOF, RELATION
+from binding.repository.tables import APPLICATION, CONSENT, PROOF, RELATION
 from kit.db import Transaction
 
 _PENDING = (ApplicationState.SUBMITTED.value, ApplicationState.CLAIMED.value)
+_OPEN = (ApplicationState.DRAFT.value, ApplicationState.RETURNED.value)
 _PROOF_FACTS = [column for column in PROOF.columns if column.name != "content_ct"]
 
 
@@ -34,22 +37,9 @@ class ApplicationRows:
     def __init__(self, transaction: Transaction) -> None:
         self._sql = transaction.sql
 
-    async def create_application(self, draft: Application, request_id: UUID, body_hash: bytes) -> Created:
-        """See `Repository.create_application`."""
-        columns = {
-            **stated_columns(draft),
-            **step_columns(draft),
-            "request_id": request_id,
-            "body_hash": body_hash,
-        }
-        await self._sql.execute(
-            insert(APPLICATION).values(columns).on_conflict_do_nothing(index_elements=["applicant", "request_id"])
-        )
-        stored = select(APPLICATION.c.application_id, APPLICATION.c.body_hash).where(
-            APPLICATION.c.applicant == draft.applicant, APPLICATION.c.request_id == request_id
-        )
-        row = (await self._sql.execute(stored)).one()
-        return Created(row.application_id, row.body_hash)
+    async def add_application(self, draft: Application) -> None:
+        """See `Repository.add_application`."""
+        await self._sql.execute(insert(APPLICATION).values({**stated_columns(draft), **changing_application(draft)}))
 
     async def application(self, application_id: UUID, *, lock: bool = False) -> Application | None:
         """See `Repository.application`."""
@@ -62,7 +52,7 @@ class ApplicationRows:
         change = (
             update(APPLICATION)
             .where(APPLICATION.c.application_id == application.application_id)
-            .values(step_columns(application))
+            .values(changing_application(application))
         )
         try:
             await self._sql.execute(change)
@@ -77,6 +67,24 @@ class ApplicationRows:
             APPLICATION.c.state.in_(_PENDING),
         )
         return (await self._sql.execute(query)).scalar_one_or_none()
+
+    async def applications_of_person(self, psn_no: str, after: Place | None, limit: int) -> list[Application]:
+        """See `Repository.applications_of_person`."""
+        order = (APPLICATION.c.created_at, APPLICATION.c.application_id)
+        party = or_(APPLICATION.c.payer_psn_no == psn_no, APPLICATION.c.beneficiary_psn_no == psn_no)
+        query = select(APPLICATION).where(party).order_by(*(column.desc() for column in order)).limit(limit)
+        return await self._applications(query.where(tuple_(*order) < tuple_(*after)) if after else query)
+
+    async def lock_lapsed_applications(self, open_since: datetime, limit: int) -> list[Application]:
+        """See `Repository.lock_lapsed_applications`."""
+        since = func.coalesce(APPLICATION.c.decided_at, APPLICATION.c.created_at)
+        query = select(APPLICATION).where(APPLICATION.c.state.in_(_OPEN), since <= open_since)
+        order = (since, APPLICATION.c.application_id)
+        return await self._applications(query.order_by(*order).limit(limit).with_for_update(skip_locked=True))
+
+    async def add_consent(self, consent: Consent) -> None:
+        """See `Repository.add_consent`."""
+        await self._sql.execute(insert(CONSENT).values(asdict(consent)))
 
     async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
         """See `Repository.add_proof`."""
@@ -96,6 +104,12 @@ class ApplicationRows:
             PROOF.c.application_id == application_id, PROOF.c.kind == proof.kind.value, PROOF.c.sha256 == proof.sha256
         )
         return proof_of((await self._sql.execute(same_file)).mappings().one())
+
+    async def remove_proof(self, application_id: UUID, proof_id: UUID) -> None:
+        """See `Repository.remove_proof`."""
+        await self._sql.execute(
+            delete(PROOF).where(PROOF.c.application_id == application_id, PROOF.c.proof_id == proof_id)
+        )
 
     async def _applications(self, query: Select[Any]) -> list[Application]:
         rows = (await self._sql.execute(query)).mappings().all()
@@ -122,6 +136,11 @@ class RelationRows:
         query = select(RELATION).where(RELATION.c.relation_id == relation_id)
         found = await self._relations(query.with_for_update(key_share=True) if lock else query)
         return found[0] if found else None
+
+    async def relations_on_record(self, psn_nos: Collection[str]) -> list[Relation]:
+        """See `Repository.relations_on_record`."""
+        party = or_(RELATION.c.payer_psn_no.in_(psn_nos), RELATION.c.beneficiary_psn_no.in_(psn_nos))
+        return await self._relations(select(RELATION).where(party).order_by(RELATION.c.relation_id))
 
     async def relations_of_beneficiary(self, psn_no: str) -> list[Relation]:
         """See `Repository.relations_of_beneficiary`."""

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from binding.domain.applications import Application, Proof
+from binding.domain.applications import Application, Consent, Proof
 from binding.domain.authorizations import Outcome
 from binding.domain.batch import Book, Request
 from binding.domain.history import AggregateKind, Change, Entry
@@ -82,14 +82,6 @@ class QueueCount(NamedTuple):
     oldest_submitted_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
-    """The application of a request id, and the hash of the body that made it."""
-
-    application_id: UUID
-    body_hash: bytes
-
-
 class Repository(Protocol):
     """The data of binding in one unit of work.
 
@@ -135,8 +127,8 @@ class Repository(Protocol):
 
     # applications
 
-    async def create_application(self, draft: Application, request_id: UUID, body_hash: bytes) -> Created:
-        """Store a draft, unless its applicant has used the request id: then what that made."""
+    async def add_application(self, draft: Application) -> None:
+        """Store a new draft."""
         ...
 
     async def application(self, application_id: UUID, *, lock: bool = False) -> Application | None:
@@ -144,7 +136,7 @@ class Repository(Protocol):
         ...
 
     async def save_application(self, application: Application) -> None:
-        """Store what steps change: state, consent, review, relation, sequence.
+        """Store what steps change: what is asked for, state, consent, review, relation, sequence; not the proofs.
 
         Raises:
             RelationExists: another application of the pair waits.
@@ -155,8 +147,27 @@ class Repository(Protocol):
         """The application of a pair that waits for a clerk or a decision."""
         ...
 
+    async def applications_of_person(self, psn_no: str, after: Place | None, limit: int) -> list[Application]:
+        """A person's applications as payer or beneficiary, newest draft first."""
+        ...
+
+    async def lock_lapsed_applications(self, open_since: datetime, limit: int) -> list[Application]:
+        """Drafts from that moment or before, and applications that were returned then or before, the oldest first.
+
+        Locked; what another unit of work has in hand is left out.
+        """
+        ...
+
+    async def add_consent(self, consent: Consent) -> None:
+        """Keep a consent with its evidence, for good."""
+        ...
+
     async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
         """Store a proof, unless the application has the same file of that kind: then that one."""
+        ...
+
+    async def remove_proof(self, application_id: UUID, proof_id: UUID) -> None:
+        """Delete a proof with its bytes."""
         ...
 
     # reviews
@@ -198,6 +209,10 @@ class Repository(Protocol):
         ...
 
     # relations
+
+    async def relations_on_record(self, psn_nos: Collection[str]) -> list[Relation]:
+        """Every relation that has one of these as payer or beneficiary, ended ones too, by id."""
+        ...
 
     async def relation(self, relation_id: UUID, *, lock: bool = False) -> Relation | None:
         """A relation; with `lock`, nobody else changes or spends under it until this unit of work ends."""

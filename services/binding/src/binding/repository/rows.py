@@ -42,6 +42,8 @@ def application_of(row: Row, proofs: Sequence[Proof]) -> Application:
         valid_to=row["valid_to"],
         priority=row["priority"],
         pledge_version=row["pledge_version"],
+        pledge_sha256=row["pledge_sha256"],
+        created_at=row["created_at"],
         state=ApplicationState(row["state"]),
         proofs=tuple(proofs),
         consented_at=row["consented_at"],
@@ -68,18 +70,20 @@ def stated_columns(application: Application) -> dict[str, object]:
         "applicant": application.applicant,
         "payer_psn_no": application.payer_psn_no,
         "beneficiary_psn_no": application.beneficiary_psn_no,
+        "created_at": application.created_at,
+    }
+
+
+def changing_application(application: Application) -> dict[str, object]:
+    """What steps change."""
+    return {
         "relationship": application.relationship.value,
         "valid_from": application.valid_from,
         "valid_to": application.valid_to,
         "priority": application.priority,
         "pledge_version": application.pledge_version,
+        "pledge_sha256": application.pledge_sha256,
         **limit_columns(application.limits),
-    }
-
-
-def step_columns(application: Application) -> dict[str, object]:
-    """What steps change."""
-    return {
         "state": application.state.value,
         "consented_at": application.consented_at,
         "submitted_at": application.submitted_at,

@@ -15,8 +15,6 @@ APPLICATION = Table(
     METADATA,
     Column("application_id", Uuid, primary_key=True),
     Column("applicant", Text),
-    Column("request_id", Uuid),
-    Column("body_hash", LargeBinary),
     Column("payer_psn_no", Text),
     Column("beneficiary_psn_no", Text),
     Column("relationship", Text),
@@ -25,6 +23,8 @@ APPLICATION = Table(
     Column("valid_to", Date),
     Column("priority", Integer),
     Column("pledge_version", Text),
+    Column("pledge_sha256", Text),
+    Column("created_at", _TIME),
     Column("state", Text),
     Column("consented_at", _TIME),
     Column("submitted_at", _TIME),
@@ -58,6 +58,18 @@ REVIEW_STEP = Table(
     Column("reason_code", Text),
     Column("words", Text),
     Column("request_id", Uuid),
+)
+
+CONSENT = Table(
+    "consent",
+    METADATA,
+    Column("application_id", Uuid),
+    Column("psn_no", Text),
+    Column("pledge_sha256", Text),
+    Column("given_at", _TIME),
+    Column("issuer", Text),
+    Column("jti", Text),
+    Column("assertion", Text),
 )
 
 PROOF = Table(

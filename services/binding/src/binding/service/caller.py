@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from binding.domain.applications import Application
+from binding.domain.applications import Application, Signed
 from binding.domain.errors import Forbidden
 from binding.domain.history import Who
 from binding.domain.relations import Relation
@@ -10,6 +10,16 @@ from binding.domain.reviews import Clerk
 
 CLERK_ROLES = frozenset({"handler", "decider", "operator", "auditor"})
 OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedConsent:
+    """What the caller's assertion signs, and the evidence."""
+
+    signed: Signed
+    issuer: str
+    jti: str
+    assertion: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,12 @@ from binding.repository import Repository
 from binding.service.caller import Caller
 
 
+async def add_application(repository: Repository, draft: Application, mark: Mark) -> None:
+    """Store a new draft."""
+    await repository.add_application(draft)
+    await repository.add_history([change_of(None, draft, mark)])
+
+
 async def save_application(repository: Repository, before: Application, after: Application, mark: Mark) -> None:
     """Store a changed application. Raises RelationExists when another of the pair waits."""
     await repository.save_application(after)

@@ -5,28 +5,37 @@ from uuid import UUID
 
 from binding import codec
 from binding import codec_history as history
-from binding.domain.applications import Application
+from binding.domain.applications import Application, Asked
 from binding.domain.proofs import refuse_too_large
+from binding.repository import Place
 from binding.service.applications import Applications
-from binding.servicer.calling import Context, caller
+from binding.service.proofs import Proofs
+from binding.servicer.calling import Context, caller, signed_consent
 from gongji.binding.v1 import application_pb2, application_pb2_grpc
 from kit.errors import FieldViolation, InvalidFields
-from kit.ids import uuid7
 
 
 class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
     """Applications for mutual aid: from a draft to the clerk's desk."""
 
-    def __init__(self, applications: Applications) -> None:
+    def __init__(self, applications: Applications, proofs: Proofs) -> None:
         self._applications = applications
+        self._proofs = proofs
 
     async def CreateApplication(  # noqa: N802 - the contract's name
         self, request: application_pb2.CreateApplicationRequest, _context: Context
     ) -> application_pb2.CreateApplicationResponse:
         """Draft an application."""
-        who = caller()
-        application_id = await self._applications.create(who, _draft(request, who.subject), UUID(request.request_id))
-        return application_pb2.CreateApplicationResponse(application_id=str(application_id))
+        payer, beneficiary = request.payer_psn_no, request.beneficiary_psn_no
+        made = await self._applications.create(caller(), payer, beneficiary, _asked(request))
+        return application_pb2.CreateApplicationResponse(application_id=str(made.application_id))
+
+    async def UpdateApplication(  # noqa: N802
+        self, request: application_pb2.UpdateApplicationRequest, _context: Context
+    ) -> application_pb2.UpdateApplicationResponse:
+        """Ask for something else."""
+        updated = await self._applications.update(caller(), UUID(request.application_id), _asked(request))
+        return application_pb2.UpdateApplicationResponse(application=_shown(updated))
 
     async def UploadProof(  # noqa: N802
         self, requests: AsyncIterator[application_pb2.UploadProofRequest], _context: Context
@@ -34,19 +43,32 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         """Upload one proof: header first, then chunks."""
         header = await _header(requests)
         who, application_id = caller(), UUID(header.application_id)
-        await self._applications.expect_proof(who, application_id)
+        await self._proofs.expect(who, application_id)
         content = await _content(requests)
-        kind = codec.proof_kind_of(header.kind)
-        proof = await self._applications.add_proof(who, application_id, kind, content)
+        proof = await self._proofs.add(who, application_id, codec.proof_kind_of(header.kind), content)
         return application_pb2.UploadProofResponse(
             proof_id=str(proof.proof_id), sha256=proof.sha256, size_bytes=proof.size_bytes
         )
+
+    async def RemoveProof(  # noqa: N802
+        self, request: application_pb2.RemoveProofRequest, _context: Context
+    ) -> application_pb2.RemoveProofResponse:
+        """Remove one proof."""
+        changed = await self._proofs.remove(caller(), UUID(request.application_id), UUID(request.proof_id))
+        return application_pb2.RemoveProofResponse(application=_shown(changed))
+
+    async def GetPledge(  # noqa: N802
+        self, request: application_pb2.GetPledgeRequest, _context: Context
+    ) -> application_pb2.GetPledgeResponse:
+        """The text of the pledge."""
+        pledge = self._applications.pledge(request.version)
+        return application_pb2.GetPledgeResponse(version=pledge.version, text=pledge.text, sha256=pledge.sha256)
 
     async def GiveConsent(  # noqa: N802
         self, request: application_pb2.GiveConsentRequest, _context: Context
     ) -> application_pb2.GiveConsentResponse:
         """Consent, as the adult beneficiary."""
-        at = await self._applications.consent(caller(), UUID(request.application_id))
+        at = await self._applications.consent(caller(), UUID(request.application_id), signed_consent())
         return application_pb2.GiveConsentResponse(consented_at=codec.timestamp(at))
 
     async def SubmitApplication(  # noqa: N802
@@ -55,6 +77,29 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         """Hand in."""
         application = await self._applications.submit(caller(), UUID(request.application_id))
         return application_pb2.SubmitApplicationResponse(state=codec.application_state_value(application.state))
+
+    async def WithdrawApplication(  # noqa: N802
+        self, request: application_pb2.WithdrawApplicationRequest, _context: Context
+    ) -> application_pb2.WithdrawApplicationResponse:
+        """Take back."""
+        reason = codec.text_of(request.reason, "reason")
+        application = await self._applications.withdraw(caller(), UUID(request.application_id), reason)
+        return application_pb2.WithdrawApplicationResponse(state=codec.application_state_value(application.state))
+
+    async def ListApplications(  # noqa: N802
+        self, request: application_pb2.ListApplicationsRequest, _context: Context
+    ) -> application_pb2.ListApplicationsResponse:
+        """A person's applications, newest first."""
+        who, size = caller(), codec.page_size_of(request.page_size)
+        after = codec.place_of(request.page_token)
+        found = await self._applications.list(who, request.psn_no, after, size + 1)
+        page = found[:size]
+        answer = application_pb2.ListApplicationsResponse(
+            applications=[codec.application_message(application, for_staff=who.is_staff) for application in page]
+        )
+        if len(found) > size:
+            answer.next_page_token = codec.page_token(Place(page[-1].created_at, page[-1].application_id))
+        return answer
 
     async def GetApplication(  # noqa: N802
         self, request: application_pb2.GetApplicationRequest, _context: Context
@@ -78,18 +123,19 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         )
 
 
-def _draft(request: application_pb2.CreateApplicationRequest, applicant: str) -> Application:
-    return Application(
-        application_id=uuid7(),
-        applicant=applicant,
-        payer_psn_no=request.payer_psn_no,
-        beneficiary_psn_no=request.beneficiary_psn_no,
+def _shown(application: Application) -> application_pb2.Application:
+    return codec.application_message(application, for_staff=False)
+
+
+def _asked(request: application_pb2.CreateApplicationRequest | application_pb2.UpdateApplicationRequest) -> Asked:
+    return Asked(
         relationship=codec.relationship_of(request.relationship),
         limits=codec.limits_of(request.limits),
         valid_from=codec.date_of(request.valid_from, "valid_from") if request.valid_from else None,
         valid_to=codec.date_of(request.valid_to, "valid_to"),
         priority=request.priority,
         pledge_version=request.pledge_version,
+        pledge_sha256="",  # the use case knows the texts
     )
 
 

@@ -1,7 +1,7 @@
 """Who calls, and what they may call."""
 
 from kit.auth.access import Access, AccessTable, institutions, people, services, uncovered
-from kit.auth.assertions import Assertion, AssertionVerifier
+from kit.auth.assertions import Assertion, AssertionVerifier, Consent
 from kit.auth.call import CallContext, Deadline, current, enter, require_assertion, require_institution
 from kit.auth.principals import Denylist, PeerIdentity, Principal
 
@@ -11,6 +11,7 @@ __all__ = [
     "Assertion",
     "AssertionVerifier",
     "CallContext",
+    "Consent",
     "Deadline",
     "Denylist",
     "PeerIdentity",

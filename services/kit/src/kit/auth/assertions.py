@@ -1,7 +1,7 @@
 """Assertions about people: who sits behind the portal, said by an issuer that is known, for a few minutes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ _LONGEST_TOKEN = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """What the person agrees to with an assertion: this application, and the pledge of which this is the hash."""
+
+    application_id: str
+    pledge_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assertion:
     """What an issuer says about the person behind a call."""
 
@@ -33,6 +41,10 @@ class Assertion:
     jti: str
     """Unique per assertion; with `issuer` what a use-once check goes by, until `expires_at`."""
     expires_at: datetime
+    consent: Consent | None = None
+    """What it signs, for the one call that needs a signature: the claim `consent`."""
+    token: str = field(default="", repr=False, compare=False)
+    """The assertion itself, for those who have to keep it as evidence."""
 
 
 class AssertionVerifier:
@@ -59,7 +71,8 @@ class AssertionVerifier:
         expires_at = self._expiry(claims)
         roles = _roles(claims, issuer)
         psn_no = _psn_no(claims, roles)
-        return Assertion(claims["sub"], roles, psn_no, issuer.name, claims["jti"], expires_at)
+        consent = _consent(claims)
+        return Assertion(claims["sub"], roles, psn_no, issuer.name, claims["jti"], expires_at, consent, token)
 
     def _key(self, token: str) -> tuple[Issuer, jwt.PyJWK]:
         if len(token) > _LONGEST_TOKEN:
@@ -150,6 +163,17 @@ def _psn_no(claims: Mapping[str, Any], roles: frozenset[str]) -> str | None:
     if psn_no is not None and not isinstance(psn_no, str):
         raise _refused("the assertion's psn_no is not a text")
     return psn_no
+
+
+def _consent(claims: Mapping[str, Any]) -> Consent | None:
+    stated = claims.get("consent")
+    if stated is None:
+        return None
+    if not isinstance(stated, dict) or set(stated) != {"application_id", "pledge_sha256"}:
+        raise _refused("the assertion's consent is not {application_id, pledge_sha256}")
+    if not all(isinstance(value, str) for value in stated.values()):
+        raise _refused("the assertion's consent has something else than texts")
+    return Consent(**stated)
 
 
 def _refused(message: str) -> Refusal:

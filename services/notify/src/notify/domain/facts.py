@@ -11,6 +11,9 @@ class Relationship(Enum):
     SPOUSE = "配偶"
     PARENT = "父母"
     CHILD = "子女"
+    SIBLING = "兄弟姐妹"
+    GRANDPARENT = "祖父母或外祖父母"
+    GRANDCHILD = "孙子女或外孙子女"
     OTHER = "家人"
 
 
@@ -124,6 +127,30 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Consented:
+    """The adult beneficiary consented to an application."""
+
+    pair: Pair
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """An application was taken back."""
+
+    pair: Pair
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LapsedDraft:
+    """An application was not handed in within its time."""
+
+    pair: Pair
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
     """An application was returned for correction."""
 
@@ -208,6 +235,6 @@ class LimitNearlyUsed:
 
 
 AccountFact = Debited | Refunded | Credited | Frozen | Unfrozen | Closed
-ApplicationFact = Submitted | Returned | Rejected
+ApplicationFact = Submitted | Consented | Withdrawn | LapsedDraft | Returned | Rejected
 RelationFact = Activated | Resumed | Changed | Suspended | Ended | LimitNearlyUsed
 Fact = AccountFact | ApplicationFact | RelationFact

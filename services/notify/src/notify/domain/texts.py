@@ -45,7 +45,14 @@ _END_WORDS: Final = {
 def notices(fact: facts.Fact) -> tuple[Notice, ...]:
     """The messages about a fact, the payer's first."""
     match fact:
-        case facts.Submitted() | facts.Returned() | facts.Rejected():
+        case (
+            facts.Submitted()
+            | facts.Returned()
+            | facts.Rejected()
+            | facts.Consented()
+            | facts.Withdrawn()
+            | facts.LapsedDraft()
+        ):
             return (_application(fact),)
         case facts.Activated() | facts.Ended():
             return _both_sides(fact)
@@ -131,6 +138,15 @@ def _application(fact: facts.ApplicationFact) -> Notice:
         case facts.Submitted():
             title = "共济申请已提交"
             body = f"{about}已于{moment(fact.at)}提交，请等待医保经办机构审核，审核结果将另行通知您。"
+        case facts.Consented():
+            title = "家人已同意共济申请"
+            body = f"{about}已于{moment(fact.at)}由该家人本人确认同意。申请尚未提交的，请您提交审核。"
+        case facts.Withdrawn():
+            title = "共济申请已撤回"
+            body = f"{about}已于{moment(fact.at)}撤回，不再审核。如仍需办理，请重新申请。"
+        case facts.LapsedDraft():
+            title = "共济申请已失效"
+            body = f"{about}未在规定时间内提交，已于{moment(fact.at)}失效。如仍需办理，请重新申请。"
         case facts.Returned():
             title = "共济申请被退回"
             body = f"{about}已于{moment(fact.at)}退回补正。{because(fact.reason)}请补充或更正后重新提交。"
