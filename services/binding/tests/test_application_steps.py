@@ -43,6 +43,7 @@ from binding.testing import (
     relation,
     ring,
     signed,
+    unexamined,
 )
 from kit.clock import FixedClock
 from kit.errors import InvalidFields
@@ -67,7 +68,7 @@ class Desk:
         self.clock = FixedClock(NOON)
         self.policy = policy or Policy()
         self.applications = Applications(work, self.clock, self.policy, PLEDGES, Promise())
-        self.proofs = Proofs(work, self.clock, ring(), self.policy)
+        self.proofs = Proofs(work, self.clock, ring(), self.policy, unexamined)
 
     async def draft(self, beneficiary: str = CHILD, **changes: Any) -> UUID:
         return (await self.applications.create(DAD, FATHER, beneficiary, asked(**changes))).application_id

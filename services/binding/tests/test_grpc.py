@@ -316,6 +316,41 @@ async def test_an_upload_begins_with_its_header_and_has_a_file(binding: Binding)
     assert binding.state.contents == {}
 
 
+async def test_a_proof_comes_down_as_it_is_kept_with_its_checksum(binding: Binding) -> None:
+    application_id = await binding.draft()
+    content = pdf_file(200_000)
+    proof_id = (await binding.upload(upload_parts(application_id, content))).proof_id
+    ask_for = application_pb2.DownloadProofRequest(application_id=application_id, proof_id=proof_id)
+    clerk = binding.person("clerk:wang", "handler")
+    first, *chunks = [part async for part in binding.applications.DownloadProof(ask_for, **clerk)]
+    assert first.WhichOneof("part") == "proof"
+    assert (first.proof.size_bytes, first.proof.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert b"".join(part.chunk for part in chunks) == content
+    with pytest.raises(grpc.aio.AioRpcError) as stranger:
+        _ = [part async for part in binding.applications.DownloadProof(ask_for, **binding.citizen(MOTHER))]
+    assert reason_of(stranger.value) == "FORBIDDEN"
+    listing = application_pb2.ListProofViewsRequest(application_id=application_id)
+    auditor = binding.person("clerk:audit", "auditor")
+    (view,) = (await binding.applications.ListProofViews(listing, **auditor)).views
+    assert (view.proof_id, view.who, view.role) == (proof_id, "clerk:wang", "handler")
+    assert await refused(binding.applications.ListProofViews(listing, **binding.citizen(FATHER))) == "FORBIDDEN"
+
+
+async def test_a_picture_is_kept_without_what_else_was_in_it(binding: Binding) -> None:
+    application_id = await binding.draft()
+    sent = png_file() + b"home address"
+    assert await refused(binding.upload(upload_parts(application_id, b"\x89PNG" + sent))) == "PROOF_UNACCEPTABLE"
+    answer = await binding.upload(upload_parts(application_id, sent))
+    assert answer.sha256 == hashlib.sha256(sent).hexdigest()
+    again = await binding.upload(upload_parts(application_id, sent))
+    assert again == answer
+    ask_for = application_pb2.DownloadProofRequest(application_id=application_id, proof_id=answer.proof_id)
+    parts = [part async for part in binding.applications.DownloadProof(ask_for, **binding.citizen(FATHER))]
+    kept = b"".join(part.chunk for part in parts)
+    assert b"home address" not in kept
+    assert parts[0].proof.sha256 == hashlib.sha256(kept).hexdigest()
+
+
 async def test_somebody_elses_application_takes_no_proof(binding: Binding) -> None:
     application_id = await binding.draft()
     upload = binding.applications.UploadProof(upload_parts(application_id, png_file()), **binding.citizen(MOTHER))

@@ -54,6 +54,7 @@ from binding.testing import (
     returning,
     ring,
     signed,
+    unexamined,
 )
 from gongji.binding.v1 import history_pb2
 from kit.clock import FixedClock
@@ -104,7 +105,7 @@ def test_the_first_row_holds_all_that_was_stated() -> None:
 
 def test_proofs_are_told_by_what_they_are() -> None:
     before = application()
-    proof = Proof(named("p"), ProofKind.BIRTH_CERTIFICATE, "image/png", "a" * 64, 5)
+    proof = Proof(named("p"), ProofKind.BIRTH_CERTIFICATE, "image/png", "a" * 64, 5, "b" * 64)
     change = change_of(before, replace(before, proofs=(proof,)), MARK)
     assert change.after == {
         "proofs": [
@@ -114,6 +115,7 @@ def test_proofs_are_told_by_what_they_are() -> None:
                 "media_type": "image/png",
                 "sha256": "a" * 64,
                 "size_bytes": 5,
+                "kept_sha256": "b" * 64,
             }
         ]
     }
@@ -213,7 +215,7 @@ class Desk:
         self.state.known_persons |= family()
         self.clock = FixedClock(NOON)
         self.applications = Applications(work, self.clock, Policy(), PLEDGES, Promise())
-        self.proofs = Proofs(work, self.clock, ring(), Policy())
+        self.proofs = Proofs(work, self.clock, ring(), Policy(), unexamined)
         self.reviews = Reviews(work, self.clock, LEASE)
         self.decisions = Decisions(work, self.clock, Policy())
         self.relations = Relations(work, self.clock, Policy())

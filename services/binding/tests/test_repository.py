@@ -8,7 +8,7 @@ import pytest
 
 from binding.domain.applications import Application, ApplicationState, Consent, Proof, ProofKind
 from binding.domain.eligibility import RelationExists
-from binding.domain.history import AggregateKind, ChangeKind, Mark, Who, change_of, note_of
+from binding.domain.history import AggregateKind, ChangeKind, Mark, ProofView, Who, change_of, note_of
 from binding.domain.limits import Limits
 from binding.domain.relations import EndCause, Relationship, RelationState
 from binding.memory import MemoryRepository
@@ -148,6 +148,26 @@ class RepositoryContract:
             found = await repository.application(draft.application_id)
         assert found
         assert found.proofs == (other,)
+
+    async def test_a_proofs_bytes_and_the_looks_at_it_come_back(self, work: Work[Repository]) -> None:
+        draft = application()
+        proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "a" * 64, 5, "b" * 64)
+        views = [
+            ProofView(uuid7(), draft.application_id, proof.proof_id, NOON + timedelta(minutes=n // 2), MARK.who)
+            for n in range(4)
+        ]
+        async with work() as repository:
+            await repository.add_application(draft)
+            assert await repository.add_proof(draft.application_id, proof, b"sealed") == proof
+            for view in views:
+                await repository.add_proof_view(view)
+        async with work() as repository:
+            assert await repository.proof_content(draft.application_id, proof.proof_id) == b"sealed"
+            assert await repository.proof_content(uuid7(), proof.proof_id) is None
+            first = await repository.proof_views(draft.application_id, None, 3)
+            rest = await repository.proof_views(draft.application_id, Place(first[-1].at, first[-1].view_id), 3)
+            assert await repository.proof_views(uuid7(), None, 3) == []
+        assert first + rest == sorted(views, key=lambda view: (view.at, view.view_id), reverse=True)
 
     async def test_saving_an_application_leaves_its_proofs(self, work: Work[Repository]) -> None:
         draft = application()

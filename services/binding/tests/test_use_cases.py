@@ -17,17 +17,18 @@ from binding.domain.eligibility import (
     RelationshipNotAllowed,
 )
 from binding.domain.errors import Forbidden, NotFound, StateForbids
+from binding.domain.history import ChangeKind
 from binding.domain.limits import Limits
 from binding.domain.proofs import MAX_PROOFS, ProofUnacceptable
 from binding.domain.relations import EndCause, Relation, Relationship, RelationState
 from binding.domain.reviews import ClaimedByAnother, FourEyes
 from binding.domain.working_days import Promise
 from binding.memory import MemoryRepository
-from binding.repository import QueueFilter
+from binding.repository import Place, QueueFilter
 from binding.service.applications import Applications
 from binding.service.caller import Caller
 from binding.service.decisions import Decisions
-from binding.service.proofs import Proofs, proof_context
+from binding.service.proofs import ProofDamagedError, Proofs, proof_context
 from binding.service.relations import Relations
 from binding.service.reviews import Reviews
 from binding.testing import (
@@ -50,9 +51,11 @@ from binding.testing import (
     returning,
     ring,
     signed,
+    unexamined,
 )
 from gongji.binding.events.v1 import events_pb2
 from kit.clock import FixedClock
+from kit.crypto import DecryptionError
 from kit.errors import InvalidFields
 from kit.ids import uuid7
 from kit.testing import MemoryWork
@@ -74,7 +77,7 @@ class Desk:
         self.state.known_persons |= family()
         self.clock = FixedClock(NOON)
         self.applications = Applications(work, self.clock, Policy(), PLEDGES, Promise())
-        self.proofs = Proofs(work, self.clock, ring(), Policy())
+        self.proofs = Proofs(work, self.clock, ring(), Policy(), unexamined)
         self.reviews = Reviews(work, self.clock, LEASE)
         self.decisions = Decisions(work, self.clock, Policy())
         self.relations = Relations(work, self.clock, Policy())
@@ -184,6 +187,57 @@ async def test_proofs_are_the_payers_to_upload_while_it_is_open(desk: Desk) -> N
         await desk.proofs.expect(DAD, submitted)
     with pytest.raises(StateForbids):
         await desk.proofs.add(DAD, submitted, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+
+
+async def test_parties_and_staff_look_at_a_proof_and_nobody_else(desk: Desk) -> None:
+    application_id = await desk.draft()
+    proof = await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+    for caller in (DAD, KID, WANG, LI, OPS):
+        file = await desk.proofs.download(caller, application_id, proof.proof_id)
+        assert (file.proof, file.content) == (proof, pdf_file())
+    for caller in (MUM, STRANGER):
+        with pytest.raises(Forbidden):
+            await desk.proofs.download(caller, application_id, proof.proof_id)
+    with pytest.raises(NotFound):
+        await desk.proofs.download(DAD, application_id, uuid7())
+    other = await desk.draft()
+    with pytest.raises(NotFound):
+        await desk.proofs.download(DAD, other, proof.proof_id)
+
+
+async def test_each_look_of_the_staff_is_kept_and_shown_in_the_history(desk: Desk) -> None:
+    application_id = await desk.draft()
+    proof = await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+    for caller in (DAD, WANG, WANG, LI, KID):
+        desk.clock.advance(timedelta(minutes=1))
+        await desk.proofs.download(caller, application_id, proof.proof_id)
+    views = await desk.proofs.views(application_id, None, 10)
+    assert [(view.who.subject, view.proof_id) for view in views] == [
+        (LI.subject, proof.proof_id),
+        (WANG.subject, proof.proof_id),
+        (WANG.subject, proof.proof_id),
+    ]
+    place = Place(views[0].at, views[0].view_id)
+    assert await desk.proofs.views(application_id, place, 1) == [views[1]]
+    history = await desk.applications.history(DAD, application_id, 0, 100)
+    looks = [entry for entry in history if entry.mark.what is ChangeKind.PROOF_VIEWED]
+    assert [(entry.mark.who.subject, entry.mark.who.role) for entry in looks] == [("", "handler")] * 2 + [
+        ("", "decider")
+    ]
+    await desk.proofs.remove(DAD, application_id, proof.proof_id)
+    assert await desk.proofs.views(application_id, None, 10) == views
+
+
+async def test_a_proof_that_is_not_what_was_stored_is_not_shown(desk: Desk) -> None:
+    application_id = await desk.draft()
+    proof = await desk.proofs.add(DAD, application_id, ProofKind.BIRTH_CERTIFICATE, pdf_file())
+    context = proof_context(application_id, proof.sha256)
+    desk.state.contents[proof.proof_id] = ring().encrypt(pdf_file(1), context)
+    with pytest.raises(ProofDamagedError):
+        await desk.proofs.download(DAD, application_id, proof.proof_id)
+    desk.state.contents[proof.proof_id] = ring().encrypt(pdf_file(), b"of another application")
+    with pytest.raises(DecryptionError):
+        await desk.proofs.download(DAD, application_id, proof.proof_id)
 
 
 # consent and handing in

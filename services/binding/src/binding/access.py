@@ -16,6 +16,8 @@ _OPERATORS = people("operator") | services("operator")
 ACCESS: AccessTable = {
     f"/{APPLICATIONS}/CreateApplication": people("citizen"),
     f"/{APPLICATIONS}/UpdateApplication": people("citizen"),
+    f"/{APPLICATIONS}/DownloadProof": people("citizen") | _STAFF,
+    f"/{APPLICATIONS}/ListProofViews": people("auditor"),
     f"/{APPLICATIONS}/RemoveProof": people("citizen"),
     f"/{APPLICATIONS}/GetPledge": people("citizen") | _STAFF,
     f"/{APPLICATIONS}/WithdrawApplication": people("citizen"),

@@ -159,7 +159,7 @@ def application_message(application: Application, *, for_staff: bool) -> applica
         valid_to=date_text(application.valid_to),
         priority=application.priority,
         pledge_version=application.pledge_version,
-        proofs=[_proof_message(proof) for proof in application.proofs],
+        proofs=[proof_message(proof) for proof in application.proofs],
         consented=application.consented_at is not None,
         handler=application.handler if for_staff else "",
         decision_reason=application.decision_reason,
@@ -180,12 +180,14 @@ def application_message(application: Application, *, for_staff: bool) -> applica
     return message
 
 
-def _proof_message(proof: Proof) -> application_pb2.Proof:
+def proof_message(proof: Proof) -> application_pb2.Proof:
+    """A proof as the contract carries it, without its bytes."""
     return application_pb2.Proof(
         proof_id=str(proof.proof_id),
         kind=_PROOF_KINDS[proof.kind],
         media_type=proof.media_type,
         size_bytes=proof.size_bytes,
+        sha256=proof.kept_sha256 or proof.sha256,
     )
 
 

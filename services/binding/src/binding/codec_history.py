@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from binding.codec import bad_token, timestamp
-from binding.domain.history import ChangeKind, Entry, Facts
-from gongji.binding.v1 import history_pb2
+from binding.domain.history import ChangeKind, Entry, Facts, ProofView
+from gongji.binding.v1 import application_pb2, history_pb2
 
 _MAX_POSITION = 2**31 - 1
 
@@ -55,6 +55,13 @@ def _message(entry: Entry) -> history_pb2.HistoryEntry:
         role=mark.who.role,
         changes=_changes(entry.before, entry.after),
         why=mark.why,
+    )
+
+
+def view_message(view: ProofView) -> application_pb2.ProofView:
+    """A look at a proof, as the contract carries it."""
+    return application_pb2.ProofView(
+        proof_id=str(view.proof_id), at=timestamp(view.at), who=view.who.subject, role=view.who.role
     )
 
 

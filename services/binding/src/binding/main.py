@@ -11,6 +11,7 @@ from binding.calendars import ChineseCalendar, RegionalDays
 from binding.config import Settings
 from binding.domain.working_days import Promise
 from binding.pledges import shipped
+from binding.proof_checker import ProofChecker
 from binding.repository import PostgresRepository, Repository
 from binding.service.applications import Applications
 from binding.service.authorizations import Authorizations
@@ -55,7 +56,7 @@ def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_cloc
     authorizations = Authorizations(work, clock, real_clock, settings.limit_nearly_used_percent)
     promise = Promise(settings.review_working_days, ChineseCalendar(RegionalDays.load(settings.working_days_file)))
     applications = Applications(work, clock, policy, shipped(settings.pledge_version), promise)
-    proofs = Proofs(work, clock, KeyRing.load(settings.keyring_file), policy)
+    proofs = Proofs(work, clock, KeyRing.load(settings.keyring_file), policy, ProofChecker())
     reviews = ReviewServicer(Reviews(work, clock, settings.claim_lease), Decisions(work, clock, policy))
     relations = Relations(work, clock, policy, settings.limit_nearly_used_percent)
     services: list[Service] = [

@@ -9,7 +9,7 @@ from binding.domain.applications import Application, ApplicationState, Consent, 
 from binding.domain.authorizations import Authorization, Line, Outcome
 from binding.domain.batch import Book, Request
 from binding.domain.eligibility import RelationExists
-from binding.domain.history import AggregateKind, Change, Entry
+from binding.domain.history import AggregateKind, Change, Entry, ProofView
 from binding.domain.limits import NO_USE, CounterKey, Use
 from binding.domain.nearly_used import NearlyUsed, newest
 from binding.domain.persons import Enrolment, Person
@@ -33,6 +33,7 @@ class MemoryRepository(MemoryReviews):
         self.known_persons: dict[str, Person] = {}
         self.brdy_sequences: dict[str, int] = {}
         self.consents: list[Consent] = []
+        self.views: list[ProofView] = []
         self.contents: dict[UUID, bytes] = {}
         self.relations: dict[UUID, Relation] = {}
         self.counters: dict[CounterKey, Use] = {}
@@ -138,6 +139,22 @@ class MemoryRepository(MemoryReviews):
         self.applications[application_id] = replace(application, proofs=(*application.proofs, proof))
         self.contents[proof.proof_id] = content_ct
         return proof
+
+    async def proof_content(self, application_id: UUID, proof_id: UUID) -> bytes | None:
+        """See `Repository.proof_content`."""
+        application = self.applications.get(application_id)
+        known = {proof.proof_id for proof in application.proofs} if application else set[UUID]()
+        return self.contents.get(proof_id) if proof_id in known else None
+
+    async def add_proof_view(self, view: ProofView) -> None:
+        """See `Repository.add_proof_view`."""
+        self.views.append(view)
+
+    async def proof_views(self, application_id: UUID, after: Place | None, limit: int) -> list[ProofView]:
+        """See `Repository.proof_views`."""
+        places = {Place(view.at, view.view_id): view for view in self.views if view.application_id == application_id}
+        newest_first = sorted(places, reverse=True)
+        return [places[place] for place in newest_first if after is None or place < after][:limit]
 
     async def remove_proof(self, application_id: UUID, proof_id: UUID) -> None:
         """See `Repository.remove_proof`."""

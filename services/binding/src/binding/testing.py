@@ -3,6 +3,7 @@
 import base64
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -196,10 +197,31 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def pdf_file(padding: int = 0) -> bytes:
-    """A whole PDF, with this many bytes of comment in it."""
-    body = b"%PDF-1.7\n%" + b"x" * padding + b"\n1 0 obj\n<< /Type /Catalog >>\nendobj\n"
-    table = b"xref\n0 1\n0000000000 65535 f \ntrailer\n<< /Size 1 /Root 1 0 R >>\n"
-    return body + table + b"startxref\n%d\n%%%%EOF\n" % len(body)
+    """A whole PDF of one page, with this many bytes of comment in it."""
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] >>"
+    pages = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
+    return pdf_of([b"<< /Type /Catalog /Pages 2 0 R >>", pages, page], b"x" * padding)
+
+
+def pdf_of(objects: Sequence[bytes], comment: bytes = b"") -> bytes:
+    """A PDF with these objects, numbered from 1; the first is its catalogue."""
+    body, places = b"%PDF-1.7\n%" + comment + b"\n", list[int]()
+    parts = [body]
+    size = len(body)
+    for number, content in enumerate(objects, start=1):
+        places.append(size)
+        parts.append(b"%d 0 obj\n%s\nendobj\n" % (number, content))
+        size += len(parts[-1])
+    rows = b"".join(b"%010d 00000 n \n" % place for place in places)
+    table = b"xref\n0 %d\n0000000000 65535 f \n%s" % (len(objects) + 1, rows)
+    trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, size)
+    return b"".join(parts) + table + trailer
+
+
+async def unexamined(media_type: str, content: bytes) -> bytes:
+    """A check of proofs that believes everybody, for tests of something else."""
+    del media_type
+    return content
 
 
 def jpeg_file(width: int = 8, height: int = 8) -> bytes:

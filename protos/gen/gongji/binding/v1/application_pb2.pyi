@@ -288,7 +288,10 @@ class UploadProofRequest(_message.Message):
     HEADER_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """Bytes of a PDF, JPEG or PNG file, 1 byte to 64 KiB a message, at most 10 MiB in all."""
+    """Bytes of a PDF, JPEG or PNG file, 1 byte to 64 KiB a message, at most 10 MiB in all. Refused with PROOF_UNACCEPTABLE: more
+    than 40 million pixels, a PDF that is encrypted, unpacks to too much or holds scripts, embedded files, launch actions or
+    XFA forms, and a seventh proof.
+    """
     @_builtins.property
     def header(self) -> Global___ProofHeader:
         """What it is; exactly once, first."""
@@ -321,9 +324,9 @@ class UploadProofResponse(_message.Message):
     proof_id: _builtins.str
     """UUID of the proof."""
     sha256: _builtins.str
-    """SHA-256 of the file, 64 hexadecimal digits."""
+    """SHA-256 of the file as it was sent, 64 hexadecimal digits."""
     size_bytes: _builtins.int
-    """Size in bytes."""
+    """Size in bytes of the file as it is kept: pictures are written anew, without metadata."""
     def __init__(
         self,
         *,
@@ -338,6 +341,156 @@ class UploadProofResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadProofResponse: _TypeAlias = UploadProofResponse  # noqa: Y015
+
+@_typing.final
+class DownloadProofRequest(_message.Message):
+    """Asks for one proof."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    PROOF_ID_FIELD_NUMBER: _builtins.int
+    application_id: _builtins.str
+    """UUID of the application."""
+    proof_id: _builtins.str
+    """UUID of the proof."""
+    def __init__(
+        self,
+        *,
+        application_id: _builtins.str = ...,
+        proof_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "proof_id", b"proof_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadProofRequest: _TypeAlias = DownloadProofRequest  # noqa: Y015
+
+@_typing.final
+class DownloadProofResponse(_message.Message):
+    """One message of a download."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Bytes of the file, 1 byte to 64 KiB; together they have the size and the SHA-256 of `proof`."""
+    @_builtins.property
+    def proof(self) -> Global___Proof:
+        """What it is; exactly once, first."""
+
+    def __init__(
+        self,
+        *,
+        proof: Global___Proof | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "proof", b"proof"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["proof", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___DownloadProofResponse: _TypeAlias = DownloadProofResponse  # noqa: Y015
+
+@_typing.final
+class ListProofViewsRequest(_message.Message):
+    """Asks for the looks at an application's proofs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    application_id: _builtins.str
+    """UUID of the application."""
+    page_size: _builtins.int
+    """How many at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the beginning."""
+    def __init__(
+        self,
+        *,
+        application_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProofViewsRequest: _TypeAlias = ListProofViewsRequest  # noqa: Y015
+
+@_typing.final
+class ProofView(_message.Message):
+    """A look at a proof."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    proof_id: _builtins.str
+    """UUID of the proof, which may have been removed since."""
+    who: _builtins.str
+    """Who: `clerk:` with the clerk's name, or a service's name."""
+    role: _builtins.str
+    """The roles that they acted with, sorted, with commas between."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        proof_id: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        who: _builtins.str = ...,
+        role: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "proof_id", b"proof_id", "role", b"role", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProofView: _TypeAlias = ProofView  # noqa: Y015
+
+@_typing.final
+class ListProofViewsResponse(_message.Message):
+    """A page of looks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEWS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def views(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProofView]:
+        """Looks, the latest first."""
+
+    def __init__(
+        self,
+        *,
+        views: _abc.Iterable[Global___ProofView] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "views", b"views"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProofViewsResponse: _TypeAlias = ListProofViewsResponse  # noqa: Y015
 
 @_typing.final
 class RemoveProofRequest(_message.Message):
@@ -709,6 +862,7 @@ class Proof(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     proof_id: _builtins.str
     """UUID of the proof."""
     kind: Global___ProofKind.ValueType
@@ -716,7 +870,9 @@ class Proof(_message.Message):
     media_type: _builtins.str
     """application/pdf, image/jpeg or image/png, told by its content."""
     size_bytes: _builtins.int
-    """Size in bytes."""
+    """Size in bytes of the file as it is kept."""
+    sha256: _builtins.str
+    """SHA-256 of the file as it is kept, 64 hexadecimal digits."""
     def __init__(
         self,
         *,
@@ -724,10 +880,11 @@ class Proof(_message.Message):
         kind: Global___ProofKind.ValueType = ...,
         media_type: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "media_type", b"media_type", "proof_id", b"proof_id", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "media_type", b"media_type", "proof_id", b"proof_id", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

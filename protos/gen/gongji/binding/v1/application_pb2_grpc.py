@@ -50,6 +50,16 @@ class ApplicationServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofResponse.FromString,
                 _registered_method=True)
+        self.DownloadProof = channel.unary_stream(
+                '/gongji.binding.v1.ApplicationService/DownloadProof',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.DownloadProofRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.DownloadProofResponse.FromString,
+                _registered_method=True)
+        self.ListProofViews = channel.unary_unary(
+                '/gongji.binding.v1.ApplicationService/ListProofViews',
+                request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListProofViewsRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListProofViewsResponse.FromString,
+                _registered_method=True)
         self.RemoveProof = channel.unary_unary(
                 '/gongji.binding.v1.ApplicationService/RemoveProof',
                 request_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.RemoveProofRequest.SerializeToString,
@@ -114,6 +124,21 @@ class ApplicationServiceServicer:
 
     def UploadProof(self, request_iterator, context):
         """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadProof(self, request, context):
+        """Downloads one proof: the first message says what it is, the rest are its bytes. For its parties and staff; a look of the
+        staff is on record, in the history and for auditors, before a byte is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProofViews(self, request, context):
+        """Who of the staff looked at the proofs of an application, the latest first. Auditors only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +218,16 @@ def add_ApplicationServiceServicer_to_server(servicer, server):
                     servicer.UploadProof,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofResponse.SerializeToString,
+            ),
+            'DownloadProof': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadProof,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.DownloadProofRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.DownloadProofResponse.SerializeToString,
+            ),
+            'ListProofViews': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProofViews,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListProofViewsRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_application__pb2.ListProofViewsResponse.SerializeToString,
             ),
             'RemoveProof': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveProof,
@@ -317,6 +352,60 @@ class ApplicationService:
             '/gongji.binding.v1.ApplicationService/UploadProof',
             gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_application__pb2.UploadProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/DownloadProof',
+            gongji_dot_binding_dot_v1_dot_application__pb2.DownloadProofRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.DownloadProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProofViews(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ApplicationService/ListProofViews',
+            gongji_dot_binding_dot_v1_dot_application__pb2.ListProofViewsRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_application__pb2.ListProofViewsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,12 @@ class ApplicationServiceStub:
     """
     UploadProof: _grpc.StreamUnaryMultiCallable[_application_pb2.UploadProofRequest, _application_pb2.UploadProofResponse]
     """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof."""
+    DownloadProof: _grpc.UnaryStreamMultiCallable[_application_pb2.DownloadProofRequest, _application_pb2.DownloadProofResponse]
+    """Downloads one proof: the first message says what it is, the rest are its bytes. For its parties and staff; a look of the
+    staff is on record, in the history and for auditors, before a byte is sent.
+    """
+    ListProofViews: _grpc.UnaryUnaryMultiCallable[_application_pb2.ListProofViewsRequest, _application_pb2.ListProofViewsResponse]
+    """Who of the staff looked at the proofs of an application, the latest first. Auditors only."""
     RemoveProof: _grpc.UnaryUnaryMultiCallable[_application_pb2.RemoveProofRequest, _application_pb2.RemoveProofResponse]
     """Removes a proof from a draft or a returned application. Removing one that is not there changes nothing."""
     GetPledge: _grpc.UnaryUnaryMultiCallable[_application_pb2.GetPledgeRequest, _application_pb2.GetPledgeResponse]
@@ -77,6 +83,12 @@ class ApplicationServiceAsyncStub(ApplicationServiceStub):
     """
     UploadProof: _aio.StreamUnaryMultiCallable[_application_pb2.UploadProofRequest, _application_pb2.UploadProofResponse]  # type: ignore[assignment]
     """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof."""
+    DownloadProof: _aio.UnaryStreamMultiCallable[_application_pb2.DownloadProofRequest, _application_pb2.DownloadProofResponse]  # type: ignore[assignment]
+    """Downloads one proof: the first message says what it is, the rest are its bytes. For its parties and staff; a look of the
+    staff is on record, in the history and for auditors, before a byte is sent.
+    """
+    ListProofViews: _aio.UnaryUnaryMultiCallable[_application_pb2.ListProofViewsRequest, _application_pb2.ListProofViewsResponse]  # type: ignore[assignment]
+    """Who of the staff looked at the proofs of an application, the latest first. Auditors only."""
     RemoveProof: _aio.UnaryUnaryMultiCallable[_application_pb2.RemoveProofRequest, _application_pb2.RemoveProofResponse]  # type: ignore[assignment]
     """Removes a proof from a draft or a returned application. Removing one that is not there changes nothing."""
     GetPledge: _aio.UnaryUnaryMultiCallable[_application_pb2.GetPledgeRequest, _application_pb2.GetPledgeResponse]  # type: ignore[assignment]
@@ -126,6 +138,24 @@ class ApplicationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_application_pb2.UploadProofResponse, _abc.Awaitable[_application_pb2.UploadProofResponse]]:
         """Uploads one proof: the first message carries the header, the rest its bytes. The same file again gives the same proof."""
+
+    @_abc_1.abstractmethod
+    def DownloadProof(
+        self,
+        request: _application_pb2.DownloadProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_application_pb2.DownloadProofResponse], _abc.AsyncIterator[_application_pb2.DownloadProofResponse]]:
+        """Downloads one proof: the first message says what it is, the rest are its bytes. For its parties and staff; a look of the
+        staff is on record, in the history and for auditors, before a byte is sent.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProofViews(
+        self,
+        request: _application_pb2.ListProofViewsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_application_pb2.ListProofViewsResponse, _abc.Awaitable[_application_pb2.ListProofViewsResponse]]:
+        """Who of the staff looked at the proofs of an application, the latest first. Auditors only."""
 
     @_abc_1.abstractmethod
     def RemoveProof(

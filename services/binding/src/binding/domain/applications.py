@@ -98,8 +98,11 @@ class Proof:
     kind: ProofKind
     media_type: str
     sha256: str
-    """64 hexadecimal digits."""
+    """Of the file as it was sent, 64 hexadecimal digits: the same file again is the same proof."""
     size_bytes: int
+    """Of the file as it is kept."""
+    kept_sha256: str = ""
+    """Of the file as it is kept; empty for proofs from before pictures were written anew: then it is `sha256`."""
 
 
 @dataclass(frozen=True, slots=True)

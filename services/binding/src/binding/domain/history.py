@@ -121,6 +121,17 @@ class Entry:
         return Entry(self.position, mark, _public(self.before), _public(self.after))
 
 
+@dataclass(frozen=True, slots=True)
+class ProofView:
+    """A look of the staff at a proof; kept for good."""
+
+    view_id: UUID
+    application_id: UUID
+    proof_id: UUID
+    at: datetime
+    who: Who
+
+
 def change_of(before: Application | Relation | None, after: Application | Relation, mark: Mark) -> Change:
     """The row for what is different in `after`; `before` is None when it has just been made."""
     was, now = _flat(before) if before else {}, _flat(after)

@@ -8,6 +8,9 @@ from binding.domain.errors import Refused
 
 MAX_PROOF_BYTES = 10 * 1024 * 1024
 MAX_PROOFS = 6
+MAX_PIXELS = 40_000_000
+"""Of one picture: what a telephone's camera makes, and no more than 160 MB once it is decoded."""
+MAX_SIDE_PIXELS = 16_384
 PDF, JPEG, PNG = "application/pdf", "image/jpeg", "image/png"
 
 _PDF_HEADER = re.compile(rb"%PDF-[12]\.\d")
@@ -35,6 +38,7 @@ def media_type_of(content: bytes) -> str:
     """
     refuse_too_large(len(content))
     if content.startswith(_PNG_SIGNATURE):
+        refuse_too_many_pixels(_png_size(content))
         return _whole(PNG, whole=_is_whole_png(content))
     if content.startswith(_JPEG_START):
         return _whole(JPEG, whole=_is_whole_jpeg(content))
@@ -61,6 +65,13 @@ def _whole(media_type: str, *, whole: bool) -> str:
     return media_type
 
 
+def refuse_too_many_pixels(size: tuple[int, int]) -> None:
+    """Raises ProofUnacceptable for a picture that would cost too much to decode: told by its header, before that."""
+    width, height = size
+    if max(width, height) > MAX_SIDE_PIXELS or width * height > MAX_PIXELS:
+        raise ProofUnacceptable("the picture has too many pixels", {"max_pixels": str(MAX_PIXELS)})
+
+
 def _is_whole_pdf(content: bytes) -> bool:
     tail = content[-_PDF_TRAILER_BYTES:].rstrip(b"\x00")
     trailer = _PDF_TRAILER.search(tail)
@@ -78,13 +89,18 @@ def _is_whole_jpeg(content: bytes) -> bool:
         (size,) = struct.unpack_from(">H", content, position + 2)
         if marker == _JPEG_SCAN:
             return framed and content.find(_JPEG_END, position + 2 + size) >= 0
-        framed = framed or (marker in _JPEG_FRAMES and _has_area(content[position + 5 : position + 9]))
+        if marker in _JPEG_FRAMES:
+            framed = _has_area(content[position + 5 : position + 9])
         position += 2 + max(size, 2)
     return False
 
 
 def _has_area(dimensions: bytes) -> bool:
-    return len(dimensions) == 4 and all(struct.unpack(">HH", dimensions))  # noqa: PLR2004 - two times two bytes
+    if len(dimensions) != 4:  # noqa: PLR2004 - two times two bytes
+        return False
+    height, width = struct.unpack(">HH", dimensions)
+    refuse_too_many_pixels((width, height))
+    return bool(width and height)
 
 
 def _is_whole_png(content: bytes) -> bool:
@@ -104,6 +120,11 @@ def _is_whole_png(content: bytes) -> bool:
 
 def _is_png_order(kinds: list[bytes]) -> bool:
     return kinds[0] == b"IHDR" and b"IDAT" in kinds
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    header = content[len(_PNG_SIGNATURE) + 8 : len(_PNG_SIGNATURE) + 16]
+    return struct.unpack(">II", header) if len(header) == 8 else (0, 0)  # noqa: PLR2004 - two times four bytes
 
 
 def _png_has_area(content: bytes) -> bool:

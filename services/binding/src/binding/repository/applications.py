@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from binding.domain.applications import Application, ApplicationState, Consent, Proof
 from binding.domain.eligibility import RelationExists
+from binding.domain.history import ProofView, Who
 from binding.domain.relations import Relation, RelationState
 from binding.repository.interface import Place
 from binding.repository.rows import (
@@ -23,7 +24,7 @@ from binding.repository.rows import (
     relation_of,
     stated_columns,
 )
-from binding.repository.tables import APPLICATION, CONSENT, PROOF, RELATION
+from binding.repository.tables import APPLICATION, CONSENT, PROOF, PROOF_VIEW, RELATION
 from kit.db import Transaction
 
 _PENDING = (ApplicationState.SUBMITTED.value, ApplicationState.CLAIMED.value)
@@ -95,6 +96,7 @@ class ApplicationRows:
             "media_type": proof.media_type,
             "sha256": proof.sha256,
             "size_bytes": proof.size_bytes,
+            "kept_sha256": proof.kept_sha256,
             "content_ct": content_ct,
         }
         await self._sql.execute(
@@ -104,6 +106,31 @@ class ApplicationRows:
             PROOF.c.application_id == application_id, PROOF.c.kind == proof.kind.value, PROOF.c.sha256 == proof.sha256
         )
         return proof_of((await self._sql.execute(same_file)).mappings().one())
+
+    async def proof_content(self, application_id: UUID, proof_id: UUID) -> bytes | None:
+        """See `Repository.proof_content`."""
+        query = select(PROOF.c.content_ct).where(PROOF.c.application_id == application_id, PROOF.c.proof_id == proof_id)
+        return (await self._sql.execute(query)).scalar_one_or_none()
+
+    async def add_proof_view(self, view: ProofView) -> None:
+        """See `Repository.add_proof_view`."""
+        columns = {"view_id": view.view_id, "application_id": view.application_id, "proof_id": view.proof_id}
+        who = {"at": view.at, "subject": view.who.subject, "role": view.who.role}
+        await self._sql.execute(insert(PROOF_VIEW).values(columns | who))
+
+    async def proof_views(self, application_id: UUID, after: Place | None, limit: int) -> list[ProofView]:
+        """See `Repository.proof_views`."""
+        order = (PROOF_VIEW.c.at, PROOF_VIEW.c.view_id)
+        query = select(PROOF_VIEW).where(PROOF_VIEW.c.application_id == application_id)
+        if after:
+            query = query.where(tuple_(*order) < tuple_(*after))
+        rows = await self._sql.execute(query.order_by(*(column.desc() for column in order)).limit(limit))
+        return [
+            ProofView(
+                row["view_id"], row["application_id"], row["proof_id"], row["at"], Who(row["subject"], row["role"])
+            )
+            for row in rows.mappings()
+        ]
 
     async def remove_proof(self, application_id: UUID, proof_id: UUID) -> None:
         """See `Repository.remove_proof`."""

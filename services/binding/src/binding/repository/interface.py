@@ -9,7 +9,7 @@ from uuid import UUID
 from binding.domain.applications import Application, Consent, Proof
 from binding.domain.authorizations import Outcome
 from binding.domain.batch import Book, Request
-from binding.domain.history import AggregateKind, Change, Entry
+from binding.domain.history import AggregateKind, Change, Entry, ProofView
 from binding.domain.limits import CounterKey, Use
 from binding.domain.nearly_used import NearlyUsed
 from binding.domain.persons import Enrolment, Person
@@ -164,6 +164,18 @@ class Repository(Protocol):
 
     async def add_proof(self, application_id: UUID, proof: Proof, content_ct: bytes) -> Proof:
         """Store a proof, unless the application has the same file of that kind: then that one."""
+        ...
+
+    async def proof_content(self, application_id: UUID, proof_id: UUID) -> bytes | None:
+        """The encrypted bytes of a proof; None when the application has none of that id."""
+        ...
+
+    async def add_proof_view(self, view: ProofView) -> None:
+        """Keep a look at a proof, for good."""
+        ...
+
+    async def proof_views(self, application_id: UUID, after: Place | None, limit: int) -> list[ProofView]:
+        """Looks at the proofs of an application, the latest first."""
         ...
 
     async def remove_proof(self, application_id: UUID, proof_id: UUID) -> None:

@@ -104,7 +104,9 @@ def changing_application(application: Application) -> dict[str, object]:
 
 def proof_of(row: Row) -> Proof:
     """The proof in a row, without its bytes."""
-    return Proof(row["proof_id"], ProofKind(row["kind"]), row["media_type"], row["sha256"], row["size_bytes"])
+    return Proof(
+        row["proof_id"], ProofKind(row["kind"]), row["media_type"], row["sha256"], row["size_bytes"], row["kept_sha256"]
+    )
 
 
 def relation_of(row: Row) -> Relation:

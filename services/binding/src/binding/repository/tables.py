@@ -81,7 +81,19 @@ PROOF = Table(
     Column("media_type", Text),
     Column("sha256", Text),
     Column("size_bytes", BigInteger),
+    Column("kept_sha256", Text),
     Column("content_ct", LargeBinary),
+)
+
+PROOF_VIEW = Table(
+    "proof_view",
+    METADATA,
+    Column("view_id", Uuid, primary_key=True),
+    Column("application_id", Uuid),
+    Column("proof_id", Uuid),
+    Column("at", _TIME),
+    Column("subject", Text),
+    Column("role", Text),
 )
 
 RELATION = Table(

@@ -1,6 +1,6 @@
 """ApplicationService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID
 
 from binding import codec
@@ -13,6 +13,8 @@ from binding.service.proofs import Proofs
 from binding.servicer.calling import Context, caller, signed_consent
 from gongji.binding.v1 import application_pb2, application_pb2_grpc
 from kit.errors import FieldViolation, InvalidFields
+
+CHUNK_BYTES = 64 * 1024
 
 
 class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
@@ -49,6 +51,27 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
         return application_pb2.UploadProofResponse(
             proof_id=str(proof.proof_id), sha256=proof.sha256, size_bytes=proof.size_bytes
         )
+
+    async def DownloadProof(  # noqa: N802
+        self, request: application_pb2.DownloadProofRequest, _context: Context
+    ) -> AsyncGenerator[application_pb2.DownloadProofResponse, None]:
+        """One proof: what it is first, then its bytes."""
+        file = await self._proofs.download(caller(), UUID(request.application_id), UUID(request.proof_id))
+        yield application_pb2.DownloadProofResponse(proof=codec.proof_message(file.proof))
+        for start in range(0, len(file.content), CHUNK_BYTES):
+            yield application_pb2.DownloadProofResponse(chunk=file.content[start : start + CHUNK_BYTES])
+
+    async def ListProofViews(  # noqa: N802
+        self, request: application_pb2.ListProofViewsRequest, _context: Context
+    ) -> application_pb2.ListProofViewsResponse:
+        """Who of the staff looked at proofs, the latest first."""
+        size, after = codec.page_size_of(request.page_size), codec.place_of(request.page_token)
+        found = await self._proofs.views(UUID(request.application_id), after, size + 1)
+        page = found[:size]
+        answer = application_pb2.ListProofViewsResponse(views=[history.view_message(view) for view in page])
+        if len(found) > size:
+            answer.next_page_token = codec.page_token(Place(page[-1].at, page[-1].view_id))
+        return answer
 
     async def RemoveProof(  # noqa: N802
         self, request: application_pb2.RemoveProofRequest, _context: Context
