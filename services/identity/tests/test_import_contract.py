@@ -29,10 +29,7 @@ def stated(row: RegisterRow) -> StatedRow:
 
 
 def sealed(row: RegisterRow) -> SealedRow:
-    keys = vault()
-    columns = keys.seal_columns(row.psn_no, row.name, row.tel, row.card_sn)
-    certificate = keys.seal_certificate(row.psn_no, row.name, row.card_sn, row.certificate, stated(row).stated_index)
-    return SealedRow(row, columns, certificate)
+    return SealedRow(row, *vault().seal_row(row, stated(row).stated_index))
 
 
 async def keep(work: Work[Repository], *persons: Person) -> None:

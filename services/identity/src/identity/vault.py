@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from uuid import UUID
 
 from identity.domain.certificate import Certificate, CertificateType, comparable_name
@@ -42,14 +43,10 @@ class Vault:
 
     def seal(self, person: Person) -> SealedPerson:
         """The person's encrypted columns."""
-        return self.seal_columns(person.psn_no, person.name, person.tel, person.card_sn)
-
-    def seal_columns(self, psn_no: str, name: str, tel: str, card_sn: str) -> SealedPerson:
-        """The same of somebody who is not a person yet."""
         return SealedPerson(
-            self._encrypt(name, "name", psn_no),
-            self._encrypt(tel, "tel", psn_no) if tel else None,
-            self._encrypt(card_sn, "card_sn", psn_no) if card_sn else None,
+            self._encrypt(person.name, "name", person.psn_no),
+            self._encrypt(person.tel, "tel", person.psn_no) if person.tel else None,
+            self._encrypt(person.card_sn, "card_sn", person.psn_no) if person.card_sn else None,
         )
 
     def seal_certificates(self, person: Person) -> list[SealedCertificate]:
@@ -64,6 +61,25 @@ class Vault:
             )
             for certificate in person.certificates
         ]
+
+    def seal_row(self, row: RegisterRow, stated_index: bytes) -> tuple[SealedPerson, SealedCertificate]:
+        """The columns of a person who comes about from this row alone; the same as of `seal`, in one go."""
+        psn_no, certificate = row.psn_no, row.certificate
+        number = f"number {certificate.type}"
+        texts = {"name": row.name, number: certificate.number, "tel": row.tel, "card_sn": row.card_sn}
+        owned = [(text.encode(), _context(column, psn_no)) for column, text in texts.items()]
+        name_ct, number_ct, tel_ct, card_sn_ct = self._ring.encrypt_all(owned)
+        return SealedPerson(
+            name_ct, tel_ct if row.tel else None, card_sn_ct if row.card_sn else None
+        ), SealedCertificate(
+            psn_no,
+            certificate.type,
+            number_ct,
+            self.number_index(certificate),
+            self.real_name_index(row.name, certificate),
+            self.card_index(certificate.number, row.card_sn) if row.card_sn else None,
+            stated_index,
+        )
 
     def seal_certificate(
         self, psn_no: str, name: str, card_sn: str, certificate: Certificate, stated_index: bytes
@@ -106,9 +122,12 @@ class Vault:
         told = (certificate.type, certificate.number, name, brdy.isoformat(), tel, card_sn)
         return self._ring.blind_index(_SEPARATOR.join(told), "stated")
 
-    def row_fingerprint(self, row: RegisterRow | RowRefused) -> bytes:
-        """Tells whether a row that is sent again is the same."""
-        return self._ring.blind_index(_said_by(row), "row of the register")
+    def row_fingerprint(self, row: RegisterRow | RowRefused, stated_index: bytes) -> bytes:
+        """Tells whether a row that is sent again is the same; of a refused row the reason."""
+        if isinstance(row, RowRefused):
+            return self._ring.blind_index(str(row), "refused row")
+        # The rest of the row is in the clear in the database, so that no further key is needed.
+        return sha256(stated_index + _said_besides(row)).digest()
 
     def voucher_index(self, token: str) -> bytes:
         """Finds a voucher by its token."""
@@ -133,14 +152,11 @@ class Vault:
         return self._ring.decrypt(ciphertext, _context(column, psn_no)).decode()
 
 
-def _said_by(row: RegisterRow | RowRefused) -> str:
-    if isinstance(row, RowRefused):
-        return str(row)
+def _said_besides(row: RegisterRow) -> bytes:
     stated = row.enrolment
     period = (stated.valid_from.isoformat(), stated.valid_to.isoformat() if stated.valid_to else "")
-    enrolment = (stated.insutype, stated.insuplc_admdvs, stated.psn_insu_stas, str(stated.arrears), *period)
-    person = (row.psn_no, row.name, row.certificate.type, row.certificate.number, row.brdy.isoformat(), row.tel)
-    return _SEPARATOR.join((*person, row.card_sn, *enrolment))
+    standing = (stated.insutype, stated.insuplc_admdvs, stated.psn_insu_stas, "1" if stated.arrears else "0")
+    return _SEPARATOR.join((row.psn_no, *standing, *period)).encode()
 
 
 def _context(column: str, psn_no: str) -> bytes:

@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -99,9 +99,10 @@ class Algorithm(IntEnum):
         """How long its keys are."""
         return 32 if self is Algorithm.AES_256_GCM else 16
 
-    def aead(self, key: bytes) -> Aead:
-        """The cipher with this key. `AESGCM` takes a tenth of the time of the general `Cipher`."""
-        return AESGCM(key) if self is Algorithm.AES_256_GCM else _Sm4Gcm(key)
+    @property
+    def cipher(self) -> Callable[[bytes], Aead]:
+        """Makes the cipher of a key. `AESGCM` takes a tenth of the time of the general `Cipher`."""
+        return AESGCM if self is Algorithm.AES_256_GCM else _Sm4Gcm
 
 
 _BY_LABEL = {algorithm.label: algorithm for algorithm in Algorithm}
@@ -128,6 +129,24 @@ class _Parts:
     """Nonce, text and tag."""
 
 
+class _KeyedHash:
+    """HMAC-SHA-256 (RFC 2104) from the two states that the key leads to: half the time of `hmac` for a name."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(hashlib.sha256().block_size, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def digest(self, message: bytes) -> bytes:
+        """The keyed hash of a message."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class KeyRing:
     """The keys of one service: `active` encrypts, every key decrypts, one more makes blind indexes."""
 
@@ -139,15 +158,16 @@ class KeyRing:
         if len(blind_index_key) != BLIND_INDEX_KEY_BYTES:
             raise KeyRingError(f"blind_index_key must have {BLIND_INDEX_KEY_BYTES} bytes")
         self._active = keys[active]
-        self._active_cipher = self._active.algorithm.aead(self._active.key)
+        self._active_cipher = self._active.algorithm.cipher(self._active.key)
+        self._new_cipher = self._active.algorithm.cipher
         self._header = _header(self._active)
         self._drawn_bytes = self._active.algorithm.key_bytes + 2 * NONCE_BYTES
         self._text_aad = _text_aad(self._active.algorithm, b"")
         self._wrapping_aad = _wrapping_aad(self._active.algorithm, active, b"")
         self._keys = dict(keys)
-        self._ciphers = {key_id: key.algorithm.aead(key.key) for key_id, key in keys.items()}
+        self._ciphers = {key_id: key.algorithm.cipher(key.key) for key_id, key in keys.items()}
         self._blind_index_key = blind_index_key
-        self._keyed_hashes: dict[str, hmac.HMAC] = {}  # by purpose, of which the code has few
+        self._keyed_hashes: dict[str, _KeyedHash] = {}  # by purpose, of which the code has few
 
     def __repr__(self) -> str:
         return f"KeyRing(active={self._active.id!r}, keys={sorted(self._keys)})"
@@ -188,14 +208,22 @@ class KeyRing:
 
     def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
         """A ciphertext that opens only with the same context."""
-        if len(plaintext) > MAX_PLAINTEXT_BYTES:
+        return self.encrypt_all([(plaintext, context)])[0]
+
+    def encrypt_all(self, records: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """The ciphertexts of plaintexts, each of which opens only with the context beside it."""
+        if any(len(plaintext) > MAX_PLAINTEXT_BYTES for plaintext, _ in records):
             raise CryptoError(f"at most {MAX_PLAINTEXT_BYTES} bytes can be encrypted at once")
-        # Asked for at once: a system call costs as much as encrypting a name.
-        drawn = os.urandom(self._drawn_bytes)
-        wrapping_nonce, nonce = drawn[:NONCE_BYTES], drawn[NONCE_BYTES : 2 * NONCE_BYTES]
-        data_key = drawn[2 * NONCE_BYTES :]
-        text = self._active.algorithm.aead(data_key).encrypt(nonce, plaintext, self._text_aad + context)
-        return b"".join((self._wrap(data_key, wrapping_nonce, context), nonce, text))
+        # Drawn at once: a system call costs as much as encrypting a name.
+        drawn, at, sealed = os.urandom(self._drawn_bytes * len(records)), 0, []
+        for plaintext, context in records:
+            wrapping_nonce, nonce = drawn[at : at + NONCE_BYTES], drawn[at + NONCE_BYTES : at + 2 * NONCE_BYTES]
+            data_key = drawn[at + 2 * NONCE_BYTES : at + self._drawn_bytes]
+            text = self._new_cipher(data_key).encrypt(nonce, plaintext, self._text_aad + context)
+            wrapped = self._active_cipher.encrypt(wrapping_nonce, data_key, self._wrapping_aad + context)
+            sealed.append(b"".join((self._header, wrapping_nonce, wrapped, nonce, text)))
+            at += self._drawn_bytes
+        return sealed
 
     def decrypt(self, ciphertext: bytes, context: bytes) -> bytes:
         """The plaintext.
@@ -206,7 +234,7 @@ class KeyRing:
         """
         parts = _parts(ciphertext)
         data_key = self._unwrap(parts, context)
-        return _open(parts.algorithm.aead(data_key), parts.sealed, _text_aad(parts.algorithm, context))
+        return _open(parts.algorithm.cipher(data_key), parts.sealed, _text_aad(parts.algorithm, context))
 
     def reencrypt(self, ciphertext: bytes, context: bytes) -> bytes:
         """The same under the active key; unchanged if it already is.
@@ -230,10 +258,8 @@ class KeyRing:
         keyed = self._keyed_hashes.get(purpose)
         if keyed is None:
             purpose_key = hmac.digest(self._blind_index_key, purpose.encode(), hashlib.sha256)
-            keyed = self._keyed_hashes.setdefault(purpose, hmac.new(purpose_key, digestmod=hashlib.sha256))
-        hashed = keyed.copy()
-        hashed.update(value.encode())
-        return hashed.digest()
+            keyed = self._keyed_hashes.setdefault(purpose, _KeyedHash(purpose_key))
+        return keyed.digest(value.encode())
 
     def _wrap(self, data_key: bytes, nonce: bytes, context: bytes) -> bytes:
         wrapped = self._active_cipher.encrypt(nonce, data_key, self._wrapping_aad + context)

@@ -1,4 +1,5 @@
 import base64
+import hmac
 import json
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def ring(active: RingKey, *others: RingKey, index_key: bytes = INDEX_KEY) -> Key
 def test_what_was_encrypted_decrypts_in_its_context(key: RingKey, plaintext: bytes, context: bytes) -> None:
     keys = ring(key)
     assert keys.decrypt(keys.encrypt(plaintext, context), context) == plaintext
+
+
+@given(algorithms, st.lists(st.tuples(st.binary(max_size=60), st.binary(max_size=20)), max_size=5))
+def test_many_at_once_are_each_encrypted_by_themselves(key: RingKey, records: list[tuple[bytes, bytes]]) -> None:
+    keys = ring(key)
+    ciphertexts = keys.encrypt_all(records)
+    opened = [keys.decrypt(one, context) for one, (_, context) in zip(ciphertexts, records, strict=True)]
+    assert opened == [plaintext for plaintext, _ in records]
+    assert len(set(ciphertexts)) == len(records)
+
+
+@given(st.binary(min_size=32, max_size=32), st.text(max_size=90), st.text(max_size=20))
+def test_a_blind_index_is_the_standards_keyed_hash(index_key: bytes, value: str, purpose: str) -> None:
+    purpose_key = hmac.digest(index_key, purpose.encode(), "sha256")
+    index = ring(AES, index_key=index_key).blind_index(value, purpose)
+    assert index == hmac.digest(purpose_key, value.encode(), "sha256")
 
 
 @given(algorithms, st.binary(max_size=60), st.binary(max_size=20), st.binary(max_size=20))

@@ -38,7 +38,7 @@ class Prepared:
     """Its rows are checked."""
     fingerprints: bytes
     stated: Sequence[bytes]
-    """stated_index by place; empty for a refused row."""
+    """stated_index by place; empty for a row that could not be read."""
     sealed: Mapping[str, SealedRow]
     """By psn_no, of persons who did not seem to be in the register."""
 
@@ -100,8 +100,8 @@ class ImportService:
             for raw in chunk.rows[start : start + SLICE_ROWS]:
                 row = checked(raw, today)
                 rows.append(row)
-                fingerprints.append(self._vault.row_fingerprint(raw)[:FINGERPRINT_BYTES])
-                stated.append(self._stated_index(row))
+                stated.append(self._stated_index(raw))
+                fingerprints.append(self._vault.row_fingerprint(raw, stated[-1])[:FINGERPRINT_BYTES])
                 if isinstance(row, RegisterRow) and row.psn_no not in existing:
                     sealed[row.psn_no] = self._seal(row, stated[-1])
             await asyncio.sleep(0)
@@ -118,9 +118,7 @@ class ImportService:
         return self._vault.stated_index(row.name, row.certificate, row.brdy, row.tel, row.card_sn)
 
     def _seal(self, row: RegisterRow, stated_index: bytes) -> SealedRow:
-        person = self._vault.seal_columns(row.psn_no, row.name, row.tel, row.card_sn)
-        certificate = self._vault.seal_certificate(row.psn_no, row.name, row.card_sn, row.certificate, stated_index)
-        return SealedRow(row, person, certificate)
+        return SealedRow(row, *self._vault.seal_row(row, stated_index))
 
     async def take(self, prepared: Prepared, caller: str) -> Taken:
         """Take a chunk: its effect and the record that it was taken are one transaction."""
