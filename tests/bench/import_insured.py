@@ -34,7 +34,7 @@ from kit.relay import Relay
 
 ROWS: Final = int(os.environ.get("ROWS", "500000"))
 CHANGED_EVERY: Final = 100
-CHUNK_ROWS: Final = 2000
+CHUNK_ROWS: Final = 4000
 TARGET_ROWS_PER_SECOND: Final = 15_000
 TARGET_PEAK_MIB: Final = 400
 RELAY_PATIENCE_SECONDS: Final = 1800

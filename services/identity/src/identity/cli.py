@@ -40,7 +40,7 @@ def import_register(
     refused: Annotated[
         Path | None, typer.Option(dir_okay=False, writable=True, help="Where to write the refused rows, as CSV.")
     ] = None,
-    chunk_rows: Annotated[int, typer.Option(min=1, max=10_000, help="Rows that are taken in one transaction.")] = 2000,
+    chunk_rows: Annotated[int, typer.Option(min=1, max=10_000, help="Rows that are taken in one transaction.")] = 4000,
 ) -> None:
     """Load the register of insured persons from a file; run again, it goes on where it ended.
 
