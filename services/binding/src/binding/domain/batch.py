@@ -95,6 +95,7 @@ class Book:
     contradictions: list[Contradiction] = field(default_factory=list)
     unknown_relations: set[UUID] = field(default_factory=set)
     notices: list[NearlyUsed] = field(default_factory=list)
+    _of_patient: dict[str, list[UUID]] = field(default_factory=dict)
 
     def apply(self, outcome: Outcome) -> None:
         """Move the outcome's authorization forward, with the counters."""
@@ -120,8 +121,14 @@ class Book:
 
     def payers_of(self, beneficiary_psn_no: str, paid: Collection[UUID] = ()) -> list[Relation]:
         """The patient's payers in the order in which they pay."""
-        relations = [it for it in self.relations.values() if it.beneficiary_psn_no == beneficiary_psn_no]
+        relations = [self.relations[it] for it in self._of_patient.get(beneficiary_psn_no, ())]
         return payers_in_order(relations, paid)
+
+    def group_by_patient(self) -> None:
+        """Once for a batch: its requests must not each look at everybody's relations."""
+        self._of_patient = {}
+        for it in self.relations.values():
+            self._of_patient.setdefault(it.beneficiary_psn_no, []).append(it.relation_id)
 
     def _move_replaced(self, after: Authorization, replaces: UUID | None) -> None:
         # Reversing the replaced settlement and making this one was one transaction: neither is without the other.
@@ -212,6 +219,7 @@ def preview_all(requests: Sequence[Request], book: Book) -> list[Answer]:
 
 
 def _answer_all(requests: Sequence[Request], book: Book, keep: Callable[[Authorization], None]) -> list[Answer]:
+    book.group_by_patient()
     return [_answer(request, book, keep) for request in requests]
 
 

@@ -7,10 +7,11 @@ from binding.domain.persons import Enrolment, Person
 from binding.repository.interface import Corrected, Verified
 from kit.db import Transaction
 
-_PERSONS = "SELECT psn_no, brdy, died_on FROM person WHERE psn_no = ANY($1::text[]) ORDER BY psn_no"
-_ENROLMENTS = """
-SELECT psn_no, insutype, insuplc_admdvs, psn_insu_stas, arrears, valid_from, valid_to, sequence
-FROM person_enrolment WHERE psn_no = ANY($1::text[]) ORDER BY psn_no, sequence
+_PERSONS = """
+SELECT p.psn_no, p.brdy, p.died_on,
+       e.insutype, e.insuplc_admdvs, e.psn_insu_stas, e.arrears, e.valid_from, e.valid_to, e.sequence
+FROM person AS p LEFT JOIN person_enrolment AS e USING (psn_no)
+WHERE p.psn_no = ANY($1::text[]) ORDER BY p.psn_no, e.sequence
 """
 # Sorted, so that two consumers with the same persons wait for each other instead of locking each other out.
 _VERIFIED = """
@@ -32,6 +33,8 @@ SELECT DISTINCT ON (d.psn_no) d.psn_no, d.died_on
 FROM unnest($1::text[], $2::date[]) AS d (psn_no, died_on) ORDER BY d.psn_no
 ON CONFLICT (psn_no) DO UPDATE SET died_on = excluded.died_on WHERE p.died_on IS NULL
 """
+# FOR SHARE: approvals do not wait for each other, a death waits for them.
+_SHARE = "SELECT FROM person WHERE psn_no = ANY($1::text[]) ORDER BY psn_no FOR SHARE"
 _LOCK = "SELECT FROM person WHERE psn_no = ANY($1::text[]) ORDER BY psn_no FOR NO KEY UPDATE"
 _KNOWN = """
 INSERT INTO person (psn_no) SELECT DISTINCT p FROM unnest($1::text[]) AS p ORDER BY p ON CONFLICT DO NOTHING
@@ -54,15 +57,18 @@ class PersonRows:
     async def persons(self, psn_nos: Collection[str], *, lock: bool = False) -> dict[str, Person]:
         """See `Repository.persons`."""
         wanted = sorted(set(psn_nos))
-        # FOR SHARE: approvals do not wait for each other, a death waits for them.
-        rows = await self._raw.fetch(_PERSONS + (" FOR SHARE" if lock else ""), wanted)
+        if lock:  # before they are read: what the one who had them has written is then seen
+            await self._raw.execute(_SHARE, wanted)
+        rows = await self._raw.fetch(_PERSONS, wanted)
+        births: dict[str, tuple[date | None, date | None]] = {}
         enrolments: dict[str, list[Enrolment]] = {}
-        for row in await self._raw.fetch(_ENROLMENTS, wanted):
-            psn_no, *facts = row
-            enrolments.setdefault(psn_no, []).append(Enrolment(*facts))
+        for psn_no, brdy, died_on, *facts in rows:
+            births[psn_no] = brdy, died_on
+            if facts[-1] is not None:
+                enrolments.setdefault(psn_no, []).append(Enrolment(*facts))
         return {
-            row["psn_no"]: Person(row["psn_no"], row["brdy"], row["died_on"], tuple(enrolments.get(row["psn_no"], ())))
-            for row in rows
+            psn_no: Person(psn_no, brdy, died_on, tuple(enrolments.get(psn_no, ())))
+            for psn_no, (brdy, died_on) in births.items()
         }
 
     async def lock_persons(self, psn_nos: Collection[str]) -> None:
