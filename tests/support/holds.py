@@ -21,7 +21,11 @@ class Settlement(Caller):
         self._family = family
 
     async def authorize(
-        self, amount_fen: int, authorization_id: str = "", outcomes: Sequence[authorization_pb2.Outcome] = ()
+        self,
+        amount_fen: int,
+        authorization_id: str = "",
+        outcomes: Sequence[authorization_pb2.Outcome] = (),
+        replaces: str = "",
     ) -> authorization_pb2.AuthorizationResult:
         """Ask what the child's payers may give."""
         stub: authorization_pb2_grpc.AuthorizationServiceAsyncStub = authorization_pb2_grpc.AuthorizationServiceStub(
@@ -34,6 +38,7 @@ class Settlement(Caller):
             occurred_at=self.now(),
             requested_at=stamp(SystemClock().now()),
             outcomes=outcomes,
+            replaces=replaces,
         )
         answer = await self.call(stub.Authorize, authorization_pb2.AuthorizeRequest(requests=[request]))
         return answer.results[0]
