@@ -64,7 +64,7 @@ class Proofs:
         sealed = await asyncio.to_thread(self._keyring.encrypt, kept, proof_context(application_id, sent_sha256))
         async with self._work() as repository:
             application = await self._open(repository, caller, application_id)
-            if proof.sha256 not in {known.sha256 for known in application.proofs}:
+            if (kind, sent_sha256) not in {(known.kind, known.sha256) for known in application.proofs}:
                 proofs.refuse_too_many(len(application.proofs))
             stored = await repository.add_proof(application_id, proof, sealed)
             if stored.proof_id == proof.proof_id:  # else the same file was there
