@@ -162,6 +162,17 @@ async def test_a_cancelled_filing_is_not_in_the_credential(visited: Bench) -> No
         assert list((await identify(visited, **SHOWN["voucher"])).findings) == found
 
 
+async def test_the_credential_says_until_when_care_is_filed(visited: Bench) -> None:
+    visited.repository.kept_filings = [
+        RemoteFiling(UUID(int=1), "P1", "310000", date(2025, 6, 1), date(2025, 6, 12)),
+        RemoteFiling(UUID(int=2), "P1", "110000", date(2025, 6, 1)),
+        RemoteFiling(UUID(int=3), "P1", "120000", date(2025, 6, 11)),
+    ]
+    facts = facts_in(visited, await identify(visited, inpatient=True, **SHOWN["identity card"]))
+    assert [(one.admdvs, one.valid_to) for one in facts.filed] == [("310000", "2025-06-12"), ("110000", "")]
+    assert list(facts.filed_admdvs) == ["110000", "310000"]
+
+
 async def test_who_is_not_enrolled_today_has_no_enrolment(visited: Bench) -> None:
     visited.keep(person(enrolments=(enrolment(valid_to=date(2025, 6, 9)),)))
     answer = await identify(visited, **SHOWN["voucher"])

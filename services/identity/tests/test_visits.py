@@ -10,7 +10,7 @@ from gongji.common.v1 import reason_pb2
 from identity.domain.enrolment import Enrolment, InsuranceStatus
 from identity.domain.institution import Designation, Institution, KnownInstitution, designated_on, register
 from identity.domain.refusals import VoucherInvalid
-from identity.domain.remote_care import RemoteFiling, covers, filed_regions
+from identity.domain.remote_care import RemoteFiling, covers, in_force
 from identity.domain.visit import Finding, Visit, Voucher, findings, show_voucher
 from identity.testing import HOSPITAL, NOW, TODAY, enrolment, institution, person
 
@@ -31,11 +31,15 @@ def visit(
         person(died_on=died_on),
         institution(admdvs=admdvs, remote_settlement=remote_settlement),
         held,
-        filed,
+        tuple(RemoteFiling(JTI, "P1", region, date(2025, 1, 1)) for region in filed),
         designated,
         NOW,
         NOW,
     )
+
+
+def regions(filings: list[RemoteFiling], day: date) -> tuple[str, ...]:
+    return tuple(sorted({filing.admdvs for filing in in_force(filings, day)}))
 
 
 def told(**facts: object) -> list[str]:
@@ -118,10 +122,10 @@ def test_filings_count_from_their_first_to_their_last_day() -> None:
         RemoteFiling(JTI, "P1", "110000", date(2025, 6, 10)),
         RemoteFiling(JTI, "P1", "310000", date(2025, 6, 9), date(2025, 6, 10)),
     ]
-    assert filed_regions(filings, date(2025, 6, 8)) == ()
-    assert filed_regions(filings, date(2025, 6, 9)) == ("310000",)
-    assert filed_regions(filings, date(2025, 6, 10)) == ("110000", "310000")
-    assert filed_regions(filings, date(2025, 6, 11)) == ("110000",)
+    assert regions(filings, date(2025, 6, 8)) == ()
+    assert regions(filings, date(2025, 6, 9)) == ("310000",)
+    assert regions(filings, date(2025, 6, 10)) == ("110000", "310000")
+    assert regions(filings, date(2025, 6, 11)) == ("110000",)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gongji.identity.v1 import institution_pb2, person_pb2, visit_pb2
 from kit.signing import TokenSigner
 from settlement.credentials import SignedCredentials
-from settlement.domain.visit import InsuranceStatus, InsuranceType
+from settlement.domain.visit import Filed, InsuranceStatus, InsuranceType
 
 
 def ring(folder: Path, name: str, secret: bytes = b"s" * 32) -> TokenSigner:
@@ -51,7 +52,7 @@ def facts(**changes: object) -> visit_pb2.VisitFacts:
 def test_what_identity_signed_for_settlement_is_read(signer: TokenSigner) -> None:
     read = SignedCredentials(signer).read(signer.sign(facts().SerializeToString()))
     assert read is not None
-    assert (read.jti, read.psn_no, read.filed_admdvs) == ("j1", "child", ("310000",))
+    assert (read.jti, read.psn_no, read.filed) == ("j1", "child", (Filed("310000"),))
     assert read.enrolment is not None
     assert (read.enrolment.insutype, read.enrolment.psn_insu_stas) == (InsuranceType.RESIDENT, InsuranceStatus.NORMAL)
     assert read.expires_at.isoformat() == "2025-06-10T02:15:00+00:00"
@@ -94,3 +95,19 @@ def test_a_changed_payload_is_not_believed(signer: TokenSigner) -> None:
     other = base64.urlsafe_b64encode(facts(psn_no="baby").SerializeToString()).rstrip(b"=").decode()
     assert SignedCredentials(signer).read(f"{key}.{other}.{mac}") is None
     assert SignedCredentials(signer).read(f"{key}.{payload}.{mac}") is not None
+
+
+def test_a_credential_says_until_when_care_is_filed_and_for_whom_it_lives(signer: TokenSigner) -> None:
+    message = facts(inpatient=True)
+    message.filed.add(admdvs="310000", valid_to="2025-06-12")
+    message.filed.add(admdvs="110000")
+    read = SignedCredentials(signer).read(signer.sign(message.SerializeToString()))
+    assert read is not None
+    assert read.inpatient
+    assert read.filed == (Filed("310000", date(2025, 6, 12)), Filed("110000"))
+
+
+def test_a_credential_with_a_last_day_that_is_none_is_not_believed(signer: TokenSigner) -> None:
+    message = facts()
+    message.filed.add(admdvs="310000", valid_to="2025-02-30")
+    assert SignedCredentials(signer).read(signer.sign(message.SerializeToString())) is None

@@ -12,6 +12,7 @@ from settlement.domain.refusal import Visit, covers, decide_refusal
 from settlement.domain.visit import (
     Designation,
     EnrolmentFact,
+    Filed,
     InstitutionFacts,
     InsuranceStatus,
     InsuranceType,
@@ -51,7 +52,7 @@ def spoil(reason: Reason, of: Bill, facts: VisitFacts) -> tuple[Bill, VisitFacts
         Reason.CREDENTIAL_EXPIRED: {"expires_at": TEN_O_CLOCK},
         Reason.INSTITUTION_NOT_DESIGNATED: {"designated": False},
         Reason.INSTITUTION_NO_REMOTE_SETTLEMENT: {"remote_settlement": False, "mdtrtarea_admvs": AWAY},
-        Reason.REMOTE_CARE_UNFILED: {"mdtrtarea_admvs": AWAY, "filed_admdvs": ("320000", "310200")},
+        Reason.REMOTE_CARE_UNFILED: {"mdtrtarea_admvs": AWAY, "filed": (Filed("320000"), Filed("310200"))},
         Reason.DECEASED: {"deceased": True},
         Reason.NOT_INSURED: {"enrolment": None},
         Reason.NOT_OWN_BILL: {"psn_no": "baby"},
@@ -69,7 +70,7 @@ def test_a_good_visit_is_not_refused() -> None:
 
 @pytest.mark.parametrize("reason", ORDER)
 def test_each_reason_is_told_when_it_is_the_only_one(reason: Reason) -> None:
-    facts = visit("child", filed_admdvs=("310000",))
+    facts = visit("child", filed=(Filed("310000"),))
     assert decide(*spoil(reason, bill(), facts)) is reason
 
 
@@ -112,7 +113,7 @@ def test_only_normal_standing_is_insured(status: InsuranceStatus) -> None:
 )
 def test_a_filing_covers_its_province_or_its_city(filed: str, *, covered: bool) -> None:
     assert covers(filed, AWAY) is covered
-    refusal = decide(facts=visit("child", mdtrtarea_admvs=AWAY, filed_admdvs=(filed,)))
+    refusal = decide(facts=visit("child", mdtrtarea_admvs=AWAY, filed=(Filed(filed),)))
     assert (refusal is None) is covered
 
 
@@ -270,6 +271,19 @@ class TestCredentialOfAStay:
 
     def test_one_of_a_visit_is_good_for_an_inpatient_bill_while_it_lives(self) -> None:
         assert decide(bill(med_type=MedicalType.INPATIENT)) is None
+
+    @pytest.mark.parametrize(
+        ("at", "refused"),
+        [
+            ("2025-06-12T23:59:59+08:00", None),
+            ("2025-06-13T00:00:00+08:00", Reason.REMOTE_CARE_UNFILED),
+        ],
+    )
+    def test_a_filing_that_ends_during_the_stay_is_over_by_its_end(self, at: str, refused: Reason | None) -> None:
+        now = datetime.fromisoformat(at)
+        filed = (Filed("310000", date(2025, 6, 12)), Filed("320000"))
+        facts = visit("child", mdtrtarea_admvs=AWAY, inpatient=True, filed=filed, expires_at=now + timedelta(days=1))
+        assert decide(bill(med_type=MedicalType.INPATIENT), facts, now=now) is refused
 
 
 class TestSeveralDesignations:

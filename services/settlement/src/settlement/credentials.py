@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gongji.identity.v1 import person_pb2, visit_pb2
 from kit.signing import SignatureInvalid, TokenSigner
 from settlement.domain.bill import InstitutionType
-from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, VisitFacts
+from settlement.domain.visit import Enrolment, Filed, InsuranceStatus, InsuranceType, VisitFacts
 
 AUDIENCE: Final = "settlement"
 
@@ -53,11 +53,17 @@ def visit_facts(facts: visit_pb2.VisitFacts) -> VisitFacts:
         remote_settlement=facts.remote_settlement,
         enrolment=_enrolment(facts.enrolment) if facts.HasField("enrolment") else None,
         deceased=facts.deceased,
-        filed_admdvs=tuple(facts.filed_admdvs),
+        filed=_filed(facts),
         issued_at=_moment(facts.issued_at),
         expires_at=_moment(facts.expires_at),
         inpatient=facts.inpatient,
     )
+
+
+def _filed(facts: visit_pb2.VisitFacts) -> tuple[Filed, ...]:
+    if not facts.filed:  # of the release before, which lived for minutes
+        return tuple(Filed(admdvs) for admdvs in facts.filed_admdvs)
+    return tuple(Filed(one.admdvs, date.fromisoformat(one.valid_to) if one.valid_to else None) for one in facts.filed)
 
 
 def _enrolment(enrolment: person_pb2.Enrolment) -> Enrolment:

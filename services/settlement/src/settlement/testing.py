@@ -190,7 +190,7 @@ def visit(psn_no: str, **changes: Any) -> VisitFacts:
         "remote_settlement": True,
         "enrolment": enrolment(),
         "deceased": False,
-        "filed_admdvs": (),
+        "filed": (),
         "issued_at": TEN_O_CLOCK,
         "expires_at": TEN_O_CLOCK + timedelta(minutes=15),
     }

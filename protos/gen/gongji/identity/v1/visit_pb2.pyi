@@ -163,6 +163,7 @@ class VisitFacts(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
     INPATIENT_FIELD_NUMBER: _builtins.int
+    FILED_FIELD_NUMBER: _builtins.int
     jti: _builtins.str
     """jti: UUID of the credential, bound to one mdtrt_id by its first settlement."""
     psn_no: _builtins.str
@@ -189,7 +190,7 @@ class VisitFacts(_message.Message):
 
     @_builtins.property
     def filed_admdvs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Regions of the filings in force today: xx0000 or xxxx00."""
+        """Regions of the filings in force today: xx0000 or xxxx00. Where filed is given it decides."""
 
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp:
@@ -198,6 +199,12 @@ class VisitFacts(_message.Message):
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """Until when the credential can be used."""
+
+    @_builtins.property
+    def filed(self) -> _containers.RepeatedCompositeFieldContainer[Global___FiledCare]:
+        """The filings in force when the facts held, with their last days: one that ends during a stay is over by its end.
+        Credentials of the release before have filed_admdvs alone.
+        """
 
     def __init__(
         self,
@@ -216,11 +223,38 @@ class VisitFacts(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         audience: _builtins.str = ...,
         inpatient: _builtins.bool = ...,
+        filed: _abc.Iterable[Global___FiledCare] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "expires_at", b"expires_at", "issued_at", b"issued_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "deceased", b"deceased", "designated", b"designated", "enrolment", b"enrolment", "expires_at", b"expires_at", "filed_admdvs", b"filed_admdvs", "fixmedins_code", b"fixmedins_code", "fixmedins_type", b"fixmedins_type", "inpatient", b"inpatient", "issued_at", b"issued_at", "jti", b"jti", "mdtrtarea_admvs", b"mdtrtarea_admvs", "psn_no", b"psn_no", "remote_settlement", b"remote_settlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "deceased", b"deceased", "designated", b"designated", "enrolment", b"enrolment", "expires_at", b"expires_at", "filed", b"filed", "filed_admdvs", b"filed_admdvs", "fixmedins_code", b"fixmedins_code", "fixmedins_type", b"fixmedins_type", "inpatient", b"inpatient", "issued_at", b"issued_at", "jti", b"jti", "mdtrtarea_admvs", b"mdtrtarea_admvs", "psn_no", b"psn_no", "remote_settlement", b"remote_settlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VisitFacts: _TypeAlias = VisitFacts  # noqa: Y015
+
+@_typing.final
+class FiledCare(_message.Message):
+    """A filing of care elsewhere in a credential."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADMDVS_FIELD_NUMBER: _builtins.int
+    VALID_TO_FIELD_NUMBER: _builtins.int
+    admdvs: _builtins.str
+    """Where: xx0000 or xxxx00."""
+    valid_to: _builtins.str
+    """Last day, Asia/Shanghai, YYYY-MM-DD, included; empty means open-ended."""
+    def __init__(
+        self,
+        *,
+        admdvs: _builtins.str = ...,
+        valid_to: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admdvs", b"admdvs", "valid_to", b"valid_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FiledCare: _TypeAlias = FiledCare  # noqa: Y015

@@ -5,7 +5,7 @@ from typing import Final
 
 from gongji.common.v1 import reason_pb2
 from gongji.identity.v1 import visit_pb2
-from identity.codec.days import timestamp
+from identity.codec.days import day_text, timestamp
 from identity.codec.institutions import INSTITUTION_TYPE_NUMBERS
 from identity.codec.persons import enrolment_message
 from identity.domain.visit import AUDIENCE, Finding, Visit
@@ -36,6 +36,7 @@ def visit_facts(visit: Visit) -> visit_pb2.VisitFacts:
         expires_at=timestamp(visit.expires_at),
         audience=AUDIENCE,
         inpatient=visit.inpatient,
+        filed=[visit_pb2.FiledCare(admdvs=one.admdvs, valid_to=day_text(one.valid_to)) for one in visit.filings],
     )
 
 

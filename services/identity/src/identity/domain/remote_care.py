@@ -71,6 +71,6 @@ def covers(filed_admdvs: str, admdvs: str) -> bool:
     return filed_admdvs[:digits] == admdvs[:digits]
 
 
-def filed_regions(filings: Iterable[RemoteFiling], day: date) -> tuple[str, ...]:
-    """The regions of the filings in force on that day."""
-    return tuple(sorted({filing.admdvs for filing in filings if filing.holds_on(day)}))
+def in_force(filings: Iterable[RemoteFiling], day: date) -> tuple[RemoteFiling, ...]:
+    """The filings in force on that day."""
+    return tuple(filing for filing in filings if filing.holds_on(day))

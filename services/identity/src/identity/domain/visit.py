@@ -10,7 +10,7 @@ from identity.domain.enrolment import Enrolment, InsuranceStatus
 from identity.domain.institution import Institution, InstitutionType
 from identity.domain.person import Person
 from identity.domain.refusals import VoucherInvalid
-from identity.domain.remote_care import covers
+from identity.domain.remote_care import RemoteFiling, covers
 
 AUDIENCE = "settlement"
 """The one service that accepts a visit credential."""
@@ -46,13 +46,18 @@ class Visit:
     institution: Institution
     enrolment: Enrolment | None
     """In force today."""
-    filed_admdvs: tuple[str, ...]
-    """Regions of the filings in force today, sorted."""
+    filings: tuple[RemoteFiling, ...]
+    """Of care elsewhere, in force today."""
     designated: bool
     issued_at: datetime
     expires_at: datetime
     inpatient: bool = False
     """Whether the credential is good for a stay, and then for inpatient bills only."""
+
+    @property
+    def filed_admdvs(self) -> Sequence[str]:
+        """Regions of the filings in force today, sorted."""
+        return sorted({filing.admdvs for filing in self.filings})
 
     @property
     def deceased(self) -> bool:

@@ -16,7 +16,7 @@ from identity.domain.refusals import (
     PersonNotFound,
     RealNameMismatch,
 )
-from identity.domain.remote_care import filed_regions
+from identity.domain.remote_care import in_force
 from identity.domain.visit import CredentialLifetimes, Finding, Visit, findings, may_admit, show_voucher
 from identity.repository import RECOGNISED, Access, Operation, Repository
 from kit.clock import Clock, shanghai_date
@@ -129,7 +129,7 @@ class VisitService:
             person=person,
             institution=institution,
             enrolment=person.enrolment_on(today),
-            filed_admdvs=filed_regions(await repository.filings(psn_no), today),
+            filings=in_force(await repository.filings(psn_no), today),
             designated=designated_on(institution, today),
             issued_at=now,
             expires_at=now + self._lifetimes.of(inpatient=shown.inpatient),

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from settlement.domain.bill import Bill, adds_up, in_scope, is_inpatient
 from settlement.domain.reasons import Reason
-from settlement.domain.visit import InsuranceStatus, Projection, VisitFacts, freshest
+from settlement.domain.visit import InsuranceStatus, Projection, VisitFacts, day_of, freshest
 
 _PROVINCE_DIGITS = 2
 _CITY_DIGITS = 4
@@ -38,7 +38,7 @@ def _reasons(visit: Visit, now: datetime, home_region_prefix: str) -> Iterator[R
     if now >= facts.expires_at:
         yield Reason.CREDENTIAL_EXPIRED
     facts = freshest(facts, visit.projection, now)
-    yield from _about_institution(facts, home_region_prefix)
+    yield from _about_institution(facts, home_region_prefix, day_of(now))
     yield from _about_patient(facts)
     yield from _about_bill(visit.bill, facts)
 
@@ -50,14 +50,15 @@ def _credential_fits(visit: Visit, facts: VisitFacts) -> bool:
     return facts.fixmedins_code == visit.fixmedins_code and own_visit and of_its_kind
 
 
-def _about_institution(facts: VisitFacts, home_region_prefix: str) -> Iterator[Reason]:
+def _about_institution(facts: VisitFacts, home_region_prefix: str, today: date) -> Iterator[Reason]:
     if not facts.designated:
         yield Reason.INSTITUTION_NOT_DESIGNATED
     if facts.mdtrtarea_admvs.startswith(home_region_prefix):
         return
     if not facts.remote_settlement:
         yield Reason.INSTITUTION_NO_REMOTE_SETTLEMENT
-    if not any(covers(filed, facts.mdtrtarea_admvs) for filed in facts.filed_admdvs):
+    # The day of a settlement is the day it is settled (R14): a filing that ended during a stay is over.
+    if not any(filed.holds_on(today) and covers(filed.admdvs, facts.mdtrtarea_admvs) for filed in facts.filed):
         yield Reason.REMOTE_CARE_UNFILED
 
 

@@ -45,6 +45,20 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
+class Filed:
+    """A filing of care elsewhere."""
+
+    admdvs: str
+    """xx0000 covers the province, xxxx00 the city."""
+    valid_to: date | None = None
+    """The last day; None: open-ended, or not known."""
+
+    def holds_on(self, day: date) -> bool:
+        """Whether it is still in force on a day after the identification."""
+        return self.valid_to is None or day <= self.valid_to
+
+
+@dataclass(frozen=True, slots=True)
 class VisitFacts:
     """What a visit credential (就诊凭证) carries: facts as of `issued_at`."""
 
@@ -58,8 +72,8 @@ class VisitFacts:
     remote_settlement: bool
     enrolment: Enrolment | None
     deceased: bool
-    filed_admdvs: tuple[str, ...]
-    """Regions of the filings in force: xx0000 covers the province, xxxx00 the city."""
+    filed: tuple[Filed, ...]
+    """The filings (异地就医备案) that were in force at the identification."""
     issued_at: datetime
     expires_at: datetime
     inpatient: bool = False
