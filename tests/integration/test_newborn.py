@@ -37,7 +37,7 @@ async def parent(connections: Connections) -> Insured:
     """A registered mother."""
     mother = insured("阿依古丽", date(1995, 4, 5), person_pb2.INSURANCE_TYPE_EMPLOYEE)
     await Operator(connections).import_insured(f"newborn.{mother.psn_no}", [mother.row()])
-    await Portal(connections).register(mother.psn_name, mother.certificate)
+    await Portal(connections).register_in_person(mother.psn_name, mother.certificate)
     return mother
 
 
