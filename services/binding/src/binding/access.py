@@ -36,6 +36,8 @@ ACCESS: AccessTable = {
     f"/{REVIEWS}/ReleaseApplication": people("handler"),
     f"/{REVIEWS}/HandOverApplication": people("handler"),
     f"/{REVIEWS}/DecideApplication": people("decider"),
+    f"/{REVIEWS}/BatchDecide": people("decider"),
+    f"/{REVIEWS}/GetReviewStatistics": people("decider", "operator", "auditor"),
     f"/{RELATIONS}/GetRelation": people("citizen") | _STAFF,
     f"/{RELATIONS}/ListRelations": people("citizen") | _STAFF,
     f"/{RELATIONS}/ListHistory": people("citizen") | _STAFF,

@@ -253,7 +253,7 @@ def answer_message(answer: Answer) -> authorization_pb2.AuthorizationResult:
     """What settlement is told about one bill."""
     return authorization_pb2.AuthorizationResult(
         authorization_id=str(answer.authorization_id),
-        refusal=_reason(answer.refusal),
+        refusal=reason_value(answer.refusal),
         grants=[_grant_message(grant) for grant in answer.grants],
     )
 
@@ -263,12 +263,13 @@ def _grant_message(grant: Grant) -> authorization_pb2.PayerGrant:
         payer_psn_no=grant.payer_psn_no,
         relation_id=str(grant.relation_id),
         granted_fen=grant.granted_fen,
-        reason=_reason(grant.reason),
+        reason=reason_value(grant.reason),
         window=_WINDOWS[grant.window] if grant.window else relation_pb2.LIMIT_WINDOW_UNSPECIFIED,
     )
 
 
-def _reason(name: str | None) -> reason_pb2.Reason.ValueType:
+def reason_value(name: str | None) -> reason_pb2.Reason.ValueType:
+    """A reason of the vocabulary as the contract carries it; None is unspecified."""
     return reason_pb2.Reason.Value(f"REASON_{name or 'UNSPECIFIED'}")
 
 

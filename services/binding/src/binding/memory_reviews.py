@@ -7,8 +7,10 @@ from itertools import groupby
 from uuid import UUID
 
 from binding.domain.applications import Application, ApplicationState
+from binding.domain.review_statistics import ClerkDay, Figures, figures_of
 from binding.domain.reviews import Clerk, QueueState, ReviewStep, queue_state
-from binding.repository import QueueCount, QueueFilter, QueuePlace
+from binding.repository import Period, QueueCount, QueueFilter, QueuePlace
+from kit.clock import shanghai_date
 
 _PENDING = frozenset({ApplicationState.SUBMITTED, ApplicationState.CLAIMED})
 
@@ -70,6 +72,27 @@ class MemoryReviews:
             for it in self.steps
             if it.clerk == clerk and it.request_id and it.request_id in request_ids
         }
+
+    async def figures_by_clerk(
+        self, period: Period, after: ClerkDay | None, limit: int
+    ) -> list[tuple[ClerkDay, Figures]]:
+        """See `Repository.figures_by_clerk`."""
+        groups: dict[ClerkDay, list[ReviewStep]] = {}
+        for it in self._within(period):
+            groups.setdefault(ClerkDay(shanghai_date(it.at), it.clerk), []).append(it)
+        return [(key, figures_of(groups[key])) for key in sorted(groups) if after is None or key > after][:limit]
+
+    async def figures_by_region(self, period: Period) -> dict[str, Figures]:
+        """See `Repository.figures_by_region`."""
+        regions = {it.region for it in self._within(period)}
+        return {name: figures_of(it for it in self._within(period) if it.region == name) for name in regions}
+
+    def _within(self, period: Period) -> list[ReviewStep]:
+        return [
+            it
+            for it in self.steps
+            if period.first <= shanghai_date(it.at) <= period.last and period.region in {"", it.region}
+        ]
 
     async def review_steps(self, application_id: UUID) -> list[ReviewStep]:
         """See `Repository.review_steps`."""

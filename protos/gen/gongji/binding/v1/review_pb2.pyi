@@ -6,6 +6,7 @@ May this payer pay for this beneficiary, and how much."""
 from collections import abc as _abc
 from gongji.binding.v1 import application_pb2 as _application_pb2
 from gongji.binding.v1 import decision_reason_pb2 as _decision_reason_pb2
+from gongji.common.v1 import reason_pb2 as _reason_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -645,3 +646,326 @@ class DecideApplicationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideApplicationResponse: _TypeAlias = DecideApplicationResponse  # noqa: Y015
+
+@_typing.final
+class BatchDecideRequest(_message.Message):
+    """Decides many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchDecideItem]:
+        """The decisions, 1 to 100, taken one after the other in this order."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        items: _abc.Iterable[Global___BatchDecideItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDecideRequest: _TypeAlias = BatchDecideRequest  # noqa: Y015
+
+@_typing.final
+class BatchDecideItem(_message.Message):
+    """One decision of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes this decision idempotent for this caller, in this batch or any later one: what was decided under it
+    is answered again. Another decision under it is REQUEST_ID_REUSED.
+    """
+    application_id: _builtins.str
+    """UUID of the application."""
+    decision: Global___Decision.ValueType
+    """The decision; unspecified is refused."""
+    reason_code: _decision_reason_pb2.DecisionReason.ValueType
+    """Why, from the catalogue; see DecideApplicationRequest. What does not fit the decision refuses this item only."""
+    reason: _builtins.str
+    """Why, in the clerk's words for the family, at most 500 characters; control characters refuse this item only."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        decision: Global___Decision.ValueType = ...,
+        reason_code: _decision_reason_pb2.DecisionReason.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "decision", b"decision", "reason", b"reason", "reason_code", b"reason_code", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDecideItem: _TypeAlias = BatchDecideItem  # noqa: Y015
+
+@_typing.final
+class BatchDecideResponse(_message.Message):
+    """What came of the decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchDecideResult]:
+        """One for each item, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchDecideResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDecideResponse: _TypeAlias = BatchDecideResponse  # noqa: Y015
+
+@_typing.final
+class BatchDecideResult(_message.Message):
+    """What came of one decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The item's."""
+    application_id: _builtins.str
+    """The item's."""
+    refusal: _reason_pb2.Reason.ValueType
+    """Why it was refused, as DecideApplication would have been; unspecified when it was not."""
+    explanation: _builtins.str
+    """The same in words, for the clerk's program to log; empty when it was not refused."""
+    @_builtins.property
+    def application(self) -> _application_pb2.Application:
+        """The decided application as it is now; absent when the decision was refused."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        application_id: _builtins.str = ...,
+        application: _application_pb2.Application | None = ...,
+        refusal: _reason_pb2.Reason.ValueType = ...,
+        explanation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "application_id", b"application_id", "explanation", b"explanation", "refusal", b"refusal", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDecideResult: _TypeAlias = BatchDecideResult  # noqa: Y015
+
+@_typing.final
+class GetReviewStatisticsRequest(_message.Message):
+    """Asks for statistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FROM_FIELD_NUMBER: _builtins.int
+    DAY_TO_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    day_from: _builtins.str
+    """First day, YYYY-MM-DD, Asia/Shanghai."""
+    day_to: _builtins.str
+    """Last day, YYYY-MM-DD, included; not before the first, and at most 366 days with it."""
+    region: _builtins.str
+    """Only this region, 6 digits; empty means every region."""
+    page_size: _builtins.int
+    """How many rows at most, 1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before, with the same period and region; empty means from the beginning."""
+    def __init__(
+        self,
+        *,
+        day_from: _builtins.str = ...,
+        day_to: _builtins.str = ...,
+        region: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_from", b"day_from", "day_to", b"day_to", "page_size", b"page_size", "page_token", b"page_token", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewStatisticsRequest: _TypeAlias = GetReviewStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class GetReviewStatisticsResponse(_message.Message):
+    """Statistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page of rows."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClerkDay]:
+        """What each clerk did on each day of the period, by day, then clerk; a page of it."""
+
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionStatistics]:
+        """Every region where something was done in the period or waits now, by region."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ClerkDay] | None = ...,
+        regions: _abc.Iterable[Global___RegionStatistics] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "regions", b"regions", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewStatisticsResponse: _TypeAlias = GetReviewStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class ClerkDay(_message.Message):
+    """What a clerk did on a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    CLERK_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """YYYY-MM-DD, Asia/Shanghai."""
+    clerk: _builtins.str
+    """The clerk, as assertions name them."""
+    @_builtins.property
+    def figures(self) -> Global___ReviewFigures:
+        """The figures."""
+
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        clerk: _builtins.str = ...,
+        figures: Global___ReviewFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clerk", b"clerk", "day", b"day", "figures", b"figures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClerkDay: _TypeAlias = ClerkDay  # noqa: Y015
+
+@_typing.final
+class RegionStatistics(_message.Message):
+    """What was done in a region in the period, and what waits there now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """6 digits; empty for applications that were handed in without one."""
+    @_builtins.property
+    def figures(self) -> Global___ReviewFigures:
+        """What was done in the period."""
+
+    @_builtins.property
+    def queue(self) -> Global___QueueCount:
+        """What waits now; absent when nothing does."""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        figures: Global___ReviewFigures | None = ...,
+        queue: Global___QueueCount | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "queue", b"queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "queue", b"queue", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionStatistics: _TypeAlias = RegionStatistics  # noqa: Y015
+
+@_typing.final
+class ReviewFigures(_message.Message):
+    """Figures of reviews. A decision counts on the day and for the clerk that made it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HANDLED_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    RETURNED_FIELD_NUMBER: _builtins.int
+    RETURNED_PERMILLE_FIELD_NUMBER: _builtins.int
+    MEDIAN_SECONDS_FIELD_NUMBER: _builtins.int
+    P90_SECONDS_FIELD_NUMBER: _builtins.int
+    handled: _builtins.int
+    """Applications that were taken to be handled, each counted once."""
+    approved: _builtins.int
+    """Approvals."""
+    rejected: _builtins.int
+    """Rejections."""
+    returned: _builtins.int
+    """Returns for correction."""
+    returned_permille: _builtins.int
+    """Share of returns in all decisions, in thousandths, rounded down; 0 without a decision."""
+    median_seconds: _builtins.int
+    """Of the decisions half were made within this time after the submission, seconds; absent without a decision."""
+    p90_seconds: _builtins.int
+    """Nine of ten decisions were made within this time after the submission, seconds; absent without a decision."""
+    def __init__(
+        self,
+        *,
+        handled: _builtins.int = ...,
+        approved: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+        returned: _builtins.int = ...,
+        returned_permille: _builtins.int = ...,
+        median_seconds: _builtins.int | None = ...,
+        p90_seconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_median_seconds", b"_median_seconds", "_p90_seconds", b"_p90_seconds", "median_seconds", b"median_seconds", "p90_seconds", b"p90_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_median_seconds", b"_median_seconds", "_p90_seconds", b"_p90_seconds", "approved", b"approved", "handled", b"handled", "median_seconds", b"median_seconds", "p90_seconds", b"p90_seconds", "rejected", b"rejected", "returned", b"returned", "returned_permille", b"returned_permille"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__median_seconds: _TypeAlias = _typing.Literal["median_seconds"]  # noqa: Y015
+    _WhichOneofArgType__median_seconds: _TypeAlias = _typing.Literal["_median_seconds", b"_median_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__p90_seconds: _TypeAlias = _typing.Literal["p90_seconds"]  # noqa: Y015
+    _WhichOneofArgType__p90_seconds: _TypeAlias = _typing.Literal["_p90_seconds", b"_p90_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__median_seconds) -> _WhichOneofReturnType__median_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p90_seconds) -> _WhichOneofReturnType__p90_seconds | None: ...
+
+Global___ReviewFigures: _TypeAlias = ReviewFigures  # noqa: Y015

@@ -75,6 +75,16 @@ class ReviewServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationResponse.FromString,
                 _registered_method=True)
+        self.BatchDecide = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/BatchDecide',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.BatchDecideRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.BatchDecideResponse.FromString,
+                _registered_method=True)
+        self.GetReviewStatistics = channel.unary_unary(
+                '/gongji.binding.v1.ReviewService/GetReviewStatistics',
+                request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.GetReviewStatisticsRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.GetReviewStatisticsResponse.FromString,
+                _registered_method=True)
         self.ListReasons = channel.unary_unary(
                 '/gongji.binding.v1.ReviewService/ListReasons',
                 request_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.ListReasonsRequest.SerializeToString,
@@ -146,6 +156,21 @@ class ReviewServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchDecide(self, request, context):
+        """Decides up to 100 applications, each as DecideApplication would, with a result for each. What is refused leaves the
+        others alone. Either every result below holds, or the call fails and nothing was done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReviewStatistics(self, request, context):
+        """What was done in a period, by day and clerk and by region, and what waits now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReasons(self, request, context):
         """The catalogue of reasons to reject or return.
         """
@@ -195,6 +220,16 @@ def add_ReviewServiceServicer_to_server(servicer, server):
                     servicer.DecideApplication,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationResponse.SerializeToString,
+            ),
+            'BatchDecide': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDecide,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.BatchDecideRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.BatchDecideResponse.SerializeToString,
+            ),
+            'GetReviewStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReviewStatistics,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_review__pb2.GetReviewStatisticsRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_review__pb2.GetReviewStatisticsResponse.SerializeToString,
             ),
             'ListReasons': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReasons,
@@ -419,6 +454,60 @@ class ReviewService:
             '/gongji.binding.v1.ReviewService/DecideApplication',
             gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_review__pb2.DecideApplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDecide(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/BatchDecide',
+            gongji_dot_binding_dot_v1_dot_review__pb2.BatchDecideRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.BatchDecideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReviewStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.ReviewService/GetReviewStatistics',
+            gongji_dot_binding_dot_v1_dot_review__pb2.GetReviewStatisticsRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_review__pb2.GetReviewStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,12 @@ class ReviewServiceStub:
     """Approves, rejects or returns. The decider never handled it, in no round, and is no party to it. On approval the
     relation is active at once. The same decision again gives the same answer.
     """
+    BatchDecide: _grpc.UnaryUnaryMultiCallable[_review_pb2.BatchDecideRequest, _review_pb2.BatchDecideResponse]
+    """Decides up to 100 applications, each as DecideApplication would, with a result for each. What is refused leaves the
+    others alone. Either every result below holds, or the call fails and nothing was done.
+    """
+    GetReviewStatistics: _grpc.UnaryUnaryMultiCallable[_review_pb2.GetReviewStatisticsRequest, _review_pb2.GetReviewStatisticsResponse]
+    """What was done in a period, by day and clerk and by region, and what waits now."""
     ListReasons: _grpc.UnaryUnaryMultiCallable[_review_pb2.ListReasonsRequest, _review_pb2.ListReasonsResponse]
     """The catalogue of reasons to reject or return."""
 
@@ -89,6 +95,12 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     """Approves, rejects or returns. The decider never handled it, in no round, and is no party to it. On approval the
     relation is active at once. The same decision again gives the same answer.
     """
+    BatchDecide: _aio.UnaryUnaryMultiCallable[_review_pb2.BatchDecideRequest, _review_pb2.BatchDecideResponse]  # type: ignore[assignment]
+    """Decides up to 100 applications, each as DecideApplication would, with a result for each. What is refused leaves the
+    others alone. Either every result below holds, or the call fails and nothing was done.
+    """
+    GetReviewStatistics: _aio.UnaryUnaryMultiCallable[_review_pb2.GetReviewStatisticsRequest, _review_pb2.GetReviewStatisticsResponse]  # type: ignore[assignment]
+    """What was done in a period, by day and clerk and by region, and what waits now."""
     ListReasons: _aio.UnaryUnaryMultiCallable[_review_pb2.ListReasonsRequest, _review_pb2.ListReasonsResponse]  # type: ignore[assignment]
     """The catalogue of reasons to reject or return."""
 
@@ -166,6 +178,24 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         """Approves, rejects or returns. The decider never handled it, in no round, and is no party to it. On approval the
         relation is active at once. The same decision again gives the same answer.
         """
+
+    @_abc_1.abstractmethod
+    def BatchDecide(
+        self,
+        request: _review_pb2.BatchDecideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.BatchDecideResponse, _abc.Awaitable[_review_pb2.BatchDecideResponse]]:
+        """Decides up to 100 applications, each as DecideApplication would, with a result for each. What is refused leaves the
+        others alone. Either every result below holds, or the call fails and nothing was done.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReviewStatistics(
+        self,
+        request: _review_pb2.GetReviewStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.GetReviewStatisticsResponse, _abc.Awaitable[_review_pb2.GetReviewStatisticsResponse]]:
+        """What was done in a period, by day and clerk and by region, and what waits now."""
 
     @_abc_1.abstractmethod
     def ListReasons(

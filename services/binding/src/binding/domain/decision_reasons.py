@@ -3,6 +3,7 @@
 A text says what is wrong and names nobody; what is particular to one application the clerk adds in words of their own.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -89,6 +90,8 @@ class Verdict:
 
 def flaw_in(verdict: Verdict) -> tuple[str, str] | None:
     """The field that keeps a verdict from being one (`reason_code` or `reason`) and what is wrong with it, or None."""
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in verdict.words):
+        return "reason", "has control characters"
     if verdict.decision is Step.APPROVE:
         return ("reason_code", "is not there to approve") if verdict.reason else None
     if verdict.reason is None:

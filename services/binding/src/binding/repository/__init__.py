@@ -2,6 +2,7 @@
 
 from binding.repository.interface import (
     Corrected,
+    Period,
     Place,
     QueueCount,
     QueueFilter,
@@ -14,6 +15,7 @@ from binding.repository.postgres import GuardBroken, PostgresRepository
 __all__ = [
     "Corrected",
     "GuardBroken",
+    "Period",
     "Place",
     "PostgresRepository",
     "QueueCount",

@@ -14,6 +14,7 @@ from binding.domain.limits import CounterKey, Use
 from binding.domain.nearly_used import NearlyUsed
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation
+from binding.domain.review_statistics import ClerkDay, Figures
 from binding.domain.reviews import Clerk, QueueState, ReviewStep
 from kit.inbox import Inbox
 from kit.outbox import Outbox
@@ -69,6 +70,15 @@ class QueueFilter:
     overdue_on: date | None = None
     """Due before this day."""
     handler: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days whose reviews are asked for, of one region unless it is empty."""
+
+    first: date
+    last: date
+    region: str = ""
 
 
 class QueueCount(NamedTuple):
@@ -214,6 +224,16 @@ class Repository(Protocol):
 
     async def review_steps_of_items(self, clerk: str, request_ids: Collection[UUID]) -> dict[UUID, ReviewStep]:
         """What a clerk did by items of batches with these request ids."""
+        ...
+
+    async def figures_by_clerk(
+        self, period: Period, after: ClerkDay | None, limit: int
+    ) -> list[tuple[ClerkDay, Figures]]:
+        """What each clerk did on each day of a period, by day, then clerk."""
+        ...
+
+    async def figures_by_region(self, period: Period) -> dict[str, Figures]:
+        """What was done in each region in a period."""
         ...
 
     async def review_steps(self, application_id: UUID) -> list[ReviewStep]:

@@ -5,13 +5,27 @@ from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, insert, literal_column, or_, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from binding.domain.applications import Application, ApplicationState, Step
 from binding.domain.decision_reasons import DecisionReason
-from binding.domain.reviews import Clerk, QueueState, ReviewStep
+from binding.domain.review_statistics import ClerkDay, Figures
+from binding.domain.reviews import DECISIONS, Clerk, QueueState, ReviewStep
 from binding.repository.applications import ApplicationRows
-from binding.repository.interface import QueueCount, QueueFilter, QueuePlace
+from binding.repository.interface import Period, QueueCount, QueueFilter, QueuePlace
 from binding.repository.tables import APPLICATION, REVIEW_STEP
 from kit.clock import shanghai_date
 
@@ -27,6 +41,16 @@ _IN_STATE: dict[QueueState, ColumnElement[bool]] = {
     QueueState.CLAIMED: and_(_A.handled_at.is_(None), _A.claim_expires_at > _NOW),
     QueueState.HANDLED: _A.handled_at.is_not(None),
 }
+
+_S = REVIEW_STEP.c
+_DECIDED = _S.step.in_([step.value for step in DECISIONS])
+_WAIT = func.floor(func.extract("epoch", _S.at - _S.submitted_at)).cast(BigInteger)
+# In the order of the fields of Figures.
+_FIGURES = (
+    func.count(_S.application_id.distinct()).filter(_S.step == Step.CLAIM.value),
+    *(func.count().filter(_S.step == step.value) for step in (Step.APPROVE, Step.REJECT, Step.RETURN)),
+    *(func.percentile_disc(share).within_group(_WAIT).filter(_DECIDED) for share in (0.5, 0.9)),
+)
 
 
 class ReviewRows(ApplicationRows):
@@ -88,11 +112,31 @@ class ReviewRows(ApplicationRows):
         query = select(REVIEW_STEP).where(REVIEW_STEP.c.clerk == clerk, REVIEW_STEP.c.request_id.in_(request_ids))
         return {row.request_id: _step_of(row) for row in (await self._sql.execute(query)).all()}
 
+    async def figures_by_clerk(
+        self, period: Period, after: ClerkDay | None, limit: int
+    ) -> list[tuple[ClerkDay, Figures]]:
+        """See `Repository.figures_by_clerk`."""
+        keys = (_S.day, _S.clerk)
+        query = select(*keys, *_FIGURES).where(*_within(period)).group_by(*keys).order_by(*keys).limit(limit)
+        query = query.where(tuple_(*keys) > tuple_(*after)) if after else query
+        rows = (await self._sql.execute(query)).all()
+        return [(ClerkDay(row[0], row[1]), Figures(*row[2:])) for row in rows]
+
+    async def figures_by_region(self, period: Period) -> dict[str, Figures]:
+        """See `Repository.figures_by_region`."""
+        query = select(_S.region, *_FIGURES).where(*_within(period)).group_by(_S.region)
+        return {row[0]: Figures(*row[1:]) for row in (await self._sql.execute(query)).all()}
+
     async def review_steps(self, application_id: UUID) -> list[ReviewStep]:
         """See `Repository.review_steps`."""
         query: Select[Any] = select(REVIEW_STEP).where(REVIEW_STEP.c.application_id == application_id)
         rows = (await self._sql.execute(query.order_by(REVIEW_STEP.c.step_no))).all()
         return [_step_of(row) for row in rows]
+
+
+def _within(period: Period) -> list[ColumnElement[bool]]:
+    days = _S.day.between(period.first, period.last)
+    return [days, _S.region == period.region] if period.region else [days]
 
 
 def _conditions(wanted: QueueFilter) -> list[ColumnElement[bool]]:

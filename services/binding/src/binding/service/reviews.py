@@ -1,6 +1,6 @@
 """The review queue: what waits, and whose hands it is in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -8,8 +8,9 @@ from uuid import UUID
 from binding.domain import reviews as rules
 from binding.domain.applications import Application, Step
 from binding.domain.history import ChangeKind, Mark
+from binding.domain.review_statistics import ClerkDay, Figures
 from binding.domain.reviews import Lease, ReviewStep
-from binding.repository import QueueCount, QueueFilter, QueuePlace, Repository
+from binding.repository import Period, QueueCount, QueueFilter, QueuePlace, Repository
 from binding.service.applications import locked
 from binding.service.caller import Caller
 from binding.service.history import save_application
@@ -30,6 +31,15 @@ class Counted:
 
     regions: tuple[QueueCount, ...]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What was done in a period by each clerk on each day and in each region, and what waits now."""
+
+    rows: tuple[tuple[ClerkDay, Figures], ...]
+    regions: Mapping[str, Figures]
+    queue: Counted
 
 
 class Reviews:
@@ -54,6 +64,16 @@ class Reviews:
         now = self._clock.now()
         async with self._work() as repository:
             return Counted(tuple(await repository.queue_counts(region, shanghai_date(now))), now)
+
+    async def statistics(self, period: Period, after: ClerkDay | None, limit: int) -> Statistics:
+        """What was done in a period, and what waits now."""
+        now = self._clock.now()
+        async with self._work() as repository:
+            return Statistics(
+                tuple(await repository.figures_by_clerk(period, after, limit)),
+                await repository.figures_by_region(period),
+                Counted(tuple(await repository.queue_counts(period.region, shanghai_date(now))), now),
+            )
 
     async def claim(self, caller: Caller, application_id: UUID) -> Application:
         """Take an application to handle it, or hold on to it for another lease."""

@@ -88,10 +88,26 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.DecideApplicationRequest, _context: Context
     ) -> review_pb2.DecideApplicationResponse:
         """Approve, reject or return."""
-        words = codec.text_of(request.reason, "reason")
-        verdict = _whole(codec_reviews.verdict_of(request.decision, request.reason_code, words))
+        verdict = _whole(codec_reviews.verdict_of(request.decision, request.reason_code, request.reason))
         application = await self._decisions.decide(caller(), UUID(request.application_id), verdict)
         return review_pb2.DecideApplicationResponse(application=_message(application))
+
+    async def BatchDecide(  # noqa: N802
+        self, request: review_pb2.BatchDecideRequest, _context: Context
+    ) -> review_pb2.BatchDecideResponse:
+        """Decide many, with a result each."""
+        items = [codec_reviews.item_of(item) for item in request.items]
+        results = await self._decisions.decide_batch(caller(), items)
+        return review_pb2.BatchDecideResponse(results=map(codec_reviews.result_message, results))
+
+    async def GetReviewStatistics(  # noqa: N802
+        self, request: review_pb2.GetReviewStatisticsRequest, _context: Context
+    ) -> review_pb2.GetReviewStatisticsResponse:
+        """What was done in a period."""
+        size = codec.page_size_of(request.page_size)
+        period, after = codec_reviews.period_of(request), codec_reviews.clerk_day_of(request.page_token)
+        found = await self._reviews.statistics(period, after, size + 1)
+        return codec_reviews.statistics_message(found, size)
 
     async def ListReasons(  # noqa: N802
         self, request: review_pb2.ListReasonsRequest, _context: Context
