@@ -39,9 +39,16 @@ class FakeStack:
         raise AssertionError(f"no channel is opened here, also not for {name}")
 
     def assertion(
-        self, subject: str, *, roles: tuple[str, ...], audience: str, consent: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        *,
+        roles: tuple[str, ...],
+        audience: str,
+        consent: Mapping[str, str] | None = None,
+        psn_no: str = "",
     ) -> str:
         assert consent is None
+        assert psn_no == ""
         self.asserted.append((subject, roles, audience))
         return f"assertion {len(self.asserted)}"
 

@@ -75,10 +75,13 @@ class Keys:
         audience: str,
         now: datetime,
         consent: Mapping[str, str] | None = None,
+        *,
+        psn_no: str = "",
     ) -> str:
         """A signed statement that `subject` (`psn:…` or `clerk:…`) acts in `roles` towards one service.
 
-        It is good for five minutes from `now`, the services' present. `consent` is what the person agrees to with it.
+        It is good for five minutes from `now`, the services' present. `consent` is what the person agrees to with it;
+        `psn_no` is a clerk's own person number, if it is to be known (a person's is in the subject).
         """
         issuer = _issuer_of(roles)
         claims: dict[str, Any] = {
@@ -91,8 +94,8 @@ class Keys:
             "exp": now + ASSERTION_LIFETIME,
         }
         kind, _colon, person = subject.partition(":")
-        if kind == "psn":
-            claims["psn_no"] = person
+        if own := person if kind == "psn" else psn_no:
+            claims["psn_no"] = own
         if consent:
             claims["consent"] = dict(consent)
         return jwt.encode(claims, self._private_key(issuer), algorithm="EdDSA", headers={"kid": issuer.key_id})

@@ -214,7 +214,13 @@ class Stack:
         return _tls(certificates.service(name), certificates)
 
     def assertion(
-        self, subject: str, *, audience: str, roles: Sequence[str] = (), consent: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        *,
+        audience: str,
+        roles: Sequence[str] = (),
+        consent: Mapping[str, str] | None = None,
+        psn_no: str = "",
     ) -> str:
         """A signed statement for `x-gongji-assertion`, good for five minutes of the services' time.
 
@@ -223,10 +229,11 @@ class Stack:
             audience: the service it is shown to.
             roles: default `citizen` for a person, `handler` for a clerk.
             consent: what the person agrees to with it: `application_id` and `pledge_sha256`.
+            psn_no: a clerk's own person number, so that services know which applications the clerk is a party to.
         """
         self.folder.create()
         chosen = tuple(roles) or default_roles(subject)
-        return Keys(self.folder.secrets).assertion(subject, chosen, audience, self.now(), consent)
+        return Keys(self.folder.secrets).assertion(subject, chosen, audience, self.now(), consent, psn_no=psn_no)
 
     def sms(self) -> list[Message]:
         """What notify sent to telephones, newest first."""

@@ -53,7 +53,13 @@ class StackAccess(Protocol):
         """The certificate of a service."""
 
     def assertion(
-        self, subject: str, *, roles: tuple[str, ...], audience: str, consent: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        *,
+        roles: tuple[str, ...],
+        audience: str,
+        consent: Mapping[str, str] | None = None,
+        psn_no: str = "",
     ) -> str:
         """A signed statement about a person behind the portal."""
 
@@ -137,6 +143,7 @@ class Caller:
         principal: `institution/<fixmedins_code>` or `service/<name>`.
         subject: `psn:…` or `clerk:…` of the person behind the portal; empty for a system on its own behalf.
         roles: that person's roles.
+        psn_no: a clerk's own person number, where the portal knows it; a person's is in the subject.
         timeout_seconds: the deadline of each call.
     """
 
@@ -148,6 +155,7 @@ class Caller:
         principal: str,
         subject: str = "",
         roles: tuple[str, ...] = (),
+        psn_no: str = "",
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._connections = connections
@@ -155,6 +163,7 @@ class Caller:
         self._kind, _, self._name = principal.partition("/")
         self._subject = subject
         self._roles = roles
+        self._psn_no = psn_no
         self._timeout_seconds = timeout_seconds
 
     @property
@@ -220,8 +229,9 @@ class Caller:
             return ()
         # A new one for each call: it lives for minutes by the movable clock, and writes may use it once only.
         audience = _service(request_type)
-        stack = self._connections.stack
-        assertion = stack.assertion(self._subject, roles=self._roles, audience=audience, consent=consent)
+        assertion = self._connections.stack.assertion(
+            self._subject, roles=self._roles, audience=audience, consent=consent, psn_no=self._psn_no
+        )
         return ((ASSERTION, assertion),)
 
     def _tls(self) -> TlsFiles:
