@@ -50,10 +50,11 @@ async def have_claimed(work: Work[Repository], *names: str, handler: str = "cler
                 payer_psn_no=f"F{name}",
                 beneficiary_psn_no=f"B{name}",
             )
-            await repository.record_verified([Verified(f"B{name}", date(2015, 9, 1), NOON)])
+            born = [Verified(f"F{name}", date(1985, 3, 2), NOON), Verified(f"B{name}", date(2015, 9, 1), NOON)]
+            await repository.record_verified(born)
             enrolments = [(f"F{name}", enrolment()), (f"B{name}", enrolment(insutype=RESIDENT))]
             await repository.record_enrolments(enrolments)
-            await repository.create_application(draft, uuid7(), b"hash")
+            await repository.add_application(draft)
             proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "0" * 64, 1)
             await repository.add_proof(draft.application_id, proof, b"sealed")
             claimed = replace(draft, state=ApplicationState.CLAIMED, submitted_at=NOON, proofs=(proof,))
@@ -186,7 +187,7 @@ class BatchContract:
             other = await repository.application(named("b"))
             assert other
             draft = application(application_id=named("c"), payer_psn_no="Fb", beneficiary_psn_no="Ba")
-            await repository.create_application(draft, uuid7(), b"hash")
+            await repository.add_application(draft)
             proof = replace(other.proofs[0], proof_id=uuid7())
             await repository.add_proof(named("c"), proof, b"sealed")
             claimed = replace(draft, state=ApplicationState.CLAIMED, handler="clerk:wang", proofs=(proof,))

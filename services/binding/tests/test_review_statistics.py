@@ -16,7 +16,6 @@ from binding.memory import MemoryRepository
 from binding.repository import Period, PostgresRepository, Repository
 from binding.testing import NOON, TODAY, application, named
 from kit.db import Database, PostgresWork, Work
-from kit.ids import uuid7
 from kit.testing import MemoryWork
 
 STEPS = [Step.CLAIM, Step.FINISH, Step.RELEASE, Step.HAND_OVER, Step.APPROVE, Step.REJECT, Step.RETURN]
@@ -66,7 +65,7 @@ class StatisticsContract:
     async def write(self, work: Work[Repository], *steps: ReviewStep) -> None:
         async with work() as repository:
             for application_id in {it.application_id for it in steps}:
-                await repository.create_application(application(application_id=application_id), uuid7(), b"hash")
+                await repository.add_application(application(application_id=application_id))
             await repository.add_review_steps(steps)
 
     async def test_a_clerks_day_is_told_with_its_figures(self, work: Work[Repository]) -> None:
