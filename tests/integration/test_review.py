@@ -58,7 +58,7 @@ class Desk:
         rows = [person.row() for person in (*fathers, *children)]
         await Operator(self.connections).import_insured(f"review.{fathers[0].psn_no}", rows)
         for father, child in zip(fathers, children, strict=True):
-            await Portal(self.connections).register(father.psn_name, father.certificate)
+            await Portal(self.connections).register_in_person(father.psn_name, father.certificate)
             await Portal(self.connections, father.psn_no).register(child.psn_name, child.certificate)
         await asyncio.to_thread(self.stack.quiesce, 60.0)
         pairs = zip(fathers, children, strict=True)
