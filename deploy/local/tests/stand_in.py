@@ -1,14 +1,19 @@
 """A service that does nothing, for tests of what starts and ends services.
 
 `stand_in.py SERVICE migrate|serve`. How it misbehaves is said by the file named after the service in the folder
-STAND_IN_FOLDER: `crash`, `unready`, `disk-full`, `deaf` (does not end on SIGTERM), or `migration-fails`.
+STAND_IN_FOLDER: `crash`, `unready`, `degraded`, `disk-full`, `deaf` (does not end on SIGTERM), or `migration-fails`.
 """
 
 import http.server
+import json
 import os
 import signal
 import sys
 from pathlib import Path
+
+DEGRADED = json.dumps(
+    {"checks": {"consumer notify": {"ok": False, "why": "Kafka does not answer", "seconds": 30.2, "serving": False}}}
+)
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -18,7 +23,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
         unready = behaviour() == "unready"
         self.send_response(503 if unready else 200)
         self.end_headers()
-        self.wfile.write(b"the consumer loop does not live" if unready else b"ready")
+        answer = DEGRADED if behaviour() == "degraded" else "ready"
+        self.wfile.write(b"the consumer loop does not live" if unready else answer.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Says nothing."""

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from gongji_local import cli
 from gongji_local.cli import app
 from gongji_local.errors import StackError
+from gongji_local.info import ProcessStatus
 from gongji_local.logs import follow, last_lines
 from gongji_local.stack import Stack
 from gongji_local.state import StateBook, StateFolder
@@ -33,6 +34,7 @@ def test_status_of_a_stack_that_was_never_started_fails_and_names_every_process(
     for name in ("postgres", "kafka", "identity", "binding", "settlement", "notify"):
         assert name in result.output
     assert result.output.count("not started") == 6
+    assert result.output.endswith("Next: `gongji-local up` starts everything.\n")
 
 
 @pytest.mark.stack
@@ -45,6 +47,19 @@ def test_status_of_a_stack_that_is_up_succeeds_until_something_dies(
     result = run(own_stack.folder.root, "status")
     assert result.exit_code == 1
     assert "down" in result.output
+    assert "notify: process" in result.output
+    assert "Next: `gongji-local up` starts notify again; `gongji-local logs notify` tells more." in result.output
+
+
+def test_a_degraded_service_is_a_warning_with_the_next_step(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    degraded = ProcessStatus(
+        "notify", "127.0.0.1:1", 7, alive=True, ready=True, why="", warning="consumer notify: Kafka does not answer"
+    )
+    monkeypatch.setattr(Stack, "status", lambda _stack: [degraded])
+    result = run(state, "status")
+    assert result.exit_code == 1
+    assert "ready, degraded" in result.output
+    assert "notify: consumer notify: Kafka does not answer.\nNext: `gongji-local logs notify` tells" in result.output
 
 
 @pytest.mark.stack

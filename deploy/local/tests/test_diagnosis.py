@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gongji_local.diagnosis import LogTail, ended_words, explain_end, explain_silence
+from gongji_local.diagnosis import LogTail, explain_end, explain_silence
 from gongji_local.errors import from_os_error
 from gongji_local.processes import ProcessRecord
 
@@ -23,6 +23,7 @@ def log(tmp_path: Path) -> Path:
         "java.io.IOException: No space left on device",
         "OSError: [Errno 28] No space left on device",
         "OSError: [Errno 122] Disk quota exceeded",
+        "HINT:  Check free disk space.\nPANIC:  cannot abort transaction 1, it was already committed",
     ],
 )
 def test_a_full_disk_is_named_with_what_is_free(log: Path, line: str) -> None:
@@ -75,6 +76,7 @@ def test_a_process_that_wrote_nothing_is_told_too(log: Path) -> None:
         (OSError(28, "No space left on device", "/data/x"), "The disk is full"),
         (PermissionError(13, "Permission denied", "/data/x"), "/data/x cannot be written"),
         (OSError(30, "Read-only file system", "/data/x"), "cannot be written"),
+        (OSError(27, "File too large", "/data/x"), "limit on the size of a file"),
         (ConnectionResetError(104, "Connection reset by peer"), "stopped answering"),
         (OSError(5, "Input/output error", "/data/x"), "refused /data/x"),
     ],
@@ -85,14 +87,17 @@ def test_a_refusal_of_the_operating_system_is_put_into_words(error: OSError, wor
     assert "up` again" in told.next_step
 
 
-@pytest.mark.parametrize(
-    ("written", "words"),
-    [
-        ("ready\njava.io.IOException: No space left on device\nexiting\n", "ended: the disk is full"),
-        ("ready\nkey ring unreadable\n\n", "ended: key ring unreadable"),
-        ("", "ended: it wrote nothing"),
-    ],
-)
-def test_the_end_of_what_was_running_is_told_in_a_few_words(log: Path, written: str, words: str) -> None:
-    log.write_text(written)
-    assert ended_words(GONE, LogTail(log, 0)) == f"process {GONE.pid} {words}"
+@pytest.mark.parametrize("line", ["java.io.IOException: File too large", "OSError: [Errno 27] File too large: 'x'"])
+def test_a_limit_on_the_size_of_files_is_named_with_what_lifts_it(log: Path, line: str) -> None:
+    stack_trace = "".join(f"\tat org.apache.kafka.Frame{number}\n" for number in range(20))
+    log.write_text(f"{line}\n{stack_trace}")
+    for error in (explain_end("kafka", GONE, LogTail(log, 0)), explain_silence("kafka", LogTail(log, 0), 60)):
+        assert error.problem.startswith("The limit on the size of a file (`ulimit -f`")
+        assert "too small for what kafka writes" in error.problem
+        assert "ulimit -f unlimited" in error.next_step
+        assert "org.apache" not in str(error)
+
+
+def test_a_process_that_is_silent_because_the_disk_is_full_says_so(log: Path) -> None:
+    log.write_text("ERROR: No space left on device\n")
+    assert "The disk is full" in explain_silence("kafka", LogTail(log, 0), 60).problem

@@ -115,7 +115,7 @@ def test_a_killed_service_is_seen_and_brought_back_on_its_ports(own_stack: Stack
     own_stack.kill_service("binding")
     seen = status_of(own_stack, "binding")
     assert (seen.alive, seen.ready, seen.pid) == (False, False, None)
-    assert seen.why == f"process {before.pid} ended: serving binding for gongji-local"
+    assert seen.why.startswith(f"process {before.pid} was killed or ended from outside")
     told = Recorder()
     after = own_stack.up(told).services["binding"]
     assert (after.grpc_address, after.http_address) == (before.grpc_address, before.http_address)
@@ -134,6 +134,32 @@ def test_a_service_that_says_it_is_not_ready_is_believed(own_stack: Stack, let: 
     let("notify", "unready")
     seen = status_of(own_stack, "notify")
     assert (seen.alive, seen.ready, seen.why) == (True, False, "the consumer loop does not live")
+
+
+def test_a_service_that_takes_calls_and_is_degraded_is_ready_with_a_warning(own_stack: Stack, let: Let) -> None:
+    let("notify", "degraded")
+    seen = status_of(own_stack, "notify")
+    assert (seen.ready, seen.why, seen.well) == (True, "", False)
+    assert seen.warning == "consumer notify: Kafka does not answer (for 30 s)"
+
+
+def test_a_service_that_stays_degraded_is_not_up(own_stack: Stack, let: Let, monkeypatch: pytest.MonkeyPatch) -> None:
+    let("notify", "degraded")
+    monkeypatch.setattr("gongji_local.services.START_TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(StackError, match=r"It says: consumer notify: Kafka does not answer \(for 30 s\)"):
+        own_stack.up()
+
+
+def test_a_server_that_refuses_in_the_middle_of_a_start_is_no_trace(
+    own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise asyncpg.DiskFullError('could not extend file "base/5/1259": No space left on device')
+
+    own_stack.stop_service("notify")
+    monkeypatch.setattr(bringing_up, "ensure_databases", refuse)
+    with pytest.raises(StackError, match="The disk is full: PostgreSQL could not write"):
+        own_stack.up()
 
 
 def test_a_stranger_on_a_dead_services_port_is_not_taken_for_it(own_stack: Stack) -> None:
@@ -296,7 +322,7 @@ def test_down_ends_just_what_it_started_and_up_finds_the_data(own_stack: Stack, 
 def test_a_database_server_killed_with_9_comes_back(own_stack: Stack) -> None:
     send(StateBook(own_stack.folder).read().processes["postgres"], signal.SIGKILL)
     assert wait_until(lambda: not states(own_stack)["postgres"], 10)
-    assert "database system is ready to accept connections" in status_of(own_stack, "postgres").why
+    assert "was killed or ended from outside" in status_of(own_stack, "postgres").why
     own_stack.up()
     assert all(states(own_stack).values())
 

@@ -25,6 +25,19 @@ def test_ready_means_every_check_is_well() -> None:
     assert health.checks()["kafka"].why == "the loop has ended"
 
 
+def test_what_calls_do_not_need_is_told_and_takes_nobody_out_of_service() -> None:
+    health = Health()
+    health.set("database", True)
+    health.set("consumer binding", False, "Kafka does not answer", serving=False)
+    assert (health.ready(), health.live(), health.degraded()) == (True, True, ["consumer binding"])
+    health.set("database", False, "down")
+    assert (health.ready(), health.degraded()) == (False, ["consumer binding"])
+    health.set("consumer binding", True, serving=False)
+    assert health.degraded() == []
+    health.set("consumer binding", False, "ended", vital=True, serving=False)
+    assert (health.ready(), health.live(), health.degraded()) == (False, False, [])
+
+
 def test_what_only_a_restart_helps_against_ends_liveness_too() -> None:
     health = Health()
     health.set("relay", False, "ended", vital=True)

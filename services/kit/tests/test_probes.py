@@ -42,6 +42,16 @@ async def test_readiness_lists_each_check(probes: HttpProbes) -> None:
     assert fetch(probes, "/readyz")[0] == 200
 
 
+async def test_a_consumer_that_is_out_is_shown_and_calls_still_come(probes: HttpProbes) -> None:
+    probes._health.set("database", True)
+    probes._health.set("consumer notify", False, "Kafka does not answer: TimeoutError", serving=False)
+    status, body, _kind = fetch(probes, "/readyz")
+    told = json.loads(body)
+    assert (status, told["ready"], told["degraded"]) == (200, True, ["consumer notify"])
+    assert told["checks"]["consumer notify"]["why"] == "Kafka does not answer: TimeoutError"
+    assert (told["checks"]["consumer notify"]["serving"], told["checks"]["database"]["serving"]) == (False, True)
+
+
 async def test_a_hung_loop_makes_liveness_fail(probes: HttpProbes) -> None:
     assert fetch(probes, "/livez")[0] == 200
     probes._health._limit_seconds = -1

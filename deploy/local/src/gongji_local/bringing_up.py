@@ -62,7 +62,7 @@ class BringUp:
 
     def _is_well(self, service: str) -> bool:
         outdated = self._runs_older_code(service) or self._runs_on_other_settings(service)
-        return not outdated and self.processes.probe(service).ready
+        return not outdated and self.processes.probe(service).well
 
     def _runs_older_code(self, service: str) -> bool:
         return runs_older_code(service, self.book.read().processes.get(service))

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from gongji_local.choice import Named
-from gongji_local.console import ConsoleProgress, addresses, print_error, states
+from gongji_local.console import ConsoleProgress, addresses, print_error, reasons, states
 from gongji_local.errors import StackError, from_os_error
 from gongji_local.logs import follow, last_lines
 from gongji_local.stack import Stack
@@ -95,10 +95,12 @@ def down(
 
 @app.command()
 def status(context: typer.Context) -> None:
-    """Tell what each process is doing; exit status 1 when something is not ready."""
+    """Tell what each process is doing; exit status 1 when something is not well."""
     processes = _or_end(_stack(context).status)
     out.print(states(processes))
-    if not all(process.ready for process in processes):
+    for line in reasons(processes):
+        out.print(line, markup=False, soft_wrap=True)
+    if not all(process.well for process in processes):
         raise typer.Exit(EXIT_FAILED)
 
 

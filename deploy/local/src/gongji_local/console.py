@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gongji_local.errors import StackError
-from gongji_local.info import ProcessStatus, StackInfo
+from gongji_local.info import NOT_STARTED, ProcessStatus, StackInfo
 from gongji_local.progress import Step
 
 if TYPE_CHECKING:
@@ -87,21 +87,35 @@ def addresses(info: StackInfo) -> Table:
 def states(processes: list[ProcessStatus]) -> Table:
     """What each process is doing."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "state", "process", "address", "why"):
+    for heading in ("", "state", "process", "address"):
         table.add_column(heading)
     for process in processes:
-        table.add_row(process.name, _state(process), str(process.pid or ""), process.address, escape(_why(process)))
+        table.add_row(process.name, _state(process), str(process.pid or ""), process.address)
     return table
+
+
+def reasons(processes: list[ProcessStatus]) -> list[str]:
+    """A sentence for each process that is not well, and the next step; nothing when all are."""
+    unwell = [process for process in processes if not process.well]
+    sentences = [f"{process.name}: {' '.join((process.why or process.warning).split())}." for process in unwell]
+    return [*sentences, f"Next: {_next_step(unwell)}"] if unwell else []
+
+
+def _next_step(unwell: list[ProcessStatus]) -> str:
+    down = [process.name for process in unwell if not process.alive]
+    started = [process.name for process in unwell if process.why != NOT_STARTED]
+    if not started:
+        return "`gongji-local up` starts everything."
+    more = f"`gongji-local logs {started[0]}`{' (or another name)' if len(started) > 1 else ''} tells more."
+    if down:
+        return f"`gongji-local up` starts {', '.join(down)} again; {more}"
+    return f"{more} `gongji-local down`, then `gongji-local up`, starts everything anew."
 
 
 def _state(process: ProcessStatus) -> str:
     if process.ready:
-        return "[green]ready[/green]"
+        return "[yellow]ready, degraded[/yellow]" if process.warning else "[green]ready[/green]"
     return "[yellow]not ready[/yellow]" if process.alive else "[red]down[/red]"
-
-
-def _why(process: ProcessStatus) -> str:
-    return "" if process.ready else " ".join(process.why.split())[:200]
 
 
 def _host_and_port(url: str) -> str:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gongji_local.errors import StackError, disk_full
+from gongji_local.errors import StackError, disk_full, file_too_large
 from gongji_local.processes import ProcessRecord, exit_code
 
 SHOWN_LINES: Final = 8
-SHOWN_CHARACTERS: Final = 120
 READ_BYTES: Final = 64 * 1024
-DISK_FULL_WORDS: Final = ("No space left on device", "Disk quota exceeded", "ENOSPC")
+DISK_FULL_WORDS: Final = ("No space left on device", "Disk quota exceeded", "ENOSPC", "Check free disk space")
+FILE_TOO_LARGE_WORDS: Final = ("File too large", "File size limit exceeded", "EFBIG")
 PORT_TAKEN_WORDS: Final = ("Address already in use", "address already in use", "Failed to bind to address")
 
 
@@ -40,8 +40,10 @@ class LogTail:
 def explain_end(name: str, process: ProcessRecord, log: LogTail, ports: tuple[int, ...] = ()) -> StackError:
     """Why a process ended while it was starting."""
     text = log.text()
-    if any(words in text for words in DISK_FULL_WORDS):
-        return disk_full(log.path.parent, name)
+    if full := no_room(name, text, log.path.parent):
+        return full
+    if exit_code(process) == -signal.SIGXFSZ:
+        return file_too_large(name)
     if any(words in text for words in PORT_TAKEN_WORDS):
         listed = " or ".join(str(port) for port in ports) or "of its own"
         return StackError(
@@ -54,17 +56,19 @@ def explain_end(name: str, process: ProcessRecord, log: LogTail, ports: tuple[in
     )
 
 
-def ended_words(process: ProcessRecord, log: LogTail) -> str:
-    """Why a process that was running is gone, in a few words for the table of states."""
-    text = log.text()
+def no_room(name: str, text: str, place: Path) -> StackError | None:
+    """The refusal when a process that writes under `place` says that it has no room; None when it does not."""
     if any(words in text for words in DISK_FULL_WORDS):
-        return f"process {process.pid} ended: the disk is full"
-    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it wrote nothing")
-    return f"process {process.pid} ended: {last[:SHOWN_CHARACTERS]}"
+        return disk_full(place, name)
+    if any(words in text for words in FILE_TOO_LARGE_WORDS):
+        return file_too_large(name)
+    return None
 
 
 def explain_silence(name: str, log: LogTail, timeout_seconds: float, why: str = "") -> StackError:
     """A process runs but did not become ready; `why` is what it says of itself."""
+    if full := no_room(name, log.text(), log.path.parent):
+        return full
     said = f" It says: {why}." if why else ""
     return StackError(
         f"{name} runs but was not ready after {timeout_seconds:.0f} s.{said} Its last lines:\n{log.last_lines()}\n",

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+NOT_STARTED: Final = "not started"
+"""Why a process that there is no record of does not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,14 @@ class ProcessStatus:
     alive: bool
     ready: bool
     why: str
+    """Why it is not ready."""
+    warning: str = ""
+    """What is wrong with it although it takes calls."""
+
+    @property
+    def well(self) -> bool:
+        """Whether there is nothing to tell of it."""
+        return self.ready and not self.warning
 
 
 @dataclass(frozen=True, slots=True)

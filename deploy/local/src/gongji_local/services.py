@@ -1,6 +1,5 @@
 """The four services as processes: what they are told, how they start, when they are ready, how they end."""
 
-import http.client
 import signal
 import subprocess
 import sys
@@ -12,11 +11,12 @@ from typing import Final
 
 from gongji_local.certificates import TRUST_DOMAIN, Certificates
 from gongji_local.clock import wait_until
-from gongji_local.diagnosis import LogTail, explain_end, explain_silence
+from gongji_local.diagnosis import LogTail, explain_end, explain_silence, no_room
 from gongji_local.errors import StackError
 from gongji_local.keys import Keys
 from gongji_local.ports import LOOPBACK, free_port
 from gongji_local.processes import Command, is_alive, owns_port, run, send, spawn, stop
+from gongji_local.readiness import Probe, ask
 from gongji_local.state import StateBook
 
 SERVICES: Final = ("identity", "binding", "settlement", "notify")
@@ -25,8 +25,6 @@ START_TIMEOUT_SECONDS: Final = 120.0
 STOP_TIMEOUT_SECONDS: Final = 30.0
 MIGRATE_TIMEOUT_SECONDS: Final = 120.0
 COMMAND_TIMEOUT_SECONDS: Final = 300.0
-PROBE_TIMEOUT_SECONDS: Final = 3.0
-HTTP_OK: Final = 200
 GRPC: Final = "grpc"
 HTTP: Final = "http"
 # What this shell happens to have set for something else must not reach a service
@@ -48,14 +46,6 @@ class Surroundings:
     kafka_bootstrap: str
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A service's own answer to whether it is ready."""
-
-    ready: bool
-    why: str
-
-
 class ServiceProcesses:
     """Starts, probes and ends the services of one state folder."""
 
@@ -71,7 +61,7 @@ class ServiceProcesses:
         finished = run(Command(self._launcher(service, "migrate"), environ), MIGRATE_TIMEOUT_SECONDS)
         log.write_text(finished.stdout)
         if finished.returncode != 0:
-            raise StackError(
+            raise no_room(f"the migration of {service}", finished.stdout, log) or StackError(
                 f"The migration of {service} failed. Its last lines:\n{LogTail(log, 0).last_lines()}\n",
                 f"The whole output is {log}; correct the migration, then run `gongji-local up` again.",
             )
@@ -107,17 +97,18 @@ class ServiceProcesses:
         return process.settings_mark != _mark(self._settings(service, surroundings))
 
     def wait_ready(self, service: str) -> None:
-        """Returns when `/readyz` says yes; tells why when the process ends or stays silent."""
+        """Returns when `/readyz` says yes and nothing is degraded; tells why when the process ends or stays silent."""
         process = self._book.read().processes.get(service)
         if process is None:
             raise StackError(f"{service} was not started.", "Run `gongji-local up`.")
         tail = LogTail(self._book.folder.log_of(service), process.log_start_bytes)
-        in_time = wait_until(lambda: not is_alive(process) or self.probe(service).ready, START_TIMEOUT_SECONDS)
+        in_time = wait_until(lambda: not is_alive(process) or self.probe(service).well, START_TIMEOUT_SECONDS)
         if not is_alive(process):
             self._book.forget_process(service)
             raise explain_end(service, process, tail, (self.port(service, GRPC), self.port(service, HTTP)))
         if not in_time:
-            raise explain_silence(service, tail, START_TIMEOUT_SECONDS, self.probe(service).why)
+            probe = self.probe(service)
+            raise explain_silence(service, tail, START_TIMEOUT_SECONDS, probe.why or probe.warning)
 
     def stop(self, service: str) -> bool:
         """Lets the service drain and end; whether there was anything to end."""
@@ -204,17 +195,3 @@ def _own_settings(service: str, keys: Keys, binding_port: int) -> dict[str, str 
     if service == "settlement":
         settings["BINDING_TARGET"] = f"{LOOPBACK}:{binding_port}"
     return settings
-
-
-def ask(http_port: int) -> Probe:
-    """Asks a process's `/readyz`; what it says besides is kept for a person."""
-    connection = http.client.HTTPConnection(LOOPBACK, http_port, timeout=PROBE_TIMEOUT_SECONDS)
-    try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        text = answer.read(2000).decode(errors="replace").strip()
-        return Probe(answer.status == HTTP_OK, text)
-    except (OSError, http.client.HTTPException) as error:
-        return Probe(ready=False, why=f"/readyz does not answer ({error})")
-    finally:
-        connection.close()

@@ -14,14 +14,16 @@ from gongji_local.bringing_up import BringUp
 from gongji_local.certificates import CertificateFiles, Certificates
 from gongji_local.choice import NOTHING_NAMED, Named, choose
 from gongji_local.clock import MovableClock
-from gongji_local.diagnosis import LogTail, ended_words
-from gongji_local.errors import StackError, from_os_error
-from gongji_local.info import ProcessStatus, ServiceInfo, StackInfo
+from gongji_local.diagnosis import LogTail
+from gongji_local.endings import ended_words
+from gongji_local.errors import StackError
+from gongji_local.info import NOT_STARTED, ProcessStatus, ServiceInfo, StackInfo
 from gongji_local.keys import Keys, default_roles
 from gongji_local.parallel import in_parallel
 from gongji_local.processes import ProcessRecord
 from gongji_local.progress import SILENT, Progress, told
 from gongji_local.quiesce import quiesce
+from gongji_local.refusals import DRIVER_ERRORS, explained
 from gongji_local.servers import Server, Servers, decide, recorded_choice, remember, servers_of
 from gongji_local.services import (
     ENCRYPTING_SERVICES,
@@ -196,7 +198,7 @@ class Stack:
         return self._processes.command(name, surroundings, action, arguments)
 
     def wait_ready(self, name: str) -> None:
-        """Returns when the service's `/readyz` says yes."""
+        """Returns when the service's `/readyz` says yes and nothing of it is degraded."""
         self._processes.wait_ready(name)
 
     # identities
@@ -267,12 +269,12 @@ class Stack:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Holds the state's lock; what the operating system refuses meanwhile is put into a sentence."""
+        """Holds the state's lock; what the operating system or a server refuses meanwhile is put into a sentence."""
         try:
             with self._lock.held():
                 yield
-        except OSError as error:
-            raise from_os_error(error, self.folder.root) from error
+        except DRIVER_ERRORS as error:
+            raise explained(error, self._book) from error
 
     def _decided(self) -> Servers:
         choice = decide(self._book, self.environ, self._named)
@@ -298,11 +300,13 @@ class Stack:
         process = self._book.read().processes.get(service)
         address = self._processes.address(service, GRPC)
         if process is None:
-            return ProcessStatus(service, address, None, alive=False, ready=False, why="not started")
+            return ProcessStatus(service, address, None, alive=False, ready=False, why=NOT_STARTED)
         if not self._processes.is_alive(service):
             return ProcessStatus(service, address, None, alive=False, ready=False, why=self._ended(service, process))
         probe = self._processes.probe(service)
-        return ProcessStatus(service, address, process.pid, alive=True, ready=probe.ready, why=probe.why)
+        return ProcessStatus(
+            service, address, process.pid, alive=True, ready=probe.ready, why=probe.why, warning=probe.warning
+        )
 
     def _server_status(self, name: str, server: Server) -> ProcessStatus:
         process = self._book.read().processes.get(name)
@@ -318,8 +322,8 @@ class Stack:
 
     def _why_not_ready(self, name: str, process: ProcessRecord | None, *, alive: bool) -> str:
         if alive:
-            return "does not answer"
-        return self._ended(name, process) if process else "not started"
+            return f"process {process.pid} runs and does not answer" if process else "does not answer"
+        return self._ended(name, process) if process else NOT_STARTED
 
     def _ended(self, name: str, process: ProcessRecord) -> str:
         return ended_words(process, LogTail(self.folder.log_of(name), process.log_start_bytes))

@@ -20,6 +20,8 @@ class Check:
     """For the operator; never personal data."""
     vital: bool
     """Whether only a restart helps when it is not ok."""
+    serving: bool = True
+    """Whether calls need it. What they do not need is told, and takes nobody out of service (ADR 11)."""
     since: Elapsed = field(default_factory=Elapsed)
     """How long it has been so."""
 
@@ -37,11 +39,14 @@ class Health:
         self._checks: dict[str, Check] = {}
         self._lock = threading.Lock()
 
-    def set(self, name: str, ok: bool, why: str = "", *, vital: bool = False) -> None:  # noqa: FBT001 - the state is the point
-        """Record how `name` is. A vital check that fails also fails liveness: only a restart helps."""
+    def set(self, name: str, ok: bool, why: str = "", *, vital: bool = False, serving: bool = True) -> None:  # noqa: FBT001 - the state is the point
+        """Record how `name` is. A vital check that fails also fails liveness: only a restart helps.
+
+        One that is neither `vital` nor `serving` fails neither probe; it makes the process degraded.
+        """
         with self._lock:
             before = self._checks.get(name)
-            now = Check(ok=ok, why=why, vital=vital)
+            now = Check(ok=ok, why=why, vital=vital, serving=serving)
             self._checks[name] = replace(now, since=before.since) if before and before.ok == ok else now
 
     def checks(self) -> dict[str, Check]:
@@ -55,9 +60,14 @@ class Health:
         return all(check.ok or not check.vital for check in self.checks().values())
 
     def ready(self) -> bool:
-        """Whether calls may be sent here: something has reported, and everything that did is well."""
+        """Whether calls may be sent here: something has reported, and everything that calls need is well."""
         checks = self.checks()
-        return len(checks) > 1 and all(check.ok for check in checks.values())
+        return len(checks) > 1 and all(check.ok for check in checks.values() if check.serving or check.vital)
+
+    def degraded(self) -> list[str]:
+        """What is not well and does not keep calls from being answered, by name."""
+        checks = self.checks()
+        return sorted(name for name, check in checks.items() if not (check.ok or check.serving or check.vital))
 
     def _heartbeat(self) -> Check:
         age_seconds = self._last_beat.seconds

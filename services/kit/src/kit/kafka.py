@@ -18,8 +18,9 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.security import BaseSecurity
 
 from kit.backoff import backoff_seconds
-from kit.bus_metrics import CONSUMED_AT, HALTED, LAG, POSTPONED
+from kit.bus_metrics import POSTPONED
 from kit.clock import Elapsed
+from kit.consumer_state import ConsumerState, Lags, Trouble
 from kit.dead_letters import DeadLetterQueue, KafkaDeadLetterQueue, Record
 from kit.dlq_replay import Replay, ReplayStoppedError, replay_dlq
 from kit.handling import BatchProcessor, Handler, PostponedError, RetryPolicy, TooManyFailuresError
@@ -42,6 +43,8 @@ __all__ = [
 
 
 HALTED_PAUSE_SECONDS = 0.1
+SILENT_SAMPLES = 2
+"""So many samples in a row without an answer mean that Kafka is out of reach; one may be a leader that moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,11 @@ class Tuning:
     heartbeat_interval_ms: int = 1_500
     sample_seconds: float = 5.0
     """How often lag and life are looked at."""
+    answer_seconds: float = 5.0
+    """How long Kafka may take to answer that; more than the half second for which a fetch keeps a connection busy.
+    A Kafka that went away is told after twice the sum of both at most."""
     stuck_seconds: float = 120.0
-    """A batch that takes longer makes the process unready."""
+    """A batch that takes longer is told."""
     graceful_seconds: float = 10.0
     """How long stopping waits for the batch under way, and then for Kafka."""
 
@@ -70,7 +76,7 @@ class Consumer:
         topics: what to read.
         group: the group id, which is also the inbox's consumer name; never changed, or everything is read again.
         handler: has the effect of a batch in one transaction; must be idempotent by the inbox.
-        health: is told under `consumer <group>` whether events are being consumed, and why not.
+        health: is told under `consumer <group>` whether events are being consumed, and why not. Calls do not need it.
     """
 
     def __init__(
@@ -89,8 +95,7 @@ class Consumer:
         self._settings = settings
         self._topics = tuple(topics)
         self._group = group
-        self._health = health or Health()
-        self._name = f"consumer {group}"
+        self._state = ConsumerState(group, health or Health())
         self._tuning = tuning or Tuning()
         self._dead_letters = dead_letters or KafkaDeadLetterQueue(settings, client_id=f"{group}-dlq")
         self._processor = BatchProcessor(group, handler, self._dead_letters, policy, catalogue)
@@ -99,13 +104,12 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._postponed_in_row = 0
         self._busy: Elapsed | None = None
-        self._sampled: set[tuple[str, int]] = set()
         self._task: asyncio.Task[None] | None = None
         self.broker = self._new_broker()
 
     async def start(self) -> None:
         """Begin to consume as soon as Kafka answers; returns at once, `health` tells how it goes."""
-        self._tell(ok=False, why="connecting to Kafka")
+        self._state.begun(Trouble.KAFKA, "connecting to Kafka")
         self._task = asyncio.create_task(self._run(), name=f"consumer {self._group}")
 
     async def stop(self) -> None:
@@ -116,7 +120,7 @@ class Consumer:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._close_broker()
         await self._dead_letters.close()
-        self._tell(ok=False, why="stopped")
+        self._state.stopped()
 
     def _new_broker(self) -> KafkaBroker:
         context = ssl_context(self._settings)
@@ -168,12 +172,13 @@ class Consumer:
             raise NackMessage from error
         finally:
             self._busy = None
-        self._consumed()
+        self._postponed_in_row = 0
+        self._state.consumed()
 
     async def _postpone(self, error: PostponedError) -> None:
         self._postponed_in_row += 1
         POSTPONED.labels(self._group).inc()
-        self._tell(ok=False, why=f"waiting: {error}")
+        self._state.begun(Trouble.WAITING, f"waiting: {error}")
         self._log.warning("events wait", why=str(error), times=self._postponed_in_row)
         # FastStream rewinds and polls again at once, about 1,450 times a second; the pause is ours to make.
         with contextlib.suppress(TimeoutError):
@@ -182,32 +187,25 @@ class Consumer:
 
     def _halt(self, error: TooManyFailuresError) -> None:
         self._halted.set()
-        HALTED.labels(self._group).set(1)
         self._log.error("consuming stopped: find the fault, then restart and replay the DLQ", why=str(error))
-        self._tell(ok=False, why=f"stopped: {error}")
-
-    def _consumed(self) -> None:
-        if self._postponed_in_row:
-            self._postponed_in_row = 0
-            self._tell(ok=True)
-        CONSUMED_AT.labels(self._group).set_to_current_time()
+        self._state.begun(Trouble.HALTED, f"stopped: {error}")
 
     async def _run(self) -> None:
         try:
             await self._consume()
         except Exception as error:  # noqa: BLE001 - whatever it is, only a restart helps
             self._log.exception("the consumer ended", error=type(error).__name__)
-            self._health.set(self._name, False, f"ended by {type(error).__name__}", vital=True)
+            self._state.ended(f"ended by {type(error).__name__}")
 
     async def _consume(self) -> None:
         while True:
             await self._connect()
-            self._tell(ok=True)
+            self._state.heard({})
             await self._watch()
             await self._close_broker()
             if self._halted.is_set():
                 return
-            self._tell(ok=False, why="the consuming loop ended, starting it again")
+            self._state.begun(Trouble.KAFKA, "the consuming loop ended, starting it again")
             self.broker = self._new_broker()
 
     async def _connect(self) -> None:
@@ -217,48 +215,53 @@ class Consumer:
                 return await self.broker.start()
             except (KafkaError, OSError) as error:
                 failures += 1
-                self._tell(ok=False, why=f"Kafka does not answer: {type(error).__name__}")
+                self._state.begun(Trouble.KAFKA, f"Kafka does not answer: {type(error).__name__}")
                 self._log.warning("Kafka does not answer", error=type(error).__name__, failures=failures)
             await self._close_broker()
             self.broker = self._new_broker()
             await asyncio.sleep(backoff_seconds(failures))
 
     async def _watch(self) -> None:
+        silent_in_row = 0
         while not self._halted.is_set() and self._alive():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._halted.wait(), self._tuning.sample_seconds)
-            await self._sample_lag()
-            if self._busy is not None and self._busy.seconds > self._tuning.stuck_seconds:
-                self._tell(ok=False, why=f"one batch has taken {self._busy.seconds:.0f} s")
+            error = await self._sample()
+            silent_in_row = silent_in_row + 1 if error else 0
+            if error and silent_in_row >= SILENT_SAMPLES:
+                self._state.begun(Trouble.KAFKA, f"Kafka does not answer: {type(error).__name__}")
+            self._judge_batch()
 
     def _alive(self) -> bool:
         return self._subscriber.running and any(not task.done() for task in self._subscriber.tasks)
 
-    async def _sample_lag(self) -> None:
-        consumer = self._subscriber.consumer
+    async def _sample(self) -> Exception | None:
+        """Ask Kafka how far behind we are. FastStream tries for ever and says nothing, so this tells an outage."""
         try:
-            async with asyncio.timeout(self._tuning.sample_seconds):
-                lags = await _lags(consumer) if consumer is not None else {}
+            async with asyncio.timeout(self._tuning.answer_seconds):
+                self._state.heard(await _lags(self._subscriber.consumer))
         except Exception as error:  # noqa: BLE001 - not knowing the lag is no reason to stop consuming
             self._log.info("lag unknown", error=type(error).__name__)
-            return
-        for place in self._sampled - lags.keys():  # went to another replica, which reports it now
-            LAG.remove(self._group, *map(str, place))
-        self._sampled = set(lags)
-        for (topic, partition), lag in lags.items():
-            LAG.labels(self._group, topic, partition).set(lag)
+            return error
+        return None
+
+    def _judge_batch(self) -> None:
+        if self._busy is not None and self._busy.seconds > self._tuning.stuck_seconds:
+            self._state.begun(Trouble.STUCK, f"one batch has taken {self._busy.seconds:.0f} s")
+        else:
+            self._state.over(Trouble.STUCK)
 
     async def _close_broker(self) -> None:
         await _within(2 * self._tuning.graceful_seconds, self.broker.stop)
 
-    def _tell(self, *, ok: bool, why: str = "") -> None:
-        self._health.set(self._name, ok, why)
 
-
-async def _lags(consumer: Any) -> dict[tuple[str, int], int]:
+async def _lags(consumer: Any) -> Lags:
     """How far what is committed lies behind the end, by topic and partition; asked of Kafka, so true while stuck."""
     assignment = consumer.assignment()
-    ends = await consumer.end_offsets(assignment) if assignment else {}
+    if not assignment:  # other replicas have all the partitions; that Kafka answers is to be known all the same
+        await consumer.topics()
+        return {}
+    ends = await consumer.end_offsets(assignment)
     return {
         (place.topic, place.partition): max(0, end - (await consumer.committed(place) or 0))
         for place, end in ends.items()

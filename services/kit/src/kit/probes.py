@@ -99,10 +99,16 @@ class HttpProbes:
 
     def _report(self, question: str, well: bool) -> tuple[str, str, bytes]:  # noqa: FBT001 - the answer to the question
         checks = {
-            name: {"ok": check.ok, "why": check.why, "seconds": round(check.since.seconds, 1)}
+            name: {
+                "ok": check.ok,
+                "why": check.why,
+                "seconds": round(check.since.seconds, 1),
+                "serving": check.serving or check.vital,
+            }
             for name, check in sorted(self._health.checks().items())
         }
-        body = json.dumps({question: well, "checks": checks}, ensure_ascii=False) + "\n"
+        told = {question: well, "degraded": self._health.degraded(), "checks": checks}
+        body = json.dumps(told, ensure_ascii=False) + "\n"
         return (_OK if well else _UNAVAILABLE), _JSON, body.encode()
 
     def _metrics(self) -> tuple[str, str, bytes]:

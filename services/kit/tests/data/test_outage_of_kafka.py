@@ -9,9 +9,11 @@ from uuid import uuid4
 import pytest
 
 from gongji_local.stack import Stack
+from kit.bus_metrics import CONNECTED, HEARD_AT, LAG
 from kit.clock import Elapsed
 from kit.db import Database
 from kit.events import Envelope
+from kit.health import Health
 from kit.inbox import PostgresInbox
 from kit.kafka import Consumer, KafkaAddress, Tuning
 from kit.outbox import PostgresOutbox
@@ -23,6 +25,9 @@ from kit.topics import ensure_topics
 
 pytestmark = pytest.mark.stack
 GRACE_SECONDS = 2.0
+SAMPLE_SECONDS = 0.2
+ANSWER_SECONDS = 2.0
+TUNING = Tuning(graceful_seconds=GRACE_SECONDS, sample_seconds=SAMPLE_SECONDS, answer_seconds=ANSWER_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +51,16 @@ class Bench:
         self.told = 0
         publisher = Publisher(kafka, "one", round_timeout_seconds=3.0)
         self.relay = Relay(database, url, kafka, "one", publisher=publisher, poll_seconds=0.1)
+        self.group = f"group-{uuid4().hex[:8]}"
+        self.health = Health()
         self.consumer = Consumer(
             kafka,
             [topic.name],
-            f"group-{uuid4().hex[:8]}",
+            self.group,
             self.handle,
+            health=self.health,
             catalogue=topic.catalogue,
-            tuning=Tuning(graceful_seconds=GRACE_SECONDS),
+            tuning=TUNING,
         )
 
     async def handle(self, envelopes: Sequence[Envelope]) -> None:
@@ -65,6 +73,14 @@ class Bench:
         self.told += count
         async with self.database.transaction() as transaction:
             await PostgresOutbox(transaction, "kit", self.topic.catalogue).add(events)
+
+    def state(self) -> tuple[bool, str]:
+        check = self.health.checks()[f"consumer {self.group}"]
+        return check.ok, check.why
+
+    def lags(self) -> list[float]:
+        samples = [sample for metric in LAG.collect() for sample in metric.samples]
+        return [sample.value for sample in samples if sample.labels["group"] == self.group]
 
     async def all_seen(self) -> None:
         await eventually(lambda: len(self.seen) >= self.told, timeout_seconds=60)
@@ -105,3 +121,29 @@ async def test_stopping_keeps_to_its_grace_period_when_kafka_is_gone(bench: Benc
     await bench.consumer.stop()
     await bench.relay.stop()
     assert elapsed.seconds < 2 * GRACE_SECONDS + 1
+
+
+async def test_a_kafka_that_was_killed_is_told_takes_nobody_out_of_service_and_is_found_again(bench: Bench) -> None:
+    bench.health.set("database", True)
+    await bench.tell(5)
+    await bench.all_seen()
+    await eventually(lambda: set(bench.lags()) == {0.0})
+    assert (bench.health.degraded(), CONNECTED.labels(bench.group)._value.get()) == ([], 1)
+
+    await asyncio.to_thread(bench.stack.kill_service, "kafka")
+    elapsed = Elapsed()
+    await eventually(lambda: not bench.state()[0], timeout_seconds=20)
+    assert elapsed.seconds < 2 * (SAMPLE_SECONDS + ANSWER_SECONDS) + 3  # and what a machine under load adds
+    assert bench.state()[1].startswith("Kafka does not answer: ")
+    assert (bench.lags(), CONNECTED.labels(bench.group)._value.get()) == ([], 0)
+    assert (bench.health.ready(), bench.health.live()) == (True, True)
+    assert bench.health.degraded() == [f"consumer {bench.group}"]
+    heard = HEARD_AT.labels(bench.group)._value.get()
+
+    await asyncio.to_thread(bench.stack.start_kafka)
+    await eventually(lambda: bench.state() == (True, ""), timeout_seconds=60)
+    await bench.tell(5)
+    await bench.all_seen()
+    await eventually(lambda: set(bench.lags()) == {0.0})
+    assert CONNECTED.labels(bench.group)._value.get() == 1
+    assert HEARD_AT.labels(bench.group)._value.get() > heard

@@ -14,14 +14,15 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from gongji_local.blocking import run_blocking
 from gongji_local.clock import wait_until
-from gongji_local.diagnosis import DISK_FULL_WORDS, LogTail, explain_end, explain_silence
-from gongji_local.errors import StackError, disk_full
+from gongji_local.diagnosis import LogTail, explain_end, explain_silence, no_room
+from gongji_local.errors import StackError
 from gongji_local.files import write_private
 from gongji_local.kafka.jars import Fetch, ensure_jars, fetch_from_maven, jar_folder, missing_jars, read_lock
 from gongji_local.kafka.java import find_java
 from gongji_local.ports import LOOPBACK, free_port, listens
 from gongji_local.processes import Command, is_alive, owns_port, run, spawn, stop
 from gongji_local.progress import SILENT, Progress, told
+from gongji_local.room import require_file_size, require_room
 from gongji_local.state import StateBook
 
 NAME: Final = "kafka"
@@ -111,6 +112,7 @@ class EmbeddedKafka:
         write_private(self._properties, text)
 
     def _format(self, java: "_Java") -> None:
+        require_room(self._book.folder.kafka, "Kafka")
         shutil.rmtree(self._data, ignore_errors=True)
         cluster_id = urlsafe_b64encode(b"\x01" + secrets.token_bytes(15)).decode().rstrip("=")
         arguments = ("format", "-t", cluster_id, "-c", str(self._properties), "--standalone")
@@ -119,6 +121,7 @@ class EmbeddedKafka:
             raise _explain_format(self._data, finished.stdout)
 
     def _launch(self, java: "_Java") -> None:
+        require_file_size("Kafka")
         command = java.command("kafka.Kafka", str(self._properties))
         self._book.put_process(NAME, spawn(command, self._log))
 
@@ -179,8 +182,8 @@ async def _has_brokers(bootstrap: str) -> bool:
 
 
 def _explain_format(data: Path, output: str) -> StackError:
-    if any(words in output for words in DISK_FULL_WORDS):
-        return disk_full(data.parent, "Kafka")
+    if full := no_room("Kafka", output, data.parent):
+        return full
     last = next((line for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
     return StackError(
         f"Kafka's data folder {data} could not be formatted: {last}",

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL's life: initdb, start, ready, fast stop."""
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -14,8 +15,8 @@ import asyncpg
 
 from gongji_local.blocking import run_blocking
 from gongji_local.clock import wait_until
-from gongji_local.diagnosis import DISK_FULL_WORDS, LogTail, explain_end, explain_silence
-from gongji_local.errors import StackError, disk_full
+from gongji_local.diagnosis import LogTail, explain_end, explain_silence, no_room
+from gongji_local.errors import StackError
 from gongji_local.files import PRIVATE_FILE
 from gongji_local.passwords import password_of
 from gongji_local.ports import LOOPBACK, free_port
@@ -23,6 +24,7 @@ from gongji_local.postgres.home import NAME_A_SERVER, PostgresHome, find_home, r
 from gongji_local.postgres.pidfile import refuse_unknown_postmaster
 from gongji_local.processes import is_alive, owns_port, run, spawn, stop
 from gongji_local.progress import SILENT, Progress, told
+from gongji_local.room import require_file_size, require_room
 from gongji_local.state import StateBook
 
 NAME: Final = "postgres"
@@ -85,6 +87,7 @@ class EmbeddedPostgres:
         remove_home(self._book)
 
     def _launch(self, home: PostgresHome) -> None:
+        require_file_size("PostgreSQL")
         record = self._book.read()
         port = free_port(record.ports.get(NAME), set(record.ports.values()) - {record.ports.get(NAME)})
         self._book.put_port(NAME, port)
@@ -102,6 +105,7 @@ class EmbeddedPostgres:
             raise explain_silence(NAME, tail, START_TIMEOUT_SECONDS)
 
     def _initialise(self, home: PostgresHome) -> None:
+        require_room(home.data.parent, "PostgreSQL")
         password = password_of(self._book.folder, NAME)
         draft = home.data.with_name("data-draft")
         shutil.rmtree(draft, ignore_errors=True)
@@ -174,15 +178,16 @@ def _password_file(home: PostgresHome, password: str) -> Iterator[Path]:
 
 
 def _explain_initdb(home: PostgresHome, output: str) -> StackError:
-    if any(words in output for words in DISK_FULL_WORDS):
-        return disk_full(home.data.parent, "initdb")
+    if full := no_room("PostgreSQL", output, home.data.parent):
+        return full
     if "user does not exist" in output:
         return StackError(
             f"PostgreSQL wants an account with a name, and user id {os.geteuid()} has none on this machine.",
             f"Run as a user of this machine (or as root). {NAME_A_SERVER}",
         )
-    last = next((line for line in reversed(output.splitlines()) if "error" in line.lower()), output.strip()[-300:])
+    lines = [line for line in output.splitlines() if line.strip()] or ["initdb printed nothing"]
+    last = next((line for line in lines if re.search(r"\b(error|FATAL|PANIC)\b", line)), lines[-1])
     return StackError(
         f"PostgreSQL's data folder {home.data} could not be made: {last}",
-        "Remove the cause, then run `gongji-local up` again.",
+        "The whole output is in `gongji-local logs postgres`; run `gongji-local up` again when the cause is gone.",
     )
