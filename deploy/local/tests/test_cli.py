@@ -103,6 +103,26 @@ def test_a_certificate_is_made_and_its_files_are_printed(state: Path) -> None:
     assert all(path.exists() for path in files.values())
 
 
+def test_the_environment_of_a_service_is_what_a_shell_can_take(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"GONGJI_B": "it's; here", "GONGJI_A": "1"}
+    monkeypatch.setattr(Stack, "environment", lambda _stack, _name: told)
+    printed = run(state, "env", "settlement").output
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f'{printed}printf %s "$GONGJI_B"'], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == "it's; here"
+    assert printed.startswith("export GONGJI_A=1\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("nobody", "Choose from identity"), ("binding", "`gongji-local up` first")]
+)
+def test_the_environment_of_what_is_not_there_is_refused(state: Path, name: str, words: str) -> None:
+    result = run(state, "env", name)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert words in result.stderr
+
+
 def test_a_certificate_for_nonsense_is_refused(state: Path) -> None:
     result = run(state, "certificate", "hospital")
     assert result.exit_code == 1

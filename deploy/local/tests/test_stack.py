@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import pytest
 
 from gongji_local import bringing_up
@@ -366,7 +367,10 @@ def test_what_runs_is_not_mixed_with_what_is_newly_asked_for(own_stack: Stack, p
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        (Named(postgres_url="postgresql://a:secret@127.0.0.1:1/x"), "The PostgreSQL that DATABASE_URL"),
+        (Named(postgres_url="postgresql://a:secret@127.0.0.1:1/x"), "127.0.0.1:1, which .* names, does not answer"),
+        (Named(postgres_url="mysql://a:secret@127.0.0.1:1/x"), "is no URL of a PostgreSQL"),
+        (Named(postgres_url="postgresql://a:secret@127.0.0.1:port/x"), "is no URL of a PostgreSQL"),
+        (Named(postgres_url="secret"), "is no URL of a PostgreSQL"),
         (Named(kafka_bootstrap="127.0.0.1:1"), "The Kafka at 127.0.0.1:1"),
     ],
 )
@@ -376,6 +380,32 @@ def test_a_named_server_that_does_not_answer_is_told(tmp_path: Path, named: Name
     with pytest.raises(StackError, match=words) as refusal:
         start()
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("postgres:", "postgres:wrong"), "answers and refuses the password of postgres"),
+        (("/postgres", "/nowhere"), "answers and has no database nowhere"),
+    ],
+)
+def test_a_named_server_that_answers_and_refuses_is_not_called_silent(
+    own_stack: Stack, tmp_path: Path, change: tuple[str, str], words: str
+) -> None:
+    scheme, _, rest = own_stack.info.postgres_admin_url.partition("//")
+    url = f"{scheme}//{rest.replace(*change)}"
+    with pytest.raises(StackError, match=words) as refusal:
+        Stack(tmp_path, named=Named(postgres_url=url), environ={}).start_postgres()
+    assert "wrong" not in str(refusal.value)
+    assert "does not answer" not in str(refusal.value)
+
+
+def test_the_environment_of_a_service_is_what_it_was_started_with(own_stack: Stack) -> None:
+    told = own_stack.environment("notify")
+    assert told["GONGJI_DATABASE_URL"] == own_stack.info.database_url("notify")
+    assert told["GONGJI_GRPC_ADDRESS"] == own_stack.info.services["notify"].grpc_address
+    pid = own_stack.info.services["notify"].pid
+    assert told.items() <= psutil.Process(pid).environ().items()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ URL = {f"{REGISTRY}URL": "https://platform.example/check"}
 def environment(folder: Path, **changes: str) -> dict[str, str]:
     """The surroundings of a test's process; `{folder}` in a value is this folder."""
     file = folder / "file"
-    file.write_text("x")
+    file.write_text('{"issuers": {}}')
     (folder / "token").write_text("t" * 32)
     (folder / "ca.crt").write_bytes(Pki(folder).services.pem)
     usual = {

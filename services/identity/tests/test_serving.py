@@ -29,7 +29,7 @@ from gongji_local.certificates import TRUST_DOMAIN, CertificateFiles, Certificat
 from gongji_local.clock import wait_until
 from gongji_local.keys import Keys
 from gongji_local.ports import free_port
-from gongji_local.services import ask
+from gongji_local.readiness import ask
 from gongji_local.topics import create_topics
 from identity.testing import ADULT, CARD_SN, CHILD, HOSPITAL, NAME, TEL, identity_number, opened
 from kit.clock import SystemClock

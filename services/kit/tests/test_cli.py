@@ -1,16 +1,20 @@
 """The commands that every service has."""
 
 import logging
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 import typer
+from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
 from kit import cli, migrate
-from kit.config import ServiceSettings
+from kit.config import ConsumerSettings, DatabaseSettings, ServiceSettings
+from kit.failures import OperatorError
 
 RUNNER = CliRunner()
 
@@ -18,7 +22,7 @@ RUNNER = CliRunner()
 @pytest.fixture
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
-    file.write_text("x")
+    file.write_text('{"issuers": {}}')
     values = {
         "ENVIRONMENT": "test",
         "TRUST_DOMAIN": "gongji-test",
@@ -47,18 +51,22 @@ def serve(settings: ServiceSettings) -> int:
     return 3
 
 
-def audit(settings: ServiceSettings) -> int:
+def audit(settings: DatabaseSettings) -> int:
     """Recompute every invariant."""
     typer.echo(f"audited with {settings.database_pool_size}")
     return 0
 
 
-def replay(settings: ServiceSettings, topic: str, limit: int) -> object:
+def replay(settings: ConsumerSettings, topic: str, limit: int) -> object:
     return f"{limit} of {topic} in {settings.environment}"
 
 
 def app(**more: object) -> typer.Typer:
-    return cli.service_cli("binding", ServiceSettings, serve, Path("migrations"), {"audit": audit}, **more)  # type: ignore[arg-type]
+    extra = {"audit": cli.Task(DatabaseSettings, audit)}
+    return cli.service_cli("binding", ServiceSettings, serve, Path("migrations"), extra, **more)  # type: ignore[arg-type]
+
+
+REPLAY = cli.ReplayDlq(ConsumerSettings, ("t-v1", "u-v1"), replay)
 
 
 @pytest.mark.usefixtures("environ")
@@ -97,7 +105,7 @@ def test_a_service_adds_its_own_commands_with_their_help() -> None:
 @pytest.mark.usefixtures("environ")
 def test_only_consumers_can_replay() -> None:
     assert RUNNER.invoke(app(), ["replay-dlq", "t-v1"]).exit_code == 2
-    result = RUNNER.invoke(app(replay_dlq=replay), ["replay-dlq", "t-v1", "--limit", "5"])
+    result = RUNNER.invoke(app(replay_dlq=REPLAY), ["replay-dlq", "t-v1", "--limit", "5"])
     assert (result.exit_code, result.output) == (0, "t-v1: 5 of t-v1 in test\n")
 
 
@@ -126,6 +134,75 @@ def test_migrate_check_changes_nothing_and_tells_by_its_status(
     monkeypatch.setattr(migrate, "pending", lambda _url, _folder: found)
     monkeypatch.delattr(migrate, "migrate")
     assert RUNNER.invoke(app(), ["migrate", "--check"]).exit_code == status
+
+
+@pytest.mark.parametrize("topic", ["nonsense", "t-v1-dlq", ""])
+def test_a_topic_that_is_not_consumed_is_refused_before_anything_is_asked_for(topic: str) -> None:
+    result = RUNNER.invoke(app(replay_dlq=REPLAY), ["replay-dlq", topic], env={"GONGJI_ENVIRONMENT": ""})
+    assert result.exit_code == 2
+    assert result.stderr == f"✗ binding does not consume {topic}. Name one of those that it does: t-v1, u-v1.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["audit"], {"ENVIRONMENT", "DATABASE_URL"}),
+        (["migrate"], {"ENVIRONMENT", "DATABASE_URL"}),
+        (["replay-dlq", "t-v1"], {"ENVIRONMENT", "DATABASE_URL", "KAFKA_BOOTSTRAP"}),
+    ],
+)
+def test_a_command_demands_only_the_settings_that_it_uses(
+    command: list[str], needed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in os.environ:
+        if name.startswith("GONGJI_"):
+            monkeypatch.delenv(name)
+    result = RUNNER.invoke(app(replay_dlq=REPLAY), command)
+    assert result.exit_code == 2
+    assert set(re.findall(r"GONGJI_(\w+) is missing", result.stderr)) == needed
+    assert "gongji-local env binding" in result.stderr
+
+
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ConnectionRefusedError(), "✗ PostgreSQL at 127.0.0.1:5432 does not answer (connection refused). Start it, or"),
+        (KafkaConnectionError(), "✗ Kafka at 127.0.0.1:9092 does not answer. Start it, or correct GONGJI_KAFKA_BOO"),
+        (OperatorError("The books are locked. Unlock them."), "✗ The books are locked. Unlock them.\n"),
+    ],
+)
+def test_a_failure_of_the_surroundings_is_one_sentence_and_status_1(error: Exception, sentence: str) -> None:
+    def fail(_settings: ServiceSettings) -> int:
+        raise error
+
+    result = RUNNER.invoke(cli.service_cli("binding", ServiceSettings, fail, Path("migrations")), ["serve"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(sentence)
+    assert result.stderr.count("\n") == 1
+    assert "s3cret" not in result.output
+
+
+@pytest.mark.usefixtures("environ")
+def test_migrate_without_a_database_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    (tmp_path / "versions").mkdir()
+    service = cli.service_cli("binding", ServiceSettings, serve, tmp_path)
+    monkeypatch.setenv("GONGJI_DATABASE_URL", f"postgresql://gongji_binding:s3cret@127.0.0.1:{unused_tcp_port}/x")
+    for command in (["migrate"], ["migrate", "--check"]):
+        result = RUNNER.invoke(service, command)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert f"PostgreSQL at 127.0.0.1:{unused_tcp_port} does not answer (connection refused)" in result.stderr
+
+
+@pytest.mark.usefixtures("environ")
+def test_a_fault_of_the_program_passes_on() -> None:
+    def fail(_settings: ServiceSettings) -> int:
+        raise KeyError("bug")
+
+    result = RUNNER.invoke(cli.service_cli("binding", ServiceSettings, fail, Path("migrations")), ["serve"])
+    assert isinstance(result.exception, KeyError)
 
 
 def test_without_a_command_the_help_is_shown() -> None:

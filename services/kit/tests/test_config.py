@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from kit.config import ConfigurationError, DatabaseSettings, ReadableFile, ServiceSettings, describe, load
+from kit.config import ConfigurationError, DatabaseSettings, KeyRingFile, ServiceSettings, describe, load
 
 REQUIRED = [
     "ENVIRONMENT",
@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class BindingSettings(ServiceSettings):
-    keyring_file: ReadableFile = Field(examples=["keyring.json"])
+    keyring_file: KeyRingFile = Field(examples=["keyring.json"])
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         for name in ("TLS_CERT_FILE", "TLS_KEY_FILE", "INSTITUTION_CA_FILE", "SERVICE_CA_FILE", "JWKS_FILE")
     }
     for path in files.values():
-        Path(path).write_text("x")
+        Path(path).write_text('{"issuers": {}}')
     values = files | {
         "ENVIRONMENT": "test",
         "TRUST_DOMAIN": "gongji-test",
@@ -104,6 +104,8 @@ def test_a_service_can_require_what_others_may_leave_out(environ: dict[str, str]
         ("LOG_LEVEL", "LOUD", "'DEBUG'"),
         ("OTLP_ENDPOINT", "collector", "pattern"),
         ("KAFKA_BOOTSTRAP", "", "missing"),
+        ("KAFKA_BOOTSTRAP", "abc", "HOST:PORT, several separated by commas"),
+        ("KAFKA_BOOTSTRAP", "127.0.0.1:9092,b:70000", "HOST:PORT, several separated by commas"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_repeated(environ: dict[str, str], variable: str, value: str, says: str) -> None:
@@ -111,6 +113,35 @@ def test_a_wrong_value_is_named_and_not_repeated(environ: dict[str, str], variab
     assert set(found) == {f"GONGJI_{variable}"}
     assert says in found[f"GONGJI_{variable}"]
     assert "s3cret" not in str(found)
+
+
+@pytest.mark.parametrize("content", ["x", "{}", '{"issuers": {"portal": {}}}'])
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("JWKS_FILE", "is not a file of assertion issuers"),
+        ("KEYRING_FILE", "which is no key ring"),
+        ("CREDENTIAL_KEYRING_FILE", "which is no ring of signing keys"),
+    ],
+)
+def test_a_file_of_keys_that_cannot_be_used_is_a_problem_like_any_other(
+    environ: dict[str, str], tmp_path: Path, variable: str, says: str, content: str
+) -> None:
+    (tmp_path / "broken.json").write_text(content)
+    broken = {f"GONGJI_{variable}": str(tmp_path / "broken.json"), "GONGJI_HTTP_ADDRESS": "nowhere"}
+    found = problems(environ | broken)
+    assert set(found) == {f"GONGJI_{variable}", "GONGJI_HTTP_ADDRESS"}
+    assert says in found[f"GONGJI_{variable}"]
+    assert "broken.json" in found[f"GONGJI_{variable}"]
+
+
+def test_examples_name_the_service_that_is_asked_for() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(ServiceSettings, {}, service="settlement")
+    told = str(caught.value)
+    assert "postgresql://gongji_settlement:PASSWORD@127.0.0.1:5432/gongji_settlement" in told
+    assert "tls/settlement.crt" in told
+    assert "binding" not in told
 
 
 def test_the_kafka_files_come_together_or_not_at_all(environ: dict[str, str]) -> None:

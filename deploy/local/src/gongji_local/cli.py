@@ -1,6 +1,7 @@
 """`gongji-local`: the local stack from the command line."""
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -137,6 +138,17 @@ def assertion(
     stack = _stack(context)
     agreed = dict(zip(("application_id", "pledge_sha256"), consent, strict=True)) if consent else None
     print(_or_end(lambda: stack.assertion(subject, audience=audience, roles=tuple(role or ()), consent=agreed)))
+
+
+@app.command()
+def env(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="A service.", metavar="SERVICE")],
+) -> None:
+    """Print a service's settings for a shell: eval "$(gongji-local env settlement)"; python -m settlement audit."""
+    stack = _stack(context)
+    for name, value in sorted(_or_end(lambda: stack.environment(service)).items()):
+        print(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from gongji_local.choice import Choice, Named, Source, choose, says_nothing
 from gongji_local.docker import ContainerKafka, ContainerPostgres
 from gongji_local.errors import StackError
 from gongji_local.kafka.server import EmbeddedKafka, serves_metadata
+from gongji_local.postgres.named import require_answer
 from gongji_local.postgres.server import EmbeddedPostgres, address_of, answers
 from gongji_local.processes import is_alive
 from gongji_local.progress import SILENT, Progress
@@ -65,11 +66,7 @@ class ExternalPostgres:
 
     def start(self, _progress: Progress = SILENT) -> None:
         """Only checks that it answers."""
-        if not self.is_ready():
-            raise StackError(
-                "The PostgreSQL that DATABASE_URL or --postgres-url names does not answer.",
-                "Start it or correct the URL; without one, the stack starts its own.",
-            )
+        require_answer(self._admin_url)
 
     def stop(self) -> None:
         """Leaves it as it is."""

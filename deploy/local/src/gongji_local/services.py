@@ -70,7 +70,7 @@ class ServiceProcesses:
         self, service: str, surroundings: Surroundings, action: str, arguments: Sequence[str]
     ) -> subprocess.CompletedProcess[str]:
         """Runs one of the service's other commands to its end, such as `audit`, told what `serve` is told."""
-        environ = {**self._inherited(), **self._settings(service, surroundings)}
+        environ = {**self._inherited(), **self.settings(service, surroundings)}
         return run(Command((*self._launcher(service, action), *arguments), environ), COMMAND_TIMEOUT_SECONDS)
 
     def choose_ports(self, services: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ class ServiceProcesses:
         if self.is_alive(service):
             return
         self.choose_ports((service,))
-        settings = {**self._settings(service, surroundings), **(extra or {})}
+        settings = {**self.settings(service, surroundings), **(extra or {})}
         command = Command(self._launcher(service, "serve"), {**self._inherited(), **settings})
         process = spawn(command, self._book.folder.log_of(service))
         self._book.put_process(service, replace(process, settings_mark=_mark(settings)))
@@ -94,7 +94,7 @@ class ServiceProcesses:
         process = self._book.read().processes.get(service)
         if process is None or not is_alive(process):
             return False
-        return process.settings_mark != _mark(self._settings(service, surroundings))
+        return process.settings_mark != _mark(self.settings(service, surroundings))
 
     def wait_ready(self, service: str) -> None:
         """Returns when `/readyz` says yes and nothing is degraded; tells why when the process ends or stays silent."""
@@ -156,7 +156,8 @@ class ServiceProcesses:
     def _inherited(self) -> dict[str, str]:
         return {name: value for name, value in self._environ.items() if not name.startswith(STRIPPED_PREFIXES)}
 
-    def _settings(self, service: str, surroundings: Surroundings) -> dict[str, str]:
+    def settings(self, service: str, surroundings: Surroundings) -> dict[str, str]:
+        """The variables that the service reads."""
         folder = self._book.folder
         certificates, keys = Certificates(folder.tls), Keys(folder.secrets)
         own = certificates.service(service)

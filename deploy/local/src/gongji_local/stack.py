@@ -197,6 +197,15 @@ class Stack:
         surroundings = self._bring_up(self._servers(), SILENT).surroundings(name)
         return self._processes.command(name, surroundings, action, arguments)
 
+    def environment(self, name: str) -> dict[str, str]:
+        """What a service of this stack is told, secrets included: for running its commands by hand."""
+        if name not in self._services:
+            raise StackError(f"There is no service called {name}.", f"Choose from {', '.join(self._services)}.")
+        if not self._processes.address(name, GRPC):
+            raise StackError(f"{name} was never started here, so it has no addresses.", "Run `gongji-local up` first.")
+        surroundings = self._bring_up(self._servers(), SILENT).surroundings(name)
+        return self._processes.settings(name, surroundings)
+
     def wait_ready(self, name: str) -> None:
         """Returns when the service's `/readyz` says yes and nothing of it is degraded."""
         self._processes.wait_ready(name)

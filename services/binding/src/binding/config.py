@@ -9,13 +9,25 @@ from binding.domain.applications import ProofKind
 from binding.domain.eligibility import PROOFS_OF, Policy
 from binding.domain.nearly_used import NEARLY_USED_PERCENT
 from binding.domain.relations import Relationship
-from kit.config import ReadableFile, ServiceSettings
+from kit.config import ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings
 
 
-class Settings(ServiceSettings):
+class ReplaySettings(ConsumerSettings):
+    """What handling events needs."""
+
+    limit_nearly_used_percent: int = Field(
+        default=NEARLY_USED_PERCENT,
+        ge=1,
+        le=100,
+        description="From this share of a limit on its payer is told, percent.",
+        examples=["80"],
+    )
+
+
+class Settings(ReplaySettings, ServiceSettings):
     """What binding needs to serve."""
 
-    keyring_file: ReadableFile = Field(description="The keys that encrypt proofs, JSON.", examples=["keyring.json"])
+    keyring_file: KeyRingFile = Field(description="The keys that encrypt proofs, JSON.", examples=["keyring.json"])
     account_region_prefix: str = Field(
         default="6527",
         pattern=r"^[1-9][0-9]{1,5}$",
@@ -57,14 +69,6 @@ class Settings(ServiceSettings):
         pattern=r"^[0-9A-Za-z._-]{1,32}$",
         description="The version of the pledge that is in force.",
         examples=["2025.1"],
-    )
-
-    limit_nearly_used_percent: int = Field(
-        default=NEARLY_USED_PERCENT,
-        ge=1,
-        le=100,
-        description="From this share of a limit on its payer is told, percent.",
-        examples=["80"],
     )
 
     review_working_days: int = Field(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from binding.access import ACCESS, APPLICATIONS, AUTHORIZATIONS, RELATIONS, REVIEWS
 from binding.calendars import ChineseCalendar, RegionalDays
-from binding.config import Settings
+from binding.config import ReplaySettings, Settings
 from binding.domain.working_days import Promise
 from binding.pledges import shipped
 from binding.proof_checker import ProofChecker
@@ -102,22 +102,24 @@ def serve(settings: Settings) -> int:
     return build(settings).run()
 
 
-def replay(settings: Settings, topic: str, limit: int) -> int:
+def replay(settings: ReplaySettings, topic: str, limit: int) -> int:
     """Give events that failed to the subscriber again; how many were handled."""
     return asyncio.run(_replay(settings, topic, limit))
 
 
-async def _replay(settings: Settings, topic: str, limit: int) -> int:
+async def _replay(settings: ReplaySettings, topic: str, limit: int) -> int:
     database = _database(settings)
     work = PostgresWork(database, PostgresRepository)
-    parts = assemble(settings, work, clock_from(settings), SystemClock())
+    clock = clock_from(settings)
+    authorizations = Authorizations(work, clock, SystemClock(), settings.limit_nearly_used_percent)
+    subscriber = Subscriber(work, authorizations, Persons(clock))
     try:
-        return (await replay_dlq(settings, topic, GROUP, parts.subscriber.handle, limit=limit)).replayed
+        return (await replay_dlq(settings, topic, GROUP, subscriber.handle, limit=limit)).replayed
     finally:
         await database.close()
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: ReplaySettings) -> Database:
     return Database(settings.database_url, settings.database_pool_size, SERVICE)
 
 

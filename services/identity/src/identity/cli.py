@@ -54,7 +54,7 @@ def import_register(
 
     if refused is not None and refused.resolve() == file.resolve():
         raise typer.BadParameter("would overwrite the register", param_hint="--refused")
-    settings = load_or_exit(ImportSettings)
+    settings = load_or_exit(ImportSettings, SERVICE)
     configure_logging(SERVICE, settings.log_level)
     order = ImportOrder(file, batch, encoding, refused, chunk_rows)
     raise typer.Exit(run_import(settings, order, Console(stderr=True, soft_wrap=True)))

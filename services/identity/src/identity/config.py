@@ -6,7 +6,7 @@ from pydantic import Field
 
 from identity.domain.visit import CredentialLifetimes
 from identity.registration_settings import RegistrationSettings
-from kit.config import DatabaseSettings, ReadableFile
+from kit.config import DatabaseSettings, KeyRingFile, SigningKeysFile
 
 _DAY_SECONDS = 24 * 60 * 60
 _LONGEST_CREDENTIAL_SECONDS = _DAY_SECONDS
@@ -16,10 +16,10 @@ _LONGEST_INPATIENT_CREDENTIAL_SECONDS = 30 * _DAY_SECONDS
 class Settings(RegistrationSettings):
     """Settings of the identity service."""
 
-    keyring_file: ReadableFile = Field(
+    keyring_file: KeyRingFile = Field(
         description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
     )
-    credential_keyring_file: ReadableFile = Field(
+    credential_keyring_file: SigningKeysFile = Field(
         description="The keys that sign visit credentials, JSON.", examples=["credential-keyring.json"]
     )
     credential_lifetime_seconds: int = Field(
@@ -55,6 +55,6 @@ class Settings(RegistrationSettings):
 class ImportSettings(DatabaseSettings):
     """Settings of `identity import`, which speaks to the database alone."""
 
-    keyring_file: ReadableFile = Field(
+    keyring_file: KeyRingFile = Field(
         description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
     )

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from identity.domain.attempts import Bound, Bounds
-from kit.config import ReadableFile, ServiceSettings
+from kit.config import KeyRingFile, ReadableFile, ServiceSettings
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{16,4096}")
 _PREFIX: Final = "GONGJI_REAL_NAME_REGISTRY_"
@@ -62,7 +62,7 @@ class RegistrationSettings(ServiceSettings):
         description="Whether an adult registers with a code sent to the telephone on file.",
         examples=["true"],
     )
-    code_keyring_file: ReadableFile = Field(
+    code_keyring_file: KeyRingFile = Field(
         description="The keys that seal one-time codes for notify, JSON; identity and notify alone have them.",
         examples=["code-keyring.json"],
     )

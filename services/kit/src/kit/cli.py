@@ -1,61 +1,80 @@
 """The command line that every service has: `python -m <service> serve|migrate|config`, and what it adds."""
 
+import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import typer
 
-from kit.config import ConfigurationError, DatabaseSettings, ServiceSettings, describe, load
+from kit.config import ConfigurationError, ConsumerSettings, DatabaseSettings, ServiceSettings, describe, load
+from kit.failures import OperatorError
 from kit.observability import configure_logging, get_logger
 
 C = TypeVar("C", bound=DatabaseSettings)
+R = TypeVar("R", bound=ConsumerSettings)
 S = TypeVar("S", bound=ServiceSettings)
 
 EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
 
-Command = Callable[[S], int]
-"""Gets the settings, returns the exit status; its docstring is its help."""
-ReplayDlq = Callable[[S, str, int], object]
-"""Gets the settings, a topic and the most events to take; returns what to print: how many were handled, and so on."""
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[C]):
+    """A command that demands just the settings that it uses."""
+
+    settings_cls: type[C]
+    run: Callable[[C], int]
+    """Gets the settings, returns the exit status; its docstring is the command's help."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDlq(Generic[R]):
+    """What `replay-dlq` needs to know of a service that consumes."""
+
+    settings_cls: type[R]
+    topics: Sequence[str]
+    """Those that the service consumes."""
+    run: Callable[[R, str, int], object]
+    """Gets the settings, a topic and the most events to take; returns what to print: how many were handled."""
 
 
 def service_cli(
     name: str,
     settings_cls: type[S],
-    serve: Command[S],
+    serve: Callable[[S], int],
     migrations_dir: Path,
-    extra: Mapping[str, Command[S]] | None = None,
+    extra: Mapping[str, Task[Any]] | None = None,
     *,
-    replay_dlq: ReplayDlq[S] | None = None,
+    replay_dlq: ReplayDlq[Any] | None = None,
 ) -> typer.Typer:
     """The command line of the service `name`.
 
     Args:
         name: as in the trust domain, such as `binding`.
-        settings_cls: what `serve` and the other commands are given.
+        settings_cls: what `serve` is given.
         serve: runs until it is told to stop.
         migrations_dir: the service's migrations, oldest first by name.
         extra: further commands by name.
         replay_dlq: given, there is a command `replay-dlq`; for services that consume.
     """
     app = typer.Typer(name=name, help=f"The {name} service of Gongji.", no_args_is_help=True, add_completion=False)
-    _add(app, "serve", "Serve until SIGTERM or SIGINT.", _prepared(name, settings_cls, serve))
+    _add(app, name, "serve", "Serve until SIGTERM or SIGINT.", Task(settings_cls, serve))
     _add_migrate(app, name, migrations_dir)
-    _add(app, "config", "Print the effective settings, secrets masked.", _prepared(name, settings_cls, _print_settings))
-    for command_name, command in (extra or {}).items():
-        _add(app, command_name, command.__doc__ or "", _prepared(name, settings_cls, command))
+    _add(app, name, "config", "Print the effective settings, secrets masked.", Task(settings_cls, _print_settings))
+    for command_name, task in (extra or {}).items():
+        _add(app, name, command_name, task.run.__doc__ or "", task)
     if replay_dlq is not None:
-        _add_replay(app, name, settings_cls, replay_dlq)
+        _add_replay(app, name, replay_dlq)
     return app
 
 
-def _add(app: typer.Typer, name: str, help_text: str, run: Callable[[], int]) -> None:
+def _add(app: typer.Typer, service: str, name: str, help_text: str, task: Task[Any]) -> None:
     @app.command(name, help=f"{help_text}\n\nSettings come from the environment; wrong ones end it with status 2.")
     def command() -> None:
-        raise typer.Exit(run())
+        raise typer.Exit(_done(service, task))
 
 
 def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
@@ -68,44 +87,67 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
         # Only here: Alembic takes as long to load as all the rest, and every start of a service would wait for it.
         from kit import migrate as migrations  # noqa: PLC0415
 
-        settings = load_or_exit(DatabaseSettings)
-        configure_logging(name, settings.log_level)
-        if check:
-            waiting = migrations.pending(settings.database_url, migrations_dir)
-            typer.echo("\n".join(f"pending {revision}" for revision in waiting) or "up to date")
-            raise typer.Exit(EXIT_FAILED if waiting else 0)
-        applied = migrations.migrate(settings.database_url, migrations_dir)
-        typer.echo("\n".join(f"applied {revision}" for revision in applied) or "up to date")
-
-
-def _add_replay(app: typer.Typer, name: str, settings_cls: type[S], replay_dlq: ReplayDlq[S]) -> None:
-    @app.command("replay-dlq", help="Handle the events that had failed, once what made them fail is mended.")
-    def command(
-        topic: Annotated[str, typer.Argument(help="The topic that they failed on, such as settlement-events-v1.")],
-        limit: Annotated[int, typer.Option(min=1, help="The most events to take.")] = 1000,
-    ) -> None:
-        def run(settings: S) -> int:
-            typer.echo(f"{topic}: {replay_dlq(settings, topic, limit)}")
+        def run(settings: DatabaseSettings) -> int:
+            if check:
+                waiting = migrations.pending(settings.database_url, migrations_dir)
+                typer.echo("\n".join(f"pending {revision}" for revision in waiting) or "up to date")
+                return EXIT_FAILED if waiting else 0
+            applied = migrations.migrate(settings.database_url, migrations_dir)
+            typer.echo("\n".join(f"applied {revision}" for revision in applied) or "up to date")
             return 0
 
-        raise typer.Exit(_prepared(name, settings_cls, run)())
+        raise typer.Exit(_done(name, Task(DatabaseSettings, run)))
 
 
-def _prepared(name: str, settings_cls: type[S], command: Command[S]) -> Callable[[], int]:
-    def run() -> int:
-        settings = load_or_exit(settings_cls)
-        configure_logging(name, settings.log_level)
-        return command(settings)
+def _add_replay(app: typer.Typer, name: str, replay: ReplayDlq[Any]) -> None:
+    @app.command("replay-dlq", help="Handle the events that had failed, once what made them fail is mended.")
+    def command(
+        topic: Annotated[str, typer.Argument(help=f"The topic that they failed on: {' or '.join(replay.topics)}.")],
+        limit: Annotated[int, typer.Option(min=1, help="The most events to take.")] = 1000,
+    ) -> None:
+        if topic not in replay.topics:
+            known = ", ".join(replay.topics)
+            typer.echo(f"✗ {name} does not consume {topic}. Name one of those that it does: {known}.", err=True)
+            raise typer.Exit(EXIT_MISCONFIGURED)
 
-    return run
+        def run(settings: ConsumerSettings) -> int:
+            # The client complains of each attempt; what came of all of them is told once.
+            logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+            typer.echo(f"{topic}: {replay.run(settings, topic, limit)}")
+            return 0
+
+        raise typer.Exit(_done(name, Task(replay.settings_cls, run)))
 
 
-def load_or_exit(settings_cls: type[C]) -> C:
+def _done(service: str, task: Task[C]) -> int:
+    """The command's exit status; a failure of its surroundings is one sentence, a fault of the program passes on."""
+    settings = load_or_exit(task.settings_cls, service)
+    configure_logging(service, settings.log_level)
+    try:
+        return task.run(settings)
+    except Exception as error:
+        sentence = _sentence(error, settings)
+        if sentence is None:
+            raise
+        typer.echo(f"✗ {sentence}", err=True)
+        return EXIT_FAILED
+
+
+def _sentence(error: Exception, settings: DatabaseSettings) -> OperatorError | None:
+    # Only here: most commands need neither driver to say what they say.
+    from kit.surroundings import explained  # noqa: PLC0415
+
+    found = explained(error, settings.database_url, getattr(settings, "kafka_bootstrap", ""))
+    return found or (error if isinstance(error, OperatorError) else None)
+
+
+def load_or_exit(settings_cls: type[C], service: str) -> C:
     """The settings, or the end of the process with status 2 and every problem on standard error."""
     try:
-        return load(settings_cls)
+        return load(settings_cls, service=service)
     except ConfigurationError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(f"✗ {error}", err=True)
+        typer.echo(f'  On the local stack: eval "$(gongji-local env {service})"', err=True)
         raise typer.Exit(EXIT_MISCONFIGURED) from None
 
 

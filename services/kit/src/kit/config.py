@@ -18,7 +18,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import EnvSettingsSource
 
+from kit.crypto import KeyRing, KeyRingError
+from kit.failures import OperatorError
+from kit.signing import KeyRingUnusable, TokenSigner
+
 PREFIX = "GONGJI_"
+SERVICE = "SERVICE"
+"""Stands in examples where a service's name goes."""
 _URL_PASSWORD = re.compile(r"(?<=://)([^:@/]*):[^@/]*@")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\s]+):(?P<port>\d{1,5})")
 _HIGHEST_PORT = 65535
@@ -39,22 +45,27 @@ class Problem:
         return f"{self.variable} {self.what}" + (f" (for example {self.example})" if self.example else "")
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(OperatorError):
     """The process cannot start as it is configured; names every problem at once."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         lines = "".join(f"\n  - {problem}" for problem in problems)
-        super().__init__(f"{len(problems)} problem(s) with the environment:{lines}")
+        found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{found} with the environment:{lines}")
 
 
 def _refuse(what: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{what}", {"what": what})
 
 
-def _address(value: str) -> str:
+def _is_address(value: str) -> bool:
     match = _ADDRESS.fullmatch(value)
-    if not match or int(match["port"]) > _HIGHEST_PORT:
+    return match is not None and int(match["port"]) <= _HIGHEST_PORT
+
+
+def _address(value: str) -> str:
+    if not _is_address(value):
         raise _refuse("must be HOST:PORT")
     return value
 
@@ -67,6 +78,40 @@ def _readable(path: Path) -> Path:
     return path
 
 
+def _key_ring(path: Path) -> Path:
+    try:
+        KeyRing.load(path)
+    except KeyRingError as error:
+        raise _refuse(f"names {path}, which is no key ring: {error}") from None
+    return path
+
+
+def _signing_keys(path: Path) -> Path:
+    try:
+        TokenSigner(path)
+    except KeyRingUnusable as error:
+        raise _refuse(f"names {path}, which is no ring of signing keys: {error}") from None
+    return path
+
+
+def _issuers(path: Path) -> Path:
+    # Only here: what reads assertions takes long to load, and a command such as `migrate` needs none of it.
+    from kit.auth.issuers import Issuers, IssuersFileError  # noqa: PLC0415
+
+    try:
+        Issuers(path)
+    except IssuersFileError as error:
+        raise _refuse(f"is wrong: {error}") from None
+    return path
+
+
+def _addresses(value: str) -> str:
+    for each in value.split(","):
+        if not _is_address(each):
+            raise _refuse("must be HOST:PORT, several separated by commas")
+    return value
+
+
 def _database_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or len(parts.path) < len("/x"):
@@ -75,7 +120,11 @@ def _database_url(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+Addresses = Annotated[str, AfterValidator(_addresses)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
+KeyRingFile = Annotated[ReadableFile, AfterValidator(_key_ring)]
+SigningKeysFile = Annotated[ReadableFile, AfterValidator(_signing_keys)]
+IssuersFile = Annotated[ReadableFile, AfterValidator(_issuers)]
 
 
 class _Variables(EnvSettingsSource):
@@ -105,7 +154,7 @@ class DatabaseSettings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         repr=False,
         description="The service's own database, as its owning role.",
-        examples=["postgresql://gongji_binding:PASSWORD@127.0.0.1:5432/gongji_binding"],
+        examples=["postgresql://gongji_SERVICE:PASSWORD@127.0.0.1:5432/gongji_SERVICE"],
     )
     database_pool_size: int = Field(
         default=8, ge=1, le=200, description="Connections this process holds at most.", examples=["8"]
@@ -132,29 +181,11 @@ class DatabaseSettings(BaseSettings):
         return (init_settings,)
 
 
-class ServiceSettings(DatabaseSettings):
-    """What every service needs to serve."""
+class ConsumerSettings(DatabaseSettings):
+    """What a command needs that handles events, such as `replay-dlq`."""
 
-    trust_domain: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9.-]*$",
-        description="The domain of the SPIFFE ids that are believed.",
-        examples=["gongji-local"],
-    )
-    grpc_address: Address = Field(description="Where gRPC is served.", examples=["127.0.0.1:7101"])
-    http_address: Address = Field(description="Where metrics and probes are served.", examples=["127.0.0.1:7201"])
-    tls_cert_file: ReadableFile = Field(description="This service's certificate, PEM.", examples=["tls/binding.crt"])
-    tls_key_file: ReadableFile = Field(description="The key of that certificate, PEM.", examples=["tls/binding.key"])
-    institution_ca_file: ReadableFile = Field(
-        description="The CA that may vouch for institutions, PEM.", examples=["tls/institutions-ca.crt"]
-    )
-    service_ca_file: ReadableFile = Field(
-        description="The CA that may vouch for services, PEM.", examples=["tls/services-ca.crt"]
-    )
-    jwks_file: ReadableFile = Field(
-        description="Who may issue assertions about people, with their keys, JSON.", examples=["assertion-issuers.json"]
-    )
-    kafka_bootstrap: str = Field(
-        min_length=1, description="Kafka's first addresses, separated by commas.", examples=["127.0.0.1:9092"]
+    kafka_bootstrap: Addresses = Field(
+        description="Kafka's first addresses, separated by commas.", examples=["127.0.0.1:9092"]
     )
     kafka_ca_file: ReadableFile | None = Field(
         default=None,
@@ -162,38 +193,14 @@ class ServiceSettings(DatabaseSettings):
         examples=["tls/ca.crt"],
     )
     kafka_cert_file: ReadableFile | None = Field(
-        default=None, description="This service's certificate for Kafka, PEM.", examples=["tls/binding.crt"]
+        default=None, description="This service's certificate for Kafka, PEM.", examples=["tls/SERVICE.crt"]
     )
     kafka_key_file: ReadableFile | None = Field(
-        default=None, description="The key of that certificate, PEM.", examples=["tls/binding.key"]
+        default=None, description="The key of that certificate, PEM.", examples=["tls/SERVICE.key"]
     )
     clock_offset_file: Path | None = Field(
         default=None, description="A file with seconds by which time is shifted; tests only.", examples=["clock-offset"]
     )
-    keyring_file: ReadableFile | None = Field(
-        default=None, description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
-    )
-    credential_keyring_file: ReadableFile | None = Field(
-        default=None, description="The keys of visit credentials, JSON.", examples=["credential-keyring.json"]
-    )
-    otlp_endpoint: str | None = Field(
-        default=None, pattern=r"^https?://", description="Where traces go.", examples=["http://127.0.0.1:4317"]
-    )
-    grpc_reflection: bool = Field(
-        default=False, description="Whether the contract can be asked for over gRPC.", examples=["false"]
-    )
-    grpc_max_concurrent: int = Field(
-        default=256, ge=1, le=100_000, description="Calls under way at most; one more is refused.", examples=["256"]
-    )
-
-    @field_validator("trust_domain")
-    @classmethod
-    def _environment_in_domain(cls, value: str, info: ValidationInfo) -> str:
-        if _in_production(info) and value != _PRODUCTION_DOMAIN:
-            raise _refuse(f"must be {_PRODUCTION_DOMAIN} in production")
-        if "environment" in info.data and not _in_production(info) and value == _PRODUCTION_DOMAIN:
-            raise _refuse(f"must name the environment outside production; {_PRODUCTION_DOMAIN} is production's")
-        return value
 
     @field_validator("kafka_ca_file", "kafka_cert_file", "kafka_key_file")
     @classmethod
@@ -218,12 +225,59 @@ class ServiceSettings(DatabaseSettings):
         return value
 
 
+class ServiceSettings(ConsumerSettings):
+    """What every service needs to serve."""
+
+    trust_domain: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9.-]*$",
+        description="The domain of the SPIFFE ids that are believed.",
+        examples=["gongji-local"],
+    )
+    grpc_address: Address = Field(description="Where gRPC is served.", examples=["127.0.0.1:7101"])
+    http_address: Address = Field(description="Where metrics and probes are served.", examples=["127.0.0.1:7201"])
+    tls_cert_file: ReadableFile = Field(description="This service's certificate, PEM.", examples=["tls/SERVICE.crt"])
+    tls_key_file: ReadableFile = Field(description="The key of that certificate, PEM.", examples=["tls/SERVICE.key"])
+    institution_ca_file: ReadableFile = Field(
+        description="The CA that may vouch for institutions, PEM.", examples=["tls/institutions-ca.crt"]
+    )
+    service_ca_file: ReadableFile = Field(
+        description="The CA that may vouch for services, PEM.", examples=["tls/services-ca.crt"]
+    )
+    jwks_file: IssuersFile = Field(
+        description="Who may issue assertions about people, with their keys, JSON.", examples=["assertion-issuers.json"]
+    )
+    keyring_file: KeyRingFile | None = Field(
+        default=None, description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
+    )
+    credential_keyring_file: SigningKeysFile | None = Field(
+        default=None, description="The keys of visit credentials, JSON.", examples=["credential-keyring.json"]
+    )
+    otlp_endpoint: str | None = Field(
+        default=None, pattern=r"^https?://", description="Where traces go.", examples=["http://127.0.0.1:4317"]
+    )
+    grpc_reflection: bool = Field(
+        default=False, description="Whether the contract can be asked for over gRPC.", examples=["false"]
+    )
+    grpc_max_concurrent: int = Field(
+        default=256, ge=1, le=100_000, description="Calls under way at most; one more is refused.", examples=["256"]
+    )
+
+    @field_validator("trust_domain")
+    @classmethod
+    def _environment_in_domain(cls, value: str, info: ValidationInfo) -> str:
+        if _in_production(info) and value != _PRODUCTION_DOMAIN:
+            raise _refuse(f"must be {_PRODUCTION_DOMAIN} in production")
+        if "environment" in info.data and not _in_production(info) and value == _PRODUCTION_DOMAIN:
+            raise _refuse(f"must name the environment outside production; {_PRODUCTION_DOMAIN} is production's")
+        return value
+
+
 def _in_production(info: ValidationInfo) -> bool:
     return info.data.get("environment") == "production"
 
 
-def load(cls: type[S], environ: Mapping[str, str] | None = None) -> S:
-    """Settings of this class from `environ`, by default the process's own environment.
+def load(cls: type[S], environ: Mapping[str, str] | None = None, service: str = SERVICE) -> S:
+    """Settings of this class from `environ`, by default the process's own environment; examples name `service`.
 
     Raises:
         ConfigurationError: something is missing, malformed or not allowed together; names all of it.
@@ -232,13 +286,13 @@ def load(cls: type[S], environ: Mapping[str, str] | None = None) -> S:
     try:
         return cls(**values)
     except ValidationError as error:
-        raise ConfigurationError([_problem(cls, details) for details in error.errors()]) from None
+        raise ConfigurationError([_problem(cls, details, service) for details in error.errors()]) from None
 
 
-def _problem(cls: type[DatabaseSettings], details: ErrorDetails) -> Problem:
+def _problem(cls: type[DatabaseSettings], details: ErrorDetails, service: str) -> Problem:
     name = str(details["loc"][0]) if details["loc"] else ""
     field = cls.model_fields.get(name)
-    example = str(field.examples[0]) if field and field.examples else ""
+    example = str(field.examples[0]).replace(SERVICE, service) if field and field.examples else ""
     what = "is missing" if details["type"] == "missing" else _sentence(details)
     return Problem(variable(name), what, example)
 

@@ -27,6 +27,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
+from kit.failures import OperatorError
+
 FORMAT_VERSION = 1
 NONCE_BYTES = 12
 TAG_BYTES = 16
@@ -39,7 +41,7 @@ class CryptoError(Exception):
     """Encryption or decryption failed. Never holds keys, plaintext or context."""
 
 
-class KeyRingError(CryptoError):
+class KeyRingError(CryptoError, OperatorError):
     """The key ring file cannot be used; the text names what is wrong."""
 
 

@@ -20,7 +20,9 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 
 from kit.db_errors import ConnectTimedOut, is_contention, is_unavailable
 from kit.errors import Refusal
+from kit.failures import OperatorError
 from kit.observability import get_logger
+from kit.surroundings import database_failure
 
 if TYPE_CHECKING:
     import asyncpg
@@ -39,7 +41,7 @@ OPEN_ATTEMPTS = 3
 _LIMITS = text("SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)")
 
 
-class DatabaseUnavailableError(Exception):
+class DatabaseUnavailableError(OperatorError):
     """The database did not answer in time; nothing was done. Try again later."""
 
 
@@ -101,6 +103,7 @@ class Database:
     ) -> None:
         self._lock_timeout = _milliseconds(lock_timeout_seconds)
         self._statement_timeout_seconds = statement_timeout_seconds
+        self._url = url
         self._engine = _engine(url, pool_size, pool_timeout_seconds, application_name)
         self._shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 
@@ -127,7 +130,7 @@ class Database:
             if not is_unavailable(error):
                 raise
             raise DatabaseUnavailableError(
-                f"the database did not answer within {wait_seconds:g} s; check DATABASE_URL and that it runs"
+                f"{database_failure(error, self._url)} (Waited {wait_seconds:g} s.)"
             ) from error
 
     async def close(self) -> None:

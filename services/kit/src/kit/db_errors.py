@@ -34,7 +34,8 @@ class ConnectTimedOut(ConnectionError):
     """No connection to the database came about in time; a bare TimeoutError could be anybody's."""
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def chain_of(error: BaseException) -> list[BaseException]:
+    """The error and what caused it, outermost first."""
     # SQLAlchemy wraps its dialect's error, which wraps asyncpg's: each link may be the one that knows.
     links: list[BaseException] = []
     link: BaseException | None = error
@@ -46,7 +47,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def sqlstate_of(error: BaseException) -> str | None:
     """The SQLSTATE in an exception of asyncpg or SQLAlchemy, or None."""
-    for link in _chain(error):
+    for link in chain_of(error):
         state = getattr(link, "sqlstate", None)
         if isinstance(state, str):
             return state
@@ -58,7 +59,7 @@ def is_unavailable(error: BaseException) -> bool:
     state = sqlstate_of(error)
     if state is not None:
         return state in _UNAVAILABLE_STATES or state.startswith(_UNAVAILABLE_CLASSES)
-    return any(_no_connection(link) for link in _chain(error))
+    return any(_no_connection(link) for link in chain_of(error))
 
 
 def _no_connection(error: BaseException) -> bool:

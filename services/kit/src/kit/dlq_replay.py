@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import TopicPartition  # type: ignore[import-untyped]
 
 from kit.dead_letters import CONSUMER, KafkaDeadLetterQueue, Record, dlq_of, origin_of, split_headers
+from kit.failures import OperatorError
 from kit.handling import BatchProcessor, Handler, PostponedError, RetryPolicy
 from kit.kafka_client import KafkaError, KafkaSettings, new_consumer, started
 from kit.topics import Catalogue
@@ -29,7 +30,7 @@ class Replay:
     """Events of other consumers; left for their own replay."""
 
 
-class ReplayStoppedError(Exception):
+class ReplayStoppedError(OperatorError):
     """The replay could not go on (database or Kafka away); run it again, it continues where it stopped."""
 
 
@@ -80,7 +81,7 @@ async def replay_dlq(
             with contextlib.suppress(TimeoutError, KafkaError):
                 await asyncio.wait_for(consumer.stop(), CLOSE_TIMEOUT_SECONDS)
     except (PostponedError, KafkaError, OSError) as error:
-        raise ReplayStoppedError(f"stopped by {type(error).__name__}: {error}; run it again") from error
+        raise ReplayStoppedError(f"The replay was stopped by {type(error).__name__}: {error}.") from error
     finally:
         await dead_letters.close()
 

@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from kit.clock import Elapsed
+from kit.failures import OperatorError
 from kit.health import Health
 
 _log = structlog.get_logger()
@@ -110,7 +111,9 @@ class Application:
             return False
         if error := starting.exception():
             self._failed = True
-            _log.error("start failed", part=part.name, why=str(error), exc_info=error)
+            # What is no fault of the program is told by its sentence alone.
+            fault = None if isinstance(error, OperatorError) else error
+            _log.error("start failed", part=part.name, why=str(error), exc_info=fault)
             return False
         _log.info("started", part=part.name, seconds=round(taken.seconds, 3))
         return True

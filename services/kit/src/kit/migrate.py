@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
 from kit.db import engine_url
+from kit.failures import OperatorError
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ STATEMENT_TIMEOUT_SECONDS = 900
 VERSION_TABLE = "schema_version"
 
 
-class MigrationError(Exception):
+class MigrationError(OperatorError):
     """The migrations of a service cannot be applied as they are."""
 
 

@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
+from kit.failures import OperatorError
 from kit.health import Health
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _OK = "200 OK"
 _UNAVAILABLE = "503 Service Unavailable"
 
 
-class CannotListen(Exception):
+class CannotListen(OperatorError):
     """An address could not be bound; names it and the next step."""
 
     def __init__(self, address: str, what: str, cause: str) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.failures import OperatorError
+
 MIN_KEY_BYTES = 32
 ALGORITHM = "HMAC-SHA256"
 
@@ -22,7 +24,7 @@ class SignatureInvalid(Exception):
     """The token is malformed, its key is unknown, or the signature does not match."""
 
 
-class KeyRingUnusable(Exception):
+class KeyRingUnusable(OperatorError):
     """The key ring's file is missing, malformed or has a weak key."""
 
 

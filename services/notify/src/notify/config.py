@@ -6,16 +6,16 @@ from pathlib import Path
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from kit.config import ReadableFile, ServiceSettings
+from kit.config import ConsumerSettings, KeyRingFile, ServiceSettings
 
 
-class Settings(ServiceSettings):
-    """What notify needs to serve: a key ring, for messages are encrypted at rest, and one to open codes with."""
+class ReplaySettings(ConsumerSettings):
+    """What handling events needs: a key ring, for messages are encrypted at rest, and one to open codes with."""
 
-    keyring_file: ReadableFile = Field(
+    keyring_file: KeyRingFile = Field(
         description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
     )
-    code_keyring_file: ReadableFile = Field(
+    code_keyring_file: KeyRingFile = Field(
         description="The keys that identity seals one-time codes with, JSON.", examples=["code-keyring.json"]
     )
     sms_directory: Path | None = Field(
@@ -35,6 +35,14 @@ class Settings(ServiceSettings):
         if what:
             raise PydanticCustomError("refused", "{what}", {"what": what})
         return value
+
+
+class Settings(ReplaySettings, ServiceSettings):
+    """What notify needs to serve."""
+
+    keyring_file: KeyRingFile = Field(
+        description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
+    )
 
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"

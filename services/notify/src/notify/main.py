@@ -15,7 +15,7 @@ from notify.access import ACCESS, INBOX_SERVICE
 from notify.channels import LogChannel
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
-from notify.config import Settings
+from notify.config import ReplaySettings, Settings
 from notify.repository import PostgresRepository, Repository
 from notify.service import CONSUMER, MessageService
 from notify.servicer import InboxServicer
@@ -42,7 +42,7 @@ def build(settings: Settings) -> Application:
     return _assembled(health, HttpProbes(settings.http_address, health), database, consumer, server)
 
 
-async def replay(settings: Settings, topic: str, limit: int) -> Replay:
+async def replay(settings: ReplaySettings, topic: str, limit: int) -> Replay:
     """Tell people of the events in the DLQ of `topic`, `limit` at most, once what made them fail is mended."""
     database = Database(settings.database_url, 1, f"{NAME}-replay")
     try:
@@ -52,11 +52,11 @@ async def replay(settings: Settings, topic: str, limit: int) -> Replay:
         await database.close()
 
 
-def _service(settings: Settings, database: Database) -> MessageService:
+def _service(settings: ReplaySettings, database: Database) -> MessageService:
     return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel())
 
 
-def _subscriber(settings: Settings, database: Database) -> Subscriber:
+def _subscriber(settings: ReplaySettings, database: Database) -> Subscriber:
     channel = FileSms(settings.sms_directory) if settings.sms_directory else NoSms()
     codes = CodeService(work(database, KeyRing.load(settings.keyring_file)), channel, clock_from(settings))
     return Subscriber(_service(settings, database), codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))

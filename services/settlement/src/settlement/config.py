@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from kit.config import ReadableFile, ServiceSettings
+from kit.config import DatabaseSettings, ServiceSettings, SigningKeysFile
 from settlement.domain.allocate import PaymentOrder
 from settlement.failpoints import Failpoints, UnknownFailpointError, parse
 
@@ -18,10 +18,24 @@ def _known_failpoints(value: str) -> str:
     return value
 
 
-class Settings(ServiceSettings):
+class AuditSettings(DatabaseSettings):
+    """What an audit needs: it only reads the database, and tells what the sweeper should have done."""
+
+    sweep_age_seconds: float = Field(
+        default=20.0,
+        ge=16,
+        description="After how long a settlement left PENDING is given up; above the cap on deadlines, 15 s.",
+        examples=["20"],
+    )
+    sweep_every_seconds: float = Field(
+        default=2.0, gt=0, le=60, description="How often what was left PENDING is looked for.", examples=["2"]
+    )
+
+
+class Settings(AuditSettings, ServiceSettings):
     """What settlement needs to serve."""
 
-    credential_keyring_file: ReadableFile = Field(
+    credential_keyring_file: SigningKeysFile = Field(
         description="The keys of visit credentials, JSON; the ring that identity signs with.",
         examples=["credential-keyring.json"],
     )
@@ -45,15 +59,6 @@ class Settings(ServiceSettings):
     batch_max: int = Field(default=200, ge=1, le=500, description="Requests in one batch at most.", examples=["200"])
     batch_waiting_max: int = Field(
         default=2000, ge=1, le=100_000, description="Requests that wait for a batch at most.", examples=["2000"]
-    )
-    sweep_age_seconds: float = Field(
-        default=20.0,
-        ge=16,
-        description="After how long a settlement left PENDING is given up; above the cap on deadlines, 15 s.",
-        examples=["20"],
-    )
-    sweep_every_seconds: float = Field(
-        default=2.0, gt=0, le=60, description="How often what was left PENDING is looked for.", examples=["2"]
     )
     failpoints: Annotated[str, AfterValidator(_known_failpoints)] = Field(
         default="",

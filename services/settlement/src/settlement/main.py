@@ -14,6 +14,7 @@ from kit import tracing
 from kit.batcher import MicroBatcher
 from kit.cli import EXIT_FAILED
 from kit.clock import Clock, clock_from
+from kit.config import ConsumerSettings, DatabaseSettings
 from kit.db import Database, PostgresWork, Work
 from kit.grpc_client import TlsFiles
 from kit.grpc_server import GrpcServer, Service
@@ -29,7 +30,7 @@ from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
 from settlement.audit import Report, audit, lines_of
 from settlement.binding_client import Authorizer, BindingClient
-from settlement.config import Settings
+from settlement.config import AuditSettings, Settings
 from settlement.credentials import CredentialReader, SignedCredentials
 from settlement.domain.state import Settlement
 from settlement.intents import Command, Intake
@@ -157,7 +158,7 @@ def _binding(settings: Settings) -> BindingClient:
     return BindingClient.to(settings.binding_target, tls, settings.binding_timeout_seconds)
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: DatabaseSettings) -> Database:
     return Database(settings.database_url, settings.database_pool_size, SERVICE)
 
 
@@ -171,12 +172,12 @@ def serve(settings: Settings) -> int:
     return build(settings).run()
 
 
-def replay(settings: Settings, topic: str, limit: int) -> int:
+def replay(settings: ConsumerSettings, topic: str, limit: int) -> int:
     """Give events that failed to the subscriber again; how many were handled."""
     return asyncio.run(_replay(settings, topic, limit))
 
 
-async def _replay(settings: Settings, topic: str, limit: int) -> int:
+async def _replay(settings: ConsumerSettings, topic: str, limit: int) -> int:
     database = _database(settings)
     try:
         handler = _subscriber(database, clock_from(settings)).handle
@@ -185,14 +186,14 @@ async def _replay(settings: Settings, topic: str, limit: int) -> int:
         await database.close()
 
 
-def audit_books(settings: Settings) -> int:
+def audit_books(settings: AuditSettings) -> int:
     """Check every invariant of the books, reading only; status 1 if anything is not as it must be."""
     report = asyncio.run(_audit(settings))
     typer.echo("\n".join(lines_of(report)))
     return EXIT_FAILED if report.found else 0
 
 
-async def _audit(settings: Settings) -> Report:
+async def _audit(settings: AuditSettings) -> Report:
     # A sweep comes round every so often and takes a moment itself; only what outlives that was forgotten.
     pending_age_seconds = settings.sweep_age_seconds + 2 * settings.sweep_every_seconds
     database = _database(settings)

@@ -126,12 +126,13 @@ def address_of(url: str) -> str:
 def answers(url: str) -> bool:
     """Whether a query gets its answer within three seconds."""
     try:
-        return run_blocking(lambda: _select_one(url)) == 1
+        return run_blocking(lambda: select_one(url)) == 1
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
 
 
-async def _select_one(url: str) -> int:
+async def select_one(url: str) -> int:
+    """Asks the simplest query, three seconds at most for connecting and for the answer."""
     connection = await asyncpg.connect(url, timeout=PROBE_TIMEOUT_SECONDS)
     try:
         return int(await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_SECONDS))

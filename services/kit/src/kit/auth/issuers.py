@@ -18,6 +18,8 @@ import httpx
 import jwt
 import structlog
 
+from kit.failures import OperatorError
+
 ALGORITHM = "EdDSA"
 REFRESH_SECONDS = 60.0
 FETCH_TIMEOUT_SECONDS = 5.0
@@ -31,7 +33,7 @@ Keys = Mapping[str, jwt.PyJWK]
 _log = structlog.get_logger()
 
 
-class IssuersFileError(Exception):
+class IssuersFileError(OperatorError):
     """The file of assertion issuers cannot be used; says why."""
 
 

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 from kit.errors import Refusal
+from kit.failures import OperatorError
 
 Kind = Literal["institution", "service"]
 
@@ -55,7 +56,7 @@ class _Peer:
     serial_number: int
 
 
-class CaFileError(Exception):
+class CaFileError(OperatorError):
     """A CA file holds no certificate that can be read; names the file."""
 
 

@@ -1,0 +1,5 @@
+"""Failures whose text is for the operator: a sentence about the surroundings, and what to do next."""
+
+
+class OperatorError(Exception):
+    """Nothing is wrong with the program: whoever shows it needs no traceback. Its text never has a secret."""
