@@ -44,7 +44,9 @@ def test_a_database_that_cannot_be_used_is_told(error: Exception, words: str) ->
 
 def test_a_kafka_that_does_not_answer_is_told_by_its_address() -> None:
     error = caused(ReplayStoppedError("stopped"), KafkaConnectionError("x"))
-    assert str(explained(error, URL, KAFKA)).startswith(f"Kafka at {KAFKA} does not answer. Start it")
+    told = str(explained(error, URL, KAFKA))
+    assert told.startswith(f"Kafka at {KAFKA} does not answer. Start it")
+    assert told.endswith("Then run it again: it goes on where it stopped.")
 
 
 def test_a_kafka_that_refuses_is_not_called_silent() -> None:

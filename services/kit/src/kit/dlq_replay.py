@@ -33,6 +33,8 @@ class Replay:
 class ReplayStoppedError(OperatorError):
     """The replay could not go on (database or Kafka away); run it again, it continues where it stopped."""
 
+    afterwards = "Then run it again: it goes on where it stopped."
+
 
 class _Counting:
     """A dead-letter queue that counts."""
@@ -81,7 +83,9 @@ async def replay_dlq(
             with contextlib.suppress(TimeoutError, KafkaError):
                 await asyncio.wait_for(consumer.stop(), CLOSE_TIMEOUT_SECONDS)
     except (PostponedError, KafkaError, OSError) as error:
-        raise ReplayStoppedError(f"The replay was stopped by {type(error).__name__}: {error}.") from error
+        raise ReplayStoppedError(
+            f"The replay was stopped by {type(error).__name__}: {error}. {ReplayStoppedError.afterwards}"
+        ) from error
     finally:
         await dead_letters.close()
 

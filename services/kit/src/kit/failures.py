@@ -3,3 +3,6 @@
 
 class OperatorError(Exception):
     """Nothing is wrong with the program: whoever shows it needs no traceback. Its text never has a secret."""
+
+    afterwards = ""
+    """What to do once the cause is gone, where the next step alone does not say it."""

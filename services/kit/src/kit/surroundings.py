@@ -27,7 +27,9 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
 
 def explained(error: BaseException, database_url: str, kafka_bootstrap: str = "") -> OperatorError | None:
     """The sentence for a failure of Kafka or the database; None when it is another, a fault of the program."""
-    return _kafka_failure(error, kafka_bootstrap) or database_failure(error, database_url)
+    found = _kafka_failure(error, kafka_bootstrap) or database_failure(error, database_url)
+    afterwards = error.afterwards if isinstance(error, OperatorError) else ""
+    return OperatorError(f"{found} {afterwards}") if found and afterwards else found
 
 
 def database_failure(error: BaseException, url: str) -> OperatorError | None:
