@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from gongji.identity.events.v1 import events_pb2
+from gongji_local.keys import Keys
 from kit.clock import FixedClock
 from kit.config import ConfigurationError, load
 from kit.crypto import KeyRing
@@ -243,7 +244,8 @@ def environment(folder: Path, where: str, domain: str, directory: Path) -> dict[
     file = folder / "file"
     file.write_text("x")
     Pki(folder)
-    names = ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA", "JWKS", "KEYRING", "CODE_KEYRING")
+    keys = Keys(folder)
+    names = ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA")
     usual = {
         "ENVIRONMENT": where,
         "TRUST_DOMAIN": domain,
@@ -252,6 +254,9 @@ def environment(folder: Path, where: str, domain: str, directory: Path) -> dict[
         "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c?sslmode=verify-full",
         "KAFKA_BOOTSTRAP": "127.0.0.1:1",
         "SMS_DIRECTORY": str(directory),
+        "JWKS_FILE": str(keys.jwks()),
+        "KEYRING_FILE": str(keys.keyring("notify")),
+        "CODE_KEYRING_FILE": str(keys.code_keyring()),
         **{f"{name}_FILE": str(file) for name in (*names, "KAFKA_CA", "KAFKA_CERT", "KAFKA_KEY")},
     }
     return {f"GONGJI_{name}": value for name, value in usual.items()}

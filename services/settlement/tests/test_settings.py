@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gongji_local.keys import Keys
 from kit.config import ConfigurationError, load
 from settlement.config import Settings
 from settlement.failpoints import Action, Boundary, Failpoints, UnknownFailpointError, parse
@@ -34,6 +35,7 @@ async def test_a_pause_stands_still_at_its_boundary_only() -> None:
 def environment(folder: Path, **changes: str) -> dict[str, str]:
     file = folder / "file"
     file.write_text("x")
+    keys = Keys(folder)
     usual = {
         "ENVIRONMENT": "test",
         "TRUST_DOMAIN": "gongji-local",
@@ -42,10 +44,9 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c",
         "KAFKA_BOOTSTRAP": "127.0.0.1:1",
         "BINDING_TARGET": "127.0.0.1:1",
-        **{
-            f"{name}_FILE": str(file)
-            for name in ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA", "JWKS", "CREDENTIAL_KEYRING")
-        },
+        "JWKS_FILE": str(keys.jwks()),
+        "CREDENTIAL_KEYRING_FILE": str(keys.credential_keyring()),
+        **{f"{name}_FILE": str(file) for name in ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA")},
     }
     return {f"GONGJI_{name}": value for name, value in {**usual, **changes}.items()}
 
