@@ -21,6 +21,8 @@ FILES: Final = {
     "notify": (inbox_pb2,),
 }
 A_UUID: Final = "0197548e-7a00-7000-8000-000000000001"
+A_DAY: Final = "2025-06-10"
+DAYS: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 TEXTS: Final = {
     "certno": "110101199003077475",
     "psn_name": "张三",
@@ -111,7 +113,8 @@ def _scalar(field: Any) -> object:
     if field.type == field.TYPE_BYTES:
         return b"%PDF-1.4"
     if field.type == field.TYPE_STRING:
-        return A_UUID if _rules(field).string.uuid else _text(field.name)
+        rules = _rules(field).string
+        return A_UUID if rules.uuid else A_DAY if DAYS in rules.pattern else _text(field.name)
     return {field.TYPE_BOOL: True}.get(field.type, 60)
 
 
