@@ -176,7 +176,10 @@ def test_every_text_and_number_that_a_caller_sends_is_bounded(message: str, fiel
     }[descriptor.cpp_type]
     if descriptor.type == FieldDescriptor.TYPE_BYTES:
         huge = b"x" * 5_000_000
-    setattr(request, field, huge)
+    if descriptor.is_repeated:
+        getattr(request, field).append(huge)
+    else:
+        setattr(request, field, huge)
     named = {
         violation.proto.field.elements[0].field_name
         for violation in protovalidate.collect_violations(request)

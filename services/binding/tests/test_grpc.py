@@ -432,7 +432,7 @@ async def test_the_queue_and_the_steps_of_a_relation(binding: Binding) -> None:
     assert await refused(binding.relations.SuspendRelation(suspend, **binding.citizen(FATHER))) == "FORBIDDEN"
     suspended = (await binding.relations.SuspendRelation(suspend, **operator)).relation
     assert (suspended.state, suspended.state_reason) == (relation_pb2.RELATION_STATE_SUSPENDED, "checking")
-    resume = relation_pb2.ResumeRelationRequest(relation_id=relation_id)
+    resume = relation_pb2.ResumeRelationRequest(relation_id=relation_id, reason="checked")
     assert (await binding.relations.ResumeRelation(resume, **operator)).relation.state_reason == ""
     change = relation_pb2.ChangeLimitsRequest(relation_id=relation_id, limits=relation_pb2.Limits(day_fen=7))
     changed = (await binding.relations.ChangeLimits(change, **binding.citizen(FATHER))).relation

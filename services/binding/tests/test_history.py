@@ -266,7 +266,7 @@ async def test_what_changes_nothing_leaves_no_row(desk: Desk) -> None:
     await desk.decisions.decide(LI, done.application_id, APPROVING)
     assert done.relation_id
     await desk.relations.change_limits(DAD, done.relation_id, application().limits)
-    await desk.relations.resume(OPS, done.relation_id)
+    await desk.relations.resume(OPS, done.relation_id, "checked")
     assert len(await desk.rows(AggregateKind.APPLICATION, done.application_id)) == 5
     assert len(await desk.rows(AggregateKind.RELATION, done.relation_id)) == 1
 
@@ -284,14 +284,14 @@ async def test_each_step_of_a_relation_leaves_a_row(desk: Desk) -> None:
     relation_id = await desk.related()
     await desk.relations.change_limits(DAD, relation_id, Limits(day_fen=7))
     await desk.relations.suspend(OPS, relation_id, "checking")
-    await desk.relations.resume(OPS, relation_id)
+    await desk.relations.resume(OPS, relation_id, "checked")
     await desk.relations.unbind(DAD, relation_id, "分居")
     rows = await desk.rows(AggregateKind.RELATION, relation_id)
     assert [(row.mark.what, row.mark.who.subject, row.mark.why) for row in rows] == [
         (ChangeKind.ACTIVATED, "clerk:li", ""),
         (ChangeKind.LIMITS_CHANGED, DAD.subject, ""),
         (ChangeKind.SUSPENDED, "clerk:ops", "checking"),
-        (ChangeKind.RESUMED, "clerk:ops", ""),
+        (ChangeKind.RESUMED, "clerk:ops", "checked"),
         (ChangeKind.ENDED, DAD.subject, "分居"),
     ]
     assert (rows[1].before, rows[1].after) == ({"limits.year_fen": 100_000}, {"limits.day_fen": 7})

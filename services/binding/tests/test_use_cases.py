@@ -429,7 +429,7 @@ async def test_suspending_and_resuming_are_told_once_each(desk: Desk) -> None:
     for _ in range(2):
         await desk.relations.suspend(OPS, made.relation_id, "checking")
     for _ in range(2):
-        await desk.relations.resume(OPS, made.relation_id)
+        await desk.relations.resume(OPS, made.relation_id, "checked")
     assert desk.told()[2:] == [("RelationSuspended", 2), ("RelationActivated", 3)]
     resumed = desk.state.outbox.messages[-1]
     assert isinstance(resumed, events_pb2.RelationActivated)

@@ -172,6 +172,41 @@ def test_an_end_is_told_to_both_sides_with_its_cause(cause: facts.EndCause, said
 
 
 @pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (facts.EndCause.EXPIRED, "因有效期届满而终止，自2027年1月1日起不再有效。"),
+        (facts.EndCause.PAYER_ENROLMENT_LOST, "因授权人的职工医保参保状态或参保地变化而终止，自2027年1月1日起"),
+        (facts.EndCause.BENEFICIARY_ENROLMENT_LOST, "因使用人的参保状态或参保地变化而终止，自2027年1月1日起"),
+    ],
+)
+def test_an_end_by_date_tells_the_day_that_counts_not_when_it_was_recorded(cause: facts.EndCause, said: str) -> None:
+    for notice in notices(facts.Ended(PAIR, AT, cause, date(2027, 1, 1))):
+        assert said in notice.body
+        assert "2025年" not in notice.body
+
+
+def test_an_end_that_is_near_is_told_to_both_sides_with_its_last_day() -> None:
+    payers, beneficiarys = notices(facts.Expiring(PAIR, date(2026, 12, 31)))
+    assert (payers.addressee, beneficiarys.addressee) == (FATHER, CHILD)
+    assert payers.title == beneficiarys.title == "共济关系即将到期"
+    assert all("有效期至2026年12月31日（含当日）" in notice.body for notice in (payers, beneficiarys))
+    assert "您的子女（人员编号尾号2015）" in payers.body
+    assert "您的家人（人员编号尾号1985）" in beneficiarys.body
+
+
+def test_a_coming_of_age_is_told_to_both_sides_and_that_nobody_is_cut_off() -> None:
+    payers, beneficiarys = notices(facts.ComesOfAge(PAIR, date(2026, 3, 1)))
+    assert (payers.addressee, beneficiarys.addressee) == (FATHER, CHILD)
+    assert payers.body.startswith("您的子女（人员编号尾号2015）将于2026年3月1日成年。")
+    assert beneficiarys.body.startswith("您将于2026年3月1日成年。您的家人（人员编号尾号1985）")
+    assert all("继续有效，无需重新申请" in notice.body for notice in (payers, beneficiarys))
+
+
+def test_a_change_tells_the_place_in_the_order_of_payers() -> None:
+    assert "付款顺序为第2位。" in only(facts.Changed(PAIR, TERMS, 2, AT)).body
+
+
+@pytest.mark.parametrize(
     ("cause", "addressee"),
     [(facts.EndCause.PAYER_DIED, CHILD), (facts.EndCause.BENEFICIARY_DIED, FATHER)],
 )
@@ -185,7 +220,7 @@ def test_nobody_writes_to_the_one_who_died(cause: facts.EndCause, addressee: str
     ("fact", "title"),
     [
         (facts.Resumed(PAIR, AT), "共济关系已恢复"),
-        (facts.Changed(PAIR, TERMS, AT), "共济关系已变更"),
+        (facts.Changed(PAIR, TERMS, 2, AT), "共济关系已变更"),
         (facts.Suspended(PAIR, AT, "核查"), "共济关系已暂停"),
     ],
 )

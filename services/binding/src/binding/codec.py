@@ -16,7 +16,7 @@ from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
 from binding.domain.batch import Answer, Request
 from binding.domain.granting import Grant
 from binding.domain.limits import NO_USE, CounterKey, Limits, LimitWindow, Use, counter_keys
-from binding.domain.relations import Relation, Relationship, RelationState
+from binding.domain.relations import EndCause, Relation, Relationship, RelationState
 from binding.repository import Place
 from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2
 from gongji.common.v1 import reason_pb2
@@ -39,6 +39,14 @@ _RELATION_STATES = {
     RelationState.ACTIVE: relation_pb2.RELATION_STATE_ACTIVE,
     RelationState.SUSPENDED: relation_pb2.RELATION_STATE_SUSPENDED,
     RelationState.ENDED: relation_pb2.RELATION_STATE_ENDED,
+}
+_END_CAUSES = {
+    EndCause.UNBOUND: relation_pb2.END_CAUSE_UNBOUND,
+    EndCause.EXPIRED: relation_pb2.END_CAUSE_EXPIRED,
+    EndCause.PAYER_DIED: relation_pb2.END_CAUSE_PAYER_DIED,
+    EndCause.BENEFICIARY_DIED: relation_pb2.END_CAUSE_BENEFICIARY_DIED,
+    EndCause.PAYER_ENROLMENT_LOST: relation_pb2.END_CAUSE_PAYER_ENROLMENT_LOST,
+    EndCause.BENEFICIARY_ENROLMENT_LOST: relation_pb2.END_CAUSE_BENEFICIARY_ENROLMENT_LOST,
 }
 _WINDOWS = {
     LimitWindow.SETTLEMENT: relation_pb2.LIMIT_WINDOW_SETTLEMENT,
@@ -193,7 +201,7 @@ def proof_message(proof: Proof) -> application_pb2.Proof:
 
 def relation_message(relation: Relation, day: date, uses: Mapping[CounterKey, Use]) -> relation_pb2.Relation:
     """A relation with the use of the windows that `day` falls into."""
-    return relation_pb2.Relation(
+    message = relation_pb2.Relation(
         relation_id=str(relation.relation_id),
         payer_psn_no=relation.payer_psn_no,
         beneficiary_psn_no=relation.beneficiary_psn_no,
@@ -205,7 +213,15 @@ def relation_message(relation: Relation, day: date, uses: Mapping[CounterKey, Us
         valid_to=date_text(relation.valid_to),
         use=[_window_use(relation, key, uses.get(key, NO_USE)) for key in counter_keys(relation.relation_id, day)],
         state_reason=relation.state_reason,
+        approved_at=timestamp(relation.approved_at),
+        end_cause=_END_CAUSES[relation.end_cause] if relation.end_cause else relation_pb2.END_CAUSE_UNSPECIFIED,
+        ended_from=date_text(relation.ended_from),
     )
+    if relation.ended_at:
+        message.ended_at.CopyFrom(timestamp(relation.ended_at))
+    if relation.suspended_at:
+        message.suspended_at.CopyFrom(timestamp(relation.suspended_at))
+    return message
 
 
 def _window_use(relation: Relation, key: CounterKey, use: Use) -> relation_pb2.WindowUse:
@@ -215,6 +231,11 @@ def _window_use(relation: Relation, key: CounterKey, use: Use) -> relation_pb2.W
         held_fen=use.held_fen,
         limit_fen=relation.limits.of(key.window),
     )
+
+
+def relation_state_value(state: RelationState) -> relation_pb2.RelationState.ValueType:
+    """A state as the contract carries it."""
+    return _RELATION_STATES[state]
 
 
 def request_of(message: authorization_pb2.AuthorizationRequest) -> Request:

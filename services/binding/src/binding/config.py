@@ -7,7 +7,9 @@ from pydantic import Field
 
 from binding.domain.applications import ProofKind
 from binding.domain.eligibility import PROOFS_OF, Policy
+from binding.domain.losses import LossRules
 from binding.domain.nearly_used import NEARLY_USED_PERCENT
+from binding.domain.notices import NoticeRules
 from binding.domain.relations import Relationship
 from kit.config import ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings
 
@@ -82,11 +84,44 @@ class Settings(ReplaySettings, ServiceSettings):
         description="The region's own days off and days worked, JSON; and years the library does not know yet.",
         examples=["working-days.json"],
     )
+    extension_days_max: int = Field(
+        default=1827, ge=1, le=36_525, description="How far away an extended last day may be.", examples=["1827"]
+    )
+    notice_days: int = Field(
+        default=30,
+        ge=1,
+        le=365,
+        description="How long before an expiry or a coming of age people are told.",
+        examples=["30"],
+    )
+    enrolment_loss_ends: bool = Field(
+        default=True, description="Whether the loss of an enrolment ends relations (R1, R3).", examples=["true"]
+    )
+    enrolment_ended_statuses: str = Field(
+        default="4",
+        pattern=r"^[0234](,[0234])*$",
+        description="The psn_insu_stas, with commas between, that end an enrolment for good.",
+        examples=["4"],
+    )
+    jobs_every_seconds: float = Field(
+        default=60.0, ge=0.1, le=86_400, description="Pause between two runs of a scheduled job.", examples=["60"]
+    )
 
     @property
     def claim_lease(self) -> timedelta:
         """How long a handler's claim holds."""
         return timedelta(minutes=self.claim_lease_minutes)
+
+    @property
+    def losses(self) -> LossRules:
+        """What ends a relation with the enrolment of a party."""
+        statuses = frozenset(int(status) for status in self.enrolment_ended_statuses.split(","))
+        return LossRules(self.enrolment_loss_ends, self.account_region_prefix, self.insured_region_prefix, statuses)
+
+    @property
+    def notices(self) -> NoticeRules:
+        """How long ahead people are told."""
+        return NoticeRules(timedelta(days=self.notice_days), self.adult_age_years)
 
     @property
     def policy(self) -> Policy:

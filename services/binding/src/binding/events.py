@@ -4,7 +4,7 @@ Each aggregate counts its own events without a gap: take the message from the ag
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import TypeVar
 
 from binding.codec import date_text, limits_message, relationship_value, timestamp, window_value
@@ -93,7 +93,7 @@ def relation_activated(relation: Relation, at: datetime, *, resumed: bool = Fals
 
 
 def relation_changed(relation: Relation, at: datetime) -> Event:
-    """Its limits changed."""
+    """Its limits, its last day or its place changed."""
     message = events_pb2.RelationChanged(
         relation=_relation(relation), changed_at=timestamp(at), sequence=relation.sequence
     )
@@ -117,6 +117,26 @@ def relation_ended(relation: Relation, at: datetime) -> Event:
         relation=_relation(relation),
         ended_at=timestamp(at),
         cause=_CAUSES[relation.end_cause] if relation.end_cause else events_pb2.RELATION_END_CAUSE_UNSPECIFIED,
+        ended_from=date_text(relation.ended_from),
+        sequence=relation.sequence,
+    )
+    return Event(message, str(relation.relation_id), at)
+
+
+def relation_expiring(relation: Relation, at: datetime) -> Event:
+    """It will run out by date soon."""
+    message = events_pb2.RelationExpiring(
+        relation=_relation(relation), noticed_at=timestamp(at), sequence=relation.sequence
+    )
+    return Event(message, str(relation.relation_id), at)
+
+
+def beneficiary_comes_of_age(on: date, relation: Relation, at: datetime) -> Event:
+    """Its beneficiary, a minor, will be of age from a day on (R4)."""
+    message = events_pb2.BeneficiaryComesOfAge(
+        relation=_relation(relation),
+        comes_of_age_on=date_text(on),
+        noticed_at=timestamp(at),
         sequence=relation.sequence,
     )
     return Event(message, str(relation.relation_id), at)
@@ -140,6 +160,8 @@ _CAUSES = {
     EndCause.EXPIRED: events_pb2.RELATION_END_CAUSE_EXPIRED,
     EndCause.PAYER_DIED: events_pb2.RELATION_END_CAUSE_PAYER_DIED,
     EndCause.BENEFICIARY_DIED: events_pb2.RELATION_END_CAUSE_BENEFICIARY_DIED,
+    EndCause.PAYER_ENROLMENT_LOST: events_pb2.RELATION_END_CAUSE_PAYER_ENROLMENT_LOST,
+    EndCause.BENEFICIARY_ENROLMENT_LOST: events_pb2.RELATION_END_CAUSE_BENEFICIARY_ENROLMENT_LOST,
 }
 
 

@@ -5,21 +5,26 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from binding.access import ACCESS, APPLICATIONS, AUTHORIZATIONS, RELATIONS, REVIEWS
 from binding.calendars import ChineseCalendar, RegionalDays
 from binding.config import ReplaySettings, Settings
 from binding.domain.working_days import Promise
+from binding.jobs import draft_jobs, upkeep_jobs
 from binding.pledges import shipped
 from binding.proof_checker import ProofChecker
 from binding.repository import PostgresRepository, Repository
 from binding.service.applications import Applications
 from binding.service.authorizations import Authorizations
 from binding.service.decisions import Decisions
+from binding.service.overviews import Overseeing
+from binding.service.payers import Payers
 from binding.service.persons import Persons
 from binding.service.proofs import Proofs
 from binding.service.relations import Relations
 from binding.service.reviews import Reviews
+from binding.service.upkeep import Upkeep
 from binding.servicer import ApplicationServicer, AuthorizationServicer, RelationServicer, ReviewServicer
 from binding.subscriber import GROUP, TOPICS, Subscriber
 from gongji.binding.v1.application_pb2_grpc import add_ApplicationServiceServicer_to_server
@@ -30,6 +35,7 @@ from kit import tracing
 from kit.clock import Clock, SystemClock, clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Work
+from kit.forgetting import forgetting_jobs
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
 from kit.kafka import Consumer, replay_dlq
@@ -37,6 +43,7 @@ from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
 from kit.requests import PostgresOnce
+from kit.scheduler import Job, Scheduler, alone_on
 from kit.used_assertions import UsedAssertions
 
 SERVICE = "binding"
@@ -44,10 +51,11 @@ SERVICE = "binding"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Binding without its surroundings: what serves calls and what takes events."""
+    """Binding without its surroundings: what serves calls, what takes events, and what becomes due."""
 
     services: Sequence[Service]
     subscriber: Subscriber
+    jobs: Sequence[Job]
 
 
 def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_clock: Clock) -> Parts:
@@ -58,14 +66,26 @@ def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_cloc
     applications = Applications(work, clock, policy, shipped(settings.pledge_version), promise)
     proofs = Proofs(work, clock, KeyRing.load(settings.keyring_file), policy, ProofChecker())
     reviews = ReviewServicer(Reviews(work, clock, settings.claim_lease), Decisions(work, clock, policy))
-    relations = Relations(work, clock, policy, settings.limit_nearly_used_percent)
     services: list[Service] = [
         (add_ApplicationServiceServicer_to_server, ApplicationServicer(applications, proofs), APPLICATIONS),
         (add_ReviewServiceServicer_to_server, reviews, REVIEWS),
-        (add_RelationServiceServicer_to_server, RelationServicer(relations), RELATIONS),
+        (add_RelationServiceServicer_to_server, _relation_servicer(settings, work, clock), RELATIONS),
         (add_AuthorizationServiceServicer_to_server, AuthorizationServicer(authorizations), AUTHORIZATIONS),
     ]
-    return Parts(services, Subscriber(work, authorizations, Persons(clock)))
+    persons = Persons(clock, settings.losses)
+    upkeep = Upkeep(work, clock, persons, settings.notices)
+    every_seconds = settings.jobs_every_seconds
+    jobs = [*upkeep_jobs(upkeep, every_seconds), *draft_jobs(applications, clock, every_seconds)]
+    return Parts(services, Subscriber(work, authorizations, persons), jobs)
+
+
+def _relation_servicer(settings: Settings, work: Work[Repository], clock: Clock) -> RelationServicer:
+    longest_extension = timedelta(days=settings.extension_days_max)
+    return RelationServicer(
+        Relations(work, clock, settings.policy, settings.limit_nearly_used_percent, longest_extension),
+        Payers(work, clock, settings.policy),
+        Overseeing(work, clock),
+    )
 
 
 def build(settings: Settings) -> Application:
@@ -74,21 +94,16 @@ def build(settings: Settings) -> Application:
     database = _database(settings)
     clock = clock_from(settings)
     parts = assemble(settings, PostgresWork(database, PostgresRepository), clock, SystemClock())
-    server = GrpcServer(
-        settings,
-        parts.services,
-        ACCESS,
-        clock,
-        service_name=SERVICE,
-        use_once=UsedAssertions(database),
-        once=PostgresOnce(database, KeyRing.load(settings.keyring_file)),
-    )
+    used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
+    server = GrpcServer(settings, parts.services, ACCESS, clock, service_name=SERVICE, use_once=used, once=once)
     consumer = Consumer(settings, TOPICS, GROUP, parts.subscriber.handle, health=health)
     probes = HttpProbes(settings.http_address, health)
     application = Application(health)
     application.add("probes", probes.start, probes.stop)
     application.add("database", database.connect, database.close)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
+    jobs = [*parts.jobs, *forgetting_jobs(once, used)]
+    application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.not_serving)

@@ -14,6 +14,8 @@ from binding.domain.limits import NO_USE, CounterKey, Use
 from binding.domain.nearly_used import NearlyUsed, newest
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation, RelationState
+from binding.domain.sides import Side
+from binding.memory_due import MemoryDue
 from binding.memory_reviews import MemoryReviews
 from binding.repository import Corrected, GuardBroken, Place, Verified
 from kit.inbox import MemoryInbox
@@ -23,11 +25,12 @@ _OPEN = frozenset({ApplicationState.DRAFT, ApplicationState.RETURNED})
 _PENDING = frozenset({ApplicationState.SUBMITTED, ApplicationState.CLAIMED})
 
 
-class MemoryRepository(MemoryReviews):
+class MemoryRepository(MemoryReviews, MemoryDue):
     """See `binding.repository.Repository`; `kit.testing.MemoryWork` makes units of work of it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        MemoryReviews.__init__(self)
+        MemoryDue.__init__(self)
         self.outbox = MemoryOutbox("binding")
         self.inbox = MemoryInbox()
         self.known_persons: dict[str, Person] = {}
@@ -184,6 +187,16 @@ class MemoryRepository(MemoryReviews):
         }
         newest_first = sorted(places, reverse=True)
         return [places[place] for place in newest_first if after is None or place < after][:limit]
+
+    async def unended_relations_of(self, psn_no: str, side: Side, limit: int) -> list[Relation]:
+        """See `Repository.unended_relations_of`."""
+        found = [
+            it
+            for it in self.relations.values()
+            if psn_no == (it.payer_psn_no if side is Side.PAYER else it.beneficiary_psn_no)
+            and it.state is not RelationState.ENDED
+        ]
+        return sorted(found, key=lambda it: (it.priority, it.approved_at, it.relation_id))[:limit]
 
     async def lock_unended_relations(self, psn_nos: Collection[str]) -> list[Relation]:
         """See `Repository.lock_unended_relations`."""

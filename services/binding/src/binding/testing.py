@@ -166,12 +166,17 @@ def trimmed(name: str, *lines: tuple[str, int], occurred_at: datetime = NOON) ->
 async def have_relations(work: Work[Repository], *relations: Relation) -> None:
     """Store relations, each with the application that it came from."""
     async with work() as repository:
-        for it in relations:
-            draft = application(
-                application_id=it.application_id, payer_psn_no=it.payer_psn_no, beneficiary_psn_no=it.beneficiary_psn_no
-            )
-            await repository.add_application(draft)
-            await repository.add_relation(it)
+        await add_relations(repository, *relations)
+
+
+async def add_relations(repository: Repository, *relations: Relation) -> None:
+    """The same in a unit of work under way."""
+    for it in relations:
+        draft = application(
+            application_id=it.application_id, payer_psn_no=it.payer_psn_no, beneficiary_psn_no=it.beneficiary_psn_no
+        )
+        await repository.add_application(draft)
+        await repository.add_relation(it)
 
 
 def rejecting(words: str = "") -> Verdict:

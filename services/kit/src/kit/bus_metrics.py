@@ -10,6 +10,11 @@ RELAY_FAILURES = Counter("gongji_outbox_relay_failures", "Times that publishing 
 
 CONSUMED = Counter("gongji_consumer_events", "Events handled.", ("group", "topic"))
 CONSUMED_AT = Gauge("gongji_consumer_last_consumed_seconds", "When the last event was handled, Unix time.", ("group",))
+NEWEST = Gauge(
+    "gongji_consumer_newest_event_seconds",
+    "When the newest event that was handled came about, as its publisher tells, Unix time: how old the picture is.",
+    ("group", "topic"),
+)
 LAG = Gauge("gongji_consumer_lag_events", "Events behind the end of the partition.", ("group", "topic", "partition"))
 CONNECTED = Gauge("gongji_consumer_connected", "1 while Kafka answers the consumer and its loop turns.", ("group",))
 HEARD_AT = Gauge("gongji_consumer_last_heard_seconds", "When Kafka last answered the consumer, Unix time.", ("group",))

@@ -14,7 +14,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import Link, SpanKind
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from kit.bus_metrics import CONSUMED, DEAD_LETTERS
+from kit.bus_metrics import CONSUMED, DEAD_LETTERS, NEWEST
 from kit.db_errors import is_contention, is_unavailable
 from kit.dead_letters import DeadLetterQueue, Record, describe
 from kit.errors import HasReason
@@ -78,6 +78,7 @@ class BatchProcessor:
         self._policy = policy or RetryPolicy()
         self._topics = topics
         self._failed_in_row = 0
+        self._newest: dict[str, float] = {}
         self._log = get_logger().bind(group=group)
 
     async def process(self, records: Sequence[Record]) -> None:
@@ -95,7 +96,15 @@ class BatchProcessor:
                 await self._bury(item.record, item.unreadable)
             elif together or await self._alone(item):
                 self._failed_in_row = 0
-                CONSUMED.labels(self._group, item.record.topic).inc()
+                self._note(item)
+
+    def _note(self, item: _Item) -> None:
+        topic = item.record.topic
+        CONSUMED.labels(self._group, topic).inc()
+        if item.envelope is not None:
+            newest = max(self._newest.get(topic, 0.0), item.envelope.time.timestamp())  # repeats do not make it older
+            self._newest[topic] = newest
+            NEWEST.labels(self._group, topic).set(newest)
 
     def _item(self, record: Record) -> _Item:
         try:

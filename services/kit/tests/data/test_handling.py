@@ -1,9 +1,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from kit.db_errors import ConnectTimedOut
 from kit.dead_letters import MemoryDeadLetterQueue, Record, StoredRecord, burial_headers, describe, origin_of
@@ -11,7 +13,7 @@ from kit.errors import Refusal
 from kit.events import Envelope, UnreadableEventError, headers_of
 from kit.handling import BatchProcessor, PostponedError, RetryPolicy, TooManyFailuresError
 from kit.outbox import MemoryOutbox
-from kit.testing_events import SampleTopic, event
+from kit.testing_events import AT, SampleTopic, event
 
 TOPIC = SampleTopic()
 IMPATIENT = RetryPolicy(attempts=3, first_pause_seconds=0.0, most_pause_seconds=0.0, halt_after=3)
@@ -243,3 +245,15 @@ def test_strange_burial_headers_do_not_break_a_replay() -> None:
     headers = [("x-dlq-offset", b"\xff"), ("x-dlq-partition", b"one")]
     origin = origin_of(StoredRecord("x-v1-dlq", 4, 1, b"k", b"", headers))
     assert (origin.partition, origin.offset) == (0, 0)
+
+
+async def test_how_old_the_picture_is_follows_the_newest_event_that_was_handled() -> None:
+    bench = Bench(Script(lambda text: BrokenOnPurposeError() if text == "later" else None))
+    outbox = MemoryOutbox("kit", TOPIC.catalogue)
+    moments = {"new": AT, "old": AT - timedelta(hours=1), "later": AT + timedelta(hours=1)}
+    await outbox.add([replace(event("k", text), occurred_at=at) for text, at in moments.items()])
+    rows = [StoredRecord(TOPIC.name, 1, row.id, b"k", row.payload, headers_of(row)) for row in outbox.rows]
+    await bench.processor.process(rows)
+    await bench.processor.process(rows[:2])
+    labels = {"group": "group", "topic": TOPIC.name}
+    assert REGISTRY.get_sample_value("gongji_consumer_newest_event_seconds", labels) == AT.timestamp()

@@ -40,6 +40,8 @@ _CAUSES: Final = {
     binding.RELATION_END_CAUSE_EXPIRED: facts.EndCause.EXPIRED,
     binding.RELATION_END_CAUSE_PAYER_DIED: facts.EndCause.PAYER_DIED,
     binding.RELATION_END_CAUSE_BENEFICIARY_DIED: facts.EndCause.BENEFICIARY_DIED,
+    binding.RELATION_END_CAUSE_PAYER_ENROLMENT_LOST: facts.EndCause.PAYER_ENROLMENT_LOST,
+    binding.RELATION_END_CAUSE_BENEFICIARY_ENROLMENT_LOST: facts.EndCause.BENEFICIARY_ENROLMENT_LOST,
 }
 _CATEGORIES: Final = {
     Category.BALANCE: inbox_pb2.MESSAGE_CATEGORY_BALANCE,
@@ -106,7 +108,8 @@ def _terms(relation: binding.RelationFacts) -> facts.Terms:
     )
     if not limits:
         raise IncompleteEventError("relation.limits is empty")
-    return facts.Terms(limits, _day("valid_from", relation.valid_from), _day("valid_to", relation.valid_to))
+    valid_from = _day("relation.valid_from", relation.valid_from)
+    return facts.Terms(limits, valid_from, _day("relation.valid_to", relation.valid_to))
 
 
 def _activated(event: binding.RelationActivated) -> facts.Activated | facts.Resumed:
@@ -117,7 +120,9 @@ def _activated(event: binding.RelationActivated) -> facts.Activated | facts.Resu
 
 
 def _ended(event: binding.RelationEnded) -> facts.Ended:
-    return facts.Ended(_pair(event.relation), _time(event.ended_at), _CAUSES.get(event.cause, facts.EndCause.OTHER))
+    cause = _CAUSES.get(event.cause, facts.EndCause.OTHER)
+    ended_from = _day("ended_from", event.ended_from) if event.ended_from else None
+    return facts.Ended(_pair(event.relation), _time(event.ended_at), cause, ended_from)
 
 
 def _limit_nearly_used(event: binding.LimitNearlyUsed) -> facts.LimitNearlyUsed:
@@ -158,13 +163,19 @@ _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
     ),
     "gongji.binding.events.v1.RelationActivated": _activated,
     "gongji.binding.events.v1.RelationChanged": lambda event: facts.Changed(
-        _pair(event.relation), _terms(event.relation), _time(event.changed_at)
+        _pair(event.relation), _terms(event.relation), event.relation.priority, _time(event.changed_at)
     ),
     "gongji.binding.events.v1.RelationSuspended": lambda event: facts.Suspended(
         _pair(event.relation), _time(event.suspended_at), event.reason
     ),
     "gongji.binding.events.v1.RelationEnded": _ended,
     "gongji.binding.events.v1.LimitNearlyUsed": _limit_nearly_used,
+    "gongji.binding.events.v1.RelationExpiring": lambda event: facts.Expiring(
+        _pair(event.relation), _day("relation.valid_to", event.relation.valid_to)
+    ),
+    "gongji.binding.events.v1.BeneficiaryComesOfAge": lambda event: facts.ComesOfAge(
+        _pair(event.relation), _day("comes_of_age_on", event.comes_of_age_on)
+    ),
 }
 
 
@@ -176,7 +187,7 @@ def _day(field: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise IncompleteEventError(f"relation.{field} is not a date") from None
+        raise IncompleteEventError(f"{field} is not a date") from None
 
 
 def message_to_proto(message: NewMessage) -> inbox_pb2.Message:

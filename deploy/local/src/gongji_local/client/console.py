@@ -172,9 +172,9 @@ class Operator:
         request = relation_pb2.SuspendRelationRequest(relation_id=relation_id, reason=reason)
         return (await self.person_at_portal.call(self.relations.SuspendRelation, request)).relation
 
-    async def resume_relation(self, relation_id: str) -> relation_pb2.Relation:
+    async def resume_relation(self, relation_id: str, reason: str = "checked") -> relation_pb2.Relation:
         """Resumes a suspended relation."""
-        request = relation_pb2.ResumeRelationRequest(relation_id=relation_id)
+        request = relation_pb2.ResumeRelationRequest(relation_id=relation_id, reason=reason)
         return (await self.person_at_portal.call(self.relations.ResumeRelation, request)).relation
 
 

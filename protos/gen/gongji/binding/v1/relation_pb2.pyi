@@ -5,8 +5,10 @@ May this payer pay for this beneficiary, and how much."""
 
 from collections import abc as _abc
 from gongji.binding.v1 import history_pb2 as _history_pb2
+from gongji.common.v1 import reason_pb2 as _reason_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -124,6 +126,70 @@ LIMIT_WINDOW_TOTAL: LimitWindow.ValueType  # 5
 """The whole life of the relation."""
 Global___LimitWindow: _TypeAlias = LimitWindow  # noqa: Y015
 
+class _EndCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EndCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    END_CAUSE_UNSPECIFIED: _EndCause.ValueType  # 0
+    """It has not ended."""
+    END_CAUSE_UNBOUND: _EndCause.ValueType  # 1
+    """A party unbound it (R13)."""
+    END_CAUSE_EXPIRED: _EndCause.ValueType  # 2
+    """It ran out by date."""
+    END_CAUSE_PAYER_DIED: _EndCause.ValueType  # 3
+    """The payer died (R14)."""
+    END_CAUSE_BENEFICIARY_DIED: _EndCause.ValueType  # 4
+    """The beneficiary died (R14)."""
+    END_CAUSE_PAYER_ENROLMENT_LOST: _EndCause.ValueType  # 5
+    """The payer is no 310 member of the account region any more (R1)."""
+    END_CAUSE_BENEFICIARY_ENROLMENT_LOST: _EndCause.ValueType  # 6
+    """The beneficiary is not insured in Xinjiang any more (R3)."""
+
+class EndCause(_EndCause, metaclass=_EndCauseEnumTypeWrapper):
+    """What ended a relation."""
+
+END_CAUSE_UNSPECIFIED: EndCause.ValueType  # 0
+"""It has not ended."""
+END_CAUSE_UNBOUND: EndCause.ValueType  # 1
+"""A party unbound it (R13)."""
+END_CAUSE_EXPIRED: EndCause.ValueType  # 2
+"""It ran out by date."""
+END_CAUSE_PAYER_DIED: EndCause.ValueType  # 3
+"""The payer died (R14)."""
+END_CAUSE_BENEFICIARY_DIED: EndCause.ValueType  # 4
+"""The beneficiary died (R14)."""
+END_CAUSE_PAYER_ENROLMENT_LOST: EndCause.ValueType  # 5
+"""The payer is no 310 member of the account region any more (R1)."""
+END_CAUSE_BENEFICIARY_ENROLMENT_LOST: EndCause.ValueType  # 6
+"""The beneficiary is not insured in Xinjiang any more (R3)."""
+Global___EndCause: _TypeAlias = EndCause  # noqa: Y015
+
+class _RelationSide:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RelationSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RelationSide.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RELATION_SIDE_UNSPECIFIED: _RelationSide.ValueType  # 0
+    """Not said: refused."""
+    RELATION_SIDE_PAYER: _RelationSide.ValueType  # 1
+    """Those whose payer the person is."""
+    RELATION_SIDE_BENEFICIARY: _RelationSide.ValueType  # 2
+    """Those whose beneficiary the person is."""
+
+class RelationSide(_RelationSide, metaclass=_RelationSideEnumTypeWrapper):
+    """A side of a relation."""
+
+RELATION_SIDE_UNSPECIFIED: RelationSide.ValueType  # 0
+"""Not said: refused."""
+RELATION_SIDE_PAYER: RelationSide.ValueType  # 1
+"""Those whose payer the person is."""
+RELATION_SIDE_BENEFICIARY: RelationSide.ValueType  # 2
+"""Those whose beneficiary the person is."""
+Global___RelationSide: _TypeAlias = RelationSide  # noqa: Y015
+
 @_typing.final
 class Limits(_message.Message):
     """Amounts per window, in fen, 1 to 10,000,000,000 each; absent means no limit of that window; at least one is there."""
@@ -234,6 +300,11 @@ class Relation(_message.Message):
     VALID_TO_FIELD_NUMBER: _builtins.int
     USE_FIELD_NUMBER: _builtins.int
     STATE_REASON_FIELD_NUMBER: _builtins.int
+    APPROVED_AT_FIELD_NUMBER: _builtins.int
+    END_CAUSE_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_FROM_FIELD_NUMBER: _builtins.int
+    SUSPENDED_AT_FIELD_NUMBER: _builtins.int
     relation_id: _builtins.str
     """UUID."""
     payer_psn_no: _builtins.str
@@ -252,6 +323,10 @@ class Relation(_message.Message):
     """Last day, YYYY-MM-DD, included."""
     state_reason: _builtins.str
     """Why it ended or was suspended; empty otherwise."""
+    end_cause: Global___EndCause.ValueType
+    """What ended it; unspecified while it has not ended."""
+    ended_from: _builtins.str
+    """First day, YYYY-MM-DD, on which it pays no more, where a date ended it; empty where it ended at once, or has not."""
     @_builtins.property
     def limits(self) -> Global___Limits:
         """Limits."""
@@ -259,6 +334,18 @@ class Relation(_message.Message):
     @_builtins.property
     def use(self) -> _containers.RepeatedCompositeFieldContainer[Global___WindowUse]:
         """Use of today's windows."""
+
+    @_builtins.property
+    def approved_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was approved."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When the end was recorded; absent while it has not ended."""
+
+    @_builtins.property
+    def suspended_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is suspended; absent where it is not."""
 
     def __init__(
         self,
@@ -274,10 +361,15 @@ class Relation(_message.Message):
         valid_to: _builtins.str = ...,
         use: _abc.Iterable[Global___WindowUse] | None = ...,
         state_reason: _builtins.str = ...,
+        approved_at: _timestamp_pb2.Timestamp | None = ...,
+        end_cause: Global___EndCause.ValueType = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_from: _builtins.str = ...,
+        suspended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approved_at", b"approved_at", "ended_at", b"ended_at", "limits", b"limits", "suspended_at", b"suspended_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beneficiary_psn_no", b"beneficiary_psn_no", "limits", b"limits", "payer_psn_no", b"payer_psn_no", "priority", b"priority", "relation_id", b"relation_id", "relationship", b"relationship", "state", b"state", "state_reason", b"state_reason", "use", b"use", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_at", b"approved_at", "beneficiary_psn_no", b"beneficiary_psn_no", "end_cause", b"end_cause", "ended_at", b"ended_at", "ended_from", b"ended_from", "limits", b"limits", "payer_psn_no", b"payer_psn_no", "priority", b"priority", "relation_id", b"relation_id", "relationship", b"relationship", "state", b"state", "state_reason", b"state_reason", "suspended_at", b"suspended_at", "use", b"use", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,6 +536,343 @@ class ChangeLimitsResponse(_message.Message):
 Global___ChangeLimitsResponse: _TypeAlias = ChangeLimitsResponse  # noqa: Y015
 
 @_typing.final
+class ExtendValidityRequest(_message.Message):
+    """A later last day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_ID_FIELD_NUMBER: _builtins.int
+    VALID_TO_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    relation_id: _builtins.str
+    """UUID of the relation."""
+    valid_to: _builtins.str
+    """New last day, YYYY-MM-DD, included. The present one changes nothing; an earlier one is refused, and so is one that is
+    further away than the region allows, by default 1827 days from today.
+    """
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    def __init__(
+        self,
+        *,
+        relation_id: _builtins.str = ...,
+        valid_to: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["relation_id", b"relation_id", "request_id", b"request_id", "valid_to", b"valid_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendValidityRequest: _TypeAlias = ExtendValidityRequest  # noqa: Y015
+
+@_typing.final
+class ExtendValidityResponse(_message.Message):
+    """The extended relation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def relation(self) -> Global___Relation:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        relation: Global___Relation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["relation", b"relation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["relation", b"relation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendValidityResponse: _TypeAlias = ExtendValidityResponse  # noqa: Y015
+
+@_typing.final
+class PayerPlace(_message.Message):
+    """One payer of a beneficiary, without the terms, which only the parties see."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYER_PSN_NO_FIELD_NUMBER: _builtins.int
+    RELATION_ID_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    payer_psn_no: _builtins.str
+    """psn_no of the payer."""
+    relation_id: _builtins.str
+    """UUID of the relation."""
+    priority: _builtins.int
+    """Place among the beneficiary's payers, 1 pays first; of equal places the one that was approved first."""
+    state: Global___RelationState.ValueType
+    """Active or suspended; a suspended one has its place, and pays nothing."""
+    def __init__(
+        self,
+        *,
+        payer_psn_no: _builtins.str = ...,
+        relation_id: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        state: Global___RelationState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payer_psn_no", b"payer_psn_no", "priority", b"priority", "relation_id", b"relation_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayerPlace: _TypeAlias = PayerPlace  # noqa: Y015
+
+@_typing.final
+class ListPayersRequest(_message.Message):
+    """Asks for the payers of a beneficiary."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BENEFICIARY_PSN_NO_FIELD_NUMBER: _builtins.int
+    beneficiary_psn_no: _builtins.str
+    """psn_no of the beneficiary."""
+    def __init__(
+        self,
+        *,
+        beneficiary_psn_no: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beneficiary_psn_no", b"beneficiary_psn_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPayersRequest: _TypeAlias = ListPayersRequest  # noqa: Y015
+
+@_typing.final
+class ListPayersResponse(_message.Message):
+    """The payers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PayerPlace]:
+        """Relations that have neither ended nor run out, in the order in which they pay; at most 99."""
+
+    def __init__(
+        self,
+        *,
+        payers: _abc.Iterable[Global___PayerPlace] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payers", b"payers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPayersResponse: _TypeAlias = ListPayersResponse  # noqa: Y015
+
+@_typing.final
+class OrderPayersRequest(_message.Message):
+    """An order of payers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BENEFICIARY_PSN_NO_FIELD_NUMBER: _builtins.int
+    PAYER_PSN_NOS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    beneficiary_psn_no: _builtins.str
+    """psn_no of the beneficiary."""
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    @_builtins.property
+    def payer_psn_nos(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """psn_no of every living payer, the first pays first; 1 to 99, each once. Another set is PAYERS_DIFFER."""
+
+    def __init__(
+        self,
+        *,
+        beneficiary_psn_no: _builtins.str = ...,
+        payer_psn_nos: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beneficiary_psn_no", b"beneficiary_psn_no", "payer_psn_nos", b"payer_psn_nos", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderPayersRequest: _TypeAlias = OrderPayersRequest  # noqa: Y015
+
+@_typing.final
+class OrderPayersResponse(_message.Message):
+    """The payers as they are placed now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PayerPlace]:
+        """In the order in which they pay."""
+
+    def __init__(
+        self,
+        *,
+        payers: _abc.Iterable[Global___PayerPlace] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payers", b"payers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderPayersResponse: _TypeAlias = OrderPayersResponse  # noqa: Y015
+
+@_typing.final
+class GetOverviewRequest(_message.Message):
+    """Asks for an overview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no."""
+    side: Global___RelationSide.ValueType
+    """Which side."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        side: Global___RelationSide.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["psn_no", b"psn_no", "side", b"side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewRequest: _TypeAlias = GetOverviewRequest  # noqa: Y015
+
+@_typing.final
+class WindowView(_message.Message):
+    """What one window of today has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    LIMIT_FEN_FIELD_NUMBER: _builtins.int
+    USED_FEN_FIELD_NUMBER: _builtins.int
+    HELD_FEN_FIELD_NUMBER: _builtins.int
+    LEFT_FEN_FIELD_NUMBER: _builtins.int
+    window: Global___LimitWindow.ValueType
+    """The window."""
+    limit_fen: _builtins.int
+    """The limit, fen; absent when there is none."""
+    used_fen: _builtins.int
+    """Captured, fen; 0 for the window of one settlement."""
+    held_fen: _builtins.int
+    """Held by settlements under way, fen; 0 for the window of one settlement."""
+    left_fen: _builtins.int
+    """What the limit leaves, fen, never negative; absent when there is no limit."""
+    def __init__(
+        self,
+        *,
+        window: Global___LimitWindow.ValueType = ...,
+        limit_fen: _builtins.int | None = ...,
+        used_fen: _builtins.int = ...,
+        held_fen: _builtins.int = ...,
+        left_fen: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_left_fen", b"_left_fen", "_limit_fen", b"_limit_fen", "left_fen", b"left_fen", "limit_fen", b"limit_fen"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_left_fen", b"_left_fen", "_limit_fen", b"_limit_fen", "held_fen", b"held_fen", "left_fen", b"left_fen", "limit_fen", b"limit_fen", "used_fen", b"used_fen", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__left_fen: _TypeAlias = _typing.Literal["left_fen"]  # noqa: Y015
+    _WhichOneofArgType__left_fen: _TypeAlias = _typing.Literal["_left_fen", b"_left_fen"]  # noqa: Y015
+    _WhichOneofReturnType__limit_fen: _TypeAlias = _typing.Literal["limit_fen"]  # noqa: Y015
+    _WhichOneofArgType__limit_fen: _TypeAlias = _typing.Literal["_limit_fen", b"_limit_fen"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__left_fen) -> _WhichOneofReturnType__left_fen | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_fen) -> _WhichOneofReturnType__limit_fen | None: ...
+
+Global___WindowView: _TypeAlias = WindowView  # noqa: Y015
+
+@_typing.final
+class RelationView(_message.Message):
+    """One relation today."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    PAYABLE_FEN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    payable_fen: _builtins.int
+    """What the next settlement could take under all limits, fen, 0 when it pays nothing today; absent without any limit.
+    The payer's account may have less.
+    """
+    reason: _reason_pb2.Reason.ValueType
+    """Why it pays nothing today, such as RELATION_SUSPENDED; unspecified when it may pay."""
+    @_builtins.property
+    def relation(self) -> Global___Relation:
+        """The relation."""
+
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___WindowView]:
+        """One settlement, day, month, year and total."""
+
+    def __init__(
+        self,
+        *,
+        relation: Global___Relation | None = ...,
+        windows: _abc.Iterable[Global___WindowView] | None = ...,
+        payable_fen: _builtins.int | None = ...,
+        reason: _reason_pb2.Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payable_fen", b"_payable_fen", "payable_fen", b"payable_fen", "relation", b"relation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payable_fen", b"_payable_fen", "payable_fen", b"payable_fen", "reason", b"reason", "relation", b"relation", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__payable_fen: _TypeAlias = _typing.Literal["payable_fen"]  # noqa: Y015
+    _WhichOneofArgType__payable_fen: _TypeAlias = _typing.Literal["_payable_fen", b"_payable_fen"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payable_fen) -> _WhichOneofReturnType__payable_fen | None: ...
+
+Global___RelationView: _TypeAlias = RelationView  # noqa: Y015
+
+@_typing.final
+class GetOverviewResponse(_message.Message):
+    """The overview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    RELATIONS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """Today, YYYY-MM-DD, Asia/Shanghai: the day of the windows."""
+    more: _builtins.bool
+    """Whether there are more relations than these; ListRelations has all."""
+    @_builtins.property
+    def relations(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelationView]:
+        """By priority, then approval; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        relations: _abc.Iterable[Global___RelationView] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "more", b"more", "relations", b"relations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewResponse: _TypeAlias = GetOverviewResponse  # noqa: Y015
+
+@_typing.final
 class UnbindRelationRequest(_message.Message):
     """Unbinds."""
 
@@ -559,19 +988,23 @@ class ResumeRelationRequest(_message.Message):
 
     RELATION_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     relation_id: _builtins.str
     """UUID of the relation."""
     request_id: _builtins.str
     """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    reason: _builtins.str
+    """Why, 1 to 200 characters."""
     def __init__(
         self,
         *,
         relation_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["relation_id", b"relation_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "relation_id", b"relation_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,6 +50,26 @@ class RelationServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ChangeLimitsRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ChangeLimitsResponse.FromString,
                 _registered_method=True)
+        self.ExtendValidity = channel.unary_unary(
+                '/gongji.binding.v1.RelationService/ExtendValidity',
+                request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ExtendValidityRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ExtendValidityResponse.FromString,
+                _registered_method=True)
+        self.ListPayers = channel.unary_unary(
+                '/gongji.binding.v1.RelationService/ListPayers',
+                request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ListPayersRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ListPayersResponse.FromString,
+                _registered_method=True)
+        self.OrderPayers = channel.unary_unary(
+                '/gongji.binding.v1.RelationService/OrderPayers',
+                request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.OrderPayersRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.OrderPayersResponse.FromString,
+                _registered_method=True)
+        self.GetOverview = channel.unary_unary(
+                '/gongji.binding.v1.RelationService/GetOverview',
+                request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.GetOverviewRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.GetOverviewResponse.FromString,
+                _registered_method=True)
         self.UnbindRelation = channel.unary_unary(
                 '/gongji.binding.v1.RelationService/UnbindRelation',
                 request_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.UnbindRelationRequest.SerializeToString,
@@ -92,6 +112,36 @@ class RelationServiceServicer:
 
     def ChangeLimits(self, request, context):
         """Replaces the limits (R6). Lowering below what is used blocks further use and breaks nothing. The payer asks for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendValidity(self, request, context):
+        """Sets a later last day. Never an earlier one, and none further away than the region allows. The payer asks for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPayers(self, request, context):
+        """The living payers of a beneficiary, in the order in which they pay (R5). The beneficiary, for a minor a parent who is
+        one of the payers, and clerks see it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OrderPayers(self, request, context):
+        """Sets the order of a beneficiary's payers (R5), all living ones at once. The adult beneficiary asks for it, for a
+        minor a parent who is one of the payers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOverview(self, request, context):
+        """A person's relations that have not ended, on one side, with what is used, held and left in each window of today.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +192,26 @@ def add_RelationServiceServicer_to_server(servicer, server):
                     servicer.ChangeLimits,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ChangeLimitsRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ChangeLimitsResponse.SerializeToString,
+            ),
+            'ExtendValidity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendValidity,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ExtendValidityRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ExtendValidityResponse.SerializeToString,
+            ),
+            'ListPayers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPayers,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ListPayersRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.ListPayersResponse.SerializeToString,
+            ),
+            'OrderPayers': grpc.unary_unary_rpc_method_handler(
+                    servicer.OrderPayers,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.OrderPayersRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.OrderPayersResponse.SerializeToString,
+            ),
+            'GetOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverview,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_relation__pb2.GetOverviewRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_relation__pb2.GetOverviewResponse.SerializeToString,
             ),
             'UnbindRelation': grpc.unary_unary_rpc_method_handler(
                     servicer.UnbindRelation,
@@ -246,6 +316,114 @@ class RelationService:
             '/gongji.binding.v1.RelationService/ChangeLimits',
             gongji_dot_binding_dot_v1_dot_relation__pb2.ChangeLimitsRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_relation__pb2.ChangeLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendValidity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.RelationService/ExtendValidity',
+            gongji_dot_binding_dot_v1_dot_relation__pb2.ExtendValidityRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_relation__pb2.ExtendValidityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPayers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.RelationService/ListPayers',
+            gongji_dot_binding_dot_v1_dot_relation__pb2.ListPayersRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_relation__pb2.ListPayersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OrderPayers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.RelationService/OrderPayers',
+            gongji_dot_binding_dot_v1_dot_relation__pb2.OrderPayersRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_relation__pb2.OrderPayersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.RelationService/GetOverview',
+            gongji_dot_binding_dot_v1_dot_relation__pb2.GetOverviewRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_relation__pb2.GetOverviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,18 @@ class RelationServiceStub:
     """A person's relations, as payer and as beneficiary, newest first."""
     ChangeLimits: _grpc.UnaryUnaryMultiCallable[_relation_pb2.ChangeLimitsRequest, _relation_pb2.ChangeLimitsResponse]
     """Replaces the limits (R6). Lowering below what is used blocks further use and breaks nothing. The payer asks for it."""
+    ExtendValidity: _grpc.UnaryUnaryMultiCallable[_relation_pb2.ExtendValidityRequest, _relation_pb2.ExtendValidityResponse]
+    """Sets a later last day. Never an earlier one, and none further away than the region allows. The payer asks for it."""
+    ListPayers: _grpc.UnaryUnaryMultiCallable[_relation_pb2.ListPayersRequest, _relation_pb2.ListPayersResponse]
+    """The living payers of a beneficiary, in the order in which they pay (R5). The beneficiary, for a minor a parent who is
+    one of the payers, and clerks see it.
+    """
+    OrderPayers: _grpc.UnaryUnaryMultiCallable[_relation_pb2.OrderPayersRequest, _relation_pb2.OrderPayersResponse]
+    """Sets the order of a beneficiary's payers (R5), all living ones at once. The adult beneficiary asks for it, for a
+    minor a parent who is one of the payers.
+    """
+    GetOverview: _grpc.UnaryUnaryMultiCallable[_relation_pb2.GetOverviewRequest, _relation_pb2.GetOverviewResponse]
+    """A person's relations that have not ended, on one side, with what is used, held and left in each window of today."""
     UnbindRelation: _grpc.UnaryUnaryMultiCallable[_relation_pb2.UnbindRelationRequest, _relation_pb2.UnbindRelationResponse]
     """Unbinds at once for new settlements; a hold already placed is honoured (R13). The payer or an adult beneficiary asks."""
     SuspendRelation: _grpc.UnaryUnaryMultiCallable[_relation_pb2.SuspendRelationRequest, _relation_pb2.SuspendRelationResponse]
@@ -59,6 +71,18 @@ class RelationServiceAsyncStub(RelationServiceStub):
     """A person's relations, as payer and as beneficiary, newest first."""
     ChangeLimits: _aio.UnaryUnaryMultiCallable[_relation_pb2.ChangeLimitsRequest, _relation_pb2.ChangeLimitsResponse]  # type: ignore[assignment]
     """Replaces the limits (R6). Lowering below what is used blocks further use and breaks nothing. The payer asks for it."""
+    ExtendValidity: _aio.UnaryUnaryMultiCallable[_relation_pb2.ExtendValidityRequest, _relation_pb2.ExtendValidityResponse]  # type: ignore[assignment]
+    """Sets a later last day. Never an earlier one, and none further away than the region allows. The payer asks for it."""
+    ListPayers: _aio.UnaryUnaryMultiCallable[_relation_pb2.ListPayersRequest, _relation_pb2.ListPayersResponse]  # type: ignore[assignment]
+    """The living payers of a beneficiary, in the order in which they pay (R5). The beneficiary, for a minor a parent who is
+    one of the payers, and clerks see it.
+    """
+    OrderPayers: _aio.UnaryUnaryMultiCallable[_relation_pb2.OrderPayersRequest, _relation_pb2.OrderPayersResponse]  # type: ignore[assignment]
+    """Sets the order of a beneficiary's payers (R5), all living ones at once. The adult beneficiary asks for it, for a
+    minor a parent who is one of the payers.
+    """
+    GetOverview: _aio.UnaryUnaryMultiCallable[_relation_pb2.GetOverviewRequest, _relation_pb2.GetOverviewResponse]  # type: ignore[assignment]
+    """A person's relations that have not ended, on one side, with what is used, held and left in each window of today."""
     UnbindRelation: _aio.UnaryUnaryMultiCallable[_relation_pb2.UnbindRelationRequest, _relation_pb2.UnbindRelationResponse]  # type: ignore[assignment]
     """Unbinds at once for new settlements; a hold already placed is honoured (R13). The payer or an adult beneficiary asks."""
     SuspendRelation: _aio.UnaryUnaryMultiCallable[_relation_pb2.SuspendRelationRequest, _relation_pb2.SuspendRelationResponse]  # type: ignore[assignment]
@@ -94,6 +118,42 @@ class RelationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_relation_pb2.ChangeLimitsResponse, _abc.Awaitable[_relation_pb2.ChangeLimitsResponse]]:
         """Replaces the limits (R6). Lowering below what is used blocks further use and breaks nothing. The payer asks for it."""
+
+    @_abc_1.abstractmethod
+    def ExtendValidity(
+        self,
+        request: _relation_pb2.ExtendValidityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relation_pb2.ExtendValidityResponse, _abc.Awaitable[_relation_pb2.ExtendValidityResponse]]:
+        """Sets a later last day. Never an earlier one, and none further away than the region allows. The payer asks for it."""
+
+    @_abc_1.abstractmethod
+    def ListPayers(
+        self,
+        request: _relation_pb2.ListPayersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relation_pb2.ListPayersResponse, _abc.Awaitable[_relation_pb2.ListPayersResponse]]:
+        """The living payers of a beneficiary, in the order in which they pay (R5). The beneficiary, for a minor a parent who is
+        one of the payers, and clerks see it.
+        """
+
+    @_abc_1.abstractmethod
+    def OrderPayers(
+        self,
+        request: _relation_pb2.OrderPayersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relation_pb2.OrderPayersResponse, _abc.Awaitable[_relation_pb2.OrderPayersResponse]]:
+        """Sets the order of a beneficiary's payers (R5), all living ones at once. The adult beneficiary asks for it, for a
+        minor a parent who is one of the payers.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOverview(
+        self,
+        request: _relation_pb2.GetOverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relation_pb2.GetOverviewResponse, _abc.Awaitable[_relation_pb2.GetOverviewResponse]]:
+        """A person's relations that have not ended, on one side, with what is used, held and left in each window of today."""
 
     @_abc_1.abstractmethod
     def UnbindRelation(

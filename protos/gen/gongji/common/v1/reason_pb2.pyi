@@ -192,6 +192,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The payer pays for, or the beneficiary has, as many relations as the region allows."""
     REASON_REQUEST_TOO_OLD: _Reason.ValueType  # 100
     """A hold was asked for with a request that is too old."""
+    REASON_PAYERS_DIFFER: _Reason.ValueType  # 120
+    """The order does not name all living payers of the beneficiary, each once: list them and order those (R5)."""
+    REASON_VALIDITY_REFUSED: _Reason.ValueType  # 121
+    """The last day asked for is earlier than the present one, or further away than the region allows."""
     REASON_IMPORT_CHANGED: _Reason.ValueType  # 140
     """Another file, or other rows, were sent under this batch before, or it is complete: take a new batch id."""
     REASON_IMPORT_GAP: _Reason.ValueType  # 141
@@ -340,6 +344,10 @@ REASON_TOO_MANY_RELATIONS: Reason.ValueType  # 104
 """The payer pays for, or the beneficiary has, as many relations as the region allows."""
 REASON_REQUEST_TOO_OLD: Reason.ValueType  # 100
 """A hold was asked for with a request that is too old."""
+REASON_PAYERS_DIFFER: Reason.ValueType  # 120
+"""The order does not name all living payers of the beneficiary, each once: list them and order those (R5)."""
+REASON_VALIDITY_REFUSED: Reason.ValueType  # 121
+"""The last day asked for is earlier than the present one, or further away than the region allows."""
 REASON_IMPORT_CHANGED: Reason.ValueType  # 140
 """Another file, or other rows, were sent under this batch before, or it is complete: take a new batch id."""
 REASON_IMPORT_GAP: Reason.ValueType  # 141

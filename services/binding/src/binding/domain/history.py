@@ -19,7 +19,7 @@ _BOOKKEEPING = frozenset({"sequence"})
 _STATED = ("payer_psn_no", "beneficiary_psn_no", "relationship", "valid_from", "valid_to", "priority")
 _STEPS = ("state", "proofs", "pledge_version", "pledge_sha256", "consented_at", "submitted_at", "region", "due_on")
 _DECISION = ("decision_reason", "decision_reason_code", "decided_at")
-_OUTCOME = ("relation_id", "approved_at", "state_reason", "end_cause", "ended_at")
+_OUTCOME = ("relation_id", "approved_at", "state_reason", "end_cause", "ended_at", "ended_from", "suspended_at")
 _LIMITS = tuple(f"limits.{window.lower()}_fen" for window in LimitWindow)
 _ALL_SEE = frozenset(_STATED + _STEPS + _DECISION + _OUTCOME + _LIMITS)
 """Fields that parties see; of what is not here, such as the names of clerks, only staff is told."""

@@ -9,6 +9,8 @@ RESIDENT = "390"
 """insutype of resident insurance (居民医保)."""
 NORMAL = 1
 """psn_insu_stas of a normal standing."""
+INSURANCE_ENDED = 4
+"""psn_insu_stas of an insurance that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,15 @@ class Person:
 
         The newest statement that has begun replaces all before it, also where it has run out since.
         """
-        begun = [enrolment for enrolment in self.enrolments if enrolment.valid_from <= day]
-        newest = max(begun, key=lambda enrolment: enrolment.sequence, default=None)
+        newest = self.statement_on(day)
         if newest is None or (newest.valid_to is not None and newest.valid_to < day):
             return None
         return newest
+
+    def statement_on(self, day: date) -> Enrolment | None:
+        """The newest statement that has begun by a day, also where it has run out since, or None."""
+        begun = [enrolment for enrolment in self.enrolments if enrolment.valid_from <= day]
+        return max(begun, key=lambda enrolment: enrolment.sequence, default=None)
 
     def in_arrears_on(self, day: date) -> bool:
         """Whether contributions are in arrears on a day (R8)."""
@@ -54,3 +60,19 @@ class Person:
 def age_on(brdy: date, day: date) -> int:
     """Completed years on a day; who is born on 29 February turns a year older on 1 March of a common year."""
     return day.year - brdy.year - ((day.month, day.day) < (brdy.month, brdy.day))
+
+
+def birthday_of(brdy: date, years: int) -> date:
+    """The first day on which so many years are completed; the same 1 March as in `age_on`."""
+    try:
+        return brdy.replace(year=brdy.year + years)
+    except ValueError:
+        return date(brdy.year + years, 3, 1)
+
+
+def latest_birth(day: date, years: int) -> date:
+    """The last day of birth of those who have completed so many years by a day."""
+    try:
+        return day.replace(year=day.year - years)
+    except ValueError:  # 29 February, where the year of birth had none
+        return date(day.year - years, 2, 28)

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from binding.domain.errors import StateForbids
+from binding.domain.errors import Refused, StateForbids
 from binding.domain.limits import Limits
 from binding.domain.persons import Person
 
@@ -39,6 +39,28 @@ class EndCause(StrEnum):
     EXPIRED = "EXPIRED"
     PAYER_DIED = "PAYER_DIED"
     BENEFICIARY_DIED = "BENEFICIARY_DIED"
+    PAYER_ENROLMENT_LOST = "PAYER_ENROLMENT_LOST"
+    BENEFICIARY_ENROLMENT_LOST = "BENEFICIARY_ENROLMENT_LOST"
+
+
+class Step(StrEnum):
+    """What is done to a relation."""
+
+    SUSPEND = "SUSPEND"
+    RESUME = "RESUME"
+    CHANGE = "CHANGE"
+    END = "END"
+
+
+NEXT: Mapping[tuple[RelationState, Step], RelationState] = {
+    (RelationState.ACTIVE, Step.SUSPEND): RelationState.SUSPENDED,
+    (RelationState.SUSPENDED, Step.RESUME): RelationState.ACTIVE,
+    (RelationState.ACTIVE, Step.CHANGE): RelationState.ACTIVE,
+    (RelationState.SUSPENDED, Step.CHANGE): RelationState.SUSPENDED,
+    (RelationState.ACTIVE, Step.END): RelationState.ENDED,
+    (RelationState.SUSPENDED, Step.END): RelationState.ENDED,
+}
+"""Where each step leads; what is not here is refused, or changes nothing where it is so already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +81,11 @@ class Relation:
     state_reason: str = ""
     end_cause: EndCause | None = None
     ended_at: datetime | None = None
+    """When the end was recorded."""
+    ended_from: date | None = None
+    """The first day without it, where that follows from a date; None where it ended at once, for every day."""
+    suspended_at: datetime | None = None
+    """Since when it is suspended; one that ended while it was suspended keeps it."""
     sequence: int = 0
     """Events told about it so far."""
 
@@ -70,39 +97,116 @@ class Relation:
         """Whether it still stands in the way of another relation of the pair."""
         return self.state is not RelationState.ENDED and not self.expired_on(day)
 
+    def ended_on(self, day: date) -> bool:
+        """Whether it had ended on a day by anything but its dates.
 
-def end(relation: Relation, cause: EndCause, reason: str, at: datetime) -> Relation:
+        One that only ran out is judged by its dates, also once that is recorded: a bill of the last day's last minute
+        is paid, whichever of the two comes first.
+        """
+        if self.state is not RelationState.ENDED or self.end_cause is EndCause.EXPIRED:
+            return False
+        return self.ended_from is None or self.ended_from <= day
+
+
+def end(relation: Relation, cause: EndCause, reason: str, at: datetime, ended_from: date | None = None) -> Relation:
     """The ended relation (R13, R14); one that has ended stays as it is."""
     if relation.state is RelationState.ENDED:
         return relation
-    return replace(relation, state=RelationState.ENDED, end_cause=cause, state_reason=reason, ended_at=at)
+    if cause is EndCause.EXPIRED:
+        ended_from = relation.valid_to + timedelta(days=1)
+    state = NEXT[relation.state, Step.END]
+    return replace(relation, state=state, end_cause=cause, state_reason=reason, ended_at=at, ended_from=ended_from)
 
 
-def suspend(relation: Relation, reason: str) -> Relation:
-    """The suspended relation; suspending again changes nothing. Raises StateForbids when it has ended."""
-    _refuse_ended(relation)
-    if relation.state is RelationState.SUSPENDED:
+def expire(relation: Relation, at: datetime) -> Relation:
+    """The relation, recorded as having run out by date; one that has ended stays as it is."""
+    return end(relation, EndCause.EXPIRED, "", at)
+
+
+def unbind(relation: Relation, reason: str, at: datetime, day: date) -> Relation:
+    """The unbound relation (R13); one that ran out has ended by that, whether it is recorded yet or not."""
+    return expire(relation, at) if relation.expired_on(day) else end(relation, EndCause.UNBOUND, reason, at)
+
+
+def suspend(relation: Relation, reason: str, at: datetime, day: date) -> Relation:
+    """The suspended relation; suspending again, or what ran out by date, changes nothing.
+
+    Raises:
+        StateForbids: it was ended.
+    """
+    ran_out = relation.expired_on(day) and not relation.ended_on(day)
+    if relation.state is RelationState.SUSPENDED or ran_out:
         return relation
-    return replace(relation, state=RelationState.SUSPENDED, state_reason=reason)
+    state = _after(relation, Step.SUSPEND)
+    return replace(relation, state=state, state_reason=reason, suspended_at=at)
 
 
-def resume(relation: Relation) -> Relation:
-    """The active relation; resuming an active one changes nothing. Raises StateForbids when it has ended."""
-    _refuse_ended(relation)
+def resume(relation: Relation, day: date) -> Relation:
+    """The active relation; resuming an active one changes nothing.
+
+    Raises:
+        StateForbids: it has ended.
+    """
+    _refuse_run_out(relation, day)
     if relation.state is RelationState.ACTIVE:
         return relation
-    return replace(relation, state=RelationState.ACTIVE, state_reason="")
+    state = _after(relation, Step.RESUME)
+    return replace(relation, state=state, state_reason="", suspended_at=None)
 
 
-def change_limits(relation: Relation, limits: Limits) -> Relation:
-    """The relation under new limits (R6); lowering below what is used blocks further use and breaks nothing."""
-    _refuse_ended(relation)
-    return replace(relation, limits=limits)
+def change_limits(relation: Relation, limits: Limits, day: date) -> Relation:
+    """The relation under new limits (R6); lowering below what is used blocks further use and breaks nothing.
+
+    Raises:
+        StateForbids: it has ended.
+    """
+    return replace(_changing(relation, day), limits=limits)
 
 
-def _refuse_ended(relation: Relation) -> None:
-    if relation.state is RelationState.ENDED:
-        raise StateForbids("the relation has ended; apply for a new one", {"state": relation.state})
+def extend(relation: Relation, valid_to: date, day: date, longest: timedelta) -> Relation:
+    """The relation with a later last day; with the same one it stays as it is.
+
+    Raises:
+        StateForbids: it has ended.
+        ValidityRefused: the day is earlier than the present one, or further away than `longest` from today.
+    """
+    relation = _changing(relation, day)
+    if valid_to < relation.valid_to:
+        raise ValidityRefused(
+            "the validity is extended, never shortened; unbind to end the relation earlier",
+            {"valid_to": relation.valid_to.isoformat()},
+        )
+    if valid_to > max(day + longest, relation.valid_to):
+        raise ValidityRefused("the last day is too far away", {"latest": (day + longest).isoformat()})
+    return replace(relation, valid_to=valid_to)
+
+
+class ValidityRefused(Refused):
+    """The last day asked for is none that the relation may have."""
+
+    reason = "VALIDITY_REFUSED"
+
+
+def place(relation: Relation, priority: int, day: date) -> Relation:
+    """The relation at another place among the beneficiary's payers (R5). Raises StateForbids when it has ended."""
+    return replace(_changing(relation, day), priority=priority)
+
+
+def _changing(relation: Relation, day: date) -> Relation:
+    _refuse_run_out(relation, day)
+    return replace(relation, state=_after(relation, Step.CHANGE))
+
+
+def _refuse_run_out(relation: Relation, day: date) -> None:
+    if relation.expired_on(day):
+        raise StateForbids("the relation has run out; apply for a new one", {"valid_to": relation.valid_to.isoformat()})
+
+
+def _after(relation: Relation, step: Step) -> RelationState:
+    try:
+        return NEXT[relation.state, step]
+    except KeyError:
+        raise StateForbids("the relation has ended; apply for a new one", {"state": relation.state}) from None
 
 
 def next_priority(living: Iterable[Relation]) -> int:
@@ -132,14 +236,15 @@ def _by_approval(relation: Relation) -> tuple[datetime, UUID]:
 def decline_reason(relation: Relation, day: date, persons: Mapping[str, Person]) -> str | None:
     """Why a relation pays nothing on a day, the first of the vocabulary's order; None when it may pay.
 
-    Frozen and closed accounts are settlement's to tell: binding does not know accounts.
+    Only the dates and what was decided count, never whether the scheduler has come by yet. Frozen and closed accounts
+    are settlement's to tell: binding does not know accounts.
     """
     payer = persons.get(relation.payer_psn_no)
     checks = (
         ("RELATION_NOT_STARTED", day < relation.valid_from),
-        ("RELATION_ENDED", relation.state is RelationState.ENDED or _one_died(relation, persons)),
+        ("RELATION_ENDED", relation.ended_on(day) or _one_died(relation, persons)),
         ("RELATION_EXPIRED", relation.expired_on(day)),
-        ("RELATION_SUSPENDED", relation.state is RelationState.SUSPENDED),
+        ("RELATION_SUSPENDED", relation.suspended_at is not None or relation.state is RelationState.SUSPENDED),
         ("PAYER_ARREARS", payer is not None and payer.in_arrears_on(day)),
     )
     return next((reason for reason, applies in checks if applies), None)

@@ -14,6 +14,7 @@ from binding.domain.applications import Application, ApplicationState, Consent, 
 from binding.domain.eligibility import RelationExists
 from binding.domain.history import ProofView, Who
 from binding.domain.relations import Relation, RelationState
+from binding.domain.sides import Side
 from binding.repository.interface import Place
 from binding.repository.rows import (
     application_of,
@@ -179,6 +180,13 @@ class RelationRows:
         party = or_(RELATION.c.payer_psn_no == psn_no, RELATION.c.beneficiary_psn_no == psn_no)
         query = select(RELATION).where(party).order_by(*(column.desc() for column in order)).limit(limit)
         return await self._relations(query.where(tuple_(*order) < tuple_(*after)) if after else query)
+
+    async def unended_relations_of(self, psn_no: str, side: Side, limit: int) -> list[Relation]:
+        """See `Repository.unended_relations_of`."""
+        party = RELATION.c.payer_psn_no if side is Side.PAYER else RELATION.c.beneficiary_psn_no
+        query = select(RELATION).where(party == psn_no, RELATION.c.state != RelationState.ENDED.value)
+        order = (RELATION.c.priority, RELATION.c.approved_at, RELATION.c.relation_id)
+        return await self._relations(query.order_by(*order).limit(limit))
 
     async def lock_unended_relations(self, psn_nos: Collection[str]) -> list[Relation]:
         """See `Repository.lock_unended_relations`."""

@@ -12,10 +12,12 @@ from binding.domain.batch import Book, Request
 from binding.domain.history import AggregateKind, Change, Entry, ProofView
 from binding.domain.limits import CounterKey, Use
 from binding.domain.nearly_used import NearlyUsed
+from binding.domain.notices import Days, NoticeKind
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import Relation
 from binding.domain.review_statistics import ClerkDay, Figures
 from binding.domain.reviews import Clerk, QueueState, ReviewStep
+from binding.domain.sides import Side
 from kit.inbox import Inbox
 from kit.outbox import Outbox
 
@@ -258,6 +260,10 @@ class Repository(Protocol):
         """A person's relations as payer or beneficiary, newest approval first."""
         ...
 
+    async def unended_relations_of(self, psn_no: str, side: Side, limit: int) -> list[Relation]:
+        """Relations that have not ended with this person on that side: by priority, then approval, then id."""
+        ...
+
     async def lock_unended_relations(self, psn_nos: Collection[str]) -> list[Relation]:
         """Relations that have not ended and have one of these as payer or beneficiary, locked, by id."""
         ...
@@ -271,7 +277,33 @@ class Repository(Protocol):
         ...
 
     async def save_relation(self, relation: Relation) -> None:
-        """Store what changes: limits, state, end, sequence."""
+        """Store what changes: limits, last day, priority, state, end, sequence."""
+        ...
+
+    # what has become due; locked, and what somebody else has locked is left for the next time
+
+    async def lock_expired(self, day: date, limit: int) -> list[Relation]:
+        """Relations that have not ended and whose last day is before this one, the longest over first."""
+        ...
+
+    async def lock_expiring(self, valid_to: Days, limit: int) -> list[Relation]:
+        """Relations that have not ended, whose last day is one of these and was not told of."""
+        ...
+
+    async def lock_coming_of_age(self, born: Days, limit: int) -> list[tuple[Relation, date]]:
+        """Relations that have not ended, whose untold, living beneficiary was born in these days; and that day."""
+        ...
+
+    async def note_told(self, kind: NoticeKind, about: Sequence[tuple[UUID, date]]) -> set[UUID]:
+        """Note that these relations are told of a day; those that were not before."""
+        ...
+
+    async def await_enrolments(self, due: Collection[tuple[str, date]]) -> None:
+        """Remember that a statement about a person begins on a later day."""
+        ...
+
+    async def take_due_enrolments(self, day: date, limit: int) -> list[str]:
+        """Persons about whom a remembered statement has begun; they are forgotten, and may repeat."""
         ...
 
     async def uses(self, keys: Collection[CounterKey]) -> dict[CounterKey, Use]:

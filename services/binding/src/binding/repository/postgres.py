@@ -2,6 +2,7 @@
 
 from binding.repository.applications import RelationRows
 from binding.repository.authorizations import AuthorizationRows, GuardBroken
+from binding.repository.due import DueRows
 from binding.repository.history import HistoryRows
 from binding.repository.persons import PersonRows
 from binding.repository.reviews import ReviewRows
@@ -14,7 +15,7 @@ __all__ = ["GuardBroken", "PostgresRepository"]
 SERVICE = "binding"
 
 
-class PostgresRepository(ReviewRows, RelationRows, PersonRows, AuthorizationRows, HistoryRows):
+class PostgresRepository(ReviewRows, RelationRows, PersonRows, AuthorizationRows, HistoryRows, DueRows):
     """See `binding.repository.Repository`."""
 
     def __init__(self, transaction: Transaction) -> None:
@@ -23,5 +24,6 @@ class PostgresRepository(ReviewRows, RelationRows, PersonRows, AuthorizationRows
         PersonRows.__init__(self, transaction)
         AuthorizationRows.__init__(self, transaction, self)
         HistoryRows.__init__(self, transaction)
+        DueRows.__init__(self, transaction)
         self.outbox = PostgresOutbox(transaction, SERVICE)
         self.inbox = PostgresInbox(transaction)

@@ -126,6 +126,8 @@ def relation_of(row: Row) -> Relation:
         state_reason=row["state_reason"],
         end_cause=EndCause(row["end_cause"]) if row["end_cause"] else None,
         ended_at=row["ended_at"],
+        ended_from=row["ended_from"],
+        suspended_at=row["suspended_at"],
         sequence=row["sequence"],
     )
 
@@ -138,9 +140,7 @@ def relation_columns(relation: Relation) -> dict[str, object]:
         "payer_psn_no": relation.payer_psn_no,
         "beneficiary_psn_no": relation.beneficiary_psn_no,
         "relationship": relation.relationship.value,
-        "priority": relation.priority,
         "valid_from": relation.valid_from,
-        "valid_to": relation.valid_to,
         "approved_at": relation.approved_at,
         **changing_columns(relation),
     }
@@ -153,6 +153,10 @@ def changing_columns(relation: Relation) -> dict[str, object]:
         "state_reason": relation.state_reason,
         "end_cause": relation.end_cause.value if relation.end_cause else None,
         "ended_at": relation.ended_at,
+        "ended_from": relation.ended_from,
+        "suspended_at": relation.suspended_at,
+        "valid_to": relation.valid_to,
+        "priority": relation.priority,
         "sequence": relation.sequence,
         **limit_columns(relation.limits),
     }

@@ -113,5 +113,7 @@ RELATION = Table(
     Column("state_reason", Text),
     Column("end_cause", Text),
     Column("ended_at", _TIME),
+    Column("ended_from", Date),
+    Column("suspended_at", _TIME),
     Column("sequence", BigInteger),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from binding import events
 from binding.domain.applications import Application
 from binding.domain.history import AggregateKind, Entry, Mark, change_of
 from binding.domain.relations import Relation
@@ -32,6 +33,13 @@ async def save_relation(repository: Repository, before: Relation, after: Relatio
     """Store a changed relation."""
     await repository.save_relation(after)
     await repository.add_history([change_of(before, after, mark)])
+
+
+async def count_event(repository: Repository, relation: Relation) -> Relation:
+    """The relation with one more event told about it; nothing of it changes, so its history has no row for that."""
+    counted = events.counted(relation)
+    await repository.save_relation(counted)
+    return counted
 
 
 async def history_for(

@@ -1,8 +1,8 @@
-"""Relations: looking, changing limits, unbinding, suspending."""
+"""Relations: looking, changing limits and validity, unbinding, suspending."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from binding import events
@@ -12,16 +12,18 @@ from binding.domain.errors import Forbidden, NotFound
 from binding.domain.history import ChangeKind, Entry, Mark
 from binding.domain.limits import CounterKey, Limits, Use, counter_keys
 from binding.domain.nearly_used import NEARLY_USED_PERCENT
-from binding.domain.relations import EndCause, Relation
+from binding.domain.relations import Relation
 from binding.repository import Place, Repository
 from binding.service.caller import Caller
-from binding.service.history import history_for, save_relation
+from binding.service.history import history_for
 from binding.service.nearly_used import tell_of_limits
+from binding.service.telling import tell_change
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
 from kit.events import Event
 
-Tell = Callable[[Relation, datetime], Event]
+LONGEST_EXTENSION = timedelta(days=1827)
+"""Five years: how far from today a new last day may be, unless the region sets another bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,18 @@ class Relations:
     """What parties and operators do with a relation."""
 
     def __init__(
-        self, work: Work[Repository], clock: Clock, policy: Policy, nearly_used_percent: int = NEARLY_USED_PERCENT
+        self,
+        work: Work[Repository],
+        clock: Clock,
+        policy: Policy,
+        nearly_used_percent: int = NEARLY_USED_PERCENT,
+        longest_extension: timedelta = LONGEST_EXTENSION,
     ) -> None:
         self._work = work
         self._clock = clock
         self._policy = policy
         self._nearly_used_percent = nearly_used_percent
+        self._longest_extension = longest_extension
 
     async def get(self, caller: Caller, relation_id: UUID) -> Seen:
         """One relation, for its parties and staff."""
@@ -66,15 +74,31 @@ class Relations:
 
     async def change_limits(self, caller: Caller, relation_id: UUID, limits: Limits) -> Seen:
         """Replace the limits (R6), as the payer."""
+        now = self._clock.now()
         async with self._work() as repository:
             relation = await _locked(repository, relation_id)
             caller.require_self(relation.payer_psn_no, "only the payer changes the limits")
-            changed = rules.change_limits(relation, limits)
+            changed = rules.change_limits(relation, limits, shanghai_date(now))
+            mark = Mark(ChangeKind.LIMITS_CHANGED, caller.who, now)
+            changed = await tell_change(repository, relation, changed, mark, events.relation_changed)
             if changed != relation:
-                mark = Mark(ChangeKind.LIMITS_CHANGED, caller.who, self._clock.now())
-                changed = await _told(repository, relation, changed, mark, events.relation_changed)
-                changed = await tell_of_limits(repository, changed, self._clock.now(), self._nearly_used_percent)
+                changed = await tell_of_limits(repository, changed, now, self._nearly_used_percent)
             return await self._seen(repository, changed)
+
+    async def extend(self, caller: Caller, relation_id: UUID, valid_to: date) -> Seen:
+        """Set a later last day, as the payer; the same one again changes nothing.
+
+        Raises:
+            ValidityRefused: it is earlier than the present one, or too far away.
+        """
+        now = self._clock.now()
+        async with self._work() as repository:
+            relation = await _locked(repository, relation_id)
+            caller.require_self(relation.payer_psn_no, "only the payer extends the validity")
+            extended = rules.extend(relation, valid_to, shanghai_date(now), self._longest_extension)
+            mark = Mark(ChangeKind.VALIDITY_CHANGED, caller.who, now)
+            extended = await tell_change(repository, relation, extended, mark, events.relation_changed)
+            return await self._seen(repository, extended)
 
     async def unbind(self, caller: Caller, relation_id: UUID, reason: str) -> Seen:
         """End at once for new settlements (R13), as the payer or an adult beneficiary; again, nothing changes."""
@@ -82,30 +106,29 @@ class Relations:
         async with self._work() as repository:
             relation = await _locked(repository, relation_id)
             await self._require_unbinder(repository, caller, relation)
-            ended = rules.end(relation, EndCause.UNBOUND, reason, now)
-            if ended is not relation:
-                mark = Mark(ChangeKind.ENDED, caller.who, now, reason)
-                ended = await _told(repository, relation, ended, mark, events.relation_ended)
+            ended = rules.unbind(relation, reason, now, shanghai_date(now))
+            mark = Mark(ChangeKind.ENDED, caller.who, now, reason)
+            ended = await tell_change(repository, relation, ended, mark, events.relation_ended)
             return await self._seen(repository, ended)
 
     async def suspend(self, caller: Caller, relation_id: UUID, reason: str) -> Seen:
         """Suspend until resumed."""
+        now = self._clock.now()
         async with self._work() as repository:
             relation = await _locked(repository, relation_id)
-            suspended = rules.suspend(relation, reason)
-            if suspended is not relation:
-                mark = Mark(ChangeKind.SUSPENDED, caller.who, self._clock.now(), reason)
-                suspended = await _told(repository, relation, suspended, mark, events.relation_suspended)
+            suspended = rules.suspend(relation, reason, now, shanghai_date(now))
+            mark = Mark(ChangeKind.SUSPENDED, caller.who, now, reason)
+            suspended = await tell_change(repository, relation, suspended, mark, events.relation_suspended)
             return await self._seen(repository, suspended)
 
-    async def resume(self, caller: Caller, relation_id: UUID) -> Seen:
+    async def resume(self, caller: Caller, relation_id: UUID, reason: str) -> Seen:
         """Let a suspended relation pay again."""
+        now = self._clock.now()
         async with self._work() as repository:
             relation = await _locked(repository, relation_id)
-            resumed = rules.resume(relation)
-            if resumed is not relation:
-                mark = Mark(ChangeKind.RESUMED, caller.who, self._clock.now())
-                resumed = await _told(repository, relation, resumed, mark, _activated_again)
+            resumed = rules.resume(relation, shanghai_date(now))
+            mark = Mark(ChangeKind.RESUMED, caller.who, now, reason)
+            resumed = await tell_change(repository, relation, resumed, mark, _activated_again)
             return await self._seen(repository, resumed)
 
     async def _require_unbinder(self, repository: Repository, caller: Caller, relation: Relation) -> None:
@@ -121,13 +144,6 @@ class Relations:
         day = shanghai_date(self._clock.now())
         keys = [key for relation in relations for key in counter_keys(relation.relation_id, day)]
         return Seen(relations, day, await repository.uses(keys))
-
-
-async def _told(repository: Repository, before: Relation, after: Relation, mark: Mark, tell: Tell) -> Relation:
-    after = events.counted(after)
-    await save_relation(repository, before, after, mark)
-    await repository.outbox.add([tell(after, mark.at)])
-    return after
 
 
 def _activated_again(relation: Relation, at: datetime) -> Event:

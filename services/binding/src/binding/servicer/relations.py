@@ -4,7 +4,10 @@ from uuid import UUID
 
 from binding import codec
 from binding import codec_history as history
+from binding import codec_relations as relations_codec
 from binding.repository import Place
+from binding.service.overviews import Overseeing
+from binding.service.payers import Payers
 from binding.service.relations import Relations, Seen
 from binding.servicer.calling import Context, caller
 from gongji.binding.v1 import relation_pb2, relation_pb2_grpc
@@ -13,8 +16,10 @@ from gongji.binding.v1 import relation_pb2, relation_pb2_grpc
 class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
     """Relations between payers and beneficiaries."""
 
-    def __init__(self, relations: Relations) -> None:
+    def __init__(self, relations: Relations, payers: Payers, overseeing: Overseeing) -> None:
         self._relations = relations
+        self._payers = payers
+        self._overseeing = overseeing
 
     async def GetRelation(  # noqa: N802 - the contract's name
         self, request: relation_pb2.GetRelationRequest, _context: Context
@@ -57,6 +62,35 @@ class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
         seen = await self._relations.change_limits(caller(), UUID(request.relation_id), limits)
         return relation_pb2.ChangeLimitsResponse(relation=_one(seen))
 
+    async def ExtendValidity(  # noqa: N802
+        self, request: relation_pb2.ExtendValidityRequest, _context: Context
+    ) -> relation_pb2.ExtendValidityResponse:
+        """Set a later last day."""
+        valid_to = codec.date_of(request.valid_to, "valid_to")
+        seen = await self._relations.extend(caller(), UUID(request.relation_id), valid_to)
+        return relation_pb2.ExtendValidityResponse(relation=_one(seen))
+
+    async def ListPayers(  # noqa: N802
+        self, request: relation_pb2.ListPayersRequest, _context: Context
+    ) -> relation_pb2.ListPayersResponse:
+        """The payers of a beneficiary in their order."""
+        found = await self._payers.list(caller(), request.beneficiary_psn_no)
+        return relation_pb2.ListPayersResponse(payers=relations_codec.places(found))
+
+    async def OrderPayers(  # noqa: N802
+        self, request: relation_pb2.OrderPayersRequest, _context: Context
+    ) -> relation_pb2.OrderPayersResponse:
+        """Set their order."""
+        placed = await self._payers.order(caller(), request.beneficiary_psn_no, request.payer_psn_nos)
+        return relation_pb2.OrderPayersResponse(payers=relations_codec.places(placed))
+
+    async def GetOverview(  # noqa: N802
+        self, request: relation_pb2.GetOverviewRequest, _context: Context
+    ) -> relation_pb2.GetOverviewResponse:
+        """What there is and what is left today."""
+        side = relations_codec.side_of(request.side)
+        return relations_codec.overview_message(await self._overseeing.overview(caller(), request.psn_no, side))
+
     async def UnbindRelation(  # noqa: N802
         self, request: relation_pb2.UnbindRelationRequest, _context: Context
     ) -> relation_pb2.UnbindRelationResponse:
@@ -79,7 +113,8 @@ class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
         self, request: relation_pb2.ResumeRelationRequest, _context: Context
     ) -> relation_pb2.ResumeRelationResponse:
         """Let it pay again."""
-        seen = await self._relations.resume(caller(), UUID(request.relation_id))
+        reason = codec.text_of(request.reason, "reason")
+        seen = await self._relations.resume(caller(), UUID(request.relation_id), reason)
         return relation_pb2.ResumeRelationResponse(relation=_one(seen))
 
 

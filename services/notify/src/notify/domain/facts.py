@@ -34,6 +34,8 @@ class EndCause(Enum):
     EXPIRED = "EXPIRED"
     PAYER_DIED = "PAYER_DIED"
     BENEFICIARY_DIED = "BENEFICIARY_DIED"
+    PAYER_ENROLMENT_LOST = "PAYER_ENROLMENT_LOST"
+    BENEFICIARY_ENROLMENT_LOST = "BENEFICIARY_ENROLMENT_LOST"
     OTHER = "OTHER"
 
 
@@ -202,6 +204,8 @@ class Changed:
 
     pair: Pair
     terms: Terms
+    priority: int
+    """The payer's place among the beneficiary's payers, 1 pays first."""
     at: datetime
 
 
@@ -221,6 +225,26 @@ class Ended:
     pair: Pair
     at: datetime
     cause: EndCause
+    ended_from: date | None = None
+    """The first day without it; None where it ended at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """A relation will run out by date soon."""
+
+    pair: Pair
+    valid_to: date
+    """The last day."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComesOfAge:
+    """A minor beneficiary will soon be of age (R4)."""
+
+    pair: Pair
+    on: date
+    """The first day of full age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,5 +260,5 @@ class LimitNearlyUsed:
 
 AccountFact = Debited | Refunded | Credited | Frozen | Unfrozen | Closed
 ApplicationFact = Submitted | Consented | Withdrawn | LapsedDraft | Returned | Rejected
-RelationFact = Activated | Resumed | Changed | Suspended | Ended | LimitNearlyUsed
+RelationFact = Activated | Resumed | Changed | Suspended | Ended | Expiring | ComesOfAge | LimitNearlyUsed
 Fact = AccountFact | ApplicationFact | RelationFact

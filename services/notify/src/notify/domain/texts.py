@@ -1,5 +1,7 @@
 """Who is told what (R15): every debit, refund, freeze and application step → payer; approvals and ends → both sides.
 
+An end that is near and a coming of age are told to both sides, too (R4).
+
 Complete sentences that a family understands. A debit for one's own bill has other words than mutual aid (家庭共济).
 """
 
@@ -8,7 +10,7 @@ from enum import Enum
 from typing import Final, assert_never
 
 from notify.domain import facts
-from notify.domain.wording import because, beneficiary, moment, person, terms, yuan
+from notify.domain.wording import because, beneficiary, day, moment, person, terms, yuan
 
 
 class Category(Enum):
@@ -38,6 +40,8 @@ _END_WORDS: Final = {
     facts.EndCause.EXPIRED: "因有效期届满而终止",
     facts.EndCause.PAYER_DIED: "因授权人离世而终止",
     facts.EndCause.BENEFICIARY_DIED: "因使用人离世而终止",
+    facts.EndCause.PAYER_ENROLMENT_LOST: "因授权人的职工医保参保状态或参保地变化而终止",
+    facts.EndCause.BENEFICIARY_ENROLMENT_LOST: "因使用人的参保状态或参保地变化而终止",
     facts.EndCause.OTHER: "已终止",
 }
 
@@ -54,7 +58,7 @@ def notices(fact: facts.Fact) -> tuple[Notice, ...]:
             | facts.LapsedDraft()
         ):
             return (_application(fact),)
-        case facts.Activated() | facts.Ended():
+        case facts.Activated() | facts.Ended() | facts.Expiring() | facts.ComesOfAge():
             return _both_sides(fact)
         case facts.Resumed() | facts.Changed() | facts.Suspended() | facts.LimitNearlyUsed():
             return (_relation(fact),)
@@ -158,10 +162,14 @@ def _application(fact: facts.ApplicationFact) -> Notice:
     return Notice(fact.pair.payer, Category.APPLICATION, title, body)
 
 
-def _both_sides(fact: facts.Activated | facts.Ended) -> tuple[Notice, ...]:
+def _both_sides(fact: facts.Activated | facts.Ended | facts.Expiring | facts.ComesOfAge) -> tuple[Notice, ...]:
     match fact:
         case facts.Activated():
             return (_activated_for_payer(fact), _activated_for_beneficiary(fact))
+        case facts.Expiring():
+            return (_expiring_for_payer(fact), _expiring_for_beneficiary(fact))
+        case facts.ComesOfAge():
+            return (_of_age_for_payer(fact), _of_age_for_beneficiary(fact))
         case facts.Ended():
             # Nobody writes to the one who died; the family on the other side is told.
             to_payer = (_ended_for_payer(fact),) if fact.cause is not facts.EndCause.PAYER_DIED else ()
@@ -187,7 +195,7 @@ def _activated_for_beneficiary(fact: facts.Activated) -> Notice:
 
 def _ended_for_payer(fact: facts.Ended) -> Notice:
     body = (
-        f"您与{beneficiary(fact.pair)}的家庭共济关系{_END_WORDS[fact.cause]}，终止时间为{moment(fact.at)}。"
+        f"您与{beneficiary(fact.pair)}的家庭共济关系{_END_WORDS[fact.cause]}，{_ended_when(fact)}。"
         "此后的就医费用不再使用您的个人账户支付，此前支付的费用如有退款，仍会退回您的账户。"
     )
     return Notice(fact.pair.payer, Category.RELATION, "共济关系已终止", body)
@@ -196,9 +204,46 @@ def _ended_for_payer(fact: facts.Ended) -> Notice:
 def _ended_for_beneficiary(fact: facts.Ended) -> Notice:
     body = (
         f"您的家人（{person(fact.pair.payer)}）与您的家庭共济关系{_END_WORDS[fact.cause]}，"
-        f"终止时间为{moment(fact.at)}。此后您的就医费用不再使用该家人的个人账户支付。"
+        f"{_ended_when(fact)}。此后您的就医费用不再使用该家人的个人账户支付。"
     )
     return Notice(fact.pair.beneficiary, Category.RELATION, "共济关系已终止", body)
+
+
+def _ended_when(fact: facts.Ended) -> str:
+    # The day that counts, not the moment at which it was recorded: that may be days later.
+    return f"自{day(fact.ended_from)}起不再有效" if fact.ended_from else f"终止时间为{moment(fact.at)}"
+
+
+def _expiring_for_payer(fact: facts.Expiring) -> Notice:
+    body = (
+        f"您与{beneficiary(fact.pair)}的家庭共济关系有效期至{day(fact.valid_to)}（含当日）。"
+        "到期后，该家人的就医费用不再使用您的个人账户支付。如需继续共济，请在到期前办理延期。"
+    )
+    return Notice(fact.pair.payer, Category.RELATION, "共济关系即将到期", body)
+
+
+def _expiring_for_beneficiary(fact: facts.Expiring) -> Notice:
+    body = (
+        f"您的家人（{person(fact.pair.payer)}）与您的家庭共济关系有效期至{day(fact.valid_to)}（含当日）。"
+        "到期后，您的就医费用不再使用该家人的个人账户支付。如需继续共济，请由该家人在到期前办理延期。"
+    )
+    return Notice(fact.pair.beneficiary, Category.RELATION, "共济关系即将到期", body)
+
+
+def _of_age_for_payer(fact: facts.ComesOfAge) -> Notice:
+    body = (
+        f"{beneficiary(fact.pair)}将于{day(fact.on)}成年。双方的家庭共济关系继续有效，无需重新申请。"
+        "自该日起，该家人可以自行调整付款顺序或解除共济关系。"
+    )
+    return Notice(fact.pair.payer, Category.RELATION, "共济使用人即将成年", body)
+
+
+def _of_age_for_beneficiary(fact: facts.ComesOfAge) -> Notice:
+    body = (
+        f"您将于{day(fact.on)}成年。您的家人（{person(fact.pair.payer)}）与您的家庭共济关系继续有效，无需重新申请。"
+        "自该日起，您可以自行调整付款顺序或解除共济关系。"
+    )
+    return Notice(fact.pair.beneficiary, Category.RELATION, "您即将成年", body)
 
 
 def _relation(fact: facts.Resumed | facts.Changed | facts.Suspended | facts.LimitNearlyUsed) -> Notice:
@@ -207,7 +252,8 @@ def _relation(fact: facts.Resumed | facts.Changed | facts.Suspended | facts.Limi
         case facts.Resumed():
             title, body = "共济关系已恢复", f"{about}已于{moment(fact.at)}恢复，该家人可以继续使用您的个人账户支付。"
         case facts.Changed():
-            title, body = "共济关系已变更", f"{about}已于{moment(fact.at)}变更，变更后{terms(fact.terms)}。"
+            changed = f"变更后{terms(fact.terms)}，付款顺序为第{fact.priority}位。"
+            title, body = "共济关系已变更", f"{about}已于{moment(fact.at)}变更，{changed}"
         case facts.Suspended():
             paused = "暂停期间，该家人不能使用您的个人账户支付。"
             title, body = "共济关系已暂停", f"{about}已于{moment(fact.at)}暂停。{because(fact.reason)}{paused}"

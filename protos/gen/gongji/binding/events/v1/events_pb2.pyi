@@ -36,6 +36,10 @@ class _RelationEndCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rela
     """The payer died (R14)."""
     RELATION_END_CAUSE_BENEFICIARY_DIED: _RelationEndCause.ValueType  # 4
     """The beneficiary died (R14)."""
+    RELATION_END_CAUSE_PAYER_ENROLMENT_LOST: _RelationEndCause.ValueType  # 5
+    """The payer is no 310 member of the account region any more (R1)."""
+    RELATION_END_CAUSE_BENEFICIARY_ENROLMENT_LOST: _RelationEndCause.ValueType  # 6
+    """The beneficiary is not insured in Xinjiang any more (R3)."""
 
 class RelationEndCause(_RelationEndCause, metaclass=_RelationEndCauseEnumTypeWrapper):
     """Why a relation ended."""
@@ -50,6 +54,10 @@ RELATION_END_CAUSE_PAYER_DIED: RelationEndCause.ValueType  # 3
 """The payer died (R14)."""
 RELATION_END_CAUSE_BENEFICIARY_DIED: RelationEndCause.ValueType  # 4
 """The beneficiary died (R14)."""
+RELATION_END_CAUSE_PAYER_ENROLMENT_LOST: RelationEndCause.ValueType  # 5
+"""The payer is no 310 member of the account region any more (R1)."""
+RELATION_END_CAUSE_BENEFICIARY_ENROLMENT_LOST: RelationEndCause.ValueType  # 6
+"""The beneficiary is not insured in Xinjiang any more (R3)."""
 Global___RelationEndCause: _TypeAlias = RelationEndCause  # noqa: Y015
 
 @_typing.final
@@ -485,9 +493,14 @@ class RelationEnded(_message.Message):
     RELATION_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
+    ENDED_FROM_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     cause: Global___RelationEndCause.ValueType
     """Why."""
+    ended_from: _builtins.str
+    """First day, YYYY-MM-DD, on which it pays no more: after valid_to where it ran out, the statement's valid_from where an
+    enrolment was lost; empty where it ended at once.
+    """
     sequence: _builtins.int
     """Counts the events of this relation from 1 without a gap."""
     @_builtins.property
@@ -496,7 +509,7 @@ class RelationEnded(_message.Message):
 
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When the end was recorded."""
 
     def __init__(
         self,
@@ -504,11 +517,12 @@ class RelationEnded(_message.Message):
         relation: Global___RelationFacts | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         cause: Global___RelationEndCause.ValueType = ...,
+        ended_from: _builtins.str = ...,
         sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "relation", b"relation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "ended_at", b"ended_at", "relation", b"relation", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "ended_at", b"ended_at", "ended_from", b"ended_from", "relation", b"relation", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,3 +573,75 @@ class LimitNearlyUsed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LimitNearlyUsed: _TypeAlias = LimitNearlyUsed  # noqa: Y015
+
+@_typing.final
+class RelationExpiring(_message.Message):
+    """A relation will run out by date within 30 days; told once per relation and valid_to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_FIELD_NUMBER: _builtins.int
+    NOTICED_AT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Counts the events of this relation from 1 without a gap."""
+    @_builtins.property
+    def relation(self) -> Global___RelationFacts:
+        """The relation; its valid_to is the last day."""
+
+    @_builtins.property
+    def noticed_at(self) -> _timestamp_pb2.Timestamp:
+        """When this was noticed."""
+
+    def __init__(
+        self,
+        *,
+        relation: Global___RelationFacts | None = ...,
+        noticed_at: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["noticed_at", b"noticed_at", "relation", b"relation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["noticed_at", b"noticed_at", "relation", b"relation", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelationExpiring: _TypeAlias = RelationExpiring  # noqa: Y015
+
+@_typing.final
+class BeneficiaryComesOfAge(_message.Message):
+    """A minor beneficiary will be of age within 30 days (R4); the relation continues. Told once per relation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_FIELD_NUMBER: _builtins.int
+    COMES_OF_AGE_ON_FIELD_NUMBER: _builtins.int
+    NOTICED_AT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    comes_of_age_on: _builtins.str
+    """First day of full age, YYYY-MM-DD; for who was born on 29 February that is 1 March in a common year."""
+    sequence: _builtins.int
+    """Counts the events of this relation from 1 without a gap."""
+    @_builtins.property
+    def relation(self) -> Global___RelationFacts:
+        """The relation."""
+
+    @_builtins.property
+    def noticed_at(self) -> _timestamp_pb2.Timestamp:
+        """When this was noticed."""
+
+    def __init__(
+        self,
+        *,
+        relation: Global___RelationFacts | None = ...,
+        comes_of_age_on: _builtins.str = ...,
+        noticed_at: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["noticed_at", b"noticed_at", "relation", b"relation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comes_of_age_on", b"comes_of_age_on", "noticed_at", b"noticed_at", "relation", b"relation", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeneficiaryComesOfAge: _TypeAlias = BeneficiaryComesOfAge  # noqa: Y015
