@@ -7,9 +7,17 @@ from support.bus import records
 from support.families import Families
 
 from gongji.settlement.events.v1 import account_events_pb2
+from gongji_local.clock import wait_until
+from gongji_local.info import ProcessStatus
 from gongji_local.stack import Stack
 
 BILLS = 6
+DEGRADED_WITHIN_SECONDS = 30.0
+
+
+def settlement_of(stack: Stack) -> ProcessStatus:
+    """What `gongji-local status` shows of settlement."""
+    return next(process for process in stack.status() if process.name == "settlement")
 
 
 async def test_settling_goes_on_without_kafka_and_every_event_follows_in_order(
@@ -19,6 +27,9 @@ async def test_settling_goes_on_without_kafka_and_every_event_follows_in_order(
     await asyncio.to_thread(stack.stop_kafka)
     try:
         settled = [await family.settle("child", 1_000 + number) for number in range(BILLS)]
+        told = await asyncio.to_thread(wait_until, lambda: bool(settlement_of(stack).warning), DEGRADED_WITHIN_SECONDS)
+        assert told
+        assert settlement_of(stack).ready
         with pytest.raises(Exception, match=r"."):
             await asyncio.to_thread(stack.quiesce, 1.0)
     finally:
