@@ -21,7 +21,7 @@ class Check:
     vital: bool
     """Whether only a restart helps when it is not ok."""
     serving: bool = True
-    """Whether calls need it. What they do not need is told, and takes nobody out of service (ADR 11)."""
+    """Whether calls need it. What they do not need is told, and takes nobody out of service (ADR 12)."""
     since: Elapsed = field(default_factory=Elapsed)
     """How long it has been so."""
 
