@@ -48,6 +48,7 @@ from kit import tracing
 from kit.clock import Clock, clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction, Work
+from kit.forgetting import forgetting_jobs
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
 from kit.ids import uuid7
@@ -55,6 +56,7 @@ from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
 from kit.requests import PostgresOnce
+from kit.scheduler import Scheduler, alone_on
 from kit.signing import TokenSigner
 from kit.used_assertions import UsedAssertions
 
@@ -98,17 +100,20 @@ def build(settings: Settings) -> Serving:
         settings.attempt_bounds,
         code_required=settings.registration_code_required,
     )
+    used, once = UsedAssertions(database), PostgresOnce(database, keyring)
     server = GrpcServer(
         settings,
         grpc_services(settings, work, registering, clock, vault),
         ACCESS,
         clock,
         service_name=SERVICE,
-        use_once=UsedAssertions(database),
-        once=PostgresOnce(database, keyring),
+        use_once=used,
+        once=once,
     )
     relay = Relay(database, settings.database_url, settings, f"{SERVICE}-{uuid7()}")
-    return Serving(_application(settings, health, database, platform=platform, server=server, relay=relay), server)
+    application = _application(settings, health, database, platform=platform, server=server, relay=relay)
+    application.background("scheduler", Scheduler(forgetting_jobs(once, used), alone_on(database)).run)
+    return Serving(application, server)
 
 
 def grpc_services(
