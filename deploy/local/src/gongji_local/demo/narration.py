@@ -1,6 +1,6 @@
 """How the demo tells what happens: steps, calls with milliseconds, facts, receipts and messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Final
 
@@ -73,6 +73,12 @@ class Narrator:
     def fact(self, text: str) -> None:
         """Something that was checked."""
         self._console.print(f"    [green]✓[/green] {escape(text)}", soft_wrap=True)
+
+    def names(self, names: Mapping[str, str]) -> None:
+        """The ids of what was played, for the shell of whoever looks further."""
+        self._console.print("To look further, in your shell:")
+        for name, value in names.items():
+            self._console.print(f"  export {name}={value}", soft_wrap=True)
 
     def message(self, message: inbox_pb2.Message) -> None:
         """A message as the family reads it."""

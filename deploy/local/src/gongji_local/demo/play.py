@@ -46,3 +46,13 @@ async def _acts(cast: Cast) -> None:
     await telling.notice_of_refund(cast, reversed_)
     entries = await balancing.statement(cast)
     await balancing.summary(cast, relation_id, first, large, entries)
+    cast.narrator.names(
+        {
+            "FATHER": cast.father.psn_no,
+            "CHILD": cast.child.psn_no,
+            "HOSPITAL": first.settlement.fixmedins_code,
+            "APPLICATION": application_id,
+            "RELATION": relation_id,
+            "MSGID": first.settlement.msgid,
+        }
+    )
