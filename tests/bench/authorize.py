@@ -76,6 +76,8 @@ class Row:
 def main() -> int:
     """Measure, print, write; 1 if a counter is wrong afterwards."""
     console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 140  # a log has no width of its own, and a squeezed table cannot be read
     stack = Stack(new_session_folder(), services=("binding",))
     try:
         console.print(f"Starting PostgreSQL, Kafka and binding; {os.cpu_count()} cores, {SECONDS:g} s each")
