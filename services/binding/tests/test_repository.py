@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from uuid import UUID
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from binding.domain.applications import Application, ApplicationState, Consent, Proof, ProofKind
 from binding.domain.eligibility import RelationExists
@@ -46,6 +48,10 @@ class RepositoryContract:
     @pytest.fixture
     def work(self) -> Work[Repository]:
         raise AssertionError("each suite names its own")
+
+    async def consents_of(self, work: Work[Repository], application_id: UUID) -> list[str]:
+        """The jti of each consent that was kept; nothing but an auditor's own query reads them."""
+        raise AssertionError(f"each suite looks for {application_id} in its own way: {work}")
 
     # applications
 
@@ -220,6 +226,7 @@ class RepositoryContract:
             for jti in ("a", "b"):
                 consent = Consent(draft.application_id, MOTHER, PLEDGE.sha256, NOON, "gongji-portal", jti, "a.b.c")
                 await repository.add_consent(consent)
+        assert await self.consents_of(work, draft.application_id) == ["a", "b"]
 
     # persons
 
@@ -376,11 +383,22 @@ class TestMemory(RepositoryContract):
     def work(self, memory_work: MemoryWork[MemoryRepository]) -> Work[Repository]:
         return memory_work
 
+    async def consents_of(self, work: Work[Repository], application_id: UUID) -> list[str]:
+        async with work() as repository:
+            assert isinstance(repository, MemoryRepository)
+            return sorted(it.jti for it in repository.consents if it.application_id == application_id)
+
 
 class TestPostgres(RepositoryContract):
     @pytest.fixture
     def work(self, postgres_work: PostgresWork[PostgresRepository]) -> Work[Repository]:
         return postgres_work
+
+    async def consents_of(self, work: Work[Repository], application_id: UUID) -> list[str]:
+        async with work() as repository:
+            assert isinstance(repository, PostgresRepository)
+            query = text("SELECT jti FROM consent WHERE application_id = :id ORDER BY jti")
+            return [row.jti for row in await repository._sql.execute(query, {"id": application_id})]
 
     async def test_what_another_has_in_hand_is_not_ended_twice(
         self, postgres_work: PostgresWork[PostgresRepository]

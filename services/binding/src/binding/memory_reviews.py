@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import groupby
 from uuid import UUID
 
@@ -10,13 +10,9 @@ from binding.domain.applications import Application, ApplicationState
 from binding.domain.review_statistics import ClerkDay, Figures, figures_of
 from binding.domain.reviews import Clerk, QueueState, ReviewStep, queue_state
 from binding.repository import Period, QueueCount, QueueFilter, QueuePlace
-from kit.clock import shanghai_date
+from kit.clock import SystemClock, shanghai_date
 
 _PENDING = frozenset({ApplicationState.SUBMITTED, ApplicationState.CLAIMED})
-
-
-def _real_time() -> datetime:
-    return datetime.now(UTC)
 
 
 class MemoryReviews:
@@ -25,7 +21,7 @@ class MemoryReviews:
     def __init__(self) -> None:
         self.applications: dict[UUID, Application] = {}
         self.steps: list[ReviewStep] = []
-        self.real_time: Callable[[], datetime] = _real_time
+        self.real_time: Callable[[], datetime] = SystemClock().now
 
     async def database_time(self) -> datetime:
         """See `Repository.database_time`."""
