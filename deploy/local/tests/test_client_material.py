@@ -32,8 +32,12 @@ def test_a_made_up_person_fits_the_contract() -> None:
 
 
 def test_nobody_is_made_up_twice() -> None:
-    people = [insured("王芳", date(1985, 3, 2), person.INSURANCE_TYPE_RESIDENT) for _ in range(50)]
-    assert len({one.psn_no for one in people}) == 50
+    people = [insured("王芳", date(1985, 3, 2), person.INSURANCE_TYPE_RESIDENT) for _ in range(2_000)]
+    assert len({one.psn_no for one in people}) == len({one.certno for one in people}) == 2_000
+
+
+def test_no_institution_is_made_up_twice() -> None:
+    assert len({institution("博乐市人民医院").fixmedins_code for _ in range(2_000)}) == 2_000
 
 
 def test_a_person_is_not_insured_before_being_born() -> None:

@@ -40,7 +40,10 @@ def read_to_the_end(stack: Stack, group: str) -> None:
     partitions = [TopicPartition(TOPIC, number) for number in range(catalogue().topic(TOPIC).partitions)]
 
     async def commit() -> None:
-        async with AIOKafkaConsumer(bootstrap_servers=stack.info.kafka_bootstrap, group_id=group) as consumer:
+        # Without auto-commit, which would put back the place where it began when it stops.
+        async with AIOKafkaConsumer(
+            bootstrap_servers=stack.info.kafka_bootstrap, group_id=group, enable_auto_commit=False
+        ) as consumer:
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
             await consumer.commit({partition: OffsetAndMetadata(end, "") for partition, end in ends.items()})

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import count
 from typing import Final
 
 from gongji.identity.v1 import institution_pb2, person_pb2
@@ -13,17 +14,16 @@ HOME_ADMDVS: Final = "652701"
 # GB 11643-1999 with ISO 7064 MOD 11-2: the weight of each of the first 17 digits, and the character of each remainder.
 _WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK_CHARACTERS: Final = "10X98765432"
-# Where identity numbers of made-up persons were issued: many places, so that random numbers rarely meet.
-_ISSUED_AT: Final = (
-    *(f"6501{number:02}" for number in range(2, 10)),
-    *(f"6502{number:02}" for number in range(2, 6)),
-    *("652301", "652302", "652323", "652324", "652325", "652327", "652328"),
-    *("652701", "652722", "652723", "652801", "652822", "652823", "652824", "652825"),
-    *("654002", "654003", "654021", "654022", "654023", "654024", "654025", "654026"),
-)
+# Provinces of GB/T 2260 where identity numbers of made-up persons were issued; the county is any number.
+_PROVINCES: Final = ("11", "23", "32", "37", "41", "44", "51", "53", "61", "62", "64", "65")
+_COUNTIES: Final = 10_000
 _SEQUENCES: Final = 1000
 _SERIAL_DIGITS: Final = 16
+_INSTITUTION_DIGITS: Final = 7
 _random = random.SystemRandom()
+# One after the other from a random start: no two are alike in a run, and two runs hardly ever meet.
+_people = count(_random.randrange(len(_PROVINCES) * _COUNTIES * _SEQUENCES))
+_institutions = count(_random.randrange(10**_INSTITUTION_DIGITS))
 
 
 def identity_number(issued_at: str, born: date, sequence: int) -> str:
@@ -85,14 +85,13 @@ class Insured:
 def insured(
     psn_name: str, born: date, insutype: person_pb2.InsuranceType.ValueType, *, admdvs: str = HOME_ADMDVS
 ) -> Insured:
-    """A new person with fresh numbers.
-
-    A birthday has some thirty thousand numbers, so two persons may meet; the import then refuses the second one's row.
-    """
+    """A new person with fresh numbers."""
+    place, sequence = divmod(next(_people), _SEQUENCES)
+    county, province = place % _COUNTIES, _PROVINCES[place // _COUNTIES % len(_PROVINCES)]
     return Insured(
         psn_no=admdvs + _digits(_SERIAL_DIGITS),
         psn_name=psn_name,
-        certno=identity_number(_random.choice(_ISSUED_AT), born, _random.randrange(_SEQUENCES)),
+        certno=identity_number(f"{province}{county:04}", born, sequence),
         born=born,
         insutype=insutype,
         admdvs=admdvs,
@@ -115,7 +114,7 @@ def institution(
     """An institution with a fresh fixmedins_code, designated since 2020 unless asked otherwise."""
     letter = "P" if fixmedins_type == institution_pb2.INSTITUTION_TYPE_PHARMACY else "H"
     return institution_pb2.Institution(
-        fixmedins_code=f"{letter}{admdvs[:4]}{_digits(7)}",
+        fixmedins_code=f"{letter}{admdvs[:4]}{next(_institutions) % 10**_INSTITUTION_DIGITS:0{_INSTITUTION_DIGITS}}",
         fixmedins_name=fixmedins_name,
         fixmedins_type=fixmedins_type,
         admdvs=admdvs,
