@@ -8,6 +8,7 @@ import pytest
 from support.families import Families
 
 from gongji_local.client import Connections
+from gongji_local.sessions import start_session_postgres
 from gongji_local.stack import Stack
 
 
@@ -26,8 +27,9 @@ def stack() -> Iterator[Stack]:
     """The stack of the session, in a state folder of its own, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="gongji-scenarios-", ignore_cleanup_errors=True) as folder:
         running = Stack(Path(folder) / "state")
-        running.up()
         try:
+            start_session_postgres(running)
+            running.up()
             yield running
         finally:
             running.wipe()

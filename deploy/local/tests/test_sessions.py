@@ -6,10 +6,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from gongji_local.blocking import run_blocking
+from gongji_local.choice import Named
 from gongji_local.processes import ProcessRecord, is_alive
-from gongji_local.sessions import OWNER_FILE, new_session_folder, remove_orphans
+from gongji_local.sessions import OWNER_FILE, new_session_folder, remove_orphans, start_session_postgres
+from gongji_local.stack import Stack
 from gongji_local.state import StateBook, StateFolder
 
 LEAVE_POSTGRES_BEHIND = """
@@ -35,6 +39,26 @@ def test_a_killed_sessions_server_is_ended(scratch: Path) -> None:
     assert remove_orphans(scratch) == [folder]
     assert not is_alive(server)
     assert not folder.exists()
+
+
+def fsync(url: str) -> str:
+    async def show() -> str:
+        connection = await asyncpg.connect(url)
+        try:
+            return str(await connection.fetchval("SHOW fsync"))
+        finally:
+            await connection.close()
+
+    return run_blocking(show)
+
+
+@pytest.mark.stack
+def test_only_a_server_of_the_sessions_own_stops_waiting_for_the_disk(own_stack: Stack, scratch: Path) -> None:
+    named = own_stack.info.postgres_admin_url
+    guest = Stack(scratch / "guest", named=Named(postgres_url=named), environ={})
+    assert start_session_postgres(guest) == named
+    assert fsync(named) == "on"
+    assert fsync(start_session_postgres(Stack(scratch, environ={}))) == "off"
 
 
 def test_a_session_that_still_runs_is_left_alone(tmp_path: Path) -> None:

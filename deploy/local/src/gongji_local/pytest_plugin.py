@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from gongji_local.sessions import new_session_folder, remove_orphans, remove_session
+from gongji_local.sessions import new_session_folder, remove_orphans, remove_session, start_session_postgres
 from gongji_local.stack import Stack
 from gongji_local.templates import DatabaseTemplates
 
@@ -37,7 +37,7 @@ def server_stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def postgres_admin_url(server_stack: Stack) -> str:
     """Administrator's URL of a real PostgreSQL."""
-    return server_stack.start_postgres()
+    return start_session_postgres(server_stack)
 
 
 @pytest.fixture(scope="session")

@@ -32,9 +32,11 @@ class DatabaseTemplates:
         """URL of a new database with the service's schema, owned by a role that may enter no other service's."""
         template = self._template(service)
         name = f"{template.name}_{secrets.token_hex(6)}"
+        owner = quoted(template.name)
         execute(
             self._admin_url,
-            f"CREATE DATABASE {quoted(name)} OWNER {quoted(template.name)} TEMPLATE {quoted(template.name)}",
+            # as files: a third of the time that going through the write-ahead log takes
+            f"CREATE DATABASE {quoted(name)} OWNER {owner} TEMPLATE {owner} STRATEGY file_copy",
             f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC",
         )
         return service_url(self._admin_url, template.name, template.password, name)

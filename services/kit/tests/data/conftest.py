@@ -56,7 +56,7 @@ async def empty_database_url(postgres_admin_url: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def database_url(postgres_admin_url: str, template_database: str) -> AsyncIterator[str]:
     name = f"kit_{uuid4().hex[:12]}"
-    await _admin(postgres_admin_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    await _admin(postgres_admin_url, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
     yield _named(postgres_admin_url, name)
     await _admin(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
