@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from gongji.identity.events.v1 import events_pb2
+from identity.domain.attempts import AttemptKind
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import InsuranceStatus
 from identity.domain.person import Person, Registration
@@ -16,7 +17,8 @@ from identity.domain.register import RegisterRow
 from identity.domain.verification import VerificationInvalid
 from identity.main import person_services
 from identity.postgres import PostgresRepository
-from identity.repository import Access, CorrectionMade, Operation, Repository
+from identity.postgres.attempts import CountedAttempts
+from identity.repository import Access, Attempt, CorrectionMade, Operation, Repository
 from identity.service import InstitutionChangeService, InstitutionService, Registrant, ShownCode
 from identity.service.verifications import Started
 from identity.servicer import PersonServices
@@ -87,6 +89,29 @@ async def test_what_was_logged_or_recorded_is_never_changed(
         with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never changed"):
             await connection.execute(change.format(table))
         assert await connection.fetchval(f"SELECT count(*) FROM {table} WHERE psn_no = 'P1'") == 1  # noqa: S608 - the test's own
+    finally:
+        await connection.close()
+
+
+async def test_attempts_are_dropped_once_they_have_long_ceased_to_count_and_not_before(
+    work: Work[Repository], database: Database, database_url: str
+) -> None:
+    async with work() as repository:
+        for number in range(5):
+            await repository.add_attempt(Attempt(AttemptKind.MISMATCH, "s", "c", NOW, str(number)))
+    connection = await asyncpg.connect(database_url)
+    try:
+        for change in ("DELETE FROM attempt", "TRUNCATE attempt", "UPDATE attempt SET occurred_at = created_at"):
+            with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never changed"):
+                await connection.execute(change)
+        await connection.execute(
+            "INSERT INTO attempt (kind, subject_index, caller_index, occurred_at, request_id, created_at)"
+            " SELECT kind, subject_index, caller_index, occurred_at, 'old', clock_timestamp() - interval '25 hours'"
+            " FROM attempt"
+        )
+        attempts = CountedAttempts(database)
+        assert [await attempts.forget(3) for _ in range(3)] == [3, 2, 0]
+        assert await connection.fetchval("SELECT array_agg(request_id ORDER BY id) FROM attempt") == list("01234")
     finally:
         await connection.close()
 

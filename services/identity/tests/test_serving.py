@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import grpc
+import httpx
 import pytest
 from google.protobuf.message import Message
 
@@ -57,6 +58,7 @@ class Running:
 
     log: Path
     address: str
+    metrics_url: str
     certificates: Certificates
     keys: Keys
     database_url: str
@@ -112,7 +114,8 @@ def running(service_database: Callable[[str], str], kafka_bootstrap: str, tmp_pa
         wait_until(lambda: process.poll() is not None or ask(http_port).ready, START_SECONDS)
         assert process.poll() is None, log.read_text(encoding="utf-8")
         address, database_url = settings["GONGJI_GRPC_ADDRESS"], settings["GONGJI_DATABASE_URL"]
-        yield Running(log, address, certificates, keys, database_url, kafka_bootstrap)
+        metrics_url = f"http://{settings['GONGJI_HTTP_ADDRESS']}/metrics"
+        yield Running(log, address, metrics_url, certificates, keys, database_url, kafka_bootstrap)
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(STOP_SECONDS)
@@ -344,6 +347,17 @@ async def test_no_name_number_telephone_card_or_voucher_leaves_its_place(
             assert secret not in place
         # Six digits are found by chance in times and ids, but not as a word of their own.
         assert not re.search(rf"(?<![\w.:-]){code}(?![\w.:-])", place)
+
+
+async def test_the_process_forgets_on_schedule(running: Running) -> None:
+    wanted = {"forget-requests", "forget-used-assertions", "forget-attempts"}
+    async with asyncio.timeout(CALL_SECONDS), httpx.AsyncClient() as client:
+        done: set[str] = set()
+        while not done >= wanted:
+            await asyncio.sleep(0.05)
+            metrics = (await client.get(running.metrics_url)).text
+            done = set(re.findall(r'gongji_job_last_success_seconds\{job="([^"]+)"\} [1-9]', metrics))
+    assert done == wanted
 
 
 async def test_a_wrong_code_is_counted_although_the_call_is_refused(

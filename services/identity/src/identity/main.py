@@ -15,6 +15,7 @@ from identity.credential import VisitCredentials
 from identity.domain.attempts import Bounds
 from identity.platform_access import regional_platform
 from identity.postgres import PostgresRepository
+from identity.postgres.attempts import CountedAttempts
 from identity.regional_platform import RegionalPlatform
 from identity.registry import ImportedRegister, RealNameRegistry
 from identity.repository import Repository
@@ -112,7 +113,8 @@ def build(settings: Settings) -> Serving:
     )
     relay = Relay(database, settings.database_url, settings, f"{SERVICE}-{uuid7()}")
     application = _application(settings, health, database, platform=platform, server=server, relay=relay)
-    application.background("scheduler", Scheduler(forgetting_jobs(once, used), alone_on(database)).run)
+    jobs = forgetting_jobs(once, used, {"forget-attempts": CountedAttempts(database).forget})
+    application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     return Serving(application, server)
 
 
