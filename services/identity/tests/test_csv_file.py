@@ -160,6 +160,10 @@ def test_a_line_that_is_too_long_is_refused_alone_and_not_kept_in_memory(tmp_pat
     assert third == "the line has 1 fields; 13 are needed"
 
 
+def test_a_birth_date_that_is_left_out_is_that_of_the_identity_number(tmp_path: Path) -> None:
+    assert rows_of(file_of(tmp_path, [HEADER, line(brdy=""), line(brdy=" ")])) == [ROW, ROW]
+
+
 def test_a_line_that_is_not_in_the_files_encoding_is_refused_alone(tmp_path: Path) -> None:
     good = line().encode()
     path = file_of(tmp_path, b"\n".join([HEADER.encode(), good, b"\xff\xfe," + good, good]))
@@ -186,6 +190,8 @@ def test_a_line_that_is_not_in_the_files_encoding_is_refused_alone(tmp_path: Pat
         (line(brdy="19850302"), "brdy is not a day"),
         (line(brdy="1985-02-30"), "brdy is not a day"),
         (line(brdy="1985-W10-1"), "brdy is not a day"),
+        (line(brdy="", psn_cert_type="990201", certno="Q650012345"), "brdy is required"),
+        (line(brdy="", certno="652701198503020000"), "the identity number's check character is wrong"),
         (line(tel="139-9999"), "tel must"),
         (line(tel="1" * 16), "tel must"),
         (line(card_sn="X" * 33), "card_sn must"),

@@ -61,6 +61,19 @@ async def test_a_stream_that_is_sent_again_in_other_messages_is_answered_and_not
     assert len(bench.repository.outbox.rows) == 3
 
 
+async def test_a_birth_date_is_that_of_the_identity_number_where_none_is_stated(bench: Bench) -> None:
+    stated, left_out, impossible = row(1), row(2), row(3)
+    left_out.brdy = impossible.brdy = ""
+    impossible.certificate.psn_cert_type = person_pb2.PERSON_CERTIFICATE_TYPE_PASSPORT
+    answer = await send(bench, message(stated, left_out, impossible))
+    assert [(one.row_number, one.description) for one in answer.refused] == [
+        (3, "brdy is required: numbers of this type carry no birth date")
+    ]
+    assert {one.brdy for one in bench.repository.persons.values()} == {ADULT}
+    again = await send(bench, message(row(1), row(2), batch_id="b2"))
+    assert (again.changed_count, again.unchanged_count) == (0, 2)
+
+
 async def test_a_stream_goes_on_where_the_one_before_ended(bench: Bench) -> None:
     await send(bench, message(row(1), row(2)))
     answer = await send(bench, message(row(3), first_row=3), message(row(4), last=True))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import InsuranceStatus
 from identity.domain.person import Person, Registration
-from identity.domain.register import Intake, RegisterRow, RowRefused, take_in
+from identity.domain.register import Intake, RegisterRow, RowRefused, birth_date, take_in
 from identity.testing import ADULT, NOW, TODAY, enrolment, identity_card, identity_number, person, register_row
 
 BIRTH = Certificate(CertificateType.BIRTH_CERTIFICATE, "U650000001")
@@ -101,6 +101,15 @@ def test_a_bad_row_is_refused_alone_and_without_personal_data(row: RegisterRow |
     assert list(intake.persons) == ["P2"]
     assert (intake.changed_count, intake.unchanged_count) == (1, 1)
     assert not any(secret in intake.refused[1] for secret in ("P9", "1985", "买买提", identity_number()))
+
+
+@pytest.mark.parametrize("kind", [one for one in CertificateType if one is not CertificateType.IDENTITY_CARD])
+def test_only_an_identity_number_says_when_somebody_was_born(kind: CertificateType) -> None:
+    assert birth_date(None, identity_card(ADULT)) == ADULT
+    assert birth_date(TODAY, identity_card(ADULT)) == TODAY  # and the row is refused for it
+    assert birth_date(TODAY, Certificate(kind, "U650000001")) == TODAY
+    with pytest.raises(RowRefused, match="brdy is required"):
+        birth_date(None, Certificate(kind, identity_number(ADULT)))
 
 
 def test_the_birth_date_of_a_registered_person_stays() -> None:

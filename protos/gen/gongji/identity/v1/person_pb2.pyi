@@ -262,7 +262,9 @@ class InsuredRow(_message.Message):
     psn_name: _builtins.str
     """Name as in the certificate, 1 to 50 characters."""
     brdy: _builtins.str
-    """Birth date, YYYY-MM-DD; must agree with the identity number where that carries it."""
+    """Birth date, YYYY-MM-DD; must agree with the identity number where that carries it. Empty means the one that the
+    identity number carries; with a certificate whose number carries none such a row is refused.
+    """
     tel: _builtins.str
     """Telephone on file, digits with an optional leading +; empty means none."""
     card_sn: _builtins.str

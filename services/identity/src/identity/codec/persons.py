@@ -7,13 +7,13 @@ from typing import Final
 
 from gongji.identity.v1 import person_pb2
 from identity.codec.codes import inverted
-from identity.codec.days import day, day_text, period, timestamp
+from identity.codec.days import day, day_or_none, day_text, period, timestamp
 from identity.disclosure import Item
 from identity.domain.certificate import Certificate, CertificateType, masked_name, masked_number, written_name
 from identity.domain.correction import Correction
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.person import Person
-from identity.domain.register import RegisterRow, RowRefused
+from identity.domain.register import RegisterRow, RowRefused, birth_date
 from identity.repository import RecordedEnrolment
 from kit.errors import InvalidFields
 
@@ -72,15 +72,18 @@ def enrolment_message(stated: Enrolment | None) -> person_pb2.Enrolment | None:
 def register_row(row: person_pb2.InsuredRow) -> RegisterRow | RowRefused:
     """A row of the register, or why it cannot be read: one bad row does not stop the others."""
     try:
+        shown = certificate(row.certificate)
         return RegisterRow(
             psn_no=row.psn_no,
             name=written_name(row.psn_name),
-            certificate=certificate(row.certificate),
-            brdy=day(row.brdy, "brdy"),
+            certificate=shown,
+            brdy=birth_date(day_or_none(row.brdy, "brdy"), shown),
             enrolment=enrolment(row.enrolment),
             tel=row.tel,
             card_sn=row.card_sn.upper(),
         )
+    except RowRefused as refusal:
+        return refusal
     except InvalidFields as invalid:
         return RowRefused(f"{invalid.violations[0].field} {invalid.violations[0].description}")
 

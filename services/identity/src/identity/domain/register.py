@@ -128,6 +128,23 @@ def _check(row: RegisterRow, today: date) -> None:
     _check_certificate(row, today)
 
 
+def birth_date(stated: date | None, certificate: Certificate) -> date:
+    """The birth date that a row states, or else the one that its number carries; `checked` compares the two.
+
+    Raises:
+        RowRefused: none is stated, and the number carries none or does not follow the standard.
+    """
+    if stated is not None:
+        return stated
+    try:
+        carried = birth_date_in(certificate, date.max)
+    except CertificateInvalid as invalid:
+        raise RowRefused(str(invalid)) from None
+    if carried is None:
+        raise RowRefused("brdy is required: numbers of this type carry no birth date")
+    return carried
+
+
 def _check_certificate(row: RegisterRow, today: date) -> None:
     try:
         born = birth_date_in(row.certificate, today)

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Literal, TypeVar, cast
 
 from identity.domain.certificate import Certificate, CertificateType, written_name
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
-from identity.domain.register import RegisterRow, RowRefused
+from identity.domain.register import RegisterRow, RowRefused, birth_date
 
 V = TypeVar("V")
 
@@ -223,7 +223,8 @@ class RowParser:
         if not _CARD_SN.fullmatch(card_sn):
             raise RowRefused("card_sn must have at most 32 letters and digits")
         certificate = Certificate(_coded(_CERTIFICATE_TYPES, cert_type, "psn_cert_type"), certno)
-        return RegisterRow(psn_no, name, certificate, _day(brdy, "brdy"), _enrolment(tuple(enrolment)), tel, card_sn)
+        born = birth_date(_day(brdy, "brdy") if brdy else None, certificate)
+        return RegisterRow(psn_no, name, certificate, born, _enrolment(tuple(enrolment)), tel, card_sn)
 
 
 def _unquoted(text: str) -> list[str]:
