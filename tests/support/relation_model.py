@@ -43,6 +43,12 @@ class Known:
             return "ENDED"
         return "SUSPENDED" if self.suspended else "ACTIVE"
 
+    @property
+    def end_cause(self) -> str:
+        """As parties are told it; empty while it has not ended."""
+        causes = {"UNBOUND": "UNBOUND", "DIED": "PAYER_DIED", "LOST": "PAYER_ENROLMENT_LOST"}
+        return causes[self.over] if self.over else "EXPIRED" if self.recorded else ""
+
     def may_change(self, day: date) -> bool:
         return self.state != "ENDED" and not self.ran_out(day)
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from binding.config import ReplaySettings
 from binding.domain.history import SYSTEM, AggregateKind
 from binding.domain.losses import Loss, LossRules, loss_of
 from binding.domain.persons import EMPLOYEE, RESIDENT, Enrolment, Person
 from binding.domain.relations import EndCause, Relation, RelationState, decline_reason
+from binding.main import persons_of
 from binding.memory import MemoryRepository
 from binding.service.persons import Facts, Persons
 from binding.testing import CHILD, FATHER, NOON, TODAY, child, enrolment, family, father, named, relation
@@ -184,3 +186,20 @@ async def test_what_ran_out_before_the_loss_is_left_to_its_dates(memory_work: Me
 async def test_a_suspended_relation_ends_with_the_enrolment_too(memory_work: MemoryWork[MemoryRepository]) -> None:
     desk = Desk(memory_work, state=RelationState.SUSPENDED, suspended_at=NOON)
     assert (await desk.hears((FATHER, ends(MAY)))).end_cause is PAYER
+
+
+@pytest.mark.parametrize(("ends_relations", "state"), [(True, RelationState.ENDED), (False, RelationState.ACTIVE)])
+async def test_a_replay_follows_the_regions_rules_too(
+    memory_work: MemoryWork[MemoryRepository],
+    ends_relations: bool,  # noqa: FBT001 - the region's setting
+    state: RelationState,
+) -> None:
+    settings = ReplaySettings(
+        environment="local",
+        database_url="postgresql://u:p@127.0.0.1/x",
+        kafka_bootstrap="127.0.0.1:9092",
+        enrolment_loss_ends=ends_relations,
+    )
+    desk = Desk(memory_work)
+    desk.persons = persons_of(settings, desk.clock)
+    assert (await desk.hears((FATHER, ends(MAY)))).state is state

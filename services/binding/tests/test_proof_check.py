@@ -67,8 +67,42 @@ def test_a_pdf_that_does_more_than_be_looked_at_is_refused(what: str) -> None:
 
 
 FLATE = b"/Filter /FlateDecode"
+
+
+def packed(hidden: bytes) -> bytes:
+    """A document whose objects lie in one packed stream, as of PDF 1.5: no byte of them can be read in the file."""
+    inside = [b"<< /Type /Catalog /Pages 2 0 R >>", PAGES, PAGE, hidden]
+    places = [sum(len(it) + 1 for it in inside[:number]) for number in range(len(inside))]
+    table = b" ".join(b"%d %d" % (number, place) for number, place in enumerate(places, 1)) + b" "
+    attributes = b"/Type /ObjStm /N %d /First %d " % (len(inside), len(table))
+    head = b"%PDF-1.7\n"
+    body = head + b"5 0 obj\n" + stream(zlib.compress(table + b" ".join(inside)), attributes + FLATE) + b"\nendobj\n"
+    in_stream = b"".join(struct.pack(">BHB", 2, 5, index) for index in range(len(inside)))
+    rows = struct.pack(">BHB", 0, 0, 0) + in_stream
+    rows += struct.pack(">BHB", 1, len(head), 0) + struct.pack(">BHB", 1, len(body), 0)
+    xref = stream(rows, b"/Type /XRef /Size 7 /W [1 2 1] /Root 1 0 R")
+    return body + b"6 0 obj\n" + xref + b"\nendobj\nstartxref\n%d\n%%%%EOF\n" % len(body)
+
+
+FORBIDDEN = (
+    *("JavaScript", "JS", "AA", "XFA", "Rendition", "RichMedia", "RichMediaContent"),
+    *("EmbeddedFile", "EmbeddedFiles", "EF", "FileAttachment", "Movie", "Sound", "Screen", "3D"),
+    *("Launch", "SubmitForm", "ImportData", "GoToE", "GoToR"),
+)
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+@pytest.mark.parametrize("form", ["<< /%s (x) >>", "<< /S /%s >>", "<< /Subtype /%s >>", "<< /Type /%s >>"])
+def test_no_forbidden_name_hides_in_a_packed_stream(name: str, form: str) -> None:
+    hidden = packed((form % name).encode())
+    assert name.encode() not in hidden or len(name) == 2  # two letters may come about by chance
+    with pytest.raises(Unacceptable, match="active content"):
+        examine(PDF, hidden)
+
+
 GOOD = {
     "as small as can be": document(),
+    "with its objects packed": packed(b"<< /S /URI /URI (https://www.nhsa.gov.cn) >>"),
     "with a packed stream": document(stream(zlib.compress(b"q Q"), FLATE)),
     "with a scanned picture": document(
         stream(b"\xff\xd8", b"/Subtype /Image /Width 2480 /Height 3508 /Filter /DCTDecode")

@@ -225,6 +225,28 @@ class RelationsInTime(RuleBasedStateMachine):
             for number, it in enumerate(placed, 1):
                 it.priority = number
 
+    @precondition(lambda self: self.ran_out_unrecorded())
+    @rule(which=share, step=st.sampled_from(["change", "extend", "suspend", "resume", "unbind"]), terms=limits)
+    def touch_what_ran_out(self, which: float, step: str, terms: Limits) -> None:
+        """Between the last day and the scheduler, which the rules above seldom meet."""
+        ran_out = self.ran_out_unrecorded()
+        it = ran_out[int(which * (len(ran_out) - 1))]
+        at = self.model.known.index(it) / max(1, len(self.model.known) - 1)
+        match step:
+            case "change":
+                self.change_limits(at, terms)
+            case "extend":
+                self.extend(at, 40)
+            case "suspend":
+                self.suspend(at)
+            case "resume":
+                self.resume(at)
+            case _:
+                self.unbind(at, by_child=False)
+
+    def ran_out_unrecorded(self) -> list[Known]:
+        return [it for it in self.model.unended() if it.ran_out(self.today)]
+
     # time and facts
 
     @rule(by=st.sampled_from([timedelta(hours=7), DAY, 9 * DAY]))
@@ -282,6 +304,7 @@ class RelationsInTime(RuleBasedStateMachine):
             assert (stored.state.value, stored.limits, stored.valid_to, stored.priority) == (
                 *(it.state, it.limits, it.valid_to, it.priority),
             ), it
+            assert (stored.end_cause.value if stored.end_cause else "") == it.end_cause, it
 
     @invariant()
     def counters_are_the_models(self) -> None:

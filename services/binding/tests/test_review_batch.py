@@ -40,19 +40,20 @@ LI = Caller("clerk:li", None, frozenset({"decider"}))
 WORDLESS_OTHER = Verdict(Step.REJECT, DecisionReason.OTHER)
 
 
-async def have_claimed(work: Work[Repository], *names: str, handler: str = "clerk:wang") -> None:
-    """Applications of these names, each of a family of its own, ready to be decided."""
+async def have_claimed(work: Work[Repository], *names: str, handler: str = "clerk:wang", beneficiary: str = "") -> None:
+    """Applications of these names, each of a family of its own unless all are for one, ready to be decided."""
     async with work() as repository:
         for name in names:
+            child = beneficiary or f"B{name}"
             draft = application(
                 application_id=named(name),
                 applicant=f"psn:F{name}",
                 payer_psn_no=f"F{name}",
-                beneficiary_psn_no=f"B{name}",
+                beneficiary_psn_no=child,
             )
-            born = [Verified(f"F{name}", date(1985, 3, 2), NOON), Verified(f"B{name}", date(2015, 9, 1), NOON)]
+            born = [Verified(f"F{name}", date(1985, 3, 2), NOON), Verified(child, date(2015, 9, 1), NOON)]
             await repository.record_verified(born)
-            enrolments = [(f"F{name}", enrolment()), (f"B{name}", enrolment(insutype=RESIDENT))]
+            enrolments = [(f"F{name}", enrolment()), (child, enrolment(insutype=RESIDENT))]
             await repository.record_enrolments(enrolments)
             await repository.add_application(draft)
             proof = Proof(uuid7(), ProofKind.BIRTH_CERTIFICATE, "image/png", "0" * 64, 1)
@@ -263,3 +264,16 @@ async def test_batches_in_every_order_at_once_decide_each_application_once(
         )
     assert steps == len(decided)
     assert deadlocks == 0
+
+
+async def test_batches_about_the_same_child_at_once_never_wait_in_a_circle(
+    postgres_work: PG, database: Database
+) -> None:
+    names = [f"n{number}" for number in range(6)]
+    await have_claimed(postgres_work, *names, beneficiary="B")
+    decisions = Decisions(postgres_work, FixedClock(NOON), Policy())
+    batches = await asyncio.gather(*(decisions.decide_batch(LI, [item(name)]) for name in names))
+    assert [came_of(results) for results in batches] == [["APPROVED"]] * len(names)
+    async with database.transaction() as transaction:
+        priorities = await transaction.raw.fetch("SELECT priority FROM relation ORDER BY priority")
+    assert [row["priority"] for row in priorities] == [1, 2, 3, 4, 5, 6]

@@ -24,12 +24,6 @@ class ReplaySettings(ConsumerSettings):
         description="From this share of a limit on its payer is told, percent.",
         examples=["80"],
     )
-
-
-class Settings(ReplaySettings, ServiceSettings):
-    """What binding needs to serve."""
-
-    keyring_file: KeyRingFile = Field(description="The keys that encrypt proofs, JSON.", examples=["keyring.json"])
     account_region_prefix: str = Field(
         default="6527",
         pattern=r"^[1-9][0-9]{1,5}$",
@@ -42,6 +36,30 @@ class Settings(ReplaySettings, ServiceSettings):
         description="Where beneficiaries are insured, its first digits (R3).",
         examples=["65"],
     )
+    generation_years: int = Field(
+        default=12, ge=0, le=30, description="A parent is at least so many years older than the child.", examples=["12"]
+    )
+    enrolment_loss_ends: bool = Field(
+        default=True, description="Whether the loss of an enrolment ends relations (R1, R3).", examples=["true"]
+    )
+    enrolment_ended_statuses: str = Field(
+        default="4",
+        pattern=r"^[0234](,[0234])*$",
+        description="The psn_insu_stas, with commas between, that end an enrolment for good.",
+        examples=["4"],
+    )
+
+    @property
+    def losses(self) -> LossRules:
+        """What ends a relation with the enrolment of a party."""
+        statuses = frozenset(int(status) for status in self.enrolment_ended_statuses.split(","))
+        return LossRules(self.enrolment_loss_ends, self.account_region_prefix, self.insured_region_prefix, statuses)
+
+
+class Settings(ReplaySettings, ServiceSettings):
+    """What binding needs to serve."""
+
+    keyring_file: KeyRingFile = Field(description="The keys that encrypt proofs, JSON.", examples=["keyring.json"])
     adult_age_years: int = Field(
         default=18, ge=14, le=25, description="From this age on a beneficiary consents (R4).", examples=["18"]
     )
@@ -53,9 +71,6 @@ class Settings(ReplaySettings, ServiceSettings):
         default_factory=dict,
         description="Kinds of proof of which one shows a relationship, JSON; what is not named keeps the default.",
         examples=['{"SPOUSE": ["MARRIAGE_CERTIFICATE"]}'],
-    )
-    generation_years: int = Field(
-        default=12, ge=0, le=30, description="A parent is at least so many years older than the child.", examples=["12"]
     )
     max_relations_of_payer: int = Field(
         default=10, ge=1, le=100, description="Most living relations of one payer.", examples=["10"]
@@ -94,15 +109,6 @@ class Settings(ReplaySettings, ServiceSettings):
         description="How long before an expiry or a coming of age people are told.",
         examples=["30"],
     )
-    enrolment_loss_ends: bool = Field(
-        default=True, description="Whether the loss of an enrolment ends relations (R1, R3).", examples=["true"]
-    )
-    enrolment_ended_statuses: str = Field(
-        default="4",
-        pattern=r"^[0234](,[0234])*$",
-        description="The psn_insu_stas, with commas between, that end an enrolment for good.",
-        examples=["4"],
-    )
     jobs_every_seconds: float = Field(
         default=60.0, ge=0.1, le=86_400, description="Pause between two runs of a scheduled job.", examples=["60"]
     )
@@ -111,12 +117,6 @@ class Settings(ReplaySettings, ServiceSettings):
     def claim_lease(self) -> timedelta:
         """How long a handler's claim holds."""
         return timedelta(minutes=self.claim_lease_minutes)
-
-    @property
-    def losses(self) -> LossRules:
-        """What ends a relation with the enrolment of a party."""
-        statuses = frozenset(int(status) for status in self.enrolment_ended_statuses.split(","))
-        return LossRules(self.enrolment_loss_ends, self.account_region_prefix, self.insured_region_prefix, statuses)
 
     @property
     def notices(self) -> NoticeRules:

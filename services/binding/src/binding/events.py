@@ -101,7 +101,7 @@ def relation_changed(relation: Relation, at: datetime) -> Event:
 
 
 def relation_suspended(relation: Relation, at: datetime) -> Event:
-    """An operator suspended it."""
+    """It was suspended, by an operator or because of a corrected birth date."""
     message = events_pb2.RelationSuspended(
         relation=_relation(relation),
         suspended_at=timestamp(at),

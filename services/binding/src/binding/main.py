@@ -72,11 +72,16 @@ def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_cloc
         (add_RelationServiceServicer_to_server, _relation_servicer(settings, work, clock), RELATIONS),
         (add_AuthorizationServiceServicer_to_server, AuthorizationServicer(authorizations), AUTHORIZATIONS),
     ]
-    persons = Persons(clock, settings.losses)
+    persons = persons_of(settings, clock)
     upkeep = Upkeep(work, clock, persons, settings.notices)
     every_seconds = settings.jobs_every_seconds
     jobs = [*upkeep_jobs(upkeep, every_seconds), *draft_jobs(applications, clock, every_seconds)]
     return Parts(services, Subscriber(work, authorizations, persons), jobs)
+
+
+def persons_of(settings: ReplaySettings, clock: Clock) -> Persons:
+    """What is made of identity's events by the region's rules, whether they come for the first time or are replayed."""
+    return Persons(clock, settings.losses, settings.generation_years)
 
 
 def _relation_servicer(settings: Settings, work: Work[Repository], clock: Clock) -> RelationServicer:
@@ -127,7 +132,7 @@ async def _replay(settings: ReplaySettings, topic: str, limit: int) -> int:
     work = PostgresWork(database, PostgresRepository)
     clock = clock_from(settings)
     authorizations = Authorizations(work, clock, SystemClock(), settings.limit_nearly_used_percent)
-    subscriber = Subscriber(work, authorizations, Persons(clock))
+    subscriber = Subscriber(work, authorizations, persons_of(settings, clock))
     try:
         return (await replay_dlq(settings, topic, GROUP, subscriber.handle, limit=limit)).replayed
     finally:

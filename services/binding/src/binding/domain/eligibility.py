@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
+from binding.domain.ages import GENERATION_YEARS, years_lacking
 from binding.domain.applications import Application, ProofKind
 from binding.domain.errors import Refused, StateForbids
 from binding.domain.persons import EMPLOYEE, NORMAL, RESIDENT, Person, age_on
@@ -26,13 +27,6 @@ PROOFS_OF: Mapping[Relationship, frozenset[ProofKind]] = MappingProxyType(
 )
 """One proof of these kinds shows the relationship, unless the region sets other kinds."""
 WIDER_KIN = frozenset({Relationship.SIBLING, Relationship.GRANDPARENT, Relationship.GRANDCHILD})
-_GENERATIONS = {
-    Relationship.CHILD: 1,
-    Relationship.GRANDCHILD: 2,
-    Relationship.PARENT: -1,
-    Relationship.GRANDPARENT: -2,
-}
-"""How many generations younger than the payer the beneficiary is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class Policy:
     """The kinds of proof of which one shows the relationship."""
     wider_kin: bool = False
     """Whether siblings, grandparents and grandchildren are allowed (R2)."""
-    generation_years: int = 12
+    generation_years: int = GENERATION_YEARS
     """A parent is at least so many years older than the child."""
     max_relations_of_payer: int = 10
     max_relations_of_beneficiary: int = 10
@@ -227,14 +221,9 @@ def _is_parent(parent: str, child: str, known: Sequence[Relation]) -> bool:
 
 
 def _refuse_impossible_age(application: Application, circumstances: Circumstances, policy: Policy) -> None:
-    """A child is younger than its parent by `generation_years` at least, a grandchild by twice that."""
     payer, beneficiary = circumstances.payer, circumstances.beneficiary
-    generations = _GENERATIONS.get(application.relationship, 0)
-    if not generations or payer is None or beneficiary is None or payer.brdy is None or beneficiary.brdy is None:
-        return  # `_refuse_payer` and `_refuse_beneficiary` have seen to it that both are known
-    older, younger = (payer.brdy, beneficiary.brdy) if generations > 0 else (beneficiary.brdy, payer.brdy)
-    least_years = abs(generations) * policy.generation_years
-    if younger < older or age_on(older, younger) < least_years:
+    least_years = years_lacking(application.relationship, payer, beneficiary, policy.generation_years)
+    if least_years is not None:
         raise AgeImpossible(
             f"the older of the two is not {least_years} years older; check the relationship (R2)",
             {"least_years": str(least_years), "rule": "R2"},

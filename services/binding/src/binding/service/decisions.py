@@ -116,7 +116,8 @@ class Decisions:
         done = await repository.review_steps_of_items(caller.subject, [item.request_id for item in items])
         applications = await repository.lock_applications({item.application_id for item in items})
         parties = {psn_no for it in applications.values() for psn_no in it.parties}
-        await repository.persons(parties, lock=True)
+        # Alone, as each approval will: two batches that share a person would else wait for each other.
+        await repository.lock_persons(parties)
         await self._lock_expired(repository, applications.values())
         return _Batch(applications, done)
 
