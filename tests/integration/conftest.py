@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from support.families import Families
 
+from gongji_local.cases.world import OPENING
 from gongji_local.client import Connections
 from gongji_local.sessions import start_session_postgres
 from gongji_local.stack import Stack
+
+TIMEOUT_SECONDS = 400
+"""Of one test with whatever it starts, also on a machine that others use."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -19,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.timeout(180))
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +37,12 @@ def stack() -> Iterator[Stack]:
             yield running
         finally:
             running.wipe()
+
+
+@pytest.fixture(autouse=True)
+def _same_time_for_everybody(stack: Stack) -> None:
+    """Each scenario begins on the same morning: whatever the one before did to the clock, and not around midnight."""
+    stack.move_clock(OPENING)
 
 
 @pytest.fixture

@@ -35,5 +35,5 @@ async def test_an_adult_parent_consents_and_is_bound(stack: Stack, connections: 
     approved = await Clerk(connections, "li").approve(application_id)
     assert (await parent.relation(approved.relation_id)).relationship == relation_pb2.RELATIONSHIP_PARENT
 
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     assert "家人已同意共济申请" in {message.title for message in await pair.portal.messages()}

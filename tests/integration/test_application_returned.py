@@ -56,7 +56,7 @@ async def test_a_returned_application_is_corrected_and_approved(stack: Stack, co
     assert done[8:] == [H.CHANGE_KIND_SUBMITTED, H.CHANGE_KIND_CLAIMED, H.CHANGE_KIND_APPROVED]
     assert not any("clerk:" in entry.who for entry in history)
 
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     told = [message.title for message in await portal.messages()]
     assert told.count("共济申请已提交") == 2
     assert {"共济申请被退回", "共济关系已生效"} <= set(told)

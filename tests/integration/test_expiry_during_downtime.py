@@ -17,7 +17,7 @@ from gongji_local.stack import Stack
 
 async def settled_at_last(family: Family) -> settlement_pb2.Settlement:
     """Settlement has just lost binding; what it gave up is sent again under a new msgid, as the contract says."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             try:
                 return await family.settle("child", 1_000)

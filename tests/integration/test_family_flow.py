@@ -20,7 +20,7 @@ from kit.clock import shanghai_date
 
 
 async def quiet(stack: Stack) -> None:
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
 
 
 def titles(messages: list[inbox_pb2.Message], category: inbox_pb2.MessageCategory.ValueType) -> list[str]:
@@ -44,7 +44,6 @@ class Scene:
 
     @classmethod
     async def set_up(cls, stack: Stack, connections: Connections) -> "Scene":
-        stack.reset_clock()
         father = insured("巴图", date(1985, 3, 2), person_pb2.INSURANCE_TYPE_EMPLOYEE)
         child = insured("苏和", date(2015, 9, 1), person_pb2.INSURANCE_TYPE_RESIDENT)
         clinic = institution("博乐市测试医院")

@@ -79,7 +79,7 @@ async def outcome(family: Family, msgid: str) -> settlement_pb2.Settlement | Non
 async def test_a_reply_that_was_lost_is_asked_for_by_msgid(families: Families) -> None:
     family = await families.make({"father": 10_000})
     request = await family.request("child", 6_000)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         call = asyncio.create_task(family.hospital.settle(request))
         while (known := await outcome(family, request.msgid)) is None:
             continue

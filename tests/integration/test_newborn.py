@@ -93,10 +93,10 @@ async def test_a_corrected_birth_date_reaches_binding(stack: Stack, connections:
     row.certificate.CopyFrom(birth)
     await operator.import_insured(f"newborn.{baby.psn_no}", [row])
     await Portal(connections, parent.psn_no).register(baby.psn_name, birth)
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     assert await birth_date_in_binding(stack, baby.psn_no) == born
     right = born + timedelta(days=1)
     correction = person_pb2.CorrectPersonRequest(psn_no=baby.psn_no, brdy=right.isoformat(), reason="出生证明更正")
     assert await operator.correct_person(correction)
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     assert await birth_date_in_binding(stack, baby.psn_no) == right

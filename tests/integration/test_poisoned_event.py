@@ -39,7 +39,7 @@ async def test_an_event_that_fails_is_set_aside_and_replayed_when_the_fault_is_m
     try:
         await family.settle("child", 1_000)
         await neighbours.settle("child", 1_000)
-        await asyncio.to_thread(stack.quiesce, 60.0)
+        await asyncio.to_thread(stack.quiesce, 120.0)
     finally:
         await in_notify(stack, MEND)
     assert len(await father.messages()) == before
@@ -62,7 +62,7 @@ async def test_bytes_that_are_no_event_are_set_aside_at_once_and_stop_nobody(fam
     torn = type(poison)(**{name: getattr(poison, name) for name in poison.__slots__} | {"payload": b"\xff\xff\xff"})
     await publish(stack.info.kafka_bootstrap, torn)
     await family.settle("child", 1_000)
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     dead = await records(stack.info.kafka_bootstrap, "account-events-v1-dlq")
     assert any(record.value == b"\xff\xff\xff" and record.key == psn_no.encode() for record in dead)
     assert any(message.category == 1 for message in await family.world.portal("father").messages())

@@ -17,7 +17,6 @@ from kit.testing_tls import Pki
 @pytest.fixture
 async def platform(stack: Stack, tmp_path: Path) -> AsyncIterator[TestPlatform]:
     """A regional platform, with identity told to ask it; afterwards identity asks the imported register again."""
-    stack.reset_clock()
     pki, token = Pki(tmp_path), tmp_path / "token"
     await asyncio.to_thread(token.write_text, "a-token-of-the-platform")
     async with TestPlatform(pki.service("platform")) as serving:

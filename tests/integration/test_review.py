@@ -60,7 +60,7 @@ class Desk:
         for father, child in zip(fathers, children, strict=True):
             await Portal(self.connections).register_in_person(father.psn_name, father.certificate)
             await Portal(self.connections, father.psn_no).register(child.psn_name, child.certificate)
-        await asyncio.to_thread(self.stack.quiesce, 60.0)
+        await asyncio.to_thread(self.stack.quiesce, 120.0)
         pairs = zip(fathers, children, strict=True)
         return [await self._applied(father.psn_no, child.psn_no) for father, child in pairs]
 
@@ -155,7 +155,7 @@ async def test_a_batch_has_a_result_for_each_and_families_read_why(stack: Stack,
     assert await li.decide_batch(items[:1]) == results[:1]  # the item's request_id in another batch
     payer = handed_in[0][1]
     assert [it.state for it in await payer.relations()] == [relation_pb2.RELATION_STATE_ACTIVE]
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     told = [it.body for it in await handed_in[1][1].messages() if it.category == inbox_pb2.MESSAGE_CATEGORY_APPLICATION]
     assert any("原因：证明材料不清晰，无法辨认（户口本首页）。请补充或更正后重新提交。" in body for body in told)
 

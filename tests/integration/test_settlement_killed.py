@@ -24,6 +24,8 @@ class Cut:
     boundary: str
     family: Family
     request: settlement_pb2.SettleRequest
+    held_fen: int
+    """Of the father's limit, after the death and before whoever sweeps comes by."""
 
     async def state(self) -> settlement_pb2.SettlementState.ValueType:
         return (await self.family.hospital.settlement_by_msgid(self.request.msgid)).state
@@ -53,26 +55,26 @@ async def cut_off(families: Families, stack: Stack, boundary: str) -> Cut:
     with pytest.raises(grpc.aio.AioRpcError) as lost:
         await family.hospital.settle(request)
     assert reason_of(lost.value) is None  # no answer at all: the outcome is unknown to the HIS
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while await asyncio.to_thread(is_alive, stack):
             continue
+    _, held_fen = (await family.use("father", "child"))["YEAR"]
     await restart(stack, **SHORTEST_SWEEP_AGE)
-    return Cut(boundary, family, request)
+    return Cut(boundary, family, request, held_fen)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 @pytest.mark.usefixtures("_healthy_afterwards")
 async def test_a_bill_cut_off_before_the_commit_takes_nothing_and_frees_what_was_held(
     families: Families, stack: Stack
 ) -> None:
     cuts = [await cut_off(families, stack, name) for name in ("after_intent", "after_authorize", "before_commit")]
-    held = await cuts[-1].family.use("father", "child")
-    assert held["YEAR"] == (0, BILL_FEN)
-    async with asyncio.timeout(90):
+    assert [cut.held_fen for cut in cuts] == [0, BILL_FEN, BILL_FEN]
+    async with asyncio.timeout(240):
         for cut in cuts:
             while await cut.state() == settlement_pb2.SETTLEMENT_STATE_PENDING:
-                await asyncio.to_thread(stack.quiesce, 30.0)
-    await asyncio.to_thread(stack.quiesce, 30.0)
+                await asyncio.to_thread(stack.quiesce, 120.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     for cut in cuts:
         assert await cut.state() == settlement_pb2.SETTLEMENT_STATE_ABANDONED, cut.boundary
         assert await cut.family.balance("father") == OPENING_FEN
@@ -85,7 +87,6 @@ async def test_a_bill_cut_off_before_the_commit_takes_nothing_and_frees_what_was
     await books_are_clean(stack)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("_healthy_afterwards")
 async def test_a_bill_cut_off_after_the_commit_is_settled_once_and_its_answer_is_there(
     families: Families, stack: Stack
@@ -95,7 +96,7 @@ async def test_a_bill_cut_off_after_the_commit_is_settled_once_and_its_answer_is
     assert answer.state == settlement_pb2.SETTLEMENT_STATE_SETTLED
     assert answer.split.acct_mulaid_pay == BILL_FEN
     assert await cut.family.balance("father") == OPENING_FEN - BILL_FEN
-    await asyncio.to_thread(stack.quiesce, 30.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     assert (await cut.family.use("father", "child"))["YEAR"] == (BILL_FEN, 0)
     told = [message for message in await cut.family.world.portal("father").messages() if "支出" in message.title]
     assert len(told) == 1

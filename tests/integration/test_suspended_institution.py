@@ -11,7 +11,7 @@ from gongji.identity.v1 import institution_pb2, institution_pb2_grpc
 from gongji.settlement.v1 import settlement_pb2
 from gongji_local.client import Caller, Connections, Operator, reason_of
 
-LOOKS = 600
+LOOKS = 2400
 
 
 async def refusal(attempt: Callable[[], Awaitable[object]]) -> str | None:

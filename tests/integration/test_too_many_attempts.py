@@ -2,24 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 
 import asyncpg
-import pytest
 from support.newcomers import newcomer, refusal, start, wrong
 
 from gongji_local.client import Connections, Portal
 from gongji_local.stack import Stack
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def real_time(stack: Stack) -> Iterator[None]:
-    stack.reset_clock()
-    yield
-    stack.reset_clock()
 
 
 async def test_five_wrong_codes_lock_out_for_an_hour_and_no_longer(stack: Stack, connections: Connections) -> None:

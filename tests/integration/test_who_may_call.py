@@ -21,7 +21,7 @@ async def ask(channel: grpc.aio.Channel, fixmedins_code: str) -> grpc.aio.AioRpc
         fixmedins_code=fixmedins_code, msgid=f"{fixmedins_code}202506101000000001"
     )
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.GetSettlement(request, timeout=5)
+        await stub.GetSettlement(request, timeout=30)
     return refused.value
 
 
@@ -93,7 +93,7 @@ async def test_a_hospital_may_not_ask_binding_for_holds(connections: Connections
         hospital.channel("binding")
     )
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.Authorize(authorization_pb2.AuthorizeRequest(), timeout=5)
+        await stub.Authorize(authorization_pb2.AuthorizeRequest(), timeout=30)
     assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 

@@ -60,7 +60,7 @@ async def make_pair(stack: Stack, connections: Connections, born: date, insutype
         await Portal(connections, payer.psn_no).register(other.psn_name, other.certificate)
     else:
         await newcomer.register_in_person(other.psn_name, other.certificate)
-    await asyncio.to_thread(stack.quiesce, 60.0)
+    await asyncio.to_thread(stack.quiesce, 120.0)
     return Pair(stack, connections, payer, other)
 
 

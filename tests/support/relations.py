@@ -9,7 +9,7 @@ from gongji_local.client import Portal
 from kit.clock import SHANGHAI
 from support.families import Family
 
-WAIT_SECONDS = 40.0
+WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.2
 
 

@@ -48,7 +48,7 @@ def test_what_was_confirmed_survives_kill_9_and_a_change_of_ports(
     former = own_stack.info.kafka_bootstrap
     run_blocking(lambda: publish(former, b"confirmed"))
     send(StateBook(own_stack.folder).read().processes["kafka"], signal.SIGKILL)
-    assert wait_until(lambda: not serves_metadata(former), 10)
+    assert wait_until(lambda: not serves_metadata(former), 60)
     with listening_at(int(former.rpartition(":")[2])):
         assert own_stack.start_kafka() != former
     assert run_blocking(lambda: read_first(own_stack.info.kafka_bootstrap)) == b"confirmed"

@@ -75,7 +75,7 @@ def test_killed_with_its_pid_file_left_behind_it_starts_again_with_its_data(
     execute(postgres.admin_url, "CREATE TABLE kept (id bigint)", "INSERT INTO kept VALUES (1)")
     killed = process_of(scratch)
     send(killed, signal.SIGKILL)
-    assert wait_until(lambda: not postgres.is_alive(), 10)
+    assert wait_until(lambda: not postgres.is_alive(), 60)
     assert not postgres.is_ready()
     postgres.start()
     execute(postgres.admin_url, "INSERT INTO kept VALUES (2)")
@@ -132,7 +132,7 @@ def test_a_server_that_the_state_does_not_remember_is_not_joined(postgres: Embed
     with pytest.raises(StackError, match=f"process {forgotten.pid}") as refusal:
         postgres.start()
     assert refusal.value.next_step.startswith(f"End it with `kill -INT {forgotten.pid}`")
-    stop(forgotten, signal.SIGINT, 10)
+    stop(forgotten, signal.SIGINT, 60)
 
 
 def test_a_pid_file_that_names_a_stranger_is_stale(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ async def test_an_event_published_while_looking_is_not_quiet() -> None:
 
 def test_a_stack_on_which_nothing_happened_is_quiet(own_stack: Stack) -> None:
     read_to_the_end(own_stack, "notify")
-    own_stack.quiesce(10)
+    own_stack.quiesce(60)
 
 
 def test_an_event_that_nobody_has_read_is_not_quiet(own_stack: Stack) -> None:
@@ -81,7 +81,7 @@ def test_an_event_that_nobody_has_read_is_not_quiet(own_stack: Stack) -> None:
     with pytest.raises(StackError, match=f"notify is 2 behind on {TOPIC}"):
         own_stack.quiesce(0.3)
     read_to_the_end(own_stack, "notify")
-    own_stack.quiesce(10)
+    own_stack.quiesce(60)
 
 
 def test_an_event_that_is_still_in_an_outbox_is_not_quiet(own_stack: Stack) -> None:
@@ -91,5 +91,5 @@ def test_an_event_that_is_still_in_an_outbox_is_not_quiet(own_stack: Stack) -> N
     with pytest.raises(StackError, match="the outbox of binding holds 3"):
         own_stack.quiesce(0.3)
     at_database(own_stack, "DELETE FROM outbox_unsent")
-    own_stack.quiesce(10)
+    own_stack.quiesce(60)
     at_database(own_stack, "DROP TABLE outbox_unsent")

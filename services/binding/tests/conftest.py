@@ -7,7 +7,7 @@ import pytest
 from binding.memory import MemoryRepository
 from binding.repository import PostgresRepository
 from kit.db import Database, PostgresWork
-from kit.testing import MemoryWork
+from kit.testing import MemoryWork, patient_database
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def memory_work() -> MemoryWork[MemoryRepository]:
 @pytest.fixture
 async def database(service_database: Callable[[str], str]) -> AsyncIterator[Database]:
     """A migrated database without anything in it."""
-    database = Database(service_database("binding"), pool_size=6)
+    database = patient_database(service_database("binding"), 6)
     yield database
     await database.close()
 

@@ -257,7 +257,7 @@ async def test_an_approval_and_the_payers_death_at_once_leave_no_living_relation
 
 
 async def _until_somebody_waits(database: Database) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with database.transaction() as transaction:
                 if await transaction.raw.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):

@@ -34,7 +34,7 @@ from binding.testing import (
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
 from kit.scheduler import Scheduler, alone_on
-from kit.testing import MemoryWork
+from kit.testing import MemoryWork, patient_database
 
 DAYS = timedelta(days=1)
 ENDED: dict[str, Any] = {"state": RelationState.ENDED, "end_cause": EndCause.UNBOUND, "ended_at": NOON}
@@ -192,7 +192,7 @@ async def replicas(
 ) -> AsyncIterator[list[Replica]]:
     monkeypatch.setattr(upkeep, "BATCH", BATCH)  # many batches of few
     url, clock = service_database("binding"), FixedClock(NOON)
-    databases = [Database(url, pool_size=3) for _ in range(3)]
+    databases = [patient_database(url, 3) for _ in range(3)]
     yield [Replica(it, clock) for it in databases]
     for it in databases:
         await it.close()

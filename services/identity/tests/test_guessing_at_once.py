@@ -17,6 +17,7 @@ from identity.servicer import PersonServices
 from identity.testing import NAME, NOW, opened, person, register_row, registering, vault
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork
+from kit.testing import patient_database
 
 GUESSES = 100
 
@@ -28,7 +29,7 @@ def newcomer(number: int = 1) -> Registrant:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     # Waiting is part of the test: nobody is to be turned away for want of a connection.
-    opened_database = Database(database_url, 16, pool_timeout_seconds=60, lock_timeout_seconds=60)
+    opened_database = patient_database(database_url, 16)
     yield opened_database
     await opened_database.close()
 

@@ -14,8 +14,9 @@ from identity.service import EnrolmentService, ImportService
 from identity.testing import NOW, enrolment, load, register_row, vault
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Transaction
+from kit.testing import patient_database
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class HeldRepository(PostgresRepository):
@@ -32,7 +33,7 @@ class HeldRepository(PostgresRepository):
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, 8)
+    database = patient_database(database_url)
     yield database
     await database.close()
 

@@ -36,13 +36,14 @@ from identity.testing import (
 )
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
+from kit.testing import patient_database
 
 NEWCOMER = Registrant("service/portal new:1", None, "r")
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, 8)
+    database = patient_database(database_url)
     yield database
     await database.close()
 

@@ -13,7 +13,7 @@ import pytest
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
 from kit.ids import uuid7
-from kit.testing import MemoryWork
+from kit.testing import MemoryWork, patient_database
 from settlement.account_memory import MemoryAccounts
 from settlement.account_service import AccountService
 from settlement.domain.accounts import (
@@ -246,7 +246,7 @@ class TestMemoryAccounts(RepositoryContract):
 class TestPostgresAccounts(RepositoryContract):
     @pytest.fixture
     async def database(self, database_url: str) -> AsyncIterator[Database]:
-        database = Database(database_url, pool_size=4)
+        database = patient_database(database_url, 4)
         yield database
         await database.close()
 
@@ -315,7 +315,7 @@ class TestPostgresAccounts(RepositoryContract):
 
 
 async def waiting_for_a_lock(watcher: "asyncpg.Connection[asyncpg.Record]") -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         if await watcher.fetchval(WAITING):
             return
         await asyncio.sleep(0.01)

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from kit.db import Database, PostgresWork, Work
+from kit.testing import patient_database
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.state import Settlement, SettlementState
 from settlement.failpoints import Boundary, Failpoints
@@ -21,7 +22,7 @@ Settlements = Work[SettlementRepository]
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, 8)
+    database = patient_database(database_url)
     await database.connect()
     yield database
     await database.close()
@@ -250,7 +251,7 @@ async def test_a_credential_used_at_two_processes_serves_one_visit(work: Settlem
 
 async def waiting_for_a_lock(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await raw.fetchval(waiting):  # noqa: ASYNC110 - nobody here can be told when a backend waits
             await asyncio.sleep(0.01)
 

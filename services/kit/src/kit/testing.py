@@ -8,20 +8,23 @@ from contextlib import asynccontextmanager
 from dataclasses import is_dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
-from kit.db import LeavesTrace
+from kit.db import Database, LeavesTrace
 from kit.events import Envelope, StoredEvent, headers_of, parse
 from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
 from kit.topics import Catalogue
 
-__all__ = ["MemoryBus", "MemoryInbox", "MemoryOutbox", "MemoryWork", "Snapshotted", "eventually"]
+__all__ = ["MemoryBus", "MemoryInbox", "MemoryOutbox", "MemoryWork", "Snapshotted", "eventually", "patient_database"]
 
 POLL_SECONDS = 0.01
+PATIENCE_SECONDS = 60.0
 
 R = TypeVar("R")
 
 
-async def eventually(condition: Callable[[], bool], *, timeout_seconds: float = 15.0, what: str = "") -> None:
+async def eventually(
+    condition: Callable[[], bool], *, timeout_seconds: float = PATIENCE_SECONDS, what: str = ""
+) -> None:
     """Return as soon as `condition` holds; AssertionError if it does not within `timeout_seconds`."""
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -29,6 +32,17 @@ async def eventually(condition: Callable[[], bool], *, timeout_seconds: float = 
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"not within {timeout_seconds:g} s: {what or condition}") from None
+
+
+def patient_database(url: str, pool_size: int = 8) -> Database:
+    """A database for tests of many at once: on a machine that is busy with others, nobody is refused for waiting."""
+    return Database(
+        url,
+        pool_size,
+        pool_timeout_seconds=PATIENCE_SECONDS,
+        lock_timeout_seconds=PATIENCE_SECONDS,
+        statement_timeout_seconds=PATIENCE_SECONDS,
+    )
 
 
 @runtime_checkable

@@ -8,9 +8,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from gongji_local.ports import free_port
 from kit import inbox, outbox, requests, used_assertions
 from kit.db import Database
 from kit.kafka_client import KafkaAddress
+from kit.testing import patient_database
 from kit.testing_events import SampleTopic
 from kit.topics import ensure_topics
 
@@ -63,10 +65,16 @@ async def database_url(postgres_admin_url: str, template_database: str) -> Async
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool_size=4, pool_timeout_seconds=5.0)
+    database = patient_database(database_url, 4)
     await database.connect()
     yield database
     await database.close()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """Where nobody listens. The usual fixture's port may be taken by any outgoing connection, even by one to it."""
+    return free_port(None, ())
 
 
 @pytest.fixture

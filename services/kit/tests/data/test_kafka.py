@@ -60,7 +60,7 @@ async def send(kafka: KafkaAddress, topic: str, records: Sequence[tuple[bytes | 
 async def records_of(kafka: KafkaAddress, topic: str, count: int) -> list[Any]:
     consumer = await started(lambda: new_consumer(kafka, "test", topic))
     found: list[Any] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len(found) < count:
             found += [record for batch in (await consumer.getmany(timeout_ms=200)).values() for record in batch]
     await consumer.stop()
@@ -271,7 +271,7 @@ async def test_stopping_does_not_wait_for_a_kafka_that_never_was(unused_tcp_port
     await eventually(lambda: "does not answer" in bench.state()[1])
     elapsed = Elapsed()
     await consumer.stop()
-    assert elapsed.seconds < 2
+    assert elapsed.seconds < QUICK.graceful_seconds + 2  # and what a machine under load adds
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 

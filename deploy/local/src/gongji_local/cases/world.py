@@ -17,7 +17,7 @@ from kit.clock import SHANGHAI
 REGISTERED_AT: Final = datetime(2025, 1, 4, 9, 0, tzinfo=SHANGHAI)
 APPROVED_AT: Final = datetime(2025, 1, 5, 9, 0, tzinfo=SHANGHAI)
 OPENING: Final = datetime(2025, 6, 10, 10, 0, tzinfo=SHANGHAI)
-QUIET_SECONDS: Final = 30.0
+QUIET_SECONDS: Final = 120.0
 
 _EMPLOYEE, _RESIDENT = person_pb2.INSURANCE_TYPE_EMPLOYEE, person_pb2.INSURANCE_TYPE_RESIDENT
 _FAMILY: Final = {

@@ -1,0 +1,40 @@
+"""Waiting for binding's regular work, told by its own metrics."""
+
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from gongji_local.clock import wait_until
+from gongji_local.stack import Stack
+from kit.clock import SystemClock
+
+SUCCEEDED_AT = "gongji_job_last_success_seconds"
+EVERY_SECOND = (
+    "expire-relations",
+    "end-lost-relations",
+    "tell-expiring-relations",
+    "tell-coming-of-age",
+    "expire-drafts",
+)
+WAIT_SECONDS = 120.0
+
+
+def let_everything_due_be_done(stack: Stack) -> None:
+    """Return when each job has begun and ended after now, and what followed from it was heard by everybody."""
+    for _ in range(2):  # the first to end may have begun before now
+        since = SystemClock().now().timestamp()
+        assert wait_until(lambda since=since: _all_ran(stack, since), WAIT_SECONDS)  # type: ignore[misc]
+    stack.quiesce(WAIT_SECONDS)
+
+
+def _all_ran(stack: Stack, since: float) -> bool:
+    address = stack.info.services["binding"].http_address
+    with urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    ran = {
+        sample.labels["job"]: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == SUCCEEDED_AT
+    }
+    return all(ran.get(job, 0.0) > since for job in EVERY_SECOND)
