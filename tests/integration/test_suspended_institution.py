@@ -67,6 +67,10 @@ async def test_a_suspended_institution_is_refused_everywhere_until_another_two_l
     ):
         assert await refusal(attempt) == "INSTITUTION_SUSPENDED"
     assert await family.balance("father") == 9_000
+    lifted = await wang.institution(code)
+    lifted.suspended = False
+    assert not await wang.register_institution(lifted)  # the machine feed, which knows nothing of it
+    assert await refusal(lambda: identifies(family)) == "INSTITUTION_SUSPENDED"
     other = family.world.hospitals["pharmacy"]
     assert (await family.request("child", 1_000, hospital=other)).visit_credential
 

@@ -122,6 +122,17 @@ async def test_what_the_feed_changed_since_makes_a_proposal_outdated(known: Benc
         await confirm(known, proposal.change_id)
 
 
+async def test_the_feed_states_the_institution_again_and_lifts_no_suspension_of_two_operators(known: Bench) -> None:
+    call_as_clerk("wang", "operator")
+    await confirm(known, (await propose(known, clinic(suspended=True))).change_id)
+    told = len(known.repository.outbox.rows)
+    again = institution_pb2.RegisterInstitutionRequest(institution=clinic())
+    assert not (await known.institutions.RegisterInstitution(again, None)).changed
+    assert (suspended(known), len(known.repository.outbox.rows)) == (True, told)
+    await confirm(known, (await propose(known, clinic(), "整改完成")).change_id, "wang")
+    assert not suspended(known)
+
+
 @pytest.mark.parametrize("by", ["wang", "li"])
 async def test_a_proposal_is_rejected_by_another_or_withdrawn(known: Bench, by: str) -> None:
     call_as_clerk("wang", "operator")

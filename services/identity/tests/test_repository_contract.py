@@ -219,9 +219,9 @@ class Contract:
         bare = institution(designations=(), remote_settlement=False)
         for version, known in enumerate((full, bare), start=1):
             async with work() as repository:
-                await repository.save_institution(KnownInstitution(known, version))
+                await repository.save_institution(KnownInstitution(known, version, known.suspended))
             async with work() as repository:
-                assert await repository.lock_institution(HOSPITAL) == KnownInstitution(known, version)
+                assert await repository.lock_institution(HOSPITAL) == KnownInstitution(known, version, known.suspended)
                 assert await repository.institution(HOSPITAL) == known
         async with work() as repository:
             assert await repository.institution("H65270100009") is None

@@ -8,7 +8,7 @@ import pytest
 
 from gongji.common.v1 import reason_pb2
 from identity.domain.enrolment import Enrolment, InsuranceStatus
-from identity.domain.institution import Designation, Institution, KnownInstitution, designated_on, register
+from identity.domain.institution import Designation, Institution, KnownInstitution, change, designated_on, register
 from identity.domain.refusals import VoucherInvalid
 from identity.domain.remote_care import RemoteFiling, covers, in_force
 from identity.domain.visit import Finding, Visit, Voucher, findings, show_voucher
@@ -152,6 +152,22 @@ def test_only_a_real_change_of_an_institution_counts() -> None:
     assert first == KnownInstitution(institution(), 1)
     assert register(first, institution()) is first
     assert register(first, institution(suspended=True)).version == 2
+
+
+def test_what_two_operators_suspended_the_feed_does_not_lift() -> None:
+    held = change(register(None, institution()), institution(suspended=True))
+    assert register(held, institution()) is held
+    moved = register(held, institution(admdvs="652722"))
+    assert moved == KnownInstitution(institution(admdvs="652722", suspended=True), 3, suspended_by_operators=True)
+    lifted = change(moved, institution())
+    assert lifted == KnownInstitution(institution(), 4)
+    assert not register(register(lifted, institution(suspended=True)), institution()).institution.suspended
+
+
+def test_what_the_feed_suspended_it_lifts_whatever_else_operators_changed_since() -> None:
+    by_the_feed = register(None, institution(suspended=True))
+    renamed = change(by_the_feed, institution(suspended=True, fixmedins_name="新名"))
+    assert not register(renamed, institution(fixmedins_name="新名")).institution.suspended
 
 
 def test_a_voucher_is_bound_to_the_institution_that_identified_it_first() -> None:

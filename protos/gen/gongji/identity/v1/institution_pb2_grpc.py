@@ -78,7 +78,8 @@ class InstitutionServiceServicer:
 
     def RegisterInstitution(self, request, context):
         """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
-        it; only a real change becomes an event. People propose and confirm changes instead.
+        it; only a real change becomes an event. People propose and confirm changes instead, and what they suspended it does
+        not lift.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

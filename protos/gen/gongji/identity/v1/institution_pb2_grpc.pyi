@@ -35,7 +35,8 @@ class InstitutionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> InstitutionServiceAsyncStub: ...
     RegisterInstitution: _grpc.UnaryUnaryMultiCallable[_institution_pb2.RegisterInstitutionRequest, _institution_pb2.RegisterInstitutionResponse]
     """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
-    it; only a real change becomes an event. People propose and confirm changes instead.
+    it; only a real change becomes an event. People propose and confirm changes instead, and what they suspended it does
+    not lift.
     """
     GetInstitution: _grpc.UnaryUnaryMultiCallable[_institution_pb2.GetInstitutionRequest, _institution_pb2.GetInstitutionResponse]
     """One institution."""
@@ -61,7 +62,8 @@ class InstitutionServiceAsyncStub(InstitutionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterInstitution: _aio.UnaryUnaryMultiCallable[_institution_pb2.RegisterInstitutionRequest, _institution_pb2.RegisterInstitutionResponse]  # type: ignore[assignment]
     """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
-    it; only a real change becomes an event. People propose and confirm changes instead.
+    it; only a real change becomes an event. People propose and confirm changes instead, and what they suspended it does
+    not lift.
     """
     GetInstitution: _aio.UnaryUnaryMultiCallable[_institution_pb2.GetInstitutionRequest, _institution_pb2.GetInstitutionResponse]  # type: ignore[assignment]
     """One institution."""
@@ -90,7 +92,8 @@ class InstitutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_institution_pb2.RegisterInstitutionResponse, _abc.Awaitable[_institution_pb2.RegisterInstitutionResponse]]:
         """Registers an institution or changes what is known of it, as the machine feed of the register of institutions states
-        it; only a real change becomes an event. People propose and confirm changes instead.
+        it; only a real change becomes an event. People propose and confirm changes instead, and what they suspended it does
+        not lift.
         """
 
     @_abc_1.abstractmethod

@@ -1,7 +1,7 @@
 """Designated medical institutions and retail pharmacies (定点医药机构)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from itertools import pairwise
@@ -47,6 +47,8 @@ class KnownInstitution:
 
     institution: Institution
     version: int
+    suspended_by_operators: bool = False
+    """Whether two operators suspended it, and not the machine feed."""
 
 
 def first_disorder(designations: Sequence[Designation]) -> int | None:
@@ -63,10 +65,21 @@ def designated_on(institution: Institution, day: date) -> bool:
 
 
 def register(known: KnownInstitution | None, stated: Institution) -> KnownInstitution:
-    """What is known afterwards; the same object if nothing changes."""
-    if known is not None and known.institution == stated:
+    """What is known once the machine feed has stated it; the same object if nothing changes.
+
+    The feed states whole institutions, again and again: what two operators suspended it does not lift by the way.
+    """
+    held = known is not None and known.suspended_by_operators
+    after = replace(stated, suspended=stated.suspended or held)
+    if known is not None and known.institution == after:
         return known
-    return KnownInstitution(stated, version_of(known) + 1)
+    return KnownInstitution(after, version_of(known) + 1, held)
+
+
+def change(known: KnownInstitution | None, proposed: Institution) -> KnownInstitution:
+    """What is known once two operators have changed it: whom they suspend, only two let settle again."""
+    by_the_feed = known is not None and known.institution.suspended and not known.suspended_by_operators
+    return KnownInstitution(proposed, version_of(known) + 1, proposed.suspended and not by_the_feed)
 
 
 def version_of(known: KnownInstitution | None) -> int:

@@ -65,7 +65,7 @@ def confirm(
         raise FourEyes
     if version_of(known) != change.base_version:
         raise ChangeOutdated
-    return _decided(change, ChangeState.CONFIRMED, operator, now), institutions.register(known, change.proposed)
+    return _decided(change, ChangeState.CONFIRMED, operator, now), institutions.change(known, change.proposed)
 
 
 def reject(change: InstitutionChange, operator: str, reason: str, now: datetime) -> InstitutionChange:

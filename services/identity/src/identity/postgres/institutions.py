@@ -12,7 +12,7 @@ from identity.postgres.rows import Rows
 _LOCK_INSTITUTION = "SELECT pg_advisory_xact_lock(hashtextextended('institution ' || $1, 0))"
 _SELECT = """
 SELECT fixmedins_code, fixmedins_name, fixmedins_type, admdvs, designations_from, designations_to, remote_settlement,
-       suspended, version
+       suspended, version, suspended_by_operators
 FROM institution
 """
 _INSTITUTION = f"{_SELECT} WHERE fixmedins_code = $1"
@@ -22,12 +22,13 @@ ORDER BY fixmedins_code LIMIT $3
 """
 _SAVE_INSTITUTION = """
 INSERT INTO institution (fixmedins_code, fixmedins_name, fixmedins_type, admdvs, designations_from, designations_to,
-                         remote_settlement, suspended, version, designated_from, designated_to)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                         remote_settlement, suspended, version, suspended_by_operators, designated_from, designated_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (fixmedins_code) DO UPDATE SET fixmedins_name = excluded.fixmedins_name,
     fixmedins_type = excluded.fixmedins_type, admdvs = excluded.admdvs,
     designations_from = excluded.designations_from, designations_to = excluded.designations_to,
     remote_settlement = excluded.remote_settlement, suspended = excluded.suspended, version = excluded.version,
+    suspended_by_operators = excluded.suspended_by_operators,
     designated_from = excluded.designated_from, designated_to = excluded.designated_to
 """
 
@@ -39,7 +40,7 @@ class PostgresInstitutions(Rows):
         """See the protocol."""
         await self._raw.execute(_LOCK_INSTITUTION, fixmedins_code)
         row = await self._raw.fetchrow(f"{_INSTITUTION} FOR UPDATE", fixmedins_code)
-        return KnownInstitution(institution_of(row), row["version"]) if row else None
+        return KnownInstitution(institution_of(row), row["version"], row["suspended_by_operators"]) if row else None
 
     async def institution(self, fixmedins_code: str) -> Institution | None:
         """See the protocol."""
@@ -50,7 +51,8 @@ class PostgresInstitutions(Rows):
         """See the protocol."""
         periods = known.institution.designations
         last = (periods[-1].valid_from, periods[-1].valid_to) if periods else (None, None)
-        await self._raw.execute(_SAVE_INSTITUTION, *institution_values(known.institution), known.version, *last)
+        values = (*institution_values(known.institution), known.version, known.suspended_by_operators, *last)
+        await self._raw.execute(_SAVE_INSTITUTION, *values)
 
     async def institutions_by_code(
         self, admdvs_prefix: str, after: str, limit: int, *, suspended_only: bool
