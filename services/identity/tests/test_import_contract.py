@@ -9,7 +9,7 @@ import pytest
 
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import InsuranceStatus
-from identity.domain.person import Person
+from identity.domain.person import Person, Registration
 from identity.domain.register import RegisterRow
 from identity.domain.register_import import FINGERPRINT_BYTES, Batch, RefusedRow
 from identity.memory import MemoryRepository
@@ -29,7 +29,12 @@ def stated(row: RegisterRow) -> StatedRow:
 
 
 def sealed(row: RegisterRow) -> SealedRow:
-    return SealedRow(row, *vault().seal_row(row, stated(row).stated_index))
+    ((person_columns, certificate_columns),) = vault().seal_rows([(row, stated(row).stated_index)])
+    return SealedRow(row, person_columns, certificate_columns)
+
+
+def registered() -> Person:
+    return person(registration=Registration(NOW, "P1"), died_on=TODAY, version=3)
 
 
 async def keep(work: Work[Repository], *persons: Person) -> None:
@@ -147,6 +152,37 @@ class Contract:
             assert set(await repository.on_record([stated(row)])) == {0}
             assert await repository.psn_no_by_name(row.name, row.certificate) == "P1"
             assert await repository.psn_no_by_card(row.certificate.number, row.card_sn) == "P1"
+
+    @pytest.mark.parametrize("known", [person(), person(certificates=(identity_card(), PASSPORT)), registered()])
+    @pytest.mark.parametrize(
+        "row",
+        [
+            register_row(),
+            register_row(name="李四"),
+            register_row(tel=""),
+            register_row(card_sn="X2"),
+            register_row(certificate=PASSPORT),
+            None,
+        ],
+    )
+    async def test_persons_are_told_as_they_are_whatever_a_row_says_of_them(
+        self, work: Work[Repository], known: Person, row: RegisterRow | None
+    ) -> None:
+        await keep(work, known)
+        async with work() as repository:
+            told = {"P1": stated(row) if row else None, "P2": stated(register_row("P2"))}
+            assert await repository.lock_stated_persons(told) == {"P1": known}
+
+    async def test_enrolments_are_added_to_persons_who_stay_as_they_are(self, work: Work[Repository]) -> None:
+        others = person("P2", sequence=2)
+        await keep(work, registered(), others)
+        new = (enrolment(TODAY), enrolment(TODAY, psn_insu_stas=InsuranceStatus.ENDED))
+        after = replace(registered(), enrolments=(*registered().enrolments, *new), version=registered().version + 2)
+        async with work() as repository:
+            await repository.add_enrolments([(registered(), after)])
+        async with work() as repository:
+            assert [await repository.person(one) for one in ("P1", "P2")] == [after, others]
+            assert set(await repository.on_record([stated(register_row())])) == {0}
 
 
 class TestInMemory(Contract):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
@@ -19,7 +20,7 @@ from identity.main import person_services
 from identity.postgres import PostgresRepository
 from identity.postgres.attempts import CountedAttempts
 from identity.repository import Access, Attempt, CorrectionMade, Operation, Repository
-from identity.service import InstitutionChangeService, InstitutionService, Registrant, ShownCode
+from identity.service import ImportService, InstitutionChangeService, InstitutionService, Registrant, ShownCode
 from identity.service.verifications import Started
 from identity.servicer import PersonServices
 from identity.testing import (
@@ -33,12 +34,18 @@ from identity.testing import (
     register_row,
     registering,
     vault,
+    vault_of_another_key,
 )
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
 from kit.testing import patient_database
 
 NEWCOMER = Registrant("service/portal new:1", None, "r")
+
+_SEALED = """
+SELECT i.name_ct, i.tel_ct, i.card_sn_ct, c.number_ct, c.stated_index, c.ctid FROM insured AS i
+JOIN insured_certificate AS c USING (psn_no)
+"""
 
 
 @pytest.fixture
@@ -124,6 +131,38 @@ async def test_imports_at_the_same_time_neither_collide_nor_tell_twice(
     taken = await asyncio.gather(*[load(persons.imports, rows) for _ in range(4)])
     assert sorted(one.changed_count for one in taken) == [0, 0, 0, 5]
     assert await sequences(database) == {f"P{number}": [1] for number in range(1, 6)}
+
+
+async def test_an_enrolment_that_changes_leaves_what_is_sealed_as_it_is_and_opens_none_of_it(
+    work: Work[Repository], database: Database
+) -> None:
+    row = register_row()
+    await load(ImportService(work, vault(), FixedClock(NOW)), [row])
+    async with database.transaction() as transaction:
+        before = await transaction.raw.fetch(_SEALED)
+    blind = vault_of_another_key()
+    elsewhere = PostgresWork[Repository](database, lambda transaction: PostgresRepository(transaction, blind))
+    moved = [replace(row, enrolment=enrolment(arrears=True)), replace(row, enrolment=enrolment(NOW.date()))]
+    taken = await load(ImportService(elsewhere, blind, FixedClock(NOW)), moved)
+    assert taken.changed_count == 2
+    async with database.transaction() as transaction:
+        assert await transaction.raw.fetch(_SEALED) == before
+    async with work() as repository:
+        known = await repository.person("P1")
+        assert known is not None
+        assert (known.enrolments, known.version) == ((row.enrolment, *[one.enrolment for one in moved]), 3)
+
+
+async def test_whoever_was_kept_without_a_stated_index_has_one_after_the_next_change(
+    work: Work[Repository], database: Database
+) -> None:
+    imports = ImportService(work, vault(), FixedClock(NOW))
+    await load(imports, [register_row()])
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("UPDATE insured_certificate SET stated_index = NULL")
+    assert (await load(imports, [register_row(enrolment=enrolment(arrears=True))])).changed_count == 1
+    async with database.transaction() as transaction:
+        assert await transaction.raw.fetchval("SELECT stated_index IS NOT NULL FROM insured_certificate")
 
 
 async def test_changes_of_one_person_at_the_same_time_are_numbered_without_a_gap(

@@ -1,11 +1,21 @@
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from identity.domain.person import Person, Registration, age_years, may_act_for, record_death, register
+from identity.domain.person import (
+    Person,
+    Registration,
+    age_years,
+    may_act_for,
+    only_enrolled,
+    record_death,
+    register,
+    take_enrolment_from_register,
+)
 from identity.domain.refusals import Deceased, NotEntitled
-from identity.testing import ADULT, CHILD, NOW, TODAY, person
+from identity.testing import ADULT, CHILD, NOW, TODAY, enrolment, identity_card, person
 
 
 def registered(psn_no: str = "P1", brdy: date = ADULT, **changed: Any) -> Person:
@@ -109,3 +119,23 @@ def test_a_death_is_an_event_once_for_each_day_that_is_recorded() -> None:
     assert (once.died_on, once.version) == (TODAY, 2)
     assert record_death(once, TODAY) is once
     assert record_death(once, TODAY - timedelta(days=1)).version == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "only"),
+    [
+        ({}, True),
+        ({"name": "李四"}, False),
+        ({"certificates": (identity_card(CHILD),)}, False),
+        ({"brdy": CHILD}, False),
+        ({"tel": ""}, False),
+        ({"card_sn": ""}, False),
+        ({"died_on": TODAY}, False),
+        ({"registration": None}, False),
+        ({"guardians": frozenset({"P2"})}, False),
+    ],
+)
+def test_only_a_statement_of_enrolment_leaves_all_else_as_it_is(changed: dict[str, Any], *, only: bool) -> None:
+    enrolled = take_enrolment_from_register(registered(), enrolment(TODAY, arrears=True))
+    assert enrolled.version == registered().version + 1
+    assert only_enrolled(registered(), replace(enrolled, **changed)) is only

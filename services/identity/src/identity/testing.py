@@ -98,9 +98,18 @@ class Bench:
 
 def vault() -> Vault:
     """Seals with keys that are the same in every test."""
+    return _vault("k1")
+
+
+def vault_of_another_key() -> Vault:
+    """Finds what `vault` hashed and opens nothing that it sealed."""
+    return _vault("k2")
+
+
+def _vault(key_id: str) -> Vault:
     key = base64.b64encode(bytes(range(32))).decode()
-    keys = {"k1": {"algorithm": "AES-256-GCM", "key": key}}
-    return Vault(KeyRing.from_json({"active": "k1", "keys": keys, "blind_index_key": key}))
+    keys = {key_id: {"algorithm": "AES-256-GCM", "key": key}}
+    return Vault(KeyRing.from_json({"active": key_id, "keys": keys, "blind_index_key": key}))
 
 
 def credential_keyring(folder: Path) -> Path:

@@ -1,8 +1,9 @@
 """What identifies a person, as the database has it: encrypted to be read back, hashed by key to be found."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID
 
 from identity.domain.certificate import Certificate, CertificateType, comparable_name
@@ -13,18 +14,16 @@ from kit.crypto import KeyRing
 _SEPARATOR = "\x1f"  # in no number and no name, so that two pairs never make one text
 
 
-@dataclass(frozen=True, slots=True)
-class SealedPerson:
-    """The encrypted columns of `insured`."""
+class SealedPerson(NamedTuple):
+    """The encrypted columns of `insured`. A tuple, as what follows: half a million of them are made and copied."""
 
     name_ct: bytes
     tel_ct: bytes | None
     card_sn_ct: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class SealedCertificate:
-    """The columns of `insured_certificate`."""
+class SealedCertificate(NamedTuple):
+    """The columns of `insured_certificate`, in the order in which they are written."""
 
     psn_no: str
     psn_cert_type: str
@@ -41,57 +40,38 @@ class Vault:
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
 
-    def seal(self, person: Person) -> SealedPerson:
-        """The person's encrypted columns."""
-        return SealedPerson(
-            self._encrypt(person.name, "name", person.psn_no),
-            self._encrypt(person.tel, "tel", person.psn_no) if person.tel else None,
-            self._encrypt(person.card_sn, "card_sn", person.psn_no) if person.card_sn else None,
-        )
+    def seal(self, person: Person) -> tuple[SealedPerson, list[SealedCertificate]]:
+        """The person's encrypted columns, and the rows of the certificates."""
+        numbers = [(f"number {one.type}", one.number) for one in person.certificates]
+        ((name_ct, tel_ct, card_sn_ct, *number_cts),) = self._ring.encrypt_records([_texts(person, numbers)])
+        rows = []
+        for certificate, number_ct in zip(person.certificates, number_cts, strict=True):
+            index = self.stated_index(person.name, certificate, person.brdy, person.tel, person.card_sn)
+            rows.append(self._certificate_row(person, certificate, number_ct, index))
+        return _columns(person, name_ct, tel_ct, card_sn_ct), rows
 
-    def seal_certificates(self, person: Person) -> list[SealedCertificate]:
-        """The rows of the person's certificates."""
+    def seal_rows(self, rows: Sequence[tuple[RegisterRow, bytes]]) -> list[tuple[SealedPerson, SealedCertificate]]:
+        """What `seal` makes of persons who come about from one row alone, each with its stated_index; in one go."""
+        records = [_texts(row, [(f"number {row.certificate.type}", row.certificate.number)]) for row, _ in rows]
+        ciphertexts = self._ring.encrypt_records(records)
         return [
-            self.seal_certificate(
-                person.psn_no,
-                person.name,
-                person.card_sn,
-                certificate,
-                self.stated_index(person.name, certificate, person.brdy, person.tel, person.card_sn),
+            (
+                _columns(row, name_ct, tel_ct, card_sn_ct),
+                self._certificate_row(row, row.certificate, number_ct, stated_index),
             )
-            for certificate in person.certificates
+            for (row, stated_index), (name_ct, tel_ct, card_sn_ct, number_ct) in zip(rows, ciphertexts, strict=True)
         ]
 
-    def seal_row(self, row: RegisterRow, stated_index: bytes) -> tuple[SealedPerson, SealedCertificate]:
-        """The columns of a person who comes about from this row alone; the same as of `seal`, in one go."""
-        psn_no, certificate = row.psn_no, row.certificate
-        number = f"number {certificate.type}"
-        texts = {"name": row.name, number: certificate.number, "tel": row.tel, "card_sn": row.card_sn}
-        owned = [(text.encode(), _context(column, psn_no)) for column, text in texts.items()]
-        name_ct, number_ct, tel_ct, card_sn_ct = self._ring.encrypt_all(owned)
-        return SealedPerson(
-            name_ct, tel_ct if row.tel else None, card_sn_ct if row.card_sn else None
-        ), SealedCertificate(
-            psn_no,
+    def _certificate_row(
+        self, whose: Person | RegisterRow, certificate: Certificate, number_ct: bytes, stated_index: bytes
+    ) -> SealedCertificate:
+        return SealedCertificate(
+            whose.psn_no,
             certificate.type,
             number_ct,
             self.number_index(certificate),
-            self.real_name_index(row.name, certificate),
-            self.card_index(certificate.number, row.card_sn) if row.card_sn else None,
-            stated_index,
-        )
-
-    def seal_certificate(
-        self, psn_no: str, name: str, card_sn: str, certificate: Certificate, stated_index: bytes
-    ) -> SealedCertificate:
-        """The row of one certificate."""
-        return SealedCertificate(
-            psn_no,
-            certificate.type,
-            self._encrypt(certificate.number, f"number {certificate.type}", psn_no),
-            self.number_index(certificate),
-            self.real_name_index(name, certificate),
-            self.card_index(certificate.number, card_sn) if card_sn else None,
+            self.real_name_index(whose.name, certificate),
+            self.card_index(certificate.number, whose.card_sn) if whose.card_sn else None,
             stated_index,
         )
 
@@ -145,11 +125,18 @@ class Vault:
         """Finds the attempts that a caller made."""
         return self._ring.blind_index(caller, "attempts by")
 
-    def _encrypt(self, text: str, column: str, psn_no: str) -> bytes:
-        return self._ring.encrypt(text.encode(), _context(column, psn_no))
-
     def _decrypt(self, ciphertext: bytes, column: str, psn_no: str) -> str:
         return self._ring.decrypt(ciphertext, _context(column, psn_no)).decode()
+
+
+def _texts(whose: Person | RegisterRow, numbers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """What is to be sealed of somebody, with its context; the numbers by column come last."""
+    texts = (("name", whose.name), ("tel", whose.tel), ("card_sn", whose.card_sn), *numbers)
+    return [(text.encode(), _context(column, whose.psn_no)) for column, text in texts]
+
+
+def _columns(whose: Person | RegisterRow, name_ct: bytes, tel_ct: bytes, card_sn_ct: bytes) -> SealedPerson:
+    return SealedPerson(name_ct, tel_ct if whose.tel else None, card_sn_ct if whose.card_sn else None)
 
 
 def _said_besides(row: RegisterRow) -> bytes:

@@ -1,7 +1,8 @@
 """Envelope encryption of personal data, and keyed hashes to find it by.
 
-Each record has a random data key of its own, which the ring's active key wraps. A ciphertext names its format,
-algorithm and ring key, so keys can be replaced while old records stay readable, and `reencrypt` moves them over:
+Each record has a random data key of its own, which the ring's active key wraps; the texts of one record may share it,
+each under a nonce of its own and with the key wrapped beside it. A ciphertext names its format, algorithm and ring key,
+so keys can be replaced while old records stay readable, and `reencrypt` moves them over:
 
     version 1 | algorithm 1 | length of key id 1 | key id | nonce 12 | wrapped data key n+16 | nonce 12 | text+16
 
@@ -13,6 +14,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -163,7 +165,6 @@ class KeyRing:
         self._active_cipher = self._active.algorithm.cipher(self._active.key)
         self._new_cipher = self._active.algorithm.cipher
         self._header = _header(self._active)
-        self._drawn_bytes = self._active.algorithm.key_bytes + 2 * NONCE_BYTES
         self._text_aad = _text_aad(self._active.algorithm, b"")
         self._wrapping_aad = _wrapping_aad(self._active.algorithm, active, b"")
         self._keys = dict(keys)
@@ -210,21 +211,30 @@ class KeyRing:
 
     def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
         """A ciphertext that opens only with the same context."""
-        return self.encrypt_all([(plaintext, context)])[0]
+        return self.encrypt_records([[(plaintext, context)]])[0][0]
 
-    def encrypt_all(self, records: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-        """The ciphertexts of plaintexts, each of which opens only with the context beside it."""
-        if any(len(plaintext) > MAX_PLAINTEXT_BYTES for plaintext, _ in records):
+    def encrypt_records(self, records: Sequence[Sequence[tuple[bytes, bytes]]]) -> list[list[bytes]]:
+        """The ciphertexts of records of some plaintexts each, every one of which opens only with the context beside it.
+
+        The texts of a record share its data key: making the cipher of a new key takes longer than all else together.
+        """
+        if any(len(plaintext) > MAX_PLAINTEXT_BYTES for texts in records for plaintext, _ in texts):
             raise CryptoError(f"at most {MAX_PLAINTEXT_BYTES} bytes can be encrypted at once")
         # Drawn at once: a system call costs as much as encrypting a name.
-        drawn, at, sealed = os.urandom(self._drawn_bytes * len(records)), 0, []
-        for plaintext, context in records:
-            wrapping_nonce, nonce = drawn[at : at + NONCE_BYTES], drawn[at + NONCE_BYTES : at + 2 * NONCE_BYTES]
-            data_key = drawn[at + 2 * NONCE_BYTES : at + self._drawn_bytes]
-            text = self._new_cipher(data_key).encrypt(nonce, plaintext, self._text_aad + context)
-            wrapped = self._active_cipher.encrypt(wrapping_nonce, data_key, self._wrapping_aad + context)
+        key_bytes = self._active.algorithm.key_bytes
+        drawn = io.BytesIO(os.urandom(sum(key_bytes + 2 * NONCE_BYTES * len(texts) for texts in records)))
+        return [self._encrypt_record(texts, drawn.read(key_bytes), drawn.read) for texts in records]
+
+    def _encrypt_record(
+        self, texts: Sequence[tuple[bytes, bytes]], data_key: bytes, draw: Callable[[int], bytes]
+    ) -> list[bytes]:
+        encrypt, wrap = self._new_cipher(data_key).encrypt, self._active_cipher.encrypt
+        sealed = []
+        for plaintext, context in texts:
+            wrapping_nonce, nonce = draw(NONCE_BYTES), draw(NONCE_BYTES)
+            wrapped = wrap(wrapping_nonce, data_key, self._wrapping_aad + context)
+            text = encrypt(nonce, plaintext, self._text_aad + context)
             sealed.append(b"".join((self._header, wrapping_nonce, wrapped, nonce, text)))
-            at += self._drawn_bytes
         return sealed
 
     def decrypt(self, ciphertext: bytes, context: bytes) -> bytes:

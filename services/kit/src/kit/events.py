@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from uuid import UUID
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
 from kit.topics import Catalogue, CatalogueError, catalogue, message_class
@@ -40,7 +42,8 @@ class Event:
     """What it is about; the key if not given."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "subject", self.subject or self.key)
+        if not self.subject:
+            object.__setattr__(self, "subject", self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,12 @@ class StoredEvent:
 
 def sequence_of(message: Message) -> int | None:
     """The message's own `sequence`, if it has such a field."""
-    field = message.DESCRIPTOR.fields_by_name.get("sequence")
-    return int(getattr(message, "sequence")) if field is not None else None  # noqa: B009 - mypy knows no fields here
+    return int(getattr(message, "sequence")) if _is_counted(message.DESCRIPTOR) else None  # noqa: B009 - mypy knows no fields here
+
+
+@cache
+def _is_counted(kind: Descriptor) -> bool:
+    return "sequence" in kind.fields_by_name
 
 
 def payload_of(message: Message) -> bytes:

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.crypto import (
+    NONCE_BYTES,
+    TAG_BYTES,
     Algorithm,
     CryptoError,
     DecryptionError,
@@ -36,13 +38,36 @@ def test_what_was_encrypted_decrypts_in_its_context(key: RingKey, plaintext: byt
     assert keys.decrypt(keys.encrypt(plaintext, context), context) == plaintext
 
 
-@given(algorithms, st.lists(st.tuples(st.binary(max_size=60), st.binary(max_size=20)), max_size=5))
-def test_many_at_once_are_each_encrypted_by_themselves(key: RingKey, records: list[tuple[bytes, bytes]]) -> None:
+texts = st.lists(st.tuples(st.binary(max_size=60), st.binary(max_size=20)), max_size=5)
+
+
+@given(algorithms, st.lists(texts, max_size=4))
+def test_every_text_of_every_record_is_encrypted_by_itself(
+    key: RingKey, records: list[list[tuple[bytes, bytes]]]
+) -> None:
     keys = ring(key)
-    ciphertexts = keys.encrypt_all(records)
-    opened = [keys.decrypt(one, context) for one, (_, context) in zip(ciphertexts, records, strict=True)]
-    assert opened == [plaintext for plaintext, _ in records]
-    assert len(set(ciphertexts)) == len(records)
+    ciphertexts = keys.encrypt_records(records)
+    for record, sealed in zip(records, ciphertexts, strict=True):
+        opened = [keys.decrypt(one, context) for one, (_, context) in zip(sealed, record, strict=True)]
+        assert opened == [plaintext for plaintext, _ in record]
+    # A nonce that came twice under the data key that a record shares, or under the ring's, would give both texts away.
+    nonces = [nonce for sealed in ciphertexts for one in sealed for nonce in _nonces(one, key)]
+    assert len(set(nonces)) == len(nonces) == 2 * sum(map(len, records))
+
+
+def _nonces(ciphertext: bytes, key: RingKey) -> tuple[bytes, bytes]:
+    wrapped_at = 3 + len(key.id.encode()) + NONCE_BYTES
+    text_at = wrapped_at + key.algorithm.key_bytes + TAG_BYTES
+    return ciphertext[wrapped_at - NONCE_BYTES : wrapped_at], ciphertext[text_at : text_at + NONCE_BYTES]
+
+
+@given(algorithms)
+def test_no_two_records_share_a_data_key_and_so_none_opens_under_another_key_ring(key: RingKey) -> None:
+    keys = ring(key)
+    one, other = keys.encrypt_records([[(b"same", b"context")], [(b"same", b"context")]])
+    start = 3 + len(key.id.encode()) + NONCE_BYTES + key.algorithm.key_bytes + TAG_BYTES
+    with pytest.raises(DecryptionError):
+        keys.decrypt(one[0][:start] + other[0][start:], b"context")
 
 
 @given(st.binary(min_size=32, max_size=32), st.text(max_size=90), st.text(max_size=20))

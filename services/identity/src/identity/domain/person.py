@@ -73,6 +73,11 @@ def _enrolled(person: Person, new: Enrolment) -> Person:
     return replace(person, enrolments=(*person.enrolments, new), version=person.version + 1)
 
 
+def only_enrolled(before: Person, after: Person) -> bool:
+    """Whether nothing but statements of enrolment came to the person: what identifies them need not be kept anew."""
+    return replace(before, enrolments=after.enrolments, version=after.version) == after
+
+
 def record_death(person: Person, died_on: date) -> Person:
     """The person with the day of death; the same object if that day is on record. Another day corrects it."""
     return person if person.died_on == died_on else replace(person, died_on=died_on, version=person.version + 1)

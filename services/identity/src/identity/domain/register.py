@@ -93,7 +93,7 @@ class _Book:
         except RowRefused as refusal:
             self.refused[position] = str(refusal)
         else:
-            if before is None or after != before:
+            if after is not before and after != before:
                 self._keep(before, after)
 
     def _keep(self, before: Person | None, after: Person) -> None:
@@ -102,7 +102,8 @@ class _Book:
         self.persons[after.psn_no] = after
         for certificate in before.certificates if before else ():
             self.owners.pop(certificate, None)
-        self.owners.update(dict.fromkeys(after.certificates, after.psn_no))
+        for certificate in after.certificates:
+            self.owners[certificate] = after.psn_no
         if before is None or after.version > before.version:
             self.enrolled.append(after)
 
@@ -172,15 +173,15 @@ def apply_row(known: Person | None, owner: str | None, row: RegisterRow) -> Pers
         return _newcomer(row)
     if known.brdy != row.brdy:
         _check_new_birth_date(known, row)
-    stated = replace(
-        known,
-        name=row.name,
-        certificates=_with(known.certificates, row.certificate),
-        brdy=row.brdy,
-        tel=row.tel,
-        card_sn=row.card_sn,
-    )
-    return take_enrolment_from_register(stated, row.enrolment)
+    return take_enrolment_from_register(_identified(known, row), row.enrolment)
+
+
+def _identified(known: Person, row: RegisterRow) -> Person:
+    said = (row.name, row.brdy, row.tel, row.card_sn)
+    if row.certificate in known.certificates and said == (known.name, known.brdy, known.tel, known.card_sn):
+        return known
+    certificates = _with(known.certificates, row.certificate)
+    return replace(known, name=row.name, certificates=certificates, brdy=row.brdy, tel=row.tel, card_sn=row.card_sn)
 
 
 def _newcomer(row: RegisterRow) -> Person:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from identity.domain.certificate import Certificate
 from identity.domain.enrolment import Enrolment
-from identity.domain.person import Person
+from identity.domain.person import Person, only_enrolled
 from identity.domain.register_import import FINGERPRINT_BYTES, Batch, RefusedRow
 from identity.memory.persons import MemoryPersons
 from identity.repository.imports import SealedRow, StatedRow
@@ -69,6 +69,10 @@ class MemoryImports(MemoryPersons):
                 found[place] = person.enrolments
         return found
 
+    async def lock_stated_persons(self, stated: Mapping[str, StatedRow | None]) -> Mapping[str, Person]:
+        """See the protocol."""
+        return await self.lock_persons(list(stated))
+
     async def holders(self, indexes: Mapping[Certificate, bytes]) -> Mapping[Certificate, str]:
         """See the protocol."""
         return await self.owners(list(indexes))
@@ -77,6 +81,12 @@ class MemoryImports(MemoryPersons):
         """See the protocol."""
         del sealed
         await self.save_persons(persons)
+
+    async def add_enrolments(self, persons: Sequence[tuple[Person, Person]]) -> None:
+        """See the protocol."""
+        for before, after in persons:
+            assert only_enrolled(before, after)  # noqa: S101 - the real one would keep nothing else
+        await self.save_persons([after for _, after in persons])
 
 
 def _says(person: Person, stated: StatedRow) -> bool:

@@ -5,7 +5,6 @@ from identity.postgres.enrolments import PostgresEnrolments
 from identity.postgres.imports import PostgresImports
 from identity.postgres.institution_changes import PostgresInstitutionChanges
 from identity.postgres.institutions import PostgresInstitutions
-from identity.postgres.persons import PostgresPersons
 from identity.postgres.remote_care import PostgresRemoteCare
 from identity.postgres.verifications import PostgresVerifications
 from identity.postgres.vouchers import PostgresVouchers
@@ -17,9 +16,8 @@ __all__ = ["PostgresRepository"]
 
 
 class PostgresRepository(
-    PostgresPersons,
-    PostgresEnrolments,
     PostgresImports,
+    PostgresEnrolments,
     PostgresRemoteCare,
     PostgresVouchers,
     PostgresInstitutions,

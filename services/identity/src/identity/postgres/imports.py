@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import asyncpg
-
 from identity.domain.certificate import Certificate
-from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
+from identity.domain.enrolment import Enrolment
 from identity.domain.person import Person
 from identity.domain.register_import import FINGERPRINT_BYTES, Batch, RefusedRow
-from identity.postgres.rows import Rows
+from identity.postgres.enrolments import enrolment_of
+from identity.postgres.persons import PostgresPersons, insured_row, statements
+from identity.postgres.rows import columns
 from identity.repository.imports import SealedRow, StatedRow
 from identity.vault import SealedCertificate, SealedPerson
 
@@ -58,6 +58,10 @@ JOIN insured_certificate AS c
 JOIN enrolment AS e ON e.psn_no = r.psn_no
 ORDER BY r.place, e.position
 """
+_SAVE_VERSIONS: Final = """
+UPDATE insured SET version = now.version FROM unnest($1::text[], $2::bigint[]) AS now (psn_no, version)
+WHERE insured.psn_no = now.psn_no
+"""
 _INSURED: Final = ("psn_no", "name_ct", "brdy", "tel_ct", "card_sn_ct", "died_on", "version")
 _CERTIFICATE: Final = (
     *("psn_no", "psn_cert_type", "number_ct", "number_index", "real_name_index", "card_index"),
@@ -69,7 +73,7 @@ _ENROLMENT: Final = (
 )
 
 
-class PostgresImports(Rows):
+class PostgresImports(PostgresPersons):
     """See `identity.repository.imports`."""
 
     async def lock_batch(self, batch_id: str) -> Batch | None:
@@ -141,7 +145,7 @@ class PostgresImports(Rows):
             [one.stated_index for one in rows],
         )
         for record in records:
-            found[record["place"] - 1].append(_enrolment(record))
+            found[record["place"] - 1].append(enrolment_of(record))
         return found
 
     async def holders(self, indexes: Mapping[Certificate, bytes]) -> Mapping[Certificate, str]:
@@ -152,48 +156,29 @@ class PostgresImports(Rows):
 
     async def add_persons(self, persons: Sequence[Person], sealed: Mapping[str, SealedRow]) -> None:
         """See the protocol. Nobody else creates persons meanwhile: the import's lock is held."""
-        insured, certificates = [], []
+        insured: list[tuple[object, ...]] = []
+        certificates: list[SealedCertificate] = []
         for person in persons:
-            columns, rows = self._columns_of(person, sealed.get(person.psn_no))
-            insured.append(_insured(person, columns))
-            certificates += [_certificate(row) for row in rows]
-        enrolments = [row for person in persons for row in _statements(person)]
+            encrypted, rows = self._columns_of(person, sealed.get(person.psn_no))
+            insured.append(insured_row(person, encrypted))
+            certificates += rows
+        enrolments = [row for person in persons for row in statements(person)]
         await self._raw.copy_records_to_table("insured", columns=_INSURED, records=insured)
         await self._raw.copy_records_to_table("insured_certificate", columns=_CERTIFICATE, records=certificates)
         await self._raw.copy_records_to_table("enrolment", columns=_ENROLMENT, records=enrolments)
 
+    async def lock_stated_persons(self, stated: Mapping[str, StatedRow | None]) -> Mapping[str, Person]:
+        """See the protocol."""
+        return await self._locked(list(stated), {psn_no: one for psn_no, one in stated.items() if one is not None})
+
+    async def add_enrolments(self, persons: Sequence[tuple[Person, Person]]) -> None:
+        """See the protocol."""
+        versions = [(after.psn_no, after.version) for _, after in persons]
+        await self._raw.execute(_SAVE_VERSIONS, *columns(versions, 2))
+        added = [row for before, after in persons for row in statements(after, len(before.enrolments))]
+        await self._raw.copy_records_to_table("enrolment", columns=_ENROLMENT, records=added)
+
     def _columns_of(self, person: Person, ahead: SealedRow | None) -> tuple[SealedPerson, Sequence[SealedCertificate]]:
         if ahead is not None and ahead.seals(person):
             return ahead.person, [ahead.certificate]
-        return self._vault.seal(person), self._vault.seal_certificates(person)
-
-
-def _insured(person: Person, sealed: SealedPerson) -> tuple[object, ...]:
-    ciphertexts = (sealed.tel_ct, sealed.card_sn_ct)
-    return (person.psn_no, sealed.name_ct, person.brdy, *ciphertexts, person.died_on, person.version)
-
-
-def _certificate(sealed: SealedCertificate) -> tuple[object, ...]:
-    indexes = (sealed.number_index, sealed.real_name_index, sealed.card_index, sealed.stated_index)
-    return (sealed.psn_no, sealed.psn_cert_type, sealed.number_ct, *indexes)
-
-
-def _statements(person: Person) -> list[tuple[object, ...]]:
-    return [
-        (
-            *(person.psn_no, position, one.insutype, one.insuplc_admdvs, one.psn_insu_stas, one.arrears),
-            *(one.valid_from, one.valid_to),
-        )
-        for position, one in enumerate(person.enrolments, start=1)
-    ]
-
-
-def _enrolment(row: asyncpg.Record) -> Enrolment:
-    return Enrolment(
-        InsuranceType(row["insutype"]),
-        row["insuplc_admdvs"],
-        InsuranceStatus(row["psn_insu_stas"]),
-        row["arrears"],
-        row["valid_from"],
-        row["valid_to"],
-    )
+        return self._vault.seal(person)

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from typing import cast
 
 import asyncpg
@@ -12,6 +11,8 @@ from identity.domain.person import Person, Registration
 from identity.postgres.enrolments import enrolment_of
 from identity.postgres.rows import Rows, columns
 from identity.repository import CorrectionMade
+from identity.repository.imports import StatedRow
+from identity.vault import SealedPerson
 
 # Row locks cannot keep a row from being created; this key of an advisory lock does. One import at a time: imports are
 # rare, and two with the same new person would otherwise both believe to be the first.
@@ -22,7 +23,7 @@ SELECT psn_no, name_ct, brdy, tel_ct, card_sn_ct, died_on, version
 FROM insured WHERE psn_no = ANY($1::text[]) ORDER BY psn_no
 """
 _CERTIFICATES = """
-SELECT psn_no, psn_cert_type, number_ct FROM insured_certificate WHERE psn_no = ANY($1::text[])
+SELECT psn_no, psn_cert_type, number_ct, stated_index FROM insured_certificate WHERE psn_no = ANY($1::text[])
 ORDER BY psn_no, psn_cert_type
 """
 _ENROLMENTS = """
@@ -69,6 +70,9 @@ _ADD_CORRECTION = """
 INSERT INTO correction (psn_no, corrected_at, corrected_by, fields, reason) VALUES ($1, $2, $3, $4, $5)
 """
 
+_Identity = tuple[str, tuple[Certificate, ...], str, str]
+"""Name, certificates, telephone and card."""
+
 
 class PostgresPersons(Rows):
     """See `identity.repository.persons`."""
@@ -79,55 +83,56 @@ class PostgresPersons(Rows):
 
     async def lock_persons(self, psn_nos: Sequence[str]) -> Mapping[str, Person]:
         """See the protocol. Rows are locked in the order of psn_no, so that two callers never wait in a circle."""
-        return await self._persons(f"{_INSURED} FOR UPDATE", psn_nos)
+        return await self._locked(psn_nos, {})
+
+    async def _locked(self, psn_nos: Sequence[str], stated: Mapping[str, StatedRow]) -> Mapping[str, Person]:
+        return await self._persons(f"{_INSURED} FOR UPDATE", psn_nos, stated)
 
     async def person(self, psn_no: str) -> Person | None:
         """See the protocol."""
-        return (await self._persons(_INSURED, [psn_no])).get(psn_no)
+        return (await self._persons(_INSURED, [psn_no], {})).get(psn_no)
 
-    async def _persons(self, select: str, psn_nos: Sequence[str]) -> Mapping[str, Person]:
+    async def _persons(
+        self, select: str, psn_nos: Sequence[str], stated: Mapping[str, StatedRow]
+    ) -> Mapping[str, Person]:
         insured = await self._raw.fetch(select, list(psn_nos))
         found = [row["psn_no"] for row in insured]
         if not found:
             return {}
         certificates = _grouped(await self._raw.fetch(_CERTIFICATES, found))
         enrolments = _grouped(await self._raw.fetch(_ENROLMENTS, found))
-        registrations = _grouped(await self._raw.fetch(_REGISTRATIONS, found))
+        registrations = {row["psn_no"]: row for row in await self._raw.fetch(_REGISTRATIONS, found)}
         return {
-            psn_no: self._person(row, certificates[psn_no], enrolments[psn_no], registrations[psn_no])
+            psn_no: _person(
+                row,
+                self._identity(row, certificates[psn_no], stated.get(psn_no)),
+                enrolments[psn_no],
+                registrations.get(psn_no),
+            )
             for row, psn_no in zip(insured, found, strict=True)
         }
 
-    def _person(
-        self,
-        row: asyncpg.Record,
-        certificates: Sequence[asyncpg.Record],
-        enrolments: Sequence[asyncpg.Record],
-        registrations: Sequence[asyncpg.Record],
-    ) -> Person:
-        psn_no = row["psn_no"]
-        registered = registrations[0] if registrations else None
-        return Person(
-            psn_no=psn_no,
-            name=self._vault.open(row["name_ct"], "name", psn_no),
-            certificates=tuple(
-                self._vault.open_certificate(psn_no, one["psn_cert_type"], one["number_ct"]) for one in certificates
-            ),
-            brdy=row["brdy"],
-            tel=self._vault.open(row["tel_ct"], "tel", psn_no),
-            card_sn=self._vault.open(row["card_sn_ct"], "card_sn", psn_no),
-            died_on=row["died_on"],
-            enrolments=tuple(enrolment_of(one) for one in enrolments),
-            registration=Registration(registered["verified_at"], registered["registered_by"]) if registered else None,
-            guardians=frozenset(registered["guardians"] if registered else ()),
-            version=row["version"],
+    def _identity(
+        self, insured: asyncpg.Record, certificates: Sequence[asyncpg.Record], stated: StatedRow | None
+    ) -> _Identity:
+        psn_no = insured["psn_no"]
+        if stated is not None and _says_all(stated, certificates):
+            row = stated.row
+            return row.name, (row.certificate,), row.tel, row.card_sn
+        opened = tuple(
+            self._vault.open_certificate(psn_no, one["psn_cert_type"], one["number_ct"]) for one in certificates
+        )
+        return (
+            self._vault.open(insured["name_ct"], "name", psn_no),
+            opened,
+            self._vault.open(insured["tel_ct"], "tel", psn_no),
+            self._vault.open(insured["card_sn_ct"], "card_sn", psn_no),
         )
 
     async def save_persons(self, persons: Sequence[Person]) -> None:
         """See the protocol."""
-        await self._save_insured(persons)
-        await self._save_certificates(persons)
-        await self._raw.execute(_SAVE_ENROLMENTS, *columns([row for one in persons for row in _statements(one)], 8))
+        await self._save_sealed(persons)
+        await self._raw.execute(_SAVE_ENROLMENTS, *columns([row for one in persons for row in statements(one)], 8))
         registered = [
             (person.psn_no, person.registration.verified_at, person.registration.registered_by)
             for person in persons
@@ -137,28 +142,14 @@ class PostgresPersons(Rows):
         guardians = [(person.psn_no, guardian) for person in persons for guardian in sorted(person.guardians)]
         await self._raw.execute(_SAVE_GUARDIANS, *columns(guardians, 2))
 
-    async def _save_insured(self, persons: Sequence[Person]) -> None:
-        rows = []
-        for person in persons:
-            sealed = self._vault.seal(person)
-            rows.append(
-                (
-                    person.psn_no,
-                    sealed.name_ct,
-                    person.brdy,
-                    sealed.tel_ct,
-                    sealed.card_sn_ct,
-                    person.died_on,
-                    person.version,
-                )
-            )
+    async def _save_sealed(self, persons: Sequence[Person]) -> None:
+        sealed = [(person, *self._vault.seal(person)) for person in persons]
+        rows = [insured_row(person, encrypted) for person, encrypted, _ in sealed]
         await self._raw.execute(_SAVE_INSURED, *columns(rows, 7))
-
-    async def _save_certificates(self, persons: Sequence[Person]) -> None:
         # All of them go before any comes: a number may move from one person of the batch to another.
         await self._raw.execute(_DROP_CERTIFICATES, [person.psn_no for person in persons])
-        sealed = [astuple(row) for person in persons for row in self._vault.seal_certificates(person)]
-        await self._raw.execute(_SAVE_CERTIFICATES, *columns(sealed, 7))
+        certificates = [row for _, _, held in sealed for row in held]
+        await self._raw.execute(_SAVE_CERTIFICATES, *columns(certificates, 7))
 
     async def owners(self, certificates: Sequence[Certificate]) -> Mapping[Certificate, str]:
         """See the protocol."""
@@ -183,6 +174,40 @@ class PostgresPersons(Rows):
         await self._raw.execute(_ADD_CORRECTION, *row)
 
 
+def insured_row(person: Person, sealed: SealedPerson) -> tuple[object, ...]:
+    """The row of `insured`."""
+    ciphertexts = (sealed.tel_ct, sealed.card_sn_ct)
+    return (person.psn_no, sealed.name_ct, person.brdy, *ciphertexts, person.died_on, person.version)
+
+
+def _says_all(stated: StatedRow, certificates: Sequence[asyncpg.Record]) -> bool:
+    """Whether a row says all that identifies whom it is about: indexes are equal for equal texts alone."""
+    held = [(one["psn_cert_type"], one["stated_index"]) for one in certificates]
+    return held == [(stated.row.certificate.type, stated.stated_index)]
+
+
+def _person(
+    row: asyncpg.Record,
+    identity: _Identity,
+    enrolments: Sequence[asyncpg.Record],
+    registered: asyncpg.Record | None,
+) -> Person:
+    name, certificates, tel, card_sn = identity
+    return Person(
+        psn_no=row["psn_no"],
+        name=name,
+        certificates=certificates,
+        brdy=row["brdy"],
+        tel=tel,
+        card_sn=card_sn,
+        died_on=row["died_on"],
+        enrolments=tuple(map(enrolment_of, enrolments)),
+        registration=Registration(registered["verified_at"], registered["registered_by"]) if registered else None,
+        guardians=frozenset(registered["guardians"] if registered else ()),
+        version=row["version"],
+    )
+
+
 def _grouped(rows: Sequence[asyncpg.Record]) -> Mapping[str, list[asyncpg.Record]]:
     by_psn_no: defaultdict[str, list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
@@ -190,5 +215,12 @@ def _grouped(rows: Sequence[asyncpg.Record]) -> Mapping[str, list[asyncpg.Record
     return by_psn_no
 
 
-def _statements(person: Person) -> list[tuple[object, ...]]:
-    return [(person.psn_no, position, *astuple(one)) for position, one in enumerate(person.enrolments, start=1)]
+def statements(person: Person, recorded_count: int = 0) -> list[tuple[object, ...]]:
+    """The rows of `enrolment`, but for the first so many, which are recorded."""
+    return [
+        (
+            *(person.psn_no, position, one.insutype, one.insuplc_admdvs, one.psn_insu_stas, one.arrears),
+            *(one.valid_from, one.valid_to),
+        )
+        for position, one in enumerate(person.enrolments[recorded_count:], start=recorded_count + 1)
+    ]

@@ -1,8 +1,7 @@
 """Imports of the register in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from identity.domain.certificate import Certificate
 from identity.domain.enrolment import Enrolment
@@ -12,16 +11,14 @@ from identity.domain.register_import import Batch, RefusedRow
 from identity.vault import SealedCertificate, SealedPerson
 
 
-@dataclass(frozen=True, slots=True)
-class StatedRow:
+class StatedRow(NamedTuple):
     """A row and the index by which one finds whether the register has it so already."""
 
     row: RegisterRow
     stated_index: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SealedRow:
+class SealedRow(NamedTuple):
     """A row of somebody who was not in the register, sealed ahead of the transaction."""
 
     row: RegisterRow
@@ -79,10 +76,21 @@ class ImportRows(Protocol):
         """
         ...
 
+    async def lock_stated_persons(self, stated: Mapping[str, StatedRow | None]) -> Mapping[str, Person]:
+        """Those of these persons, by psn_no, that exist, locked.
+
+        Of some a row is given: whoever is still on record as it says is told by it, and nothing is decrypted.
+        """
+        ...
+
     async def holders(self, indexes: Mapping[Certificate, bytes]) -> Mapping[Certificate, str]:
         """psn_no by certificate, for those on record; each is given with its number_index."""
         ...
 
     async def add_persons(self, persons: Sequence[Person], sealed: Mapping[str, SealedRow]) -> None:
         """Keep persons who are not in the register; of some, by psn_no, it has been sealed what is to be."""
+        ...
+
+    async def add_enrolments(self, persons: Sequence[tuple[Person, Person]]) -> None:
+        """Keep what came to locked persons, each as before and as now, who differ in enrolments and version alone."""
         ...

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from identity import events
-from identity.domain.enrolment import is_known
+from identity.domain.enrolment import Enrolment, is_known
+from identity.domain.person import Person, only_enrolled
 from identity.domain.register import Intake, RegisterRow, RowRefused, checked, fold
 from identity.domain.register_import import (
     FINGERPRINT_BYTES,
@@ -39,6 +40,9 @@ class Prepared:
     fingerprints: bytes
     stated: Sequence[bytes]
     """stated_index by place; empty for a row that could not be read."""
+    existing: frozenset[str]
+    """Those of the persons who seemed to be in the register. A hint of what is worth asking and sealing, no more: who
+    is new is decided under the lock."""
     sealed: Mapping[str, SealedRow]
     """By psn_no, of persons who did not seem to be in the register."""
 
@@ -97,18 +101,20 @@ class ImportService:
         fingerprints: list[bytes] = []
         sealed: dict[str, SealedRow] = {}
         for start in range(0, len(chunk.rows), SLICE_ROWS):
-            for raw in chunk.rows[start : start + SLICE_ROWS]:
-                row = checked(raw, today)
-                rows.append(row)
-                stated.append(self._stated_index(raw))
-                fingerprints.append(self._vault.row_fingerprint(raw, stated[-1])[:FINGERPRINT_BYTES])
-                if isinstance(row, RegisterRow) and row.psn_no not in existing:
-                    sealed[row.psn_no] = self._seal(row, stated[-1])
+            some = [checked(raw, today) for raw in chunk.rows[start : start + SLICE_ROWS]]
+            raws = chunk.rows[start : start + SLICE_ROWS]
+            indexes = [self._stated_index(raw) for raw in raws]
+            fingerprints += [
+                self._vault.row_fingerprint(raw, index)[:FINGERPRINT_BYTES]
+                for raw, index in zip(raws, indexes, strict=True)
+            ]
+            sealed.update(self._seal(_newcomers(some, indexes, existing)))
+            rows += some
+            stated += indexes
             await asyncio.sleep(0)
-        return Prepared(replace(chunk, rows=rows), b"".join(fingerprints), stated, sealed)
+        return Prepared(replace(chunk, rows=rows), b"".join(fingerprints), stated, existing, sealed)
 
     async def _existing(self, rows: Sequence[RegisterRow | RowRefused]) -> frozenset[str]:
-        # A hint of what is worth sealing, no more: who is new is decided under the lock.
         async with self._work() as repository:
             return await repository.existing([row.psn_no for row in rows if isinstance(row, RegisterRow)])
 
@@ -117,8 +123,9 @@ class ImportService:
             return b""
         return self._vault.stated_index(row.name, row.certificate, row.brdy, row.tel, row.card_sn)
 
-    def _seal(self, row: RegisterRow, stated_index: bytes) -> SealedRow:
-        return SealedRow(row, *self._vault.seal_row(row, stated_index))
+    def _seal(self, stated: Sequence[StatedRow]) -> Mapping[str, SealedRow]:
+        sealed = self._vault.seal_rows([(one.row, one.stated_index) for one in stated])
+        return {one.row.psn_no: SealedRow(one.row, *columns) for one, columns in zip(stated, sealed, strict=True)}
 
     async def take(self, prepared: Prepared, caller: str) -> Taken:
         """Take a chunk: its effect and the record that it was taken are one transaction."""
@@ -160,52 +167,78 @@ class ImportService:
 
     async def _take_new(self, repository: Repository, prepared: Prepared, start: int, now: datetime) -> _Outcome:
         rows = prepared.chunk.rows
-        same = await self._unchanged(repository, prepared, start)
+        stated = await self._on_record(repository, prepared, start)
         # Whoever has one row that changes something has all their rows taken in turn: each builds on the one before.
-        moving = {row.psn_no for place, row in _readable(rows, start) if place not in same}
+        moving = {row.psn_no for place, row in _readable(rows, start) if not _is_known(row, stated.get(place))}
         places = [
             place
             for place, row in enumerate(rows[start:], start)
             if isinstance(row, RowRefused) or row.psn_no in moving
         ]
-        intake = await self._fold(repository, [rows[place] for place in places], sorted(moving), prepared, now)
+        told: dict[str, StatedRow | None] = dict.fromkeys(moving)
+        for place, row in _readable(rows, start):
+            if place in stated and row.psn_no in moving:
+                told[row.psn_no] = StatedRow(row, prepared.stated[place])
+        intake = await self._fold(repository, [rows[place] for place in places], told, prepared, now)
         refused = [
             RefusedRow(prepared.chunk.first_row + places[position], why) for position, why in intake.refused.items()
         ]
         unchanged_count = len(rows) - start - len(places) + intake.unchanged_count
         return _Outcome(intake, refused, unchanged_count)
 
-    async def _unchanged(self, repository: Repository, prepared: Prepared, start: int) -> set[int]:
-        readable = list(_readable(prepared.chunk.rows, start))
-        stated = [StatedRow(row, prepared.stated[place]) for place, row in readable]
-        on_record = await repository.on_record(stated)
-        return {
-            readable[position][0]
-            for position, enrolments in on_record.items()
-            if is_known(enrolments, readable[position][1].enrolment)
-        }
+    async def _on_record(
+        self, repository: Repository, prepared: Prepared, start: int
+    ) -> Mapping[int, Sequence[Enrolment]]:
+        """By place, the enrolments of those who are in the register as their row says but for those."""
+        asked = [
+            (place, row) for place, row in _readable(prepared.chunk.rows, start) if row.psn_no in prepared.existing
+        ]
+        if not asked:
+            return {}
+        found = await repository.on_record([StatedRow(row, prepared.stated[place]) for place, row in asked])
+        return {asked[position][0]: enrolments for position, enrolments in found.items()}
 
     async def _fold(
         self,
         repository: Repository,
         rows: Sequence[RegisterRow | RowRefused],
-        psn_nos: Sequence[str],
+        stated: Mapping[str, StatedRow | None],
         prepared: Prepared,
         now: datetime,
     ) -> Intake:
-        known = await repository.lock_persons(psn_nos)
+        known = await repository.lock_stated_persons(stated)
         owners = await repository.holders(
             {row.certificate: self._number_index(row, prepared) for row in rows if isinstance(row, RegisterRow)}
         )
         intake = fold(rows, known, owners)
-        changed = [person for psn_no, person in intake.persons.items() if psn_no in known]
-        if changed:
-            await repository.save_persons(changed)
-        new = [person for psn_no, person in intake.persons.items() if psn_no not in known]
-        if new:
-            await repository.add_persons(new, prepared.sealed)
+        await self._keep(repository, intake, known, stated, prepared)
         await repository.outbox.add(events.enrolments_changed(intake.enrolled, now))
         return intake
+
+    async def _keep(
+        self,
+        repository: Repository,
+        intake: Intake,
+        known: Mapping[str, Person],
+        stated: Mapping[str, StatedRow | None],
+        prepared: Prepared,
+    ) -> None:
+        changed, enrolled, new = [], [], []
+        for psn_no, person in intake.persons.items():
+            before = known.get(psn_no)
+            if before is None:
+                new.append(person)
+            # Whoever has no stated_index yet gets one, by being kept whole.
+            elif stated[psn_no] is not None and only_enrolled(before, person):
+                enrolled.append((before, person))
+            else:
+                changed.append(person)
+        if enrolled:
+            await repository.add_enrolments(enrolled)
+        if changed:
+            await repository.save_persons(changed)
+        if new:
+            await repository.add_persons(new, prepared.sealed)
 
     def _number_index(self, row: RegisterRow, prepared: Prepared) -> bytes:
         ahead = prepared.sealed.get(row.psn_no)
@@ -234,6 +267,20 @@ class ImportService:
         """Batches by their place, the newest first."""
         async with self._work() as repository:
             return await repository.batches(before, limit)
+
+
+def _newcomers(
+    rows: Sequence[RegisterRow | RowRefused], stated: Sequence[bytes], existing: frozenset[str]
+) -> list[StatedRow]:
+    return [
+        StatedRow(row, index)
+        for row, index in zip(rows, stated, strict=True)
+        if isinstance(row, RegisterRow) and row.psn_no not in existing
+    ]
+
+
+def _is_known(row: RegisterRow, recorded: Sequence[Enrolment] | None) -> bool:
+    return recorded is not None and is_known(recorded, row.enrolment)
 
 
 def _readable(rows: Sequence[RegisterRow | RowRefused], start: int) -> list[tuple[int, RegisterRow]]:
