@@ -52,7 +52,7 @@ async def test_a_father_sees_who_was_told_what_about_his_child(family: Family, c
     assert [(one.operation, one.outcome, one.fixmedins_code, one.stated_reason) for one in seen[:3]] == [
         (GET, "FORBIDDEN", "", ""),
         (FIND, "RECOGNISED", "", "核对参保信息"),
-        (IDENTIFY, "RECOGNISED", family.hospital.fixmedins_code, ""),
+        (IDENTIFY, "RECOGNISED", family.hospital.fixmedins_code, "门诊就医购药"),
     ]
     assert [one.caller for one in seen[:3]] == [
         f"service/portal psn:{stranger.psn_no}",

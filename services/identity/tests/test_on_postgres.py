@@ -20,7 +20,15 @@ from identity.main import person_services
 from identity.postgres import PostgresRepository
 from identity.postgres.attempts import CountedAttempts
 from identity.repository import Access, Attempt, CorrectionMade, Operation, Repository
-from identity.service import ImportService, InstitutionChangeService, InstitutionService, Registrant, ShownCode
+from identity.service import (
+    ImportService,
+    InstitutionChangeService,
+    InstitutionService,
+    Means,
+    Registrant,
+    ShownCode,
+    Viewer,
+)
 from identity.service.verifications import Started
 from identity.servicer import PersonServices
 from identity.testing import (
@@ -40,6 +48,7 @@ from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
 from kit.testing import patient_database
 
+CLERK = Viewer("service/portal clerk:wang", Means.OPERATOR, "r")
 NEWCOMER = Registrant("service/portal new:1", None, "r")
 
 _SEALED = """
@@ -191,7 +200,7 @@ async def test_one_number_given_to_two_persons_at_once_goes_to_one(persons: Pers
     await load(persons.imports, rows)
     number = identity_card(CHILD, 7)
     given = await asyncio.gather(
-        *[persons.persons.add_certificate(psn_no, number) for psn_no in ("P1", "P2")], return_exceptions=True
+        *[persons.persons.add_certificate(psn_no, number, CLERK) for psn_no in ("P1", "P2")], return_exceptions=True
     )
     assert [type(one) for one in given if one is not True] == [CertificateTaken]
 

@@ -88,6 +88,18 @@ async def get(bench: Bench, psn_no: str) -> person_pb2.GetPersonResponse:
     return await bench.persons.GetPerson(person_pb2.GetPersonRequest(psn_no=psn_no), None)
 
 
+async def test_who_added_a_certificate_is_kept_and_only_if_it_was_new(family: Bench) -> None:
+    call_as_clerk("wang", "operator")
+    assert [await add(family, card(CHILD, 7)) for _ in range(2)] == [True, False]
+    (made,) = family.repository.corrections
+    assert (made.psn_no, made.corrected_by, made.fields, made.reason) == (
+        "P2",
+        "service/portal clerk:wang",
+        ("certificate",),
+        "增加证件",
+    )
+
+
 async def test_a_corrected_birth_date_of_a_registered_person_is_told(family: Bench) -> None:
     call_as_operator()
     assert await correct(family, brdy="2015-09-02")

@@ -141,6 +141,7 @@ async def test_a_credential_of_a_stay_says_so_and_lives_for_the_stay(visited: Be
     assert facts.inpatient
     assert facts.expires_at == answer.expires_at
     assert answer.expires_at.ToDatetime(tzinfo=SHANGHAI) == NOW + timedelta(days=14)
+    assert [one.stated_reason for one in visited.repository.accesses] == ["住院"]
     usual = facts_in(visited, await identify(visited, **SHOWN["identity card"]))
     assert not usual.inpatient
     assert usual.expires_at.ToDatetime(tzinfo=SHANGHAI) == NOW + timedelta(minutes=15)
@@ -228,7 +229,7 @@ async def test_a_recognition_is_logged_with_the_credential_that_was_given(visite
     (access,) = visited.repository.accesses
     assert (access.operation, access.means, access.outcome) == ("IDENTIFY", "02", RECOGNISED)
     assert (access.psn_no, str(access.jti)) == ("P1", facts_in(visited, answer).jti)
-    assert access.request_id == "request-1"
+    assert (access.request_id, access.stated_reason) == ("request-1", "门诊就医购药")
 
 
 async def test_a_credential_is_not_given_when_the_access_cannot_be_logged(visited: Bench) -> None:

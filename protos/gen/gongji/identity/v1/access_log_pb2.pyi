@@ -140,7 +140,7 @@ class AccessLine(_message.Message):
     fixmedins_code: _builtins.str
     """Where: fixmedins_code of the institution; empty if it was none."""
     stated_reason: _builtins.str
-    """Why, as the caller stated it; empty if nothing was stated."""
+    """Why, as the caller stated it; of an identification 门诊就医购药, or 住院 for a stay; empty if nothing was stated."""
     request_id: _builtins.str
     """Id of the request in our logs."""
     @_builtins.property

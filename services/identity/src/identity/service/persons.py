@@ -17,6 +17,9 @@ from kit.clock import Clock
 from kit.db import Work
 from kit.errors import FieldViolation, InvalidFields
 
+ADDED = "增加证件"
+"""Why a certificate is on record that was not: nobody states a reason for it."""
+
 
 class PersonService:
     """Persons of the register, one by one."""
@@ -75,21 +78,23 @@ class PersonService:
                 await repository.outbox.add([events.person_corrected(after, now)])
         return after is not before
 
-    async def add_certificate(self, psn_no: str, certificate: Certificate) -> bool:
-        """Add a certificate of another type; whether it is new.
+    async def add_certificate(self, psn_no: str, certificate: Certificate, editor: Viewer) -> bool:
+        """Add a certificate of another type; whether it is new. That it was added, and by whom, is kept.
 
         Raises:
             PersonNotFound: there is no such person.
             CertificateTaken, CertificateInvalid: see `identity.domain.correction.add_certificate`.
             InvalidFields: another number of this type is on record, or the number carries another birth date.
         """
-        _, today = moment(self._clock)
+        now, today = moment(self._clock)
         async with self._work() as repository:
             owner = await _locked_owner(repository, certificate)
             before = await locked_person(repository, psn_no)
             after = _possible(lambda: corrections.add_certificate(before, certificate, owner, today))
             if after is not before:
                 await repository.save_persons([after])
+                fields = corrections.changed_fields(before, after)
+                await repository.add_correction(CorrectionMade(psn_no, now, editor.caller, fields, ADDED))
         return after is not before
 
     async def record_death(self, psn_no: str, died_on: date) -> bool:

@@ -33,6 +33,10 @@ class VisitCertificateType(StrEnum):
     SOCIAL_SECURITY_CARD = "03"
 
 
+VISIT, STAY = "门诊就医购药", "住院"
+"""Why a patient is identified, as the access log tells it: a credential of a stay is good for days."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What the patient shows, and where."""
@@ -183,7 +187,9 @@ _RECOGNISE = {
 
 def _access(shown: Shown, outcome: Visit | IdentityRefusal, now: datetime) -> Access:
     caller = f"institution/{shown.caller_code}"
+    told = outcome.reason if isinstance(outcome, IdentityRefusal) else RECOGNISED
+    line = Access(now, caller, Operation.IDENTIFY, shown.mdtrt_cert_type, told, shown.request_id)
+    line = line.because(STAY if shown.inpatient else VISIT)
     if isinstance(outcome, IdentityRefusal):
-        return Access(now, caller, Operation.IDENTIFY, shown.mdtrt_cert_type, outcome.reason, shown.request_id)
-    told = Access(now, caller, Operation.IDENTIFY, shown.mdtrt_cert_type, RECOGNISED, shown.request_id)
-    return replace(told, psn_no=outcome.person.psn_no, jti=outcome.jti)
+        return line
+    return replace(line, psn_no=outcome.person.psn_no, jti=outcome.jti)

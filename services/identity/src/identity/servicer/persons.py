@@ -53,5 +53,5 @@ class SinglePersonMethods(PersonMethods):
         """See the contract."""
         del context
         certificate = codec.certificate(request.certificate)
-        changed = await self._services.persons.add_certificate(request.psn_no, certificate)
+        changed = await self._services.persons.add_certificate(request.psn_no, certificate, viewer())
         return person_pb2.AddCertificateResponse(changed=changed)
