@@ -1,5 +1,8 @@
 """Every RPC is in the access table, and nobody else's is."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from binding.access import ACCESS, SERVICES
@@ -26,3 +29,10 @@ def test_only_settlement_authorizes() -> None:
     for name in ("portal", "operator", "identity", "binding"):
         with pytest.raises(Refusal):
             ACCESS[method].check(Principal("service", name), None)
+
+
+@pytest.mark.parametrize("method", sorted(ACCESS))
+def test_the_readme_has_a_line_to_try_every_rpc(method: str) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    shells = "".join(re.findall(r"```sh\n(.*?)```", readme, re.DOTALL))
+    assert re.search(rf"\b{method.rpartition('/')[2]}\b", shells)

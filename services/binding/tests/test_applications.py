@@ -148,8 +148,9 @@ def test_handing_in_again_is_what_it_has_become_since(state: ApplicationState) -
 
 
 def test_a_returned_application_begins_its_review_anew() -> None:
-    again = submit(in_state(S.RETURNED), LATER)
+    again = submit(replace(in_state(S.RETURNED), handled_at=NOON, claim_expires_at=NOON), LATER)
     assert again.state is S.SUBMITTED
+    assert (again.handled_at, again.claim_expires_at) == (None, None)
     assert (again.handler, again.decider, again.decision_reason, again.decided_at) == ("", "", "", None)
     assert again.submitted_at == LATER
 

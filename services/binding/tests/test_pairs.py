@@ -6,11 +6,14 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from binding.domain.authorizations import Authorization, AuthorizationState, Outcome
 from binding.domain.batch import Answer, Book, Request, apply_all, authorize_all, preview_all, refuse_early
 from binding.domain.granting import Grant
 from binding.domain.limits import CounterKey, Limits, LimitWindow, Use
+from binding.domain.pairs import excess
 from binding.domain.relations import EndCause, Relation, RelationState
 from binding.testing import (
     FATHER,
@@ -282,3 +285,13 @@ def test_days_of_the_windows_are_those_of_each_bill() -> None:
     assert world.book.uses[CounterKey(named(R), LimitWindow.TOTAL, datetime(1970, 1, 1, tzinfo=UTC).date())] == Use(
         9_000, 0
     )
+
+
+uses = st.builds(Use, st.integers(0, 9), st.integers(0, 9))
+
+
+@given(a=uses, b=uses)
+def test_a_pair_together_takes_the_greater_of_both(a: Use, b: Use) -> None:
+    key = CounterKey(named(R), LimitWindow.DAY, TODAY)
+    both = a + excess({key: b}, {key: a})[key]
+    assert (both.used_fen, both.taken_fen) == (max(a.used_fen, b.used_fen), max(a.taken_fen, b.taken_fen))

@@ -355,4 +355,4 @@ class RelationsInTime(RuleBasedStateMachine):
 
 
 TestRelationsInTime = RelationsInTime.TestCase
-TestRelationsInTime.settings = settings(max_examples=25, stateful_step_count=50, deadline=None)
+TestRelationsInTime.settings = settings(max_examples=45, stateful_step_count=50, deadline=None)

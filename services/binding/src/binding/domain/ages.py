@@ -28,4 +28,4 @@ def years_lacking(
         return None
     older, younger = (payer.brdy, beneficiary.brdy) if generations > 0 else (beneficiary.brdy, payer.brdy)
     least_years = abs(generations) * generation_years
-    return least_years if younger < older or age_on(older, younger) < least_years else None
+    return least_years if age_on(older, younger) < least_years else None
