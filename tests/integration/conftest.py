@@ -1,6 +1,5 @@
 """One real stack for all scenarios: PostgreSQL, Kafka and the four services as processes, with TLS between them."""
 
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from support.families import Families
 
 from gongji_local.cases.world import OPENING
 from gongji_local.client import Connections
-from gongji_local.sessions import start_session_postgres
+from gongji_local.sessions import new_session_folder, remove_orphans, remove_session, start_session_postgres
 from gongji_local.stack import Stack
 
 TIMEOUT_SECONDS = 400
@@ -29,14 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The stack of the session, in a state folder of its own, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="gongji-scenarios-", ignore_cleanup_errors=True) as folder:
-        running = Stack(Path(folder) / "state")
-        try:
-            start_session_postgres(running)
-            running.up()
-            yield running
-        finally:
-            running.wipe()
+    remove_orphans()
+    running = Stack(new_session_folder())
+    try:
+        start_session_postgres(running)
+        running.up()
+        yield running
+    finally:
+        remove_session(running)
 
 
 @pytest.fixture(autouse=True)

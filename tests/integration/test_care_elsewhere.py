@@ -1,6 +1,6 @@
 """Care outside Xinjiang (异地就医): filed for a time, cancelled, filed anew, and what a credential knows of it."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 
 import grpc
@@ -18,13 +18,6 @@ from kit.clock import shanghai_date
 DAY = timedelta(days=1)
 UNFILED = [reason_pb2.REASON_REMOTE_CARE_UNFILED]
 SHANGHAI_CITY, SUZHOU = "310100", "320500"
-
-
-@pytest.fixture(autouse=True)
-def real_time(stack: Stack) -> Iterator[None]:
-    stack.reset_clock()
-    yield
-    stack.reset_clock()
 
 
 @pytest.fixture

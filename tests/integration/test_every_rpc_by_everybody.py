@@ -80,12 +80,12 @@ async def refusal(channel: grpc.aio.Channel, rpc: Rpc, metadata: list[tuple[str,
     try:
         # Without a serializer the channel takes bytes, which its types do not know.
         if rpc.client_streaming:
-            await channel.stream_unary(rpc.path)(iter([raw]), timeout=10, metadata=metadata)  # type: ignore[arg-type]
+            await channel.stream_unary(rpc.path)(iter([raw]), timeout=30, metadata=metadata)  # type: ignore[arg-type]
         elif rpc.server_streaming:
-            async for _ in channel.unary_stream(rpc.path)(raw, timeout=10, metadata=metadata):  # type: ignore[arg-type]
+            async for _ in channel.unary_stream(rpc.path)(raw, timeout=30, metadata=metadata):  # type: ignore[arg-type]
                 pass
         else:
-            await channel.unary_unary(rpc.path)(raw, timeout=10, metadata=metadata)  # type: ignore[arg-type]
+            await channel.unary_unary(rpc.path)(raw, timeout=30, metadata=metadata)  # type: ignore[arg-type]
     except grpc.aio.AioRpcError as error:
         return reason_of(error)
     return None

@@ -1,6 +1,6 @@
 """What a patient shows: e-voucher (医保电子凭证), identity card, social security card; what each is good for."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from functools import partial
 
@@ -13,13 +13,6 @@ from gongji_local.client.persons import Insured, institution, insured
 from gongji_local.stack import Stack
 
 CARD_SN = "A12345678"
-
-
-@pytest.fixture(autouse=True)
-def real_time(stack: Stack) -> Iterator[None]:
-    stack.reset_clock()
-    yield
-    stack.reset_clock()
 
 
 @pytest.fixture

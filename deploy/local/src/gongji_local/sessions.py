@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 
 from gongji_local.choice import Source
 from gongji_local.postgres.databases import execute
-from gongji_local.processes import ProcessRecord, is_alive, this_process
+from gongji_local.processes import ProcessRecord, is_alive, send, this_process
 from gongji_local.servers import recorded_choice
 from gongji_local.stack import Stack
 from gongji_local.state import StateBook
@@ -41,7 +42,12 @@ def start_session_postgres(stack: Stack) -> str:
 
 
 def remove_session(stack: Stack) -> None:
-    """Ends a session's stack and deletes its folder, which is the session's alone."""
+    """Ends a session's stack and deletes its folder, which is the session's alone.
+
+    What is deleted next need not be left in order: nothing is waited for, and PostgreSQL only ends its own children.
+    """
+    for name, process in StateBook(stack.folder).read().processes.items():
+        send(process, signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
     stack.wipe()
     shutil.rmtree(stack.folder.root, ignore_errors=True)
 

@@ -1,7 +1,12 @@
-"""Fresh, migrated databases for tests: each service is migrated once, then copied."""
+"""Fresh, migrated databases for tests: each service is migrated once, then copied.
+
+The next copy is made and the last one dropped while a test runs: both are the server's work, which needs a core of its
+own for longer than many a test does.
+"""
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from gongji_local.blocking import run_blocking
@@ -27,10 +32,39 @@ class DatabaseTemplates:
         self._admin_url = admin_url
         self._migrate = migrate
         self._templates: dict[str, ServiceDatabase] = {}
+        self._spares: dict[str, Future[str]] = {}
+        self._drops: list[Future[None]] = []
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="test-databases")
 
     def fresh(self, service: str) -> str:
         """URL of a new database with the service's schema, owned by a role that may enter no other service's."""
         template = self._template(service)
+        spare = self._spares.pop(service, None)
+        url = spare.result() if spare else self._copy(template)
+        self._spares[service] = self._beside.submit(self._copy, template)
+        return url
+
+    def drop(self, url: str) -> None:
+        """Drops a database that `fresh` made, and whoever is still connected to it; soon, and by `drop_all` at last."""
+        self._drops.append(self._beside.submit(self._drop, url))
+
+    def drop_all(self) -> None:
+        """Drops what is left, the templates and their roles; raises what a drop raised."""
+        for spare in self._spares.values():
+            self.drop(spare.result())
+        self._spares.clear()
+        self._beside.shutdown()
+        for drop in self._drops:
+            drop.result()
+        for template in self._templates.values():
+            execute(
+                self._admin_url,
+                f"DROP DATABASE IF EXISTS {quoted(template.name)} WITH (FORCE)",
+                f"DROP ROLE IF EXISTS {quoted(template.name)}",
+            )
+        self._templates.clear()
+
+    def _copy(self, template: ServiceDatabase) -> str:
         name = f"{template.name}_{secrets.token_hex(6)}"
         owner = quoted(template.name)
         execute(
@@ -41,19 +75,8 @@ class DatabaseTemplates:
         )
         return service_url(self._admin_url, template.name, template.password, name)
 
-    def drop(self, url: str) -> None:
-        """Drops a database that `fresh` made, and whoever is still connected to it."""
+    def _drop(self, url: str) -> None:
         execute(self._admin_url, f"DROP DATABASE IF EXISTS {quoted(urlsplit(url).path[1:])} WITH (FORCE)")
-
-    def drop_all(self) -> None:
-        """Drops the templates and their roles."""
-        for template in self._templates.values():
-            execute(
-                self._admin_url,
-                f"DROP DATABASE IF EXISTS {quoted(template.name)} WITH (FORCE)",
-                f"DROP ROLE IF EXISTS {quoted(template.name)}",
-            )
-        self._templates.clear()
 
     def _template(self, service: str) -> ServiceDatabase:
         if service not in self._templates:

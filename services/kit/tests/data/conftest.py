@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from gongji_local.ports import free_port
+from gongji_local.templates import DatabaseTemplates
 from kit import inbox, outbox, requests, used_assertions
 from kit.db import Database
 from kit.kafka_client import KafkaAddress
@@ -31,20 +32,16 @@ async def _admin(url: str, statement: str) -> None:
         await connection.close()
 
 
+def _make_tables(_service: str, url: str) -> None:
+    schema = outbox.SCHEMA + inbox.SCHEMA + requests.SCHEMA + used_assertions.SCHEMA + FACT
+    asyncio.run(_admin(url, schema))
+
+
 @pytest.fixture(scope="session")
-def template_database(postgres_admin_url: str) -> Iterator[str]:
-    name = f"kit_template_{uuid4().hex[:12]}"
-
-    async def make() -> None:
-        await _admin(postgres_admin_url, f"CREATE DATABASE {name}")
-        await _admin(
-            _named(postgres_admin_url, name),
-            outbox.SCHEMA + inbox.SCHEMA + requests.SCHEMA + used_assertions.SCHEMA + FACT,
-        )
-
-    asyncio.run(make())
-    yield name
-    asyncio.run(_admin(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+def _copies(postgres_admin_url: str) -> Iterator[DatabaseTemplates]:
+    copies = DatabaseTemplates(postgres_admin_url, _make_tables)
+    yield copies
+    copies.drop_all()
 
 
 @pytest.fixture
@@ -56,11 +53,10 @@ async def empty_database_url(postgres_admin_url: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def database_url(postgres_admin_url: str, template_database: str) -> AsyncIterator[str]:
-    name = f"kit_{uuid4().hex[:12]}"
-    await _admin(postgres_admin_url, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
-    yield _named(postgres_admin_url, name)
-    await _admin(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(_copies: DatabaseTemplates) -> Iterator[str]:
+    url = _copies.fresh("kit")
+    yield url
+    _copies.drop(url)
 
 
 @pytest.fixture
