@@ -26,7 +26,8 @@ KEYED_OTHERWISE = {
     "gongji.binding.v1.AuthorizationService.Authorize",  # authorization_id
     "gongji.binding.v1.AuthorizationService.PreviewAuthorization",  # applies outcomes, by their authorization_id
     "gongji.identity.v1.VisitService.Identify",  # each identification is one, and logged as one
-    "gongji.settlement.v1.SettlementService.PreSettle",
+    "gongji.settlement.v1.SettlementService.PreSettle",  # msgid, when it holds
+    "gongji.settlement.v1.SettlementService.CancelQuote",  # quote_id, which ends once
     "gongji.settlement.v1.SettlementService.Settle",  # msgid
     "gongji.settlement.v1.SettlementService.Reverse",  # msgid
     "gongji.settlement.v1.AccountService.OpenAccount",  # psn_no

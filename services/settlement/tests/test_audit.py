@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -17,8 +17,9 @@ from settlement.audit import SHOWN_FINDINGS, Report, Result, audit, lines_of
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.allocate import Line, Split
 from settlement.domain.bill import Bill, MedicalType
+from settlement.domain.quotes import hold
 from settlement.domain.settling import postings_of, reverse_all
-from settlement.domain.state import Fingerprint, Intent, Order, Settlement, abandoned, fenced, settled
+from settlement.domain.state import Fingerprint, Intent, Order, OrderKind, Settlement, abandoned, fenced, settled
 from settlement.domain.visit import InsuranceType
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.settlement_events import moved
@@ -27,7 +28,7 @@ NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
 TODAY = date(2025, 3, 10)
 HOSPITAL = "H65270100001"
 PENDING_AGE_SECONDS = 30.0
-PAID, REVERSED, GIVEN_UP = (UUID(int=number) for number in (1, 2, 3))
+PAID, REVERSED, GIVEN_UP, HELD = (UUID(int=number) for number in (1, 2, 3, 4))
 
 
 LINES = "a settlement's lines and refunds are its entries; what is reversed nets to zero"
@@ -54,14 +55,17 @@ class Books:
         await self.settle(PAID, Split(1_000, 3_000, 2_000, 0, (Line("father", uuid7(), 3_000, 7_000),)))
         await self.settle(REVERSED, Split(0, 6_000, 0, 0, (Line("father", uuid7(), 6_000, 1_000),)))
         await self.reverse(REVERSED)
+        await self.hold(HELD, Split(0, 300, 200, 0, (Line("mother", uuid7(), 300, 200),)))
         await self.begin(GIVEN_UP)
         async with self.settlements() as repository:
             await repository.save([abandoned(each) for each in (await repository.lock([GIVEN_UP])).values()])
             await repository.add_fences([fenced(uuid7(), HOSPITAL, "never-came")])
 
-    async def begin(self, settlement_id: UUID, psn_no: str = "child") -> Settlement:
-        bill = Bill(psn_no, "visit", MedicalType.OUTPATIENT, 10_000, 4_000, 6_000)
-        order = Order(HOSPITAL, f"msg-{settlement_id}", bill, acct_used_flag=True, use_mutual_aid=True)
+    async def begin(
+        self, settlement_id: UUID, psn_no: str = "child", kind: OrderKind = OrderKind.BILL, part_fen: int = 6_000
+    ) -> Settlement:
+        bill = Bill(psn_no, "visit", MedicalType.OUTPATIENT, 10_000, 10_000 - part_fen, part_fen)
+        order = Order(HOSPITAL, f"msg-{settlement_id}", bill, acct_used_flag=True, use_mutual_aid=True, kind=kind)
         fingerprint = Fingerprint(1, b"body")
         intent = Intent(settlement_id, order, fingerprint, InsuranceType.EMPLOYEE, "jti", NOON)
         async with self.settlements() as repository:
@@ -76,6 +80,12 @@ class Books:
             await repository.post(posted, accounts)
             await repository.save([paid], TODAY)
             await repository.outbox.add(moved(posted))
+
+    async def hold(self, settlement_id: UUID, split: Split) -> None:
+        quote = hold(await self.begin(settlement_id, "child", OrderKind.QUOTE, 500), split, NOON, timedelta(minutes=10))
+        async with self.settlements() as repository:
+            await repository.lock_accounts(["child", "mother"])
+            await repository.quotes.keep([quote])
 
     async def reverse(self, settlement_id: UUID) -> None:
         async with self.settlements() as repository:
@@ -179,6 +189,12 @@ TAMPERED = [
     ),
     ("UPDATE account SET balance_fen = 7001 WHERE psn_no = 'father'", "a balance is the sum of its entries"),
     ("UPDATE account SET held_fen = 7001 WHERE psn_no = 'father'", "a balance is the sum of its entries"),
+    ("UPDATE account SET held_fen = held_fen + 1 WHERE psn_no = 'mother'", "what is held on an account"),
+    ("UPDATE account SET held_fen = 1 WHERE psn_no = 'father'", "what is held on an account"),
+    ("UPDATE quote_line SET amount_fen = 299", "what is held on an account"),
+    ("UPDATE quote SET acct_pay_fen = 1", "what is held on an account"),
+    ("UPDATE quote SET state = 'EXPIRED'", "what is held on an account"),
+    ("DELETE FROM quote_line", "what is held on an account"),
     ("UPDATE account SET held_fen = -1 WHERE psn_no = 'father'", "a balance is the sum of its entries"),
     (
         "UPDATE entry SET balance_after_fen = 6999 WHERE account_key = 'father' AND version = 4",

@@ -14,7 +14,8 @@ from gongji.common.v1 import reason_pb2
 from kit.ids import uuid7
 from settlement.binding_client import MAX_REQUESTS, Ask, BindingClient, BindingUnavailableError, NoGrant
 from settlement.domain.allocate import Grant
-from settlement.domain.state import Decided, Paid, SettlementState
+from settlement.domain.decided import Decided, Paid
+from settlement.domain.state import SettlementState
 from settlement.testing import TEN_O_CLOCK
 
 RELATION = UUID(int=7)

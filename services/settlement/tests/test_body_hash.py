@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import fields, replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from settlement.domain.bill import Bill, BillItem, ItemKind, MedicalType
 from settlement.domain.body_hash import UnknownHashVersionError, order_fingerprint, reversal_fingerprint
-from settlement.domain.state import Order
+from settlement.domain.state import Order, OrderKind
 from settlement.testing import bill, settle
 
 ITEMS = (BillItem(ItemKind.DRUG, 4000), BillItem(ItemKind.SERVICE, 5000))
@@ -35,6 +36,8 @@ OF_ORDER: dict[str, Any] = {
     "use_mutual_aid": False,
     "expected_acct_pay_fen": 0,
     "expected_acct_mulaid_pay_fen": 0,
+    "kind": OrderKind.QUOTE,
+    "quote_id": UUID(int=1),
 }
 
 
@@ -73,6 +76,17 @@ def test_what_was_stored_under_version_1_is_never_read_differently() -> None:
         '"use_mutual_aid":true}'
     )
     assert order_fingerprint(BASE, 1).digest == hashlib.sha256(text.encode()).digest()
+
+
+def test_what_was_stored_under_version_2_is_never_read_differently() -> None:
+    text = (
+        '{"acct_used_flag":true,"act_pay_dedc":null,"expected_acct_mulaid_pay":null,"expected_acct_pay":null,'
+        '"fixmedins_code":"H65270100001","fulamt_ownpay_amt":null,"fund_pay_sumamt":0,"hosp_part_amt":0,'
+        '"inscp_scp_amt":null,"items":[[1,4000],[4,5000]],"kind":"BILL","mdtrt_id":"visit-child","med_type":11,'
+        '"medfee_sumamt":9000,"overlmt_selfpay":null,"preselfpay_amt":null,"psn_no":"child","psn_part_amt":9000,'
+        '"quote_id":null,"use_mutual_aid":true}'
+    )
+    assert order_fingerprint(BASE, 2).digest == hashlib.sha256(text.encode()).digest()
 
 
 def test_a_version_of_a_newer_release_is_said_to_be_unknown() -> None:

@@ -12,7 +12,6 @@ from kit.testing import patient_database
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.state import Settlement, SettlementState
 from settlement.failpoints import Boundary, Failpoints
-from settlement.intents import Answer
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.repository import SettlementRepository
 from settlement.testing import FakeRelation, World, account, bill, msgid, settle
@@ -76,7 +75,7 @@ async def balance(raw: "asyncpg.Connection[asyncpg.Record]", owner: str = "fathe
     return found
 
 
-def reasons(answers: list[Answer]) -> list[str]:
+def reasons(answers: list[Settlement | Exception]) -> list[str]:
     return [each.state if isinstance(each, Settlement) else str(getattr(each, "reason", each)) for each in answers]
 
 
@@ -127,7 +126,7 @@ async def test_two_processes_on_one_account_never_overdraw_it(
     relations = [FakeRelation("father", patient, 1000) for patient in patients]
     one, other = World(work, *relations[:10]), World(work, *relations[10:])
 
-    async def settle_all(world: World, first: int) -> list[Answer]:
+    async def settle_all(world: World, first: int) -> list[Settlement | Exception]:
         batches = [world.settle(settle(first + place, bill(patients[first + place], 1000))) for place in range(10)]
         return [answer for answers in await asyncio.gather(*batches) for answer in answers]
 

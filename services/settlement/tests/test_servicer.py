@@ -11,7 +11,6 @@ from gongji.identity.v1 import person_pb2
 from gongji.settlement.v1 import settlement_pb2 as pb2
 from kit.auth import CallContext, Deadline, Principal, enter
 from kit.auth.call import _current
-from kit.batcher import MicroBatcher
 from kit.errors import HasReason, Refusal
 from kit.testing import MemoryWork
 from settlement import codec
@@ -41,12 +40,7 @@ def world(memory: MemorySettlements) -> World:
 
 @pytest.fixture
 def servicer(world: World) -> SettlementServicer:
-    return SettlementServicer(
-        MicroBatcher(world.settling.settle, 100, 100, lambda each: each.order.bill.psn_no),
-        MicroBatcher(world.previewing.preview, 100, 100),
-        MicroBatcher(world.reversing.reverse, 100, 100),
-        world.query,
-    )
+    return SettlementServicer(world.pipeline)
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +132,63 @@ async def test_a_preview_is_what_the_settlement_then_gives_and_writes_nothing(
     assert (len(memory.settlements), len(memory.outbox.rows), len(memory.credential_uses)) == (0, 0, 0)
     assert preview.refusal == reason_pb2.REASON_UNSPECIFIED
     assert preview.split == (await servicer.Settle(asked, CONTEXT)).settlement.split
+
+
+def hold_request(number: int = 1, **changes: Any) -> pb2.PreSettleRequest:
+    usual: dict[str, Any] = {
+        "fixmedins_code": HOSPITAL,
+        "bill": codec.bill_message(bill("child", 9000)),
+        "visit_credential": "child",
+        "acct_used_flag": True,
+        "use_mutual_aid": True,
+        "hold": True,
+        "msgid": msgid(number),
+    }
+    return pb2.PreSettleRequest(**{**usual, **changes})
+
+
+async def test_a_preview_that_holds_tells_the_quote_and_it_is_settled_without_a_credential(
+    servicer: SettlementServicer, memory: MemorySettlements
+) -> None:
+    held = await servicer.PreSettle(hold_request(), CONTEXT)
+    quote = held.quote
+    assert (quote.state, quote.msgid, held.split) == (pb2.QUOTE_STATE_HELD, msgid(1), quote.split)
+    assert quote.expires_at.seconds - quote.occurred_at.seconds == 600
+    by_msgid = pb2.GetQuoteRequest(fixmedins_code=HOSPITAL, msgid=msgid(1))
+    assert (await servicer.GetQuote(by_msgid, CONTEXT)).quote == quote
+    asked = request(2, visit_credential="", quote_id=quote.quote_id)
+    settlement = (await servicer.Settle(asked, CONTEXT)).settlement
+    assert (settlement.setl_id, settlement.split) == (quote.quote_id, quote.split)
+    by_id = pb2.GetQuoteRequest(fixmedins_code=HOSPITAL, quote_id=quote.quote_id)
+    used = (await servicer.GetQuote(by_id, CONTEXT)).quote
+    assert (used.state, used.HasField("ended_at")) == (pb2.QUOTE_STATE_USED, True)
+    assert memory.accounts["father"].held_fen == 0
+
+
+async def test_a_quote_that_is_cancelled_is_told_as_it_ended(servicer: SettlementServicer) -> None:
+    quote = (await servicer.PreSettle(hold_request(), CONTEXT)).quote
+    cancel = pb2.CancelQuoteRequest(fixmedins_code=HOSPITAL, quote_id=quote.quote_id)
+    first = await servicer.CancelQuote(cancel, CONTEXT)
+    assert first.quote.state == pb2.QUOTE_STATE_CANCELLED
+    assert await servicer.CancelQuote(cancel, CONTEXT) == first
+
+
+async def test_a_preview_that_would_hold_shows_the_refusal_and_holds_nothing(
+    servicer: SettlementServicer, memory: MemorySettlements
+) -> None:
+    answer = await servicer.PreSettle(hold_request(visit_credential="forged"), CONTEXT)
+    assert answer.refusal == reason_pb2.REASON_CREDENTIAL_INVALID
+    assert not answer.HasField("quote")
+    assert not memory.quotes.quotes
+
+
+async def test_a_quote_is_its_institutions_alone(servicer: SettlementServicer) -> None:
+    with pytest.raises(SettlementRefusedError) as refused:
+        await servicer.PreSettle(hold_request(msgid=msgid(1, OTHER)), CONTEXT)
+    assert refused.value.reason == "FORBIDDEN_INSTITUTION"
+    with pytest.raises(SettlementRefusedError) as refused:
+        await servicer.CancelQuote(pb2.CancelQuoteRequest(fixmedins_code=OTHER, quote_id=str(UUID(int=1))), CONTEXT)
+    assert refused.value.reason == "FORBIDDEN_INSTITUTION"
 
 
 async def test_a_preview_shows_the_refusal_and_then_all_is_cash(servicer: SettlementServicer, world: World) -> None:

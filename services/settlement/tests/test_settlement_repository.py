@@ -15,12 +15,12 @@ from settlement.domain.accounts import Account
 from settlement.domain.allocate import Decline, Line, Split
 from settlement.domain.bill import Bill, BillItem, ItemKind
 from settlement.domain.body_hash import order_fingerprint, reversal_fingerprint
+from settlement.domain.decided import Paid
 from settlement.domain.reasons import Reason
 from settlement.domain.settling import postings_of
 from settlement.domain.state import (
     Intent,
     Order,
-    Paid,
     Refund,
     Settlement,
     SettlementState,

@@ -74,6 +74,7 @@ _OUTCOMES = {
     authorization_pb2.OUTCOME_STATE_CAPTURED: OutcomeState.CAPTURED,
     authorization_pb2.OUTCOME_STATE_RELEASED: OutcomeState.RELEASED,
     authorization_pb2.OUTCOME_STATE_RESTORED: OutcomeState.RESTORED,
+    authorization_pb2.OUTCOME_STATE_TRIMMED: OutcomeState.TRIMMED,
 }
 
 

@@ -11,6 +11,8 @@ _OWNERS = people("citizen") | services("operator")
 
 ACCESS: AccessTable = {
     f"/{SETTLEMENTS}/PreSettle": institutions(),
+    f"/{SETTLEMENTS}/CancelQuote": institutions(),
+    f"/{SETTLEMENTS}/GetQuote": institutions(),
     f"/{SETTLEMENTS}/Settle": institutions(),
     f"/{SETTLEMENTS}/Reverse": institutions(),
     f"/{SETTLEMENTS}/GetSettlement": institutions(),

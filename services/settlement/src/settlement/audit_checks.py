@@ -69,6 +69,24 @@ BALANCES: Final = Check(
     """,
 )
 
+HELD: Final = Check(
+    "what is held on an account is what held previews keep of it",
+    """
+    SELECT a.psn_no AS key,
+           CASE WHEN a.held_fen <> coalesce(k.kept_fen, 0)
+                THEN format('%s fen are held, quotes keep %s', a.held_fen, coalesce(k.kept_fen, 0)) END AS problem
+    FROM (SELECT psn_no, held_fen FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
+    LEFT JOIN (
+        SELECT psn_no, sum(fen) AS kept_fen FROM (
+            SELECT psn_no, acct_pay_fen AS fen FROM quote WHERE state = 'HELD'
+            UNION ALL
+            SELECT l.payer_psn_no, l.amount_fen FROM quote_line AS l JOIN quote AS q ON q.id = l.quote_id
+            WHERE q.state = 'HELD') AS kept
+        GROUP BY psn_no) AS k USING (psn_no)
+    ORDER BY a.psn_no
+    """,
+)
+
 CHAINS: Final = Check(
     "balances follow from entry to entry, versions without a gap",
     """
@@ -248,4 +266,4 @@ FROM outbox_unsent AS u
 def all_checks(pending_age_seconds: float) -> tuple[Check, ...]:
     """Every invariant; `pending_age_seconds` is how long the sweeper leaves a PENDING settlement alone."""
     pending = replace(PENDING, arguments=(pending_age_seconds,))
-    return (POSTINGS, BALANCES, CHAINS, OWNERS, CONTRIBUTIONS, SETTLEMENTS, STRAYS, SPLITS, pending, EVENTS)
+    return (POSTINGS, BALANCES, HELD, CHAINS, OWNERS, CONTRIBUTIONS, SETTLEMENTS, STRAYS, SPLITS, pending, EVENTS)

@@ -14,8 +14,10 @@ from gongji.common.v1 import reason_pb2
 from kit.errors import reason_of
 from kit.grpc_client import TlsFiles, call, secure_channel
 from settlement.domain.allocate import Grant
+from settlement.domain.decided import Decided
+from settlement.domain.quotes import QuoteState
 from settlement.domain.reasons import Reason
-from settlement.domain.state import Decided, SettlementState
+from settlement.domain.state import SettlementState
 from settlement.timestamps import timestamp
 
 MAX_REQUESTS: Final = 500
@@ -31,6 +33,9 @@ _OUTCOMES: Final = {
     SettlementState.REVERSED: pb2.OUTCOME_STATE_RESTORED,
     SettlementState.REFUSED: pb2.OUTCOME_STATE_RELEASED,
     SettlementState.ABANDONED: pb2.OUTCOME_STATE_RELEASED,
+    QuoteState.HELD: pb2.OUTCOME_STATE_TRIMMED,
+    QuoteState.EXPIRED: pb2.OUTCOME_STATE_RELEASED,
+    QuoteState.CANCELLED: pb2.OUTCOME_STATE_RELEASED,
 }
 
 

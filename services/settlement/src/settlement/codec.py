@@ -6,7 +6,8 @@ from gongji.settlement.v1 import settlement_pb2 as pb2
 from settlement import enums
 from settlement.domain.allocate import Decline, Line, Split
 from settlement.domain.bill import Bill, BillItem, ItemKind, MedicalType
-from settlement.domain.state import Order, Refund, Settlement
+from settlement.domain.quotes import Quote
+from settlement.domain.state import Order, OrderKind, Refund, Settlement
 from settlement.intents import Command
 from settlement.preview_service import Preview, PreviewCommand
 from settlement.reverse_service import ReverseCommand
@@ -63,6 +64,20 @@ def settle_command(request: pb2.SettleRequest) -> Command:
         expected_acct_mulaid_pay_fen=(
             request.expected_acct_mulaid_pay if request.HasField("expected_acct_mulaid_pay") else None
         ),
+        quote_id=UUID(request.quote_id) if request.quote_id else None,
+    )
+    return Command(order, request.visit_credential)
+
+
+def hold_command(request: pb2.PreSettleRequest) -> Command:
+    """What a PreSettle request that holds orders."""
+    order = Order(
+        fixmedins_code=request.fixmedins_code,
+        msgid=request.msgid,
+        bill=bill_of(request.bill),
+        acct_used_flag=request.acct_used_flag,
+        use_mutual_aid=request.use_mutual_aid,
+        kind=OrderKind.QUOTE,
     )
     return Command(order, request.visit_credential)
 
@@ -83,6 +98,28 @@ def reverse_command(request: pb2.ReverseRequest) -> ReverseCommand:
 def preview_message(preview: Preview) -> pb2.PreSettleResponse:
     """The answer to a PreSettle."""
     return pb2.PreSettleResponse(refusal=enums.reason_value(preview.refusal), split=_split(preview.split))
+
+
+def held_message(quote: Quote) -> pb2.PreSettleResponse:
+    """The answer to a PreSettle that holds."""
+    return pb2.PreSettleResponse(split=_split(quote.split), quote=quote_message(quote))
+
+
+def quote_message(quote: Quote) -> pb2.Quote:
+    """A held preview in whatever state."""
+    return pb2.Quote(
+        quote_id=str(quote.quote_id),
+        fixmedins_code=quote.order.fixmedins_code,
+        msgid=quote.order.msgid,
+        state=enums.quote_state_value(quote.state),
+        bill=bill_message(quote.order.bill),
+        acct_used_flag=quote.order.acct_used_flag,
+        use_mutual_aid=quote.order.use_mutual_aid,
+        split=_split(quote.split),
+        occurred_at=timestamp(quote.occurred_at),
+        expires_at=timestamp(quote.expires_at),
+        ended_at=timestamp(quote.ended_at) if quote.ended_at else None,
+    )
 
 
 def settlement_message(settlement: Settlement) -> pb2.Settlement:

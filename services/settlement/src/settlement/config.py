@@ -56,6 +56,9 @@ class Settings(AuditSettings, ServiceSettings):
         description="Where care needs no filing, the regions' first digits (R8).",
         examples=["65"],
     )
+    quote_minutes: float = Field(
+        default=10.0, ge=1, le=60, description="How long a preview that holds keeps its amounts.", examples=["10"]
+    )
     batch_max: int = Field(default=200, ge=1, le=500, description="Requests in one batch at most.", examples=["200"])
     batch_waiting_max: int = Field(
         default=2000, ge=1, le=100_000, description="Requests that wait for a batch at most.", examples=["2000"]

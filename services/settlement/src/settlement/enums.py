@@ -4,6 +4,7 @@ from gongji.common.v1 import reason_pb2
 from gongji.identity.v1 import person_pb2
 from gongji.settlement.v1 import settlement_pb2
 from settlement.domain.bill import ClearingType, ItemKind, MedicalType
+from settlement.domain.quotes import QuoteState
 from settlement.domain.state import SettlementState
 from settlement.domain.visit import InsuranceType
 
@@ -21,6 +22,11 @@ def window_value(window: str | None) -> settlement_pb2.LimitWindow.ValueType:
 def state_value(state: SettlementState) -> settlement_pb2.SettlementState.ValueType:
     """A state's value."""
     return settlement_pb2.SettlementState.Value(f"SETTLEMENT_STATE_{state}")
+
+
+def quote_state_value(state: QuoteState) -> settlement_pb2.QuoteState.ValueType:
+    """A held preview's state's value."""
+    return settlement_pb2.QuoteState.Value(f"QUOTE_STATE_{state}")
 
 
 def medical_type(med_type: MedicalType) -> settlement_pb2.MedicalType.ValueType:

@@ -9,18 +9,21 @@ from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
 from settlement.domain.body_hash import CURRENT_VERSION, order_fingerprint
-from settlement.domain.reasons import Reason, SettlementRefusedError
-from settlement.domain.state import Decided, Intent, Order, Settlement, answer_from_record
+from settlement.domain.decided import Decided
+from settlement.domain.quotes import Quote, seen_at
+from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
+from settlement.domain.state import Intent, Order, Settlement, answer_from_record
+from settlement.quote_expiry import expire_due
 from settlement.repository import MsgKey, SettlementRepository
 from settlement.visits import Admitted, Presented, VisitJudge
 
-Answer = Settlement | Exception
-"""A settlement that is or was settled; or why there is none."""
+Answer = Settlement | Quote | Exception
+"""A settlement that is or was settled, or a preview that is or was held; or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A Settle request: what is ordered, and the credential, which is not part of its identity."""
+    """A request to settle or to hold: what is ordered, and the credential, which is not part of its identity."""
 
     order: Order
     credential: str
@@ -81,9 +84,10 @@ class Intake:
     async def _begin(self, commands: Sequence[Command]) -> Begun:
         begun = Begun()
         async with self._work() as repository:
-            fresh = await _answer_known(repository, dict(enumerate(commands)), begun.answers)
+            now = self._clock.now()
+            fresh = await answer_known(repository, dict(enumerate(commands)), begun.answers, now)
             if fresh:
-                now = self._clock.now()
+                await expire_due(repository, now)
                 intents = await self._admit(repository, fresh, now, begun.answers)
                 await _write(repository, fresh, intents, begun)
         begun.under_way.sort(key=lambda each: each.place)
@@ -98,7 +102,7 @@ class Intake:
             if isinstance(verdict, Admitted):
                 intents[place] = _intent(command.order, verdict, now)
             else:
-                answers[place] = SettlementRefusedError(verdict)
+                answers[place] = VisitRefusedError(verdict)
         return intents
 
 
@@ -106,17 +110,20 @@ def _intent(order: Order, admitted: Admitted, now: datetime) -> Intent:
     return Intent(uuid7(), order, order_fingerprint(order), admitted.insutype, admitted.jti, now)
 
 
-async def _answer_known(
-    repository: SettlementRepository, commands: Mapping[int, Command], answers: dict[int, Answer]
+async def answer_known(
+    repository: SettlementRepository, commands: Mapping[int, Command], answers: dict[int, Answer], now: datetime
 ) -> dict[int, Command]:
     """Answer from the record what has one, before anything that depends on time; the others."""
     keys = {command.key for command in commands.values()}
     known = await repository.find_by_msgids(keys)
+    quotes = await repository.quotes.find_by_msgids(keys)
     reversals = await repository.find_reversals(keys)
     fresh = {}
     for place, command in commands.items():
         if (settlement := known.get(command.key)) is not None:
             answers[place] = recorded_answer(settlement, command.order)
+        elif (quote := quotes.get(command.key)) is not None:
+            answers[place] = recorded_quote(quote, command.order, now)
         elif command.key in reversals:
             answers[place] = SettlementRefusedError(Reason.MSGID_REUSED, "this msgid was used before for a reversal")
         else:
@@ -131,6 +138,13 @@ def recorded_answer(settlement: Settlement, order: Order) -> Answer:
         return answer_from_record(settlement, order_fingerprint(order, version))
     except SettlementRefusedError as refusal:
         return refusal
+
+
+def recorded_quote(quote: Quote, order: Order, now: datetime) -> Answer:
+    """What a request is answered with, given the held preview under its msgid."""
+    if order_fingerprint(order, quote.fingerprint.version) != quote.fingerprint:
+        return SettlementRefusedError(Reason.MSGID_REUSED, "this msgid was used before with another body")
+    return seen_at(quote, now)
 
 
 async def _write(
@@ -172,10 +186,15 @@ async def _bind(repository: SettlementRepository, written: dict[int, Intent], an
     """The first settlement binds a credential to its visit; intents of another visit are taken back."""
     if not written:
         return
-    bound = await repository.bind_credentials({intent.jti: intent.order.bill.mdtrt_id for intent in written.values()})
-    strangers = [place for place, intent in written.items() if bound[intent.jti] != intent.order.bill.mdtrt_id]
+    visits = {intent.jti: intent.order.bill.mdtrt_id for intent in written.values() if intent.jti is not None}
+    bound = await repository.bind_credentials(visits)
+    strangers = [
+        place
+        for place, intent in written.items()
+        if intent.jti is not None and bound[intent.jti] != intent.order.bill.mdtrt_id
+    ]
     if strangers:
         await repository.withdraw_intents([written[place].settlement_id for place in strangers])
     for place in strangers:
         del written[place]
-        answers[place] = SettlementRefusedError(Reason.CREDENTIAL_INVALID)
+        answers[place] = VisitRefusedError(Reason.CREDENTIAL_INVALID)

@@ -4,18 +4,16 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import typer
 
 from gongji.settlement.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
 from gongji.settlement.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
 from kit import tracing
-from kit.batcher import MicroBatcher
 from kit.cli import EXIT_FAILED
 from kit.clock import Clock, clock_from
 from kit.config import ConsumerSettings, DatabaseSettings
-from kit.db import Database, PostgresWork, Work
+from kit.db import Database, PostgresWork
 from kit.grpc_client import TlsFiles
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
@@ -29,79 +27,21 @@ from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
 from settlement.audit import Report, audit, lines_of
-from settlement.binding_client import Authorizer, BindingClient
+from settlement.binding_client import BindingClient
 from settlement.config import AuditSettings, Settings
-from settlement.credentials import CredentialReader, SignedCredentials
-from settlement.domain.state import Settlement
-from settlement.intents import Command, Intake
+from settlement.credentials import SignedCredentials
+from settlement.pipeline import Pipeline, assemble
 from settlement.postgres_repository import PostgresSettlementRepository
-from settlement.preview_service import Preview, PreviewCommand, PreviewService
 from settlement.projection import GROUP, Projection
 from settlement.projection_repository import PostgresProjectionRepository
-from settlement.query_service import QueryService
-from settlement.repository import SettlementRepository
-from settlement.reverse_service import ReverseCommand, ReverseService
 from settlement.servicer import SettlementServicer
-from settlement.settle_service import SettleService
 from settlement.subscriber import TOPICS, Subscriber
 from settlement.suspended import StoredSuspensions, SuspendedInstitutions
 from settlement.sweeper import Sweeper
-from settlement.visits import VisitJudge
 
 SERVICE = "settlement"
 SETTLED_WITHIN_SECONDS = 15.0
 """How long stopping waits for the batches under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """What settles, previews and reverses: calls are gathered into batches, each patient's one after the other."""
-
-    settling: MicroBatcher[Command, Settlement]
-    previewing: MicroBatcher[PreviewCommand, Preview]
-    reversing: MicroBatcher[ReverseCommand, Settlement]
-    query: QueryService
-
-    @property
-    def servicer(self) -> SettlementServicer:
-        """SettlementService on this pipeline."""
-        return SettlementServicer(self.settling, self.previewing, self.reversing, self.query)
-
-    async def drain(self) -> None:
-        """Refuse what comes from now on, answer what was accepted before."""
-        await asyncio.gather(self.settling.drain(), self.previewing.drain(), self.reversing.drain())
-
-
-def assemble(
-    settings: Settings,
-    work: Work[SettlementRepository],
-    authorizer: Authorizer,
-    credentials: CredentialReader,
-    clock: Clock,
-) -> Pipeline:
-    """The pipeline on a unit of work; tests call it with fakes."""
-    judge = VisitJudge(credentials, settings.home_region_prefix)
-    order = settings.payment_order
-    settle = SettleService(
-        work=work,
-        intake=Intake(work, judge, clock),
-        authorizer=authorizer,
-        clock=clock,
-        order=order,
-        failpoints=settings.points,
-    )
-    preview = PreviewService(work, judge, authorizer, clock, order)
-    most, waiting = settings.batch_max, settings.batch_waiting_max
-    return Pipeline(
-        settling=MicroBatcher(settle.settle, most, waiting, lambda each: each.order.bill.psn_no, "settle"),
-        previewing=MicroBatcher(preview.preview, most, waiting, lambda each: each.presented.bill.psn_no, "preview"),
-        reversing=MicroBatcher(ReverseService(work, clock).reverse, most, waiting, _original, "reverse"),
-        query=QueryService(work),
-    )
-
-
-def _original(command: ReverseCommand) -> tuple[str, str]:
-    return command.fixmedins_code, str(command.original)
 
 
 def build(settings: Settings) -> Application:
@@ -144,7 +84,7 @@ def build(settings: Settings) -> Application:
 def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[Service]:
     accounts = AccountService(PostgresWork(database, PostgresAccountRepository), clock)
     return [
-        (add_SettlementServiceServicer_to_server, pipeline.servicer, SETTLEMENTS),
+        (add_SettlementServiceServicer_to_server, SettlementServicer(pipeline), SETTLEMENTS),
         (add_AccountServiceServicer_to_server, AccountServicer(accounts), ACCOUNTS),
     ]
 

@@ -5,13 +5,17 @@ The contract suite runs the same tests on both, so it refuses, passes over and o
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
 from kit.testing import MemoryOutbox
 from settlement.domain.accounts import Account
+from settlement.domain.decided import Decided, Paid
 from settlement.domain.ledger import EntryRow, Posted
-from settlement.domain.state import Decided, Intent, Paid, Settlement, SettlementState
+from settlement.domain.quotes import Quote, QuoteState
+from settlement.domain.state import Intent, Order, Settlement, SettlementState
 from settlement.domain.visit import InstitutionFacts, PersonFacts
+from settlement.quote_memory import MemoryQuotes
 from settlement.repository import MsgKey, Projections, Reversal
 
 RECENT = timedelta(days=1)
@@ -37,6 +41,7 @@ class MemorySettlements:
         self.persons = {}
         self.institutions = {}
         self.outbox = MemoryOutbox("settlement")
+        self.quotes = MemoryQuotes(self)
         self.ticks: list[datetime] = [datetime(2025, 6, 10, 2, tzinfo=UTC)]
 
     async def real_time(self) -> datetime:
@@ -102,19 +107,21 @@ class MemorySettlements:
         """See `SettlementRepository.recent_outcomes`."""
         since = await self.real_time() - RECENT
         recent = {psn_no: self._decided_since(psn_no, since) for psn_no in set(psn_nos)}
-        return {psn_no: [_decided(each) for each in decided] for psn_no, decided in recent.items() if decided}
+        return {psn_no: decided for psn_no, decided in recent.items() if decided}
 
-    def _decided_since(self, psn_no: str, since: datetime) -> list[Settlement]:
-        decided = [
-            each
+    def _decided_since(self, psn_no: str, since: datetime) -> list[Decided]:
+        told = [
+            (self.updated_at[each.settlement_id], _decided(each))
             for each in self.settlements.values()
-            if each.order is not None
-            and each.order.bill.psn_no == psn_no
-            and each.order.asks_payers
-            and each.state is not SettlementState.PENDING
-            and self.updated_at[each.settlement_id] > since
+            if each.order is not None and _asked(each.order, psn_no) and each.state is not SettlementState.PENDING
         ]
-        return sorted(decided, key=lambda each: self.updated_at[each.settlement_id])[-RECENT_LIMIT:]
+        told += [
+            (self.quotes.updated_at[each.quote_id], _kept(each))
+            for each in self.quotes.quotes.values()
+            if _asked(each.order, psn_no) and each.state is not QuoteState.USED
+        ]
+        lately = sorted((each for each in told if each[0] > since), key=itemgetter(0))
+        return [decided for _, decided in lately][-RECENT_LIMIT:]
 
     async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
         """See `SettlementRepository.lock_pending`."""
@@ -140,6 +147,10 @@ class MemorySettlements:
         del business_day
         for settlement in settlements:
             await self._put(settlement)
+
+    async def add_decided(self, settlements: Sequence[Settlement], business_day: date) -> None:
+        """See `SettlementRepository.add_decided`."""
+        await self.save(settlements, business_day)
 
     async def add_fences(self, fences: Sequence[Settlement]) -> set[UUID]:
         """See `SettlementRepository.add_fences`."""
@@ -167,15 +178,25 @@ class MemorySettlements:
 
     async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
         """See `SettlementRepository.post`."""
+        del accounts  # as they were locked: what quotes have freed since is not to be undone
         self.entries.extend(posted.rows)
         for psn_no, standing in posted.standings.items():
-            self.accounts[psn_no] = accounts[psn_no].after(standing)
+            self.accounts[psn_no] = self.accounts[psn_no].after(standing)
 
 
 def _decided(settlement: Settlement) -> Decided:
     lines = settlement.split.lines if settlement.split else ()
     paid = tuple(Paid(line.relation_id, line.amount_fen) for line in lines)
     return Decided(settlement.settlement_id, settlement.state, settlement.occurred_at or EPOCH, paid)
+
+
+def _kept(quote: Quote) -> Decided:
+    lines = tuple(Paid(line.relation_id, line.amount_fen) for line in quote.split.lines)
+    return Decided(quote.quote_id, quote.state, quote.occurred_at, lines)
+
+
+def _asked(order: Order, psn_no: str) -> bool:
+    return order.bill.psn_no == psn_no and order.asks_payers
 
 
 def _same_patient_pending(one: Settlement, other: Settlement) -> bool:

@@ -9,8 +9,10 @@ from settlement import settlement_rows as rows
 from settlement import settlement_sql as sql
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.accounts import Account, AccountState
+from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
-from settlement.domain.state import Decided, Fingerprint, Intent, Settlement, SettlementState
+from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState
+from settlement.quote_repository import PostgresQuoteRepository
 from settlement.repository import MsgKey, Projections, Reversal
 
 
@@ -25,6 +27,7 @@ class PostgresSettlementRepository:
         self._raw = transaction.raw
         self._accounts = PostgresAccountRepository(transaction)
         self.outbox = self._accounts.outbox
+        self.quotes = PostgresQuoteRepository(transaction)
 
     async def real_time(self) -> datetime:
         """See `SettlementRepository.real_time`."""
@@ -81,7 +84,9 @@ class PostgresSettlementRepository:
     async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
         """See `SettlementRepository.recent_outcomes`."""
         found = await self._raw.fetch(sql.RECENT, list(set(psn_nos)))
-        lines = await self._raw.fetch(sql.PAID, [row["id"] for row in found]) if found else []
+        settlements = [row["id"] for row in found if not row["is_quote"]]
+        quotes = [row["id"] for row in found if row["is_quote"]]
+        lines = await self._raw.fetch(sql.PAID, settlements, quotes) if found else []
         return rows.decided_of(found, rows.by_settlement(lines))
 
     async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
@@ -103,6 +108,14 @@ class PostgresSettlementRepository:
             raise LostSettlementError(f"{len(settlements)} settlements were to change, the database says {status}")
         await self._add_parts([each for each in settlements if each.state is SettlementState.SETTLED])
         await self._add_refunds([each for each in settlements if each.state is SettlementState.REVERSED])
+
+    async def add_decided(self, settlements: Sequence[Settlement], business_day: date) -> None:
+        """See `SettlementRepository.add_decided`."""
+        if not settlements:
+            return
+        columns = rows.decided_columns(settlements)
+        await self._raw.execute(sql.ADD_DECIDED, *columns, business_day)
+        await self._add_parts(settlements)
 
     async def add_fences(self, fences: Sequence[Settlement]) -> set[UUID]:
         """See `SettlementRepository.add_fences`."""
@@ -166,9 +179,9 @@ class PostgresSettlementRepository:
         ]
 
     async def _add_parts(self, settlements: Sequence[Settlement]) -> None:
-        if lines := rows.line_columns(settlements):
+        if lines := rows.line_columns(rows.splits_of(settlements)):
             await self._raw.execute(sql.ADD_LINES, *lines)
-        if declines := rows.decline_columns(settlements):
+        if declines := rows.decline_columns(rows.splits_of(settlements)):
             await self._raw.execute(sql.ADD_DECLINES, *declines)
 
     async def _add_refunds(self, settlements: Sequence[Settlement]) -> None:

@@ -11,8 +11,10 @@ from kit.errors import Refusal
 from kit.ids import uuid7
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
 from settlement.domain.allocate import Need, PaymentOrder, Split, allocate
+from settlement.domain.bill import Bill
+from settlement.domain.decided import Decided
 from settlement.domain.reasons import Reason
-from settlement.domain.state import Decided
+from settlement.quote_expiry import expire_due
 from settlement.repository import SettlementRepository
 from settlement.visits import Presented, VisitJudge
 
@@ -88,6 +90,7 @@ class PreviewService:
 
     async def _look(self, commands: Sequence[PreviewCommand], now: datetime) -> _Looked:
         async with self._work() as repository:
+            await expire_due(repository, now)
             verdicts = await self._judge.judge(repository, [command.presented for command in commands], now)
             recent = await repository.recent_outcomes(
                 {command.presented.bill.psn_no for command in commands if command.asks_payers}
@@ -114,7 +117,7 @@ class PreviewService:
             if isinstance(need, Need):
                 answers.append(Preview(allocate(need, accounts, self._order)))
             else:
-                answers.append(need or Preview(_all_cash(command), refusals[place]))
+                answers.append(need or Preview(all_cash(command.presented.bill), refusals[place]))
         return answers
 
 
@@ -135,5 +138,6 @@ def _need(command: PreviewCommand, granted: Granted) -> Need | Exception:
     return Need(bill.psn_no, bill.psn_part_amt_fen, command.acct_used_flag, granted)
 
 
-def _all_cash(command: PreviewCommand) -> Split:
-    return Split(0, 0, command.presented.bill.psn_part_amt_fen, None)
+def all_cash(bill: Bill) -> Split:
+    """What is shown where a settlement would be refused."""
+    return Split(0, 0, bill.psn_part_amt_fen, None)

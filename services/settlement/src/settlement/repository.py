@@ -8,9 +8,11 @@ from uuid import UUID
 
 from kit.outbox import Outbox
 from settlement.domain.accounts import Account
+from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
-from settlement.domain.state import Decided, Fingerprint, Intent, Settlement
+from settlement.domain.state import Fingerprint, Intent, Settlement
 from settlement.domain.visit import InstitutionFacts, PersonFacts, Projection
+from settlement.quote_repository import QuoteRepository
 
 MsgKey = tuple[str, str]
 """fixmedins_code and msgid: what a request is known by."""
@@ -50,6 +52,11 @@ class SettlementRepository(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Where facts are told, in this transaction."""
+        ...
+
+    @property
+    def quotes(self) -> QuoteRepository:
+        """Held previews, in this transaction."""
         ...
 
     async def real_time(self) -> datetime:
@@ -93,7 +100,7 @@ class SettlementRepository(Protocol):
         ...
 
     async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
-        """By patient, what was decided in the last day about settlements that had asked payers; oldest first."""
+        """By patient, what was decided in the last day about what had asked payers, quotes too; oldest first."""
         ...
 
     async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
@@ -110,6 +117,14 @@ class SettlementRepository(Protocol):
 
     async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:
         """Write locked settlements as their last move left them, with new lines, declines or refunds."""
+        ...
+
+    async def add_decided(self, settlements: Sequence[Settlement], business_day: date) -> None:
+        """Write settlements that are decided as they come, whose msgids are free.
+
+        Raises:
+            asyncpg.UniqueViolationError: a msgid has been taken meanwhile.
+        """
         ...
 
     async def add_fences(self, fences: Sequence[Settlement]) -> set[UUID]:

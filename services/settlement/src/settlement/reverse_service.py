@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from kit.clock import Clock, shanghai_date
+from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
 from settlement import settlement_events as events
@@ -13,7 +13,7 @@ from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.settling import payers_of, reverse_all
 from settlement.domain.state import Fingerprint, Settlement, SettlementState, fenced
 from settlement.repository import MsgKey, Reversal, SettlementRepository
-from settlement.settle_service import BusinessDayClosedError, release
+from settlement.settle_service import open_day, release
 
 Answer = Settlement | Exception
 """The settlement as the reversal left it; or why there is none."""
@@ -80,10 +80,8 @@ class ReverseService:
 
     async def _give_back(self, repository: SettlementRepository, paid: Sequence[Settlement]) -> list[Settlement]:
         now = self._clock.now()
-        day = shanghai_date(now)
         accounts = await repository.lock_accounts(owner for each in paid for owner, _ in payers_of(each))
-        if not await repository.hold_business_day(day):
-            raise BusinessDayClosedError(f"business day {day} is closed, nothing can be posted on it")
+        day = await open_day(repository, now)
         given_back, posted = reverse_all(paid, accounts, now, day)
         await repository.post(posted, accounts)
         await repository.save(given_back)
@@ -127,8 +125,11 @@ async def _reused(repository: SettlementRepository, commands: Sequence[ReverseCo
     keys = {command.key for command in commands}
     bound = {key: reversal.fingerprint for key, reversal in (await repository.find_reversals(keys)).items()}
     settled = (await repository.find_by_msgids(keys)).keys() - bound.keys()
+    quoted = (await repository.quotes.find_by_msgids(keys)).keys()
     return [
-        command.key in settled or bound.setdefault(command.key, command.fingerprint) != command.fingerprint
+        command.key in settled
+        or command.key in quoted
+        or bound.setdefault(command.key, command.fingerprint) != command.fingerprint
         for command in commands
     ]
 
@@ -140,13 +141,15 @@ async def _named(repository: SettlementRepository, commands: Sequence[ReverseCom
     if missing := keys - found.keys():
         # A reversal is not undone. Were its msgid fenced off, the caller would read that nothing had been reversed.
         reversals = (await repository.find_reversals(missing)).keys() | {command.key for command in commands}
-        found |= {key: _no_settlement() for key in missing & reversals}
-        found |= await _fenced(repository, sorted(missing - reversals))
+        quotes = (await repository.quotes.find_by_msgids(missing)).keys()
+        found |= {key: _no_settlement("a reversal's") for key in missing & reversals}
+        found |= {key: _no_settlement("a held preview's, which is cancelled by its quote_id") for key in quotes}
+        found |= await _fenced(repository, sorted(missing - reversals - quotes))
     return found
 
 
-def _no_settlement() -> SettlementRefusedError:
-    return SettlementRefusedError(Reason.NOT_FOUND, "this msgid is a reversal's; there is no settlement under it")
+def _no_settlement(whose: str) -> SettlementRefusedError:
+    return SettlementRefusedError(Reason.NOT_FOUND, f"this msgid is {whose}; there is no settlement under it")
 
 
 async def _fenced(repository: SettlementRepository, missing: Sequence[MsgKey]) -> dict[MsgKey, Target]:

@@ -1,45 +1,67 @@
 """SettlementService: checks who asks for whom, gathers calls into batches, and answers in the contract's words."""
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from gongji.settlement.v1 import settlement_pb2 as pb2
 from gongji.settlement.v1 import settlement_pb2_grpc
 from kit.auth import require_institution
-from kit.batcher import MicroBatcher
 from settlement import codec
-from settlement.domain.reasons import Reason, SettlementRefusedError
+from settlement.domain.quotes import Quote
+from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Settlement
 from settlement.intents import Command
-from settlement.preview_service import Preview, PreviewCommand
-from settlement.query_service import QueryService
-from settlement.reverse_service import ReverseCommand
+from settlement.pipeline import Pipeline
+from settlement.preview_service import Preview, all_cash
 
 FIXMEDINS_CODE_CHARACTERS = 12
+T = TypeVar("T")
 
 
 class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     """What a HIS calls."""
 
-    def __init__(
-        self,
-        settling: MicroBatcher[Command, Settlement],
-        previewing: MicroBatcher[PreviewCommand, Preview],
-        reversing: MicroBatcher[ReverseCommand, Settlement],
-        query: QueryService,
-    ) -> None:
-        self._settling = settling
-        self._previewing = previewing
-        self._reversing = reversing
-        self._query = query
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
 
     async def PreSettle(  # noqa: N802 - the contract's name
         self, request: pb2.PreSettleRequest, context: Any
     ) -> pb2.PreSettleResponse:
         """See the contract."""
         del context
+        if request.hold:
+            _must_be_own(request.fixmedins_code, request.msgid)
+            return await self._hold(codec.hold_command(request))
         _must_be_own(request.fixmedins_code)
-        return codec.preview_message(await self._previewing.submit(codec.preview_command(request)))
+        return codec.preview_message(await self._pipeline.previewing.submit(codec.preview_command(request)))
+
+    async def _hold(self, command: Command) -> pb2.PreSettleResponse:
+        try:
+            held = await self._pipeline.settling.submit(command)
+        except VisitRefusedError as refused:
+            return codec.preview_message(Preview(all_cash(command.order.bill), refused.refusal))
+        return codec.held_message(expect(held, Quote))
+
+    async def CancelQuote(  # noqa: N802 - the contract's name
+        self, request: pb2.CancelQuoteRequest, context: Any
+    ) -> pb2.CancelQuoteResponse:
+        """See the contract."""
+        del context
+        _must_be_own(request.fixmedins_code)
+        quote = await self._pipeline.quotes.cancel(request.fixmedins_code, UUID(request.quote_id))
+        return pb2.CancelQuoteResponse(quote=codec.quote_message(quote))
+
+    async def GetQuote(  # noqa: N802 - the contract's name
+        self, request: pb2.GetQuoteRequest, context: Any
+    ) -> pb2.GetQuoteResponse:
+        """See the contract."""
+        del context
+        _must_be_own(request.fixmedins_code, request.msgid)
+        if request.WhichOneof("key") == "quote_id":
+            quote = await self._pipeline.quotes.by_id(request.fixmedins_code, UUID(request.quote_id))
+        else:
+            quote = await self._pipeline.quotes.by_msgid(request.fixmedins_code, request.msgid)
+        return pb2.GetQuoteResponse(quote=codec.quote_message(quote))
 
     async def Settle(  # noqa: N802 - the contract's name
         self, request: pb2.SettleRequest, context: Any
@@ -47,7 +69,8 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         """See the contract."""
         del context
         _must_be_own(request.fixmedins_code, request.msgid)
-        settlement = await self._settling.submit(codec.settle_command(request))
+        batcher = self._pipeline.quoted if request.quote_id else self._pipeline.settling
+        settlement = expect(await batcher.submit(codec.settle_command(request)), Settlement)
         return pb2.SettleResponse(settlement=codec.settlement_message(settlement))
 
     async def Reverse(  # noqa: N802 - the contract's name
@@ -56,7 +79,7 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         """See the contract."""
         del context
         _must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
-        settlement = await self._reversing.submit(codec.reverse_command(request))
+        settlement = await self._pipeline.reversing.submit(codec.reverse_command(request))
         return pb2.ReverseResponse(settlement=codec.settlement_message(settlement))
 
     async def GetSettlement(  # noqa: N802 - the contract's name
@@ -66,10 +89,17 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         del context
         _must_be_own(request.fixmedins_code, request.msgid)
         if request.WhichOneof("key") == "setl_id":
-            settlement = await self._query.by_id(request.fixmedins_code, UUID(request.setl_id))
+            settlement = await self._pipeline.query.by_id(request.fixmedins_code, UUID(request.setl_id))
         else:
-            settlement = await self._query.by_msgid(request.fixmedins_code, request.msgid)
+            settlement = await self._pipeline.query.by_msgid(request.fixmedins_code, request.msgid)
         return pb2.GetSettlementResponse(settlement=codec.settlement_message(settlement))
+
+
+def expect(answer: Settlement | Quote, kind: type[T]) -> T:
+    """The answer as what its request comes to; a msgid is bound to its body, and that to the kind."""
+    if not isinstance(answer, kind):
+        raise SettlementRefusedError(Reason.MSGID_REUSED, "this msgid was used before with another body")
+    return answer
 
 
 def _must_be_own(fixmedins_code: str, *msgids: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from kit.clock import Clock, shanghai_date
@@ -13,10 +13,11 @@ from kit.observability import get_logger
 from settlement import settlement_events as events
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
 from settlement.domain.accounts import Account
-from settlement.domain.allocate import Grant, Need, PaymentOrder, allocate_all
+from settlement.domain.allocate import Allocation, Grant, Need, PaymentOrder, allocate_all
+from settlement.domain.quotes import Quote, hold
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.settling import postings_of, settle_or_refuse
-from settlement.domain.state import Settlement, SettlementState, abandoned, answer_from_record
+from settlement.domain.state import OrderKind, Settlement, SettlementState, abandoned, answer_from_record
 from settlement.failpoints import Boundary, Failpoints
 from settlement.intents import Answer, Command, Intake, UnderWay
 from settlement.repository import SettlementRepository
@@ -32,6 +33,10 @@ class BusinessDayClosedError(Exception):
 
     reason = str(Reason.UNAVAILABLE)
     metadata: Mapping[str, str] = {}
+
+
+Outcome = Settlement | Quote
+"""What a request under way comes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class SettleService:
         authorizer: who says which payers may give how much.
         clock: business time.
         order: which accounts pay first (R9).
+        quotes_last: how long a preview holds.
         failpoints: where tests let this process die.
     """
 
@@ -62,6 +68,7 @@ class SettleService:
         authorizer: Authorizer,
         clock: Clock,
         order: PaymentOrder,
+        quotes_last: timedelta,
         failpoints: Failpoints,
     ) -> None:
         self._work = work
@@ -69,6 +76,7 @@ class SettleService:
         self._authorizer = authorizer
         self._clock = clock
         self._order = order
+        self._quotes_last = quotes_last
         self._failpoints = failpoints
 
     async def settle(self, commands: Sequence[Command]) -> list[Answer]:
@@ -131,25 +139,32 @@ class SettleService:
             owned = [each.intent.settlement for each in held if each.id in pending]
             decided = await self._decide(repository, owned, grants, now)
             overtaken = [each.id for each in held if each.id not in pending]
-            found = await repository.find_by_ids(overtaken) if overtaken else {}
+            found = await _as_decided(repository, overtaken) if overtaken else {}
             await self._failpoints.reach(Boundary.BEFORE_COMMIT)
         return _answers(held, found | decided)
 
     async def _decide(
         self, repository: SettlementRepository, owned: Sequence[Settlement], grants: Grants, now: datetime
-    ) -> dict[UUID, Settlement]:
+    ) -> dict[UUID, Outcome]:
         if not owned:
             return {}
         needs = [_need(settlement, grants) for settlement in owned]
         accounts = await repository.lock_accounts(_owners(needs))
-        day = await _open_day(repository, now)
+        day = await open_day(repository, now)
         allocations = allocate_all(needs, accounts, self._order)
         decided = [
-            settle_or_refuse(settlement, allocation, now)
+            self._outcome(settlement, allocation, now)
             for settlement, allocation in zip(owned, allocations, strict=True)
         ]
-        await _record(repository, decided, accounts, day, now)
-        return {settlement.settlement_id: settlement for settlement in decided}
+        quotes = [each for each in decided if isinstance(each, Quote)]
+        await _record(repository, [each for each in decided if isinstance(each, Settlement)], accounts, day, now)
+        await _keep(repository, quotes, now)
+        return dict(zip((settlement.settlement_id for settlement in owned), decided, strict=True))
+
+    def _outcome(self, settlement: Settlement, allocation: Allocation, now: datetime) -> Outcome:
+        if settlement.order is not None and settlement.order.kind is OrderKind.QUOTE:
+            return hold(settlement, allocation.split, now, self._quotes_last)
+        return settle_or_refuse(settlement, allocation, now)
 
     async def _give_up(self, under_way: Sequence[UnderWay]) -> dict[int, Answer]:
         """ABANDONED and the holds released, at once; if even that fails the sweeper does it."""
@@ -180,7 +195,12 @@ async def release(repository: SettlementRepository, pending: Sequence[Settlement
     return given_up
 
 
-async def _open_day(repository: SettlementRepository, now: datetime) -> date:
+async def open_day(repository: SettlementRepository, now: datetime) -> date:
+    """The business day of a time, kept from being closed until the transaction ends.
+
+    Raises:
+        BusinessDayClosedError: it is closed already.
+    """
     day = shanghai_date(now)
     if not await repository.hold_business_day(day):
         raise BusinessDayClosedError(f"business day {day} is closed, nothing can be posted on it")
@@ -199,6 +219,17 @@ async def _record(
     await repository.save(decided, day)
     told = [events.decided(settlement, now) for settlement in decided]
     await repository.outbox.add([*told, *events.moved(posted)])
+
+
+async def _keep(repository: SettlementRepository, quotes: Sequence[Quote], now: datetime) -> None:
+    if quotes:
+        await repository.quotes.keep(quotes)
+        await repository.outbox.add([events.kept(quote, now) for quote in quotes])
+
+
+async def _as_decided(repository: SettlementRepository, ids: Sequence[UUID]) -> dict[UUID, Outcome]:
+    """What somebody has made of these, perhaps this process by a commit whose answer was lost."""
+    return {**await repository.find_by_ids(ids), **await repository.quotes.find_by_ids(ids)}
 
 
 def _ask(each: UnderWay) -> Ask:
@@ -229,6 +260,7 @@ def _need(settlement: Settlement, grants: Grants) -> Need:
         grants=grants.get(settlement.settlement_id, ()),
         expected_acct_pay_fen=order.expected_acct_pay_fen,
         expected_acct_mulaid_pay_fen=order.expected_acct_mulaid_pay_fen,
+        is_hold=order.kind is OrderKind.QUOTE,
     )
 
 
@@ -236,11 +268,12 @@ def _owners(needs: Sequence[Need]) -> set[str]:
     return {need.psn_no for need in needs} | {grant.payer_psn_no for need in needs for grant in need.grants}
 
 
-def _answers(under_way: Sequence[UnderWay], found: Mapping[UUID, Settlement]) -> dict[int, Answer]:
+def _answers(under_way: Sequence[UnderWay], found: Mapping[UUID, Outcome]) -> dict[int, Answer]:
     answers: dict[int, Answer] = {}
     for each in under_way:
+        outcome = found[each.id]
         try:
-            answers[each.place] = answer_from_record(found[each.id])
+            answers[each.place] = outcome if isinstance(outcome, Quote) else answer_from_record(outcome)
         except SettlementRefusedError as refusal:
             answers[each.place] = refusal
     return answers

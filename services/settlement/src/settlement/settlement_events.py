@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from uuid import UUID
 
 from gongji.common.v1 import reason_pb2
 from gongji.settlement.events.v1 import account_events_pb2, settlement_events_pb2
 from kit.events import Event
 from settlement.domain.allocate import Line
 from settlement.domain.ledger import EntryRow, Posted
-from settlement.domain.state import Settlement, SettlementState
+from settlement.domain.quotes import Quote, QuoteState
+from settlement.domain.reasons import Reason
+from settlement.domain.state import Order, Settlement, SettlementState
 from settlement.enums import clearing_type, insurance_type, medical_type
 from settlement.timestamps import timestamp
 
@@ -65,14 +68,38 @@ def _released(settlement: Settlement, at: datetime) -> Event:
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
+def kept(quote: Quote, at: datetime) -> Event:
+    """A preview holds from `at` on: binding keeps just its lines."""
+    facts = _order_facts(quote.quote_id, quote.order, quote.occurred_at, quote.split.lines)
+    message = settlement_events_pb2.HoldsTrimmed(settlement=facts, trimmed_at=timestamp(at))
+    return Event(message, key=str(quote.quote_id), occurred_at=at)
+
+
+def freed(quote: Quote, at: datetime) -> Event:
+    """A held preview has ended unused at `at`: nothing is kept any more."""
+    reason = Reason.QUOTE_EXPIRED if quote.state is QuoteState.EXPIRED else Reason.QUOTE_USED
+    message = settlement_events_pb2.HoldsReleased(
+        settlement=_order_facts(quote.quote_id, quote.order, quote.occurred_at, ()),
+        reason=reason_pb2.Reason.Value(f"REASON_{reason}"),
+        released_at=timestamp(at),
+    )
+    return Event(message, key=str(quote.quote_id), occurred_at=at)
+
+
 def _facts(settlement: Settlement, lines: Iterable[Line]) -> settlement_events_pb2.SettlementFacts:
     order, occurred_at = settlement.order, settlement.occurred_at
     if order is None or occurred_at is None:
         raise UntellableError(f"settlement {settlement.settlement_id} never came, so there is nothing to tell")
+    return _order_facts(settlement.settlement_id, order, occurred_at, lines)
+
+
+def _order_facts(
+    settlement_id: UUID, order: Order, occurred_at: datetime, lines: Iterable[Line]
+) -> settlement_events_pb2.SettlementFacts:
     return settlement_events_pb2.SettlementFacts(
-        setl_id=str(settlement.settlement_id),
-        fixmedins_code=settlement.fixmedins_code,
-        msgid=settlement.msgid,
+        setl_id=str(settlement_id),
+        fixmedins_code=order.fixmedins_code,
+        msgid=order.msgid,
         psn_no=order.bill.psn_no,
         occurred_at=timestamp(occurred_at),
         lines=[

@@ -5,12 +5,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
 from settlement.domain.allocate import Decline, Line, Split
 from settlement.domain.bill import Bill, BillItem, InstitutionType, ItemKind, MedicalType
-from settlement.domain.state import Decided, Fingerprint, Intent, Order, Paid, Refund, Settlement, SettlementState
+from settlement.domain.decided import Decided, Paid
+from settlement.domain.quotes import QuoteState
+from settlement.domain.state import (
+    Fingerprint,
+    Intent,
+    Order,
+    OrderKind,
+    Refund,
+    Settlement,
+    SettlementState,
+    intent_of,
+)
 from settlement.domain.visit import (
     Designation,
     Enrolment,
@@ -64,6 +76,17 @@ def intent_columns(intents: Sequence[Intent]) -> tuple[list[object], ...]:
         [intent.insutype for intent in intents],
         [int(bill.clr_type) for bill in bills],
         [intent.occurred_at for intent in intents],
+        [str(order.kind) for order in orders],
+    )
+
+
+def decided_columns(settlements: Sequence[Settlement]) -> tuple[list[object], ...]:
+    """One array for each column of settlements that are decided as they come."""
+    intents = [intent_of(settlement) for settlement in settlements]
+    return (
+        *intent_columns(intents),
+        [intent.order.quote_id for intent in intents],
+        *outcome_columns(settlements)[1:],
     )
 
 
@@ -92,11 +115,11 @@ def settlement_of(row: asyncpg.Record, lines: Rows = (), declines: Rows = (), re
         msgid=row["msgid"],
         state=SettlementState(row["state"]),
         reason=row["reason"],
-        order=_order(row) if known else None,
+        order=order_of(row) if known else None,
         fingerprint=Fingerprint(row["hash_version"], bytes(row["body_hash"])) if known else None,
         insutype=InsuranceType(row["insutype"]) if row["insutype"] else None,
         occurred_at=row["occurred_at"],
-        split=_split(row, lines, declines) if row["setl_time"] else None,
+        split=split_of(row, lines, declines) if row["setl_time"] else None,
         setl_time=row["setl_time"],
         reversed_at=row["reversed_at"],
         refunds=tuple(
@@ -105,7 +128,8 @@ def settlement_of(row: asyncpg.Record, lines: Rows = (), declines: Rows = (), re
     )
 
 
-def _order(row: asyncpg.Record) -> Order:
+def order_of(row: asyncpg.Record) -> Order:
+    """What was ordered."""
     return Order(
         fixmedins_code=row["fixmedins_code"],
         msgid=row["msgid"],
@@ -114,6 +138,8 @@ def _order(row: asyncpg.Record) -> Order:
         use_mutual_aid=row["use_mutual_aid"],
         expected_acct_pay_fen=row["expected_acct_pay_fen"],
         expected_acct_mulaid_pay_fen=row["expected_acct_mulaid_pay_fen"],
+        kind=OrderKind(row["kind"]),
+        quote_id=row["quote_id"],
     )
 
 
@@ -132,7 +158,8 @@ def _bill(row: asyncpg.Record) -> Bill:
     )
 
 
-def _split(row: asyncpg.Record, lines: Rows, declines: Rows) -> Split:
+def split_of(row: asyncpg.Record, lines: Rows, declines: Rows) -> Split:
+    """How it is paid."""
     return Split(
         acct_pay_fen=row["acct_pay_fen"],
         acct_mulaid_pay_fen=row["acct_mulaid_pay_fen"],
@@ -153,7 +180,8 @@ def decided_of(found: Rows, lines: Mapping[Any, Rows]) -> dict[str, list[Decided
     decided: dict[str, list[Decided]] = {}
     for row in found:
         paid = tuple(Paid(line["relation_id"], line["amount_fen"]) for line in lines.get(row["id"], ()))
-        outcome = Decided(row["id"], SettlementState(row["state"]), row["occurred_at"], paid)
+        state = QuoteState(row["state"]) if row["is_quote"] else SettlementState(row["state"])
+        outcome = Decided(row["id"], state, row["occurred_at"], paid)
         decided.setdefault(row["psn_no"], []).append(outcome)
     return decided
 
@@ -203,21 +231,30 @@ def by_settlement(rows: Iterable[asyncpg.Record]) -> Mapping[Any, list[asyncpg.R
     return grouped
 
 
-def line_columns(settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
+Splits = Sequence[tuple[UUID, Split]]
+"""Of settlements or quotes, by id."""
+
+
+def splits_of(settlements: Sequence[Settlement]) -> Splits:
+    """The splits of those that have one."""
+    return [(settlement.settlement_id, settlement.split) for settlement in settlements if settlement.split]
+
+
+def line_columns(splits: Splits) -> list[tuple[object, ...]]:
     """The columns of the payers' lines; empty if there are none."""
     return _transposed(
-        (settlement.settlement_id, place, line.payer_psn_no, line.relation_id, line.amount_fen, line.balance_after_fen)
-        for settlement in settlements
-        for place, line in enumerate(settlement.split.lines if settlement.split else ())
+        (owner, place, line.payer_psn_no, line.relation_id, line.amount_fen, line.balance_after_fen)
+        for owner, split in splits
+        for place, line in enumerate(split.lines)
     )
 
 
-def decline_columns(settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
+def decline_columns(splits: Splits) -> list[tuple[object, ...]]:
     """The columns of the declines; empty if there are none."""
     return _transposed(
-        (settlement.settlement_id, place, decline.payer_psn_no, str(decline.reason), decline.window)
-        for settlement in settlements
-        for place, decline in enumerate(settlement.split.declines if settlement.split else ())
+        (owner, place, decline.payer_psn_no, str(decline.reason), decline.window)
+        for owner, split in splits
+        for place, decline in enumerate(split.declines)
     )
 
 

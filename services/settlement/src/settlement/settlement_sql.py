@@ -3,8 +3,8 @@
 _SELECT = """
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, state, reason, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::text AS bill_details, acct_used_flag,
-       use_mutual_aid, expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, occurred_at, setl_time,
-       reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
+       use_mutual_aid, expected_acct_pay_fen, expected_acct_mulaid_pay_fen, kind, quote_id, insutype, occurred_at,
+       setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
 FROM settlement
 """
 
@@ -28,19 +28,30 @@ ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 """
 )
 
-# The contract takes 200 outcomes with a request; the newest are the ones that may not have arrived by Kafka yet.
+# The contract takes 200 outcomes with a request; the newest are the ones that may not have arrived by Kafka yet. A
+# quote that was used is told as the settlement of the same id.
 RECENT = """
-SELECT recent.id, patient.psn_no, recent.state, recent.occurred_at
+SELECT recent.id, patient.psn_no, recent.state, recent.occurred_at, recent.is_quote
 FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
-    SELECT id, state, occurred_at, updated_at FROM settlement AS s
-    WHERE s.psn_no = patient.psn_no AND s.updated_at > clock_timestamp() - interval '1 day'
-      AND s.state <> 'PENDING' AND s.use_mutual_aid AND s.psn_part_amt_fen > 0
-    ORDER BY s.updated_at DESC LIMIT 200
+    (SELECT id, state, occurred_at, updated_at, false AS is_quote FROM settlement AS s
+     WHERE s.psn_no = patient.psn_no AND s.updated_at > clock_timestamp() - interval '1 day'
+       AND s.state <> 'PENDING' AND s.use_mutual_aid AND s.psn_part_amt_fen > 0
+     ORDER BY s.updated_at DESC LIMIT 200)
+    UNION ALL
+    (SELECT id, state, occurred_at, updated_at, true FROM quote AS q
+     WHERE q.psn_no = patient.psn_no AND q.updated_at > clock_timestamp() - interval '1 day'
+       AND q.state <> 'USED' AND q.use_mutual_aid AND q.psn_part_amt_fen > 0
+     ORDER BY q.updated_at DESC LIMIT 200)
+    ORDER BY updated_at DESC LIMIT 200
 ) AS recent
 ORDER BY recent.updated_at
 """
 
-PAID = "SELECT settlement_id, relation_id, amount_fen FROM settlement_line WHERE settlement_id = ANY($1::uuid[])"
+PAID = """
+SELECT settlement_id, relation_id, amount_fen FROM settlement_line WHERE settlement_id = ANY($1::uuid[])
+UNION ALL
+SELECT quote_id, relation_id, amount_fen FROM quote_line WHERE quote_id = ANY($2::uuid[])
+"""
 
 LINES = """
 SELECT settlement_id, payer_psn_no, relation_id, amount_fen, balance_after_fen FROM settlement_line
@@ -62,23 +73,50 @@ ADD_INTENTS = """
 INSERT INTO settlement (
     id, fixmedins_code, msgid, hash_version, body_hash, state, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind
 )
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, 'PENDING', psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
-       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at
+       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
-    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[]
+    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[]
 ) AS i (
     id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind
 )
 ORDER BY psn_no, msgid
 ON CONFLICT DO NOTHING
 RETURNING id, created_at
+"""
+
+# What is decided in the transaction that it comes in: it was never PENDING.
+ADD_DECIDED = """
+INSERT INTO settlement (
+    id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+    fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, quote_id, state, reason,
+    setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, business_day
+)
+SELECT id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+       fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
+       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, quote_id, state,
+       reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen,
+       CASE WHEN setl_time IS NOT NULL THEN $31::date END
+FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
+    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[],
+    $23::text[], $24::text[], $25::timestamptz[], $26::timestamptz[], $27::bigint[], $28::bigint[], $29::bigint[],
+    $30::bigint[]
+) AS i (
+    id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+    fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, quote_id, state, reason,
+    setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
+)
 """
 
 WITHDRAW_INTENTS = "DELETE FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING'"

@@ -1,10 +1,11 @@
-"""Recovery: what a crash left PENDING becomes ABANDONED, and its holds are released."""
+"""Recovery: what a crash left PENDING becomes ABANDONED, held previews run out, and their holds are released."""
 
 import asyncio
 
 from kit.clock import Clock
 from kit.db import Work
 from kit.observability import get_logger
+from settlement.quote_expiry import expire_due
 from settlement.repository import SettlementRepository
 from settlement.settle_service import release
 
@@ -14,13 +15,13 @@ _log = get_logger()
 
 
 class Sweeper:
-    """Takes settlements that have been PENDING for longer than any caller may wait.
+    """Takes settlements that have been PENDING for longer than any caller may wait, and quotes whose time is over.
 
     Several processes may sweep at once: each passes over what another holds.
 
     Args:
         work: units of work.
-        clock: for the time that the events tell; ages are the database's.
+        clock: for the time that the events tell, and by which quotes run out; ages are the database's.
         age_seconds: beyond the cap on deadlines, so that their owners have given up.
         every_seconds: how often it looks.
     """
@@ -44,12 +45,18 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """Abandon all that is stale; how many there were."""
+        while await self._expire_batch():
+            pass
         total = 0
         while swept := await self._sweep_batch():
             total += swept
         if total:
             _log.warning("abandoned settlements that were left pending", settlements=total)
         return total
+
+    async def _expire_batch(self) -> int:
+        async with self._work() as repository:
+            return await expire_due(repository, self._clock.now())
 
     async def _sweep_batch(self) -> int:
         async with self._work() as repository:

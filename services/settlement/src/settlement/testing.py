@@ -6,18 +6,23 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from kit.batcher import MicroBatcher
 from kit.clock import FixedClock
 from kit.db import Work
 from settlement.binding_client import Ask, BindingUnavailableError, Granted, NoGrant
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.allocate import Grant, PaymentOrder
 from settlement.domain.bill import Bill, InstitutionType, MedicalType
-from settlement.domain.state import Order, SettlementState
+from settlement.domain.decided import Decided
+from settlement.domain.quotes import Quote, QuoteState
+from settlement.domain.state import Order, OrderKind, Settlement, SettlementState
 from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, VisitFacts
 from settlement.failpoints import Failpoints
 from settlement.intents import Answer, Command, Intake
+from settlement.pipeline import Pipeline
 from settlement.preview_service import PreviewService
 from settlement.query_service import QueryService
+from settlement.quote_service import QuoteService
 from settlement.repository import SettlementRepository
 from settlement.reverse_service import ReverseCommand, ReverseService
 from settlement.settle_service import SettleService
@@ -27,6 +32,7 @@ from settlement.visits import VisitJudge
 HOSPITAL = "H65270100001"
 TEN_O_CLOCK = datetime(2025, 6, 10, 2, tzinfo=UTC)
 """10:00 in Shanghai."""
+QUOTES_LAST = timedelta(minutes=10)
 _NAMESPACE = UUID("0197a000-0000-7000-8000-000000000000")
 
 
@@ -92,12 +98,24 @@ class FakeBinding:
             before = self.outcomes.get(decided.settlement_id)
             if before is SettlementState.REVERSED or before is decided.state:
                 continue
+            if isinstance(decided.state, QuoteState):
+                self._take_in_quote(decided, before)
+                continue
             paid = {each.relation_id: each.amount_fen for each in decided.lines}
             sign = {None: 0, SettlementState.SETTLED: -1}.get(before, 0)
             sign += 1 if decided.state is SettlementState.SETTLED else 0
             for relation in self.relations:
                 relation.used_fen += sign * paid.get(relation.id, 0)
             self.outcomes[decided.settlement_id] = decided.state
+            self.holds.pop(decided.settlement_id, None)
+
+    def _take_in_quote(self, decided: Decided, before: SettlementState | None) -> None:
+        if before is not None:
+            return
+        if decided.state is QuoteState.HELD:
+            self.holds[decided.settlement_id] = {each.relation_id: each.amount_fen for each in decided.lines}
+        else:
+            self.outcomes[decided.settlement_id] = SettlementState.ABANDONED
             self.holds.pop(decided.settlement_id, None)
 
     def _authorize(self, ask: Ask) -> Granted:
@@ -158,17 +176,39 @@ class World:
             authorizer=self.binding,
             clock=self.clock,
             order=order,
+            quotes_last=QUOTES_LAST,
             failpoints=failpoints or Failpoints(),
         )
         self.previewing = PreviewService(work, judge, self.binding, self.clock, order)
         self.reversing = ReverseService(work, self.clock)
         self.query = QueryService(work)
+        self.quotes = QuoteService(work, self.clock)
 
-    async def settle(self, *commands: Command) -> list[Answer]:
-        """The answers to one batch."""
+    @property
+    def pipeline(self) -> Pipeline:
+        """All of it behind batchers."""
+        return Pipeline(
+            settling=MicroBatcher(self.settling.settle, 100, 100, lambda each: each.order.bill.psn_no),
+            quoted=MicroBatcher(self.quotes.settle, 100, 100, lambda each: each.order.bill.psn_no),
+            previewing=MicroBatcher(self.previewing.preview, 100, 100),
+            reversing=MicroBatcher(self.reversing.reverse, 100, 100),
+            query=self.query,
+            quotes=self.quotes,
+        )
+
+    async def settle(self, *commands: Command) -> list[Settlement | Exception]:
+        """The answers to one batch that holds nothing."""
+        return [_no_quote(answer) for answer in await self.settling.settle(commands)]
+
+    async def hold(self, *commands: Command) -> list[Answer]:
+        """The answers to one batch in which previews may hold."""
         return await self.settling.settle(commands)
 
-    async def reverse(self, number: int, of: int | UUID) -> Answer:
+    async def settle_quotes(self, *commands: Command) -> list[Settlement | Exception]:
+        """The answers to one batch of orders that name quotes."""
+        return [_no_quote(answer) for answer in await self.quotes.settle(commands)]
+
+    async def reverse(self, number: int, of: int | UUID) -> Settlement | Exception:
         """The answer to a reversal with this number, of the settlement with that one."""
         original = msgid(of) if isinstance(of, int) else of
         return (await self.reversing.reverse([ReverseCommand(HOSPITAL, msgid(number), original)]))[0]
@@ -176,6 +216,12 @@ class World:
     async def sweep(self, age_seconds: float = 0) -> int:
         """What a sweeper abandons."""
         return await Sweeper(self.work, self.clock, age_seconds, every_seconds=1).sweep()
+
+
+def _no_quote(answer: Answer) -> Settlement | Exception:
+    if isinstance(answer, Quote):
+        raise TypeError(f"a quote came where a settlement was asked for: {answer}")
+    return answer
 
 
 def visit(psn_no: str, **changes: Any) -> VisitFacts:
@@ -225,6 +271,11 @@ def settle(number: int, of: Bill | None = None, *, credential: str | None = None
     usual: dict[str, Any] = {"acct_used_flag": True, "use_mutual_aid": True}
     order = Order(HOSPITAL, msgid(number), used, **{**usual, **changes})
     return Command(order, credential or used.psn_no)
+
+
+def hold(number: int, of: Bill | None = None, *, credential: str | None = None, **changes: Any) -> Command:
+    """A PreSettle request that holds and uses mutual aid."""
+    return settle(number, of, credential=credential, kind=OrderKind.QUOTE, **changes)
 
 
 def account(psn_no: str, balance_fen: int, state: AccountState = AccountState.OPEN, *, held_fen: int = 0) -> Account:

@@ -39,6 +39,14 @@ class _Sent:
     reversal: settlement_pb2.Settlement | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A held preview by its name in the case; its settlement is of the same visit."""
+
+    quote_id: str
+    mdtrt_id: str
+
+
 class Player:
     """One case being played."""
 
@@ -46,6 +54,7 @@ class Player:
         self._world = world
         self._case = case
         self._sent: dict[str, _Sent] = {}
+        self._quotes: dict[str, _Held] = {}
         self._steps: Mapping[str, Callable[[Words], Awaitable[Outcome]]] = {
             "settle": self._settle,
             "preview": self._preview,
@@ -111,10 +120,12 @@ class Player:
     async def _settle(self, words: Words) -> Outcome:
         sent = self._request_of(words.get("msgid") or uuid.uuid4().hex, words)
         hospital = self._hospital(words)
+        held = self._quotes[words["quote"]] if "quote" in words else None
         request = settlement_pb2.SettleRequest(
             fixmedins_code=hospital.fixmedins_code,
             msgid=sent.msgid,
-            bill=self._bill(words, sent.mdtrt_id),
+            quote_id=held.quote_id if held else "",
+            bill=self._bill(words, held.mdtrt_id if held else sent.mdtrt_id),
             visit_credential=await self._credential(hospital, words),
             acct_used_flag=truth(words.get("acct_used_flag", "true")),
             use_mutual_aid=truth(words.get("use_mutual_aid", "true")),
@@ -128,13 +139,17 @@ class Player:
         return Outcome({**self._split(settlement.split), "same_answer": same})
 
     async def _preview(self, words: Words) -> Outcome:
-        hospital = self._hospital(words)
+        hospital, mdtrt_id = self._hospital(words), _new_visit()
+        holds = truth(words.get("hold", "false"))
         preview = await hospital.preview(
-            self._bill(words, _new_visit()),
+            self._bill(words, mdtrt_id),
             await self._credential(hospital, words),
             acct_used_flag=truth(words.get("acct_used_flag", "true")),
             use_mutual_aid=truth(words.get("use_mutual_aid", "true")),
+            hold_under=msgid(hospital.fixmedins_code, self._world.stack.now()) if holds else "",
         )
+        if preview.HasField("quote"):
+            self._quotes[words.get("name", "")] = _Held(preview.quote.quote_id, mdtrt_id)
         return Outcome(self._split(preview.split), _reason(preview.refusal) or None)
 
     async def _reverse(self, words: Words) -> Outcome:

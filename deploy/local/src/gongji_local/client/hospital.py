@@ -114,14 +114,17 @@ class Hospital(Caller):
         *,
         acct_used_flag: bool = False,
         use_mutual_aid: bool = True,
+        hold_under: str = "",
     ) -> settlement_pb2.PreSettleResponse:
-        """Previews the split (预结算)."""
+        """Previews the split (预结算); with a msgid in `hold_under` it is held."""
         request = settlement_pb2.PreSettleRequest(
             fixmedins_code=self.fixmedins_code,
             bill=bill,
             visit_credential=visit_credential,
             acct_used_flag=acct_used_flag,
             use_mutual_aid=use_mutual_aid,
+            hold=bool(hold_under),
+            msgid=hold_under,
         )
         return await self.call(self.settlements.PreSettle, request)
 

@@ -36,9 +36,13 @@ class _OutcomeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutcomeS
     """Nothing was taken; the hold is free. Of an unknown id it is remembered, so that a late Authorize is refused."""
     OUTCOME_STATE_RESTORED: _OutcomeState.ValueType  # 3
     """What was paid is given back, with the limits it used (R11)."""
+    OUTCOME_STATE_TRIMMED: _OutcomeState.ValueType  # 4
+    """A held preview keeps just the lines; the rest of the hold is free."""
 
 class OutcomeState(_OutcomeState, metaclass=_OutcomeStateEnumTypeWrapper):
-    """What settlement has decided about an authorization. Moves only forward: HELD → CAPTURED → RESTORED, HELD → RELEASED."""
+    """What settlement has decided about an authorization. Moves only forward: HELD → CAPTURED → RESTORED, HELD → RELEASED.
+    TRIMMED leaves it HELD.
+    """
 
 OUTCOME_STATE_UNSPECIFIED: OutcomeState.ValueType  # 0
 """Not said: refused."""
@@ -48,6 +52,8 @@ OUTCOME_STATE_RELEASED: OutcomeState.ValueType  # 2
 """Nothing was taken; the hold is free. Of an unknown id it is remembered, so that a late Authorize is refused."""
 OUTCOME_STATE_RESTORED: OutcomeState.ValueType  # 3
 """What was paid is given back, with the limits it used (R11)."""
+OUTCOME_STATE_TRIMMED: OutcomeState.ValueType  # 4
+"""A held preview keeps just the lines; the rest of the hold is free."""
 Global___OutcomeState: _TypeAlias = OutcomeState  # noqa: Y015
 
 @_typing.final
@@ -97,7 +103,7 @@ class Outcome(_message.Message):
     """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeLine]:
-        """What was paid; of RESTORED, what had been paid. Empty when RELEASED."""
+        """What was paid; of RESTORED, what had been paid; of TRIMMED, what stays held. Empty when RELEASED."""
 
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:

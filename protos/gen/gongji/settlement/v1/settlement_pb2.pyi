@@ -58,6 +58,38 @@ SETTLEMENT_STATE_ABANDONED: SettlementState.ValueType  # 5
 """Given up, or reversed before it came: nothing was taken, the id is spent."""
 Global___SettlementState: _TypeAlias = SettlementState  # noqa: Y015
 
+class _QuoteState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QuoteStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QuoteState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUOTE_STATE_UNSPECIFIED: _QuoteState.ValueType  # 0
+    """Never used."""
+    QUOTE_STATE_HELD: _QuoteState.ValueType  # 1
+    """Its amounts are kept."""
+    QUOTE_STATE_USED: _QuoteState.ValueType  # 2
+    """Settled; the settlement's setl_id is the quote_id."""
+    QUOTE_STATE_EXPIRED: _QuoteState.ValueType  # 3
+    """Ran out: its amounts are free."""
+    QUOTE_STATE_CANCELLED: _QuoteState.ValueType  # 4
+    """Given up by the institution: its amounts are free."""
+
+class QuoteState(_QuoteState, metaclass=_QuoteStateEnumTypeWrapper):
+    """Where a held preview stands."""
+
+QUOTE_STATE_UNSPECIFIED: QuoteState.ValueType  # 0
+"""Never used."""
+QUOTE_STATE_HELD: QuoteState.ValueType  # 1
+"""Its amounts are kept."""
+QUOTE_STATE_USED: QuoteState.ValueType  # 2
+"""Settled; the settlement's setl_id is the quote_id."""
+QUOTE_STATE_EXPIRED: QuoteState.ValueType  # 3
+"""Ran out: its amounts are free."""
+QUOTE_STATE_CANCELLED: QuoteState.ValueType  # 4
+"""Given up by the institution: its amounts are free."""
+Global___QuoteState: _TypeAlias = QuoteState  # noqa: Y015
+
 class _MedicalType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -336,6 +368,8 @@ class PreSettleRequest(_message.Message):
     VISIT_CREDENTIAL_FIELD_NUMBER: _builtins.int
     ACCT_USED_FLAG_FIELD_NUMBER: _builtins.int
     USE_MUTUAL_AID_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    MSGID_FIELD_NUMBER: _builtins.int
     fixmedins_code: _builtins.str
     """fixmedins_code of the calling institution; another one is FORBIDDEN_INSTITUTION."""
     visit_credential: _builtins.str
@@ -344,6 +378,10 @@ class PreSettleRequest(_message.Message):
     """acct_used_flag: whether the patient's own account pays; absent means no."""
     use_mutual_aid: _builtins.bool
     """Whether the payers of mutual aid are asked; absent means no."""
+    hold: _builtins.bool
+    """Whether the amounts are kept for this bill; absent means no."""
+    msgid: _builtins.str
+    """msgid of a preview that holds, which may be sent again under it; without hold it is not looked at."""
     @_builtins.property
     def bill(self) -> Global___Bill:
         """The bill; absent is refused."""
@@ -356,10 +394,12 @@ class PreSettleRequest(_message.Message):
         visit_credential: _builtins.str = ...,
         acct_used_flag: _builtins.bool = ...,
         use_mutual_aid: _builtins.bool = ...,
+        hold: _builtins.bool = ...,
+        msgid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bill", b"bill"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_used_flag", b"acct_used_flag", "bill", b"bill", "fixmedins_code", b"fixmedins_code", "use_mutual_aid", b"use_mutual_aid", "visit_credential", b"visit_credential"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_used_flag", b"acct_used_flag", "bill", b"bill", "fixmedins_code", b"fixmedins_code", "hold", b"hold", "msgid", b"msgid", "use_mutual_aid", b"use_mutual_aid", "visit_credential", b"visit_credential"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,25 +525,209 @@ class PreSettleResponse(_message.Message):
 
     REFUSAL_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
+    QUOTE_FIELD_NUMBER: _builtins.int
     refusal: _reason_pb2.Reason.ValueType
     """Why a settlement would be refused; REASON_UNSPECIFIED when it would not. Then the split is all cash."""
     @_builtins.property
     def split(self) -> Global___Split:
-        """The split as it would be."""
+        """The split as it would be. Of one that holds: the quote's."""
+
+    @_builtins.property
+    def quote(self) -> Global___Quote:
+        """What is kept; absent unless hold was asked and nothing refuses the visit."""
 
     def __init__(
         self,
         *,
         refusal: _reason_pb2.Reason.ValueType = ...,
         split: Global___Split | None = ...,
+        quote: Global___Quote | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["split", b"split"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote", "split", b"split"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote", "refusal", b"refusal", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreSettleResponse: _TypeAlias = PreSettleResponse  # noqa: Y015
+
+@_typing.final
+class Quote(_message.Message):
+    """A held preview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTE_ID_FIELD_NUMBER: _builtins.int
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    MSGID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BILL_FIELD_NUMBER: _builtins.int
+    ACCT_USED_FLAG_FIELD_NUMBER: _builtins.int
+    USE_MUTUAL_AID_FIELD_NUMBER: _builtins.int
+    SPLIT_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    quote_id: _builtins.str
+    """UUID; settling by it gives this very setl_id."""
+    fixmedins_code: _builtins.str
+    """fixmedins_code of the institution that may settle or cancel it."""
+    msgid: _builtins.str
+    """msgid of the preview's request."""
+    state: Global___QuoteState.ValueType
+    """Where it stands, by the time of the answer."""
+    acct_used_flag: _builtins.bool
+    """acct_used_flag of the request; another one when settling is AMOUNT_CHANGED."""
+    use_mutual_aid: _builtins.bool
+    """use_mutual_aid of the request; another one when settling is AMOUNT_CHANGED."""
+    @_builtins.property
+    def bill(self) -> Global___Bill:
+        """The bill; a settlement of another one is AMOUNT_CHANGED."""
+
+    @_builtins.property
+    def split(self) -> Global___Split:
+        """What is kept, with each balance as it would be after it."""
+
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """The time that decided windows and validity, also for the settlement."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """From when on it cannot be settled."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was settled, cancelled or found to have expired; absent while it is held."""
+
+    def __init__(
+        self,
+        *,
+        quote_id: _builtins.str = ...,
+        fixmedins_code: _builtins.str = ...,
+        msgid: _builtins.str = ...,
+        state: Global___QuoteState.ValueType = ...,
+        bill: Global___Bill | None = ...,
+        acct_used_flag: _builtins.bool = ...,
+        use_mutual_aid: _builtins.bool = ...,
+        split: Global___Split | None = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bill", b"bill", "ended_at", b"ended_at", "expires_at", b"expires_at", "occurred_at", b"occurred_at", "split", b"split"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_used_flag", b"acct_used_flag", "bill", b"bill", "ended_at", b"ended_at", "expires_at", b"expires_at", "fixmedins_code", b"fixmedins_code", "msgid", b"msgid", "occurred_at", b"occurred_at", "quote_id", b"quote_id", "split", b"split", "state", b"state", "use_mutual_aid", b"use_mutual_aid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quote: _TypeAlias = Quote  # noqa: Y015
+
+@_typing.final
+class CancelQuoteRequest(_message.Message):
+    """Gives up a held preview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    QUOTE_ID_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """fixmedins_code of the calling institution; another one is FORBIDDEN_INSTITUTION."""
+    quote_id: _builtins.str
+    """The quote; an unknown one is NOT_FOUND, another institution's FORBIDDEN_INSTITUTION."""
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        quote_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixmedins_code", b"fixmedins_code", "quote_id", b"quote_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelQuoteRequest: _TypeAlias = CancelQuoteRequest  # noqa: Y015
+
+@_typing.final
+class CancelQuoteResponse(_message.Message):
+    """The quote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def quote(self) -> Global___Quote:
+        """CANCELLED, or as it had ended before."""
+
+    def __init__(
+        self,
+        *,
+        quote: Global___Quote | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelQuoteResponse: _TypeAlias = CancelQuoteResponse  # noqa: Y015
+
+@_typing.final
+class GetQuoteRequest(_message.Message):
+    """Asks for a held preview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    QUOTE_ID_FIELD_NUMBER: _builtins.int
+    MSGID_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """fixmedins_code of the calling institution; another one is FORBIDDEN_INSTITUTION."""
+    quote_id: _builtins.str
+    """By its id."""
+    msgid: _builtins.str
+    """By the msgid of the preview."""
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        quote_id: _builtins.str = ...,
+        msgid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "msgid", b"msgid", "quote_id", b"quote_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixmedins_code", b"fixmedins_code", "key", b"key", "msgid", b"msgid", "quote_id", b"quote_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["quote_id", "msgid"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___GetQuoteRequest: _TypeAlias = GetQuoteRequest  # noqa: Y015
+
+@_typing.final
+class GetQuoteResponse(_message.Message):
+    """The quote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def quote(self) -> Global___Quote:
+        """In whatever state it is."""
+
+    def __init__(
+        self,
+        *,
+        quote: Global___Quote | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQuoteResponse: _TypeAlias = GetQuoteResponse  # noqa: Y015
 
 @_typing.final
 class SettleRequest(_message.Message):
@@ -519,12 +743,13 @@ class SettleRequest(_message.Message):
     USE_MUTUAL_AID_FIELD_NUMBER: _builtins.int
     EXPECTED_ACCT_PAY_FIELD_NUMBER: _builtins.int
     EXPECTED_ACCT_MULAID_PAY_FIELD_NUMBER: _builtins.int
+    QUOTE_ID_FIELD_NUMBER: _builtins.int
     fixmedins_code: _builtins.str
     """fixmedins_code of the calling institution; another one is FORBIDDEN_INSTITUTION."""
     msgid: _builtins.str
     """msgid: fixmedins_code, yyyyMMddHHmmss, sequence of 4 digits."""
     visit_credential: _builtins.str
-    """From VisitService.Identify; not looked at for a msgid that is known."""
+    """From VisitService.Identify, at most 4,096 characters; not looked at for a msgid that is known, nor with quote_id."""
     acct_used_flag: _builtins.bool
     """acct_used_flag: whether the patient's own account pays; absent means no."""
     use_mutual_aid: _builtins.bool
@@ -533,6 +758,11 @@ class SettleRequest(_message.Message):
     """What the preview showed as acct_pay; when given and different, AMOUNT_CHANGED. Fen."""
     expected_acct_mulaid_pay: _builtins.int
     """What the preview showed as acct_mulaid_pay; when given and different, AMOUNT_CHANGED. Fen."""
+    quote_id: _builtins.str
+    """The held preview to settle: its amounts are taken whatever has happened since, and the setl_id is this id. Bill, patient
+    and flags have to be the preview's, else AMOUNT_CHANGED. Unknown is NOT_FOUND, run out QUOTE_EXPIRED, settled or
+    cancelled QUOTE_USED. Empty when there is none.
+    """
     @_builtins.property
     def bill(self) -> Global___Bill:
         """The bill; absent is refused."""
@@ -548,10 +778,11 @@ class SettleRequest(_message.Message):
         use_mutual_aid: _builtins.bool = ...,
         expected_acct_pay: _builtins.int | None = ...,
         expected_acct_mulaid_pay: _builtins.int | None = ...,
+        quote_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_acct_mulaid_pay", b"_expected_acct_mulaid_pay", "_expected_acct_pay", b"_expected_acct_pay", "bill", b"bill", "expected_acct_mulaid_pay", b"expected_acct_mulaid_pay", "expected_acct_pay", b"expected_acct_pay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_acct_mulaid_pay", b"_expected_acct_mulaid_pay", "_expected_acct_pay", b"_expected_acct_pay", "acct_used_flag", b"acct_used_flag", "bill", b"bill", "expected_acct_mulaid_pay", b"expected_acct_mulaid_pay", "expected_acct_pay", b"expected_acct_pay", "fixmedins_code", b"fixmedins_code", "msgid", b"msgid", "use_mutual_aid", b"use_mutual_aid", "visit_credential", b"visit_credential"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_acct_mulaid_pay", b"_expected_acct_mulaid_pay", "_expected_acct_pay", b"_expected_acct_pay", "acct_used_flag", b"acct_used_flag", "bill", b"bill", "expected_acct_mulaid_pay", b"expected_acct_mulaid_pay", "expected_acct_pay", b"expected_acct_pay", "fixmedins_code", b"fixmedins_code", "msgid", b"msgid", "quote_id", b"quote_id", "use_mutual_aid", b"use_mutual_aid", "visit_credential", b"visit_credential"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_acct_mulaid_pay: _TypeAlias = _typing.Literal["expected_acct_mulaid_pay"]  # noqa: Y015
     _WhichOneofArgType__expected_acct_mulaid_pay: _TypeAlias = _typing.Literal["_expected_acct_mulaid_pay", b"_expected_acct_mulaid_pay"]  # noqa: Y015

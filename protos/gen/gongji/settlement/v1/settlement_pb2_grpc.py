@@ -40,6 +40,16 @@ class SettlementServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.PreSettleRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.PreSettleResponse.FromString,
                 _registered_method=True)
+        self.CancelQuote = channel.unary_unary(
+                '/gongji.settlement.v1.SettlementService/CancelQuote',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.CancelQuoteRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.CancelQuoteResponse.FromString,
+                _registered_method=True)
+        self.GetQuote = channel.unary_unary(
+                '/gongji.settlement.v1.SettlementService/GetQuote',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.GetQuoteRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.GetQuoteResponse.FromString,
+                _registered_method=True)
         self.Settle = channel.unary_unary(
                 '/gongji.settlement.v1.SettlementService/Settle',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleRequest.SerializeToString,
@@ -62,7 +72,23 @@ class SettlementServiceServicer:
     """
 
     def PreSettle(self, request, context):
-        """Previews the split of a bill (预结算) as it would be now. Holds nothing and writes nothing.
+        """Previews the split of a bill (预结算) as it would be now. Without hold it writes nothing. With hold the amounts are kept
+        for this bill until they are settled by quote_id, cancelled, or expire; then it is idempotent by (fixmedins_code, msgid)
+        like Settle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelQuote(self, request, context):
+        """Gives up a held preview: what it kept is free. Idempotent: a quote that has ended stays as it is and is the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQuote(self, request, context):
+        """Asks for a held preview by its id or by the msgid of its request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +124,16 @@ def add_SettlementServiceServicer_to_server(servicer, server):
                     servicer.PreSettle,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.PreSettleRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.PreSettleResponse.SerializeToString,
+            ),
+            'CancelQuote': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelQuote,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.CancelQuoteRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.CancelQuoteResponse.SerializeToString,
+            ),
+            'GetQuote': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuote,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.GetQuoteRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.GetQuoteResponse.SerializeToString,
             ),
             'Settle': grpc.unary_unary_rpc_method_handler(
                     servicer.Settle,
@@ -143,6 +179,60 @@ class SettlementService:
             '/gongji.settlement.v1.SettlementService/PreSettle',
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.PreSettleRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.PreSettleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelQuote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.SettlementService/CancelQuote',
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.CancelQuoteRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.CancelQuoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.SettlementService/GetQuote',
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.GetQuoteRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.GetQuoteResponse.FromString,
             options,
             channel_credentials,
             insecure,

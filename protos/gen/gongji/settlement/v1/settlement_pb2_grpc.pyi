@@ -34,7 +34,14 @@ class SettlementServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SettlementServiceAsyncStub: ...
     PreSettle: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.PreSettleRequest, _settlement_pb2.PreSettleResponse]
-    """Previews the split of a bill (预结算) as it would be now. Holds nothing and writes nothing."""
+    """Previews the split of a bill (预结算) as it would be now. Without hold it writes nothing. With hold the amounts are kept
+    for this bill until they are settled by quote_id, cancelled, or expire; then it is idempotent by (fixmedins_code, msgid)
+    like Settle.
+    """
+    CancelQuote: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.CancelQuoteRequest, _settlement_pb2.CancelQuoteResponse]
+    """Gives up a held preview: what it kept is free. Idempotent: a quote that has ended stays as it is and is the answer."""
+    GetQuote: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.GetQuoteRequest, _settlement_pb2.GetQuoteResponse]
+    """Asks for a held preview by its id or by the msgid of its request."""
     Settle: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.SettleRequest, _settlement_pb2.SettleResponse]
     """Settles a bill (结算). Idempotent by (fixmedins_code, msgid): the same request again gives the same answer, also after
     a crash or an expired credential; another body under the id is MSGID_REUSED.
@@ -52,7 +59,14 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PreSettle: _aio.UnaryUnaryMultiCallable[_settlement_pb2.PreSettleRequest, _settlement_pb2.PreSettleResponse]  # type: ignore[assignment]
-    """Previews the split of a bill (预结算) as it would be now. Holds nothing and writes nothing."""
+    """Previews the split of a bill (预结算) as it would be now. Without hold it writes nothing. With hold the amounts are kept
+    for this bill until they are settled by quote_id, cancelled, or expire; then it is idempotent by (fixmedins_code, msgid)
+    like Settle.
+    """
+    CancelQuote: _aio.UnaryUnaryMultiCallable[_settlement_pb2.CancelQuoteRequest, _settlement_pb2.CancelQuoteResponse]  # type: ignore[assignment]
+    """Gives up a held preview: what it kept is free. Idempotent: a quote that has ended stays as it is and is the answer."""
+    GetQuote: _aio.UnaryUnaryMultiCallable[_settlement_pb2.GetQuoteRequest, _settlement_pb2.GetQuoteResponse]  # type: ignore[assignment]
+    """Asks for a held preview by its id or by the msgid of its request."""
     Settle: _aio.UnaryUnaryMultiCallable[_settlement_pb2.SettleRequest, _settlement_pb2.SettleResponse]  # type: ignore[assignment]
     """Settles a bill (结算). Idempotent by (fixmedins_code, msgid): the same request again gives the same answer, also after
     a crash or an expired credential; another body under the id is MSGID_REUSED.
@@ -73,7 +87,26 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _settlement_pb2.PreSettleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_settlement_pb2.PreSettleResponse, _abc.Awaitable[_settlement_pb2.PreSettleResponse]]:
-        """Previews the split of a bill (预结算) as it would be now. Holds nothing and writes nothing."""
+        """Previews the split of a bill (预结算) as it would be now. Without hold it writes nothing. With hold the amounts are kept
+        for this bill until they are settled by quote_id, cancelled, or expire; then it is idempotent by (fixmedins_code, msgid)
+        like Settle.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelQuote(
+        self,
+        request: _settlement_pb2.CancelQuoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_pb2.CancelQuoteResponse, _abc.Awaitable[_settlement_pb2.CancelQuoteResponse]]:
+        """Gives up a held preview: what it kept is free. Idempotent: a quote that has ended stays as it is and is the answer."""
+
+    @_abc_1.abstractmethod
+    def GetQuote(
+        self,
+        request: _settlement_pb2.GetQuoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_pb2.GetQuoteResponse, _abc.Awaitable[_settlement_pb2.GetQuoteResponse]]:
+        """Asks for a held preview by its id or by the msgid of its request."""
 
     @_abc_1.abstractmethod
     def Settle(

@@ -40,6 +40,8 @@ class Need:
     """Whether the patient's own account pays."""
     grants: tuple[Grant, ...] = ()
     """Payers in the order in which they pay; empty without mutual aid."""
+    is_hold: bool = False
+    """Whether the amounts are kept instead of paid."""
     expected_acct_pay_fen: int | None = None
     expected_acct_mulaid_pay_fen: int | None = None
 
@@ -192,7 +194,10 @@ def _is_expected(need: Need, split: Split) -> bool:
 def _take(standing: dict[str, Account], need: Need, split: Split) -> None:
     for psn_no, amount_fen in payments(need.psn_no, split):
         account = standing[psn_no]
-        standing[psn_no] = replace(account, balance_fen=account.balance_fen - amount_fen)
+        if need.is_hold:
+            standing[psn_no] = replace(account, held_fen=account.held_fen + amount_fen)
+        else:
+            standing[psn_no] = replace(account, balance_fen=account.balance_fen - amount_fen)
 
 
 def payments(psn_no: str, split: Split) -> list[tuple[str, int]]:

@@ -14,7 +14,8 @@ from settlement.domain.state import Fingerprint, Order
 
 Fields = Mapping[str, object]
 
-CURRENT_VERSION: Final = 1
+CURRENT_VERSION: Final = 2
+_REVERSAL_VERSION: Final = 1
 
 
 class UnknownHashVersionError(Exception):
@@ -45,11 +46,16 @@ def _order_v1(order: Order) -> Fields:
     }
 
 
-_ORDER_FIELDS: Final[Mapping[int, Callable[[Order], Fields]]] = {1: _order_v1}
+def _order_v2(order: Order) -> Fields:
+    quote_id = str(order.quote_id) if order.quote_id else None
+    return {**_order_v1(order), "kind": str(order.kind), "quote_id": quote_id}
+
+
+_ORDER_FIELDS: Final[Mapping[int, Callable[[Order], Fields]]] = {1: _order_v1, 2: _order_v2}
 
 
 def order_fingerprint(order: Order, version: int = CURRENT_VERSION) -> Fingerprint:
-    """The fingerprint of a Settle request under one version of the list.
+    """The fingerprint of a request to settle or to hold under one version of the list.
 
     Raises:
         UnknownHashVersionError: there is no such version.
@@ -62,7 +68,7 @@ def order_fingerprint(order: Order, version: int = CURRENT_VERSION) -> Fingerpri
 
 def reversal_fingerprint(fixmedins_code: str, original: str) -> Fingerprint:
     """The fingerprint of a Reverse request: which settlement, by its msgid or setl_id. The reason is not part of it."""
-    return Fingerprint(CURRENT_VERSION, _digest({"fixmedins_code": fixmedins_code, "original": original}))
+    return Fingerprint(_REVERSAL_VERSION, _digest({"fixmedins_code": fixmedins_code, "original": original}))
 
 
 def _digest(fields: Fields) -> bytes:

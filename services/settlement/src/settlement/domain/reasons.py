@@ -25,6 +25,8 @@ class Reason(StrEnum):
     AMOUNT_CHANGED = "AMOUNT_CHANGED"
     IN_PROGRESS = "IN_PROGRESS"
     ABANDONED = "ABANDONED"
+    QUOTE_EXPIRED = "QUOTE_EXPIRED"
+    QUOTE_USED = "QUOTE_USED"
     NOT_FOUND = "NOT_FOUND"
     FORBIDDEN_INSTITUTION = "FORBIDDEN_INSTITUTION"
     UNAVAILABLE = "UNAVAILABLE"
@@ -37,3 +39,11 @@ class SettlementRefusedError(Exception):
         super().__init__(message or str(reason))
         self.reason = str(reason)
         self.metadata: Mapping[str, str] = dict(metadata or {})
+
+
+class VisitRefusedError(SettlementRefusedError):
+    """What a visit is refused for: a settlement leaves no trace, a preview shows it."""
+
+    def __init__(self, refusal: Reason) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal

@@ -29,9 +29,18 @@ class SettlementState(StrEnum):
     """Given up, or reversed before it came: nothing was taken, the msgid is spent."""
 
 
+class OrderKind(StrEnum):
+    """What a request that asks payers comes to."""
+
+    BILL = "BILL"
+    """A bill is paid."""
+    QUOTE = "QUOTE"
+    """A preview that holds: the amounts are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a Settle request asks for: the business part, without the credential."""
+    """What a request to settle or to hold asks for: the business part, without the credential."""
 
     fixmedins_code: str
     msgid: str
@@ -40,6 +49,9 @@ class Order:
     use_mutual_aid: bool
     expected_acct_pay_fen: int | None = None
     expected_acct_mulaid_pay_fen: int | None = None
+    kind: OrderKind = OrderKind.BILL
+    quote_id: UUID | None = None
+    """The held preview that is settled; None when there is none."""
 
     @property
     def asks_payers(self) -> bool:
@@ -90,26 +102,6 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """What was paid under one relation."""
-
-    relation_id: UUID
-    amount_fen: int
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What was decided about a settlement that had asked payers, as far as binding needs to know."""
-
-    settlement_id: UUID
-    state: SettlementState
-    """Anything but PENDING."""
-    occurred_at: datetime
-    lines: tuple[Paid, ...] = ()
-    """What was paid under each relation, also if it has been given back since."""
-
-
-@dataclass(frozen=True, slots=True)
 class Intent:
     """A settlement that has just become PENDING, with all that is known then."""
 
@@ -117,7 +109,8 @@ class Intent:
     order: Order
     fingerprint: Fingerprint
     insutype: InsuranceType | None
-    jti: str
+    jti: str | None
+    """Of the credential that it came with; None when it came without one."""
     occurred_at: datetime
 
     @property
@@ -137,6 +130,18 @@ class Intent:
 
 class IllegalMoveError(Exception):
     """A settlement was asked to move from a state that does not allow it; a fault in the code."""
+
+
+def intent_of(settlement: Settlement) -> Intent:
+    """What a settlement began with; without its credential, which is not part of it.
+
+    Raises:
+        IllegalMoveError: it never began.
+    """
+    order, fingerprint, occurred_at = settlement.order, settlement.fingerprint, settlement.occurred_at
+    if order is None or fingerprint is None or occurred_at is None:
+        raise IllegalMoveError(f"settlement {settlement.settlement_id} never came")
+    return Intent(settlement.settlement_id, order, fingerprint, settlement.insutype, None, occurred_at)
 
 
 def settled(settlement: Settlement, split: Split, at: datetime) -> Settlement:
