@@ -30,6 +30,7 @@ KEYED_OTHERWISE = {
     "gongji.settlement.v1.SettlementService.CancelQuote",  # quote_id, which ends once
     "gongji.settlement.v1.SettlementService.Settle",  # msgid
     "gongji.settlement.v1.SettlementService.Reverse",  # msgid
+    "gongji.settlement.v1.SettlementService.Resettle",  # msgid
     "gongji.settlement.v1.AccountService.OpenAccount",  # psn_no
     "gongji.settlement.v1.AccountService.RecordContribution",  # contribution_id
     "gongji.settlement.v1.AccountService.FreezeAccount",  # the state

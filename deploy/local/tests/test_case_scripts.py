@@ -78,7 +78,6 @@ def test_what_is_not_understood_is_an_error_that_names_it(tmp_path: Path, body: 
     ("step", "needs"),
     [
         ("{premium: {insured: child, year: 2026, payer: father}}", "PremiumService"),
-        ("{resettle: {of: A, msgid: B}}", "Resettle"),
     ],
 )
 def test_a_case_that_needs_what_is_not_built_is_said_not_to_run(tmp_path: Path, step: str, needs: str) -> None:

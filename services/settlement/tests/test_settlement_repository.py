@@ -108,6 +108,21 @@ class RepositoryContract:
         await save(work, back)
         assert await found(work, back) == back
 
+    async def test_a_settlement_and_the_one_that_replaces_it_are_found_with_each_other(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent())
+        first = settled(pending, split(), TEN_O_CLOCK)
+        await save(work, first)
+        order = replace(settle(2, full_bill()).order, replaces=first.settlement_id)
+        (other,) = await begin(work, intent(2, order))
+        again = settled(other, split(), TEN_O_CLOCK)
+        gone = reversed_with(first, (Refund("father", 3000, 10000),), TEN_O_CLOCK, again.settlement_id)
+        await save(work, again)
+        async with work() as repository:
+            await repository.lock([gone.settlement_id])
+            await repository.save([gone])
+        assert await found(work, again) == again
+        assert await found(work, gone) == gone
+
     @pytest.mark.parametrize("state", [SettlementState.REFUSED, SettlementState.ABANDONED])
     async def test_what_took_nothing_is_found_with_its_reason(self, work: Settlements, state: SettlementState) -> None:
         (pending,) = await begin(work, intent())

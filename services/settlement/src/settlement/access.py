@@ -15,6 +15,7 @@ ACCESS: AccessTable = {
     f"/{SETTLEMENTS}/GetQuote": institutions(),
     f"/{SETTLEMENTS}/Settle": institutions(),
     f"/{SETTLEMENTS}/Reverse": institutions(),
+    f"/{SETTLEMENTS}/Resettle": institutions(),
     f"/{SETTLEMENTS}/GetSettlement": institutions(),
     f"/{ACCOUNTS}/OpenAccount": _KEEPERS,
     f"/{ACCOUNTS}/RecordContribution": _KEEPERS,

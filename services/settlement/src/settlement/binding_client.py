@@ -53,6 +53,8 @@ class Ask:
     """Real time; binding refuses what is too old."""
     recent: tuple[Decided, ...] = ()
     """The patient's recent settlements that are decided; binding takes them in first."""
+    replaces: UUID | None = None
+    """The settlement that is settled again, if it had asked payers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ def _request(ask: Ask) -> pb2.AuthorizationRequest:
         occurred_at=timestamp(ask.occurred_at),
         requested_at=timestamp(ask.requested_at),
         outcomes=[_outcome(decided) for decided in ask.recent],
+        replaces=str(ask.replaces) if ask.replaces else "",
     )
 
 

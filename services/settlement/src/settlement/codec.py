@@ -4,11 +4,11 @@ from uuid import UUID
 
 from gongji.settlement.v1 import settlement_pb2 as pb2
 from settlement import enums
+from settlement.commands import Command
 from settlement.domain.allocate import Decline, Line, Split
 from settlement.domain.bill import Bill, BillItem, ItemKind, MedicalType
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Order, OrderKind, Refund, Settlement
-from settlement.intents import Command
 from settlement.preview_service import Preview, PreviewCommand
 from settlement.reverse_service import ReverseCommand
 from settlement.timestamps import timestamp
@@ -82,6 +82,27 @@ def hold_command(request: pb2.PreSettleRequest) -> Command:
     return Command(order, request.visit_credential)
 
 
+def resettle_command(request: pb2.ResettleRequest) -> Command:
+    """What a Resettle request orders."""
+    order = Order(
+        fixmedins_code=request.fixmedins_code,
+        msgid=request.msgid,
+        bill=bill_of(request.bill),
+        acct_used_flag=request.acct_used_flag,
+        use_mutual_aid=request.use_mutual_aid,
+        expected_acct_pay_fen=request.expected_acct_pay if request.HasField("expected_acct_pay") else None,
+        expected_acct_mulaid_pay_fen=(
+            request.expected_acct_mulaid_pay if request.HasField("expected_acct_mulaid_pay") else None
+        ),
+    )
+    return Command(order, credential="", original=_original(request))
+
+
+def _original(request: pb2.ReverseRequest | pb2.ResettleRequest) -> UUID | str:
+    by_id = request.WhichOneof("original") == "setl_id"
+    return UUID(request.setl_id) if by_id else request.original_msgid
+
+
 def preview_command(request: pb2.PreSettleRequest) -> PreviewCommand:
     """What a PreSettle request asks."""
     presented = Presented(request.fixmedins_code, bill_of(request.bill), request.visit_credential)
@@ -90,9 +111,7 @@ def preview_command(request: pb2.PreSettleRequest) -> PreviewCommand:
 
 def reverse_command(request: pb2.ReverseRequest) -> ReverseCommand:
     """What a Reverse request names."""
-    by_id = request.WhichOneof("original") == "setl_id"
-    original = UUID(request.setl_id) if by_id else request.original_msgid
-    return ReverseCommand(request.fixmedins_code, request.msgid, original, request.reason)
+    return ReverseCommand(request.fixmedins_code, request.msgid, _original(request), request.reason)
 
 
 def preview_message(preview: Preview) -> pb2.PreSettleResponse:
@@ -138,6 +157,8 @@ def settlement_message(settlement: Settlement) -> pb2.Settlement:
         reversed_at=timestamp(settlement.reversed_at) if settlement.reversed_at else None,
         refunds=[_refund(refund) for refund in settlement.refunds],
         reason=enums.reason_value(settlement.reason),
+        replaces=str(settlement.order.replaces) if settlement.order and settlement.order.replaces else "",
+        replaced_by=str(settlement.replaced_by) if settlement.replaced_by else "",
     )
 
 

@@ -8,35 +8,19 @@ from uuid import UUID
 from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
+from settlement.commands import Command
 from settlement.domain.body_hash import CURRENT_VERSION, order_fingerprint
 from settlement.domain.decided import Decided
 from settlement.domain.quotes import Quote, seen_at
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Intent, Order, Settlement, answer_from_record
+from settlement.originals import admit_again, named_originals
 from settlement.quote_expiry import expire_due
-from settlement.repository import MsgKey, SettlementRepository
-from settlement.visits import Admitted, Presented, VisitJudge
+from settlement.repository import SettlementRepository
+from settlement.visits import Admitted, VisitJudge
 
 Answer = Settlement | Quote | Exception
 """A settlement that is or was settled, or a preview that is or was held; or why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A request to settle or to hold: what is ordered, and the credential, which is not part of its identity."""
-
-    order: Order
-    credential: str
-
-    @property
-    def key(self) -> MsgKey:
-        """What the request is known by."""
-        return self.order.fixmedins_code, self.order.msgid
-
-    @property
-    def presented(self) -> Presented:
-        """The visit that it is about."""
-        return Presented(self.order.fixmedins_code, self.order.bill, self.credential)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +34,8 @@ class UnderWay:
     """By the database's clock."""
     recent: tuple[Decided, ...] = ()
     """What was decided for the patient lately."""
+    replaced: Settlement | None = None
+    """The settlement that is settled again."""
 
     @property
     def id(self) -> UUID:
@@ -85,24 +71,34 @@ class Intake:
         begun = Begun()
         async with self._work() as repository:
             now = self._clock.now()
-            fresh = await answer_known(repository, dict(enumerate(commands)), begun.answers, now)
+            asked = await named_originals(repository, commands)
+            fresh = await answer_known(repository, asked.commands, begun.answers, now)
             if fresh:
                 await expire_due(repository, now)
-                intents = await self._admit(repository, fresh, now, begun.answers)
-                await _write(repository, fresh, intents, begun)
+                intents = await self._admit(repository, fresh, asked.originals, now, begun.answers)
+                await _write(repository, fresh, intents, asked.originals, begun)
         begun.under_way.sort(key=lambda each: each.place)
         return begun
 
     async def _admit(
-        self, repository: SettlementRepository, fresh: Mapping[int, Command], now: datetime, answers: dict[int, Answer]
+        self,
+        repository: SettlementRepository,
+        fresh: Mapping[int, Command],
+        originals: Mapping[int, Settlement],
+        now: datetime,
+        answers: dict[int, Answer],
     ) -> dict[int, Intent]:
-        verdicts = await self._judge.judge(repository, [command.presented for command in fresh.values()], now)
+        again = {place: command for place, command in fresh.items() if command.original is not None}
+        visits = {place: command for place, command in fresh.items() if place not in again}
+        verdicts = await self._judge.judge(repository, [command.presented for command in visits.values()], now)
+        admitted = dict(zip(visits, verdicts, strict=True)) | await admit_again(repository, again, originals)
         intents = {}
-        for (place, command), verdict in zip(fresh.items(), verdicts, strict=True):
+        for place, command in fresh.items():
+            verdict = admitted[place]
             if isinstance(verdict, Admitted):
                 intents[place] = _intent(command.order, verdict, now)
             else:
-                answers[place] = VisitRefusedError(verdict)
+                answers[place] = verdict if isinstance(verdict, Exception) else VisitRefusedError(verdict)
         return intents
 
 
@@ -148,7 +144,11 @@ def recorded_quote(quote: Quote, order: Order, now: datetime) -> Answer:
 
 
 async def _write(
-    repository: SettlementRepository, fresh: Mapping[int, Command], intents: Mapping[int, Intent], begun: Begun
+    repository: SettlementRepository,
+    fresh: Mapping[int, Command],
+    intents: Mapping[int, Intent],
+    originals: Mapping[int, Settlement],
+    begun: Begun,
 ) -> None:
     if not intents:
         return
@@ -165,7 +165,8 @@ async def _write(
     )
     for place, intent in written.items():
         outcomes = recent.get(intent.order.bill.psn_no, ()) if intent.order.asks_payers else ()
-        begun.under_way.append(UnderWay(place, intent, written_at[intent.settlement_id], tuple(outcomes)))
+        at = written_at[intent.settlement_id]
+        begun.under_way.append(UnderWay(place, intent, at, tuple(outcomes), originals.get(place)))
 
 
 async def _answer_unwritten(

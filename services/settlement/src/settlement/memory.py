@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kit.testing import MemoryOutbox
 from settlement.domain.accounts import Account
-from settlement.domain.decided import Decided, Paid
+from settlement.domain.decided import Decided, Paid, decided_of
 from settlement.domain.ledger import EntryRow, Posted
 from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.state import Intent, Order, Settlement, SettlementState
@@ -20,7 +20,6 @@ from settlement.repository import MsgKey, Projections, Reversal
 
 RECENT = timedelta(days=1)
 RECENT_LIMIT = 200
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemorySettlements:
@@ -111,7 +110,7 @@ class MemorySettlements:
 
     def _decided_since(self, psn_no: str, since: datetime) -> list[Decided]:
         told = [
-            (self.updated_at[each.settlement_id], _decided(each))
+            (self.updated_at[each.settlement_id], decided_of(each))
             for each in self.settlements.values()
             if each.order is not None and _asked(each.order, psn_no) and each.state is not SettlementState.PENDING
         ]
@@ -182,12 +181,6 @@ class MemorySettlements:
         self.entries.extend(posted.rows)
         for psn_no, standing in posted.standings.items():
             self.accounts[psn_no] = self.accounts[psn_no].after(standing)
-
-
-def _decided(settlement: Settlement) -> Decided:
-    lines = settlement.split.lines if settlement.split else ()
-    paid = tuple(Paid(line.relation_id, line.amount_fen) for line in lines)
-    return Decided(settlement.settlement_id, settlement.state, settlement.occurred_at or EPOCH, paid)
 
 
 def _kept(quote: Quote) -> Decided:

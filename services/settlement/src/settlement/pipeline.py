@@ -8,11 +8,12 @@ from kit.batcher import MicroBatcher
 from kit.clock import Clock
 from kit.db import Work
 from settlement.binding_client import Authorizer
+from settlement.commands import Command
 from settlement.config import Settings
 from settlement.credentials import CredentialReader
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Settlement
-from settlement.intents import Command, Intake
+from settlement.intents import Intake
 from settlement.preview_service import Preview, PreviewCommand, PreviewService
 from settlement.query_service import QueryService
 from settlement.quote_service import QuoteService

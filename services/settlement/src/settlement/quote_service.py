@@ -9,6 +9,7 @@ from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
 from settlement import settlement_events as events
+from settlement.commands import Command
 from settlement.domain.accounts import Account
 from settlement.domain.quotes import (
     Quote,
@@ -25,7 +26,7 @@ from settlement.domain.quotes import (
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.settling import postings_of
 from settlement.domain.state import Order, Settlement, answer_from_record
-from settlement.intents import Answer, Command, answer_known
+from settlement.intents import Answer, answer_known
 from settlement.quote_expiry import end_quotes
 from settlement.repository import SettlementRepository
 from settlement.settle_service import open_day

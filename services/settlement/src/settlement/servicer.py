@@ -7,10 +7,10 @@ from gongji.settlement.v1 import settlement_pb2 as pb2
 from gongji.settlement.v1 import settlement_pb2_grpc
 from kit.auth import require_institution
 from settlement import codec
+from settlement.commands import Command
 from settlement.domain.quotes import Quote
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Settlement
-from settlement.intents import Command
 from settlement.pipeline import Pipeline
 from settlement.preview_service import Preview, all_cash
 
@@ -81,6 +81,21 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         _must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
         settlement = await self._pipeline.reversing.submit(codec.reverse_command(request))
         return pb2.ReverseResponse(settlement=codec.settlement_message(settlement))
+
+    async def Resettle(  # noqa: N802 - the contract's name
+        self, request: pb2.ResettleRequest, context: Any
+    ) -> pb2.ResettleResponse:
+        """See the contract."""
+        del context
+        _must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
+        settlement = expect(await self._pipeline.settling.submit(codec.resettle_command(request)), Settlement)
+        original = settlement.order.replaces if settlement.order else None
+        if original is None:
+            raise SettlementRefusedError(Reason.MSGID_REUSED, "this msgid was used before with another body")
+        replaced = await self._pipeline.query.by_id(request.fixmedins_code, original)
+        return pb2.ResettleResponse(
+            settlement=codec.settlement_message(settlement), replaced=codec.settlement_message(replaced)
+        )
 
     async def GetSettlement(  # noqa: N802 - the contract's name
         self, request: pb2.GetSettlementRequest, context: Any

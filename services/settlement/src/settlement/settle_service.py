@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from kit.clock import Clock, shanghai_date
@@ -12,14 +13,15 @@ from kit.errors import Refusal
 from kit.observability import get_logger
 from settlement import settlement_events as events
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
-from settlement.domain.accounts import Account
+from settlement.commands import Command
 from settlement.domain.allocate import Allocation, Grant, Need, PaymentOrder, allocate_all
+from settlement.domain.decided import Decided, decided_of
 from settlement.domain.quotes import Quote, hold
 from settlement.domain.reasons import Reason, SettlementRefusedError
-from settlement.domain.settling import postings_of, settle_or_refuse
-from settlement.domain.state import OrderKind, Settlement, SettlementState, abandoned, answer_from_record
+from settlement.domain.settling import given_back, owed_again, postings_of, settle_or_refuse
+from settlement.domain.state import OrderKind, Settlement, SettlementState, abandoned, answer_from_record, asked_payers
 from settlement.failpoints import Boundary, Failpoints
-from settlement.intents import Answer, Command, Intake, UnderWay
+from settlement.intents import Answer, Intake, UnderWay
 from settlement.repository import SettlementRepository
 
 _log = get_logger()
@@ -34,6 +36,12 @@ class BusinessDayClosedError(Exception):
     reason = str(Reason.UNAVAILABLE)
     metadata: Mapping[str, str] = {}
 
+
+Replaced = Mapping[UUID, Settlement]
+"""By id, the settlements that are settled again, locked."""
+
+RECENT_MAX: Final = 200
+"""Outcomes that one request may carry, by binding's contract."""
 
 Outcome = Settlement | Quote
 """What a request under way comes to."""
@@ -134,21 +142,29 @@ class SettleService:
     async def _move_money(self, held: Sequence[UnderWay], grants: Grants) -> dict[int, Answer]:
         async with self._work() as repository:
             now = self._clock.now()
+            replaced = await _lock_replaced(repository, held)
             pending = await repository.lock_pending(each.id for each in held)
             # Those that are missing were swept or reversed meanwhile: they are no longer ours to decide.
             owned = [each.intent.settlement for each in held if each.id in pending]
-            decided = await self._decide(repository, owned, grants, now)
+            going, too_late = _still_replacing(owned, replaced)
+            decided = _by_id(await release(repository, too_late, now, Reason.ALREADY_REVERSED))
+            decided |= await self._decide(repository, going, replaced, grants, now)
             overtaken = [each.id for each in held if each.id not in pending]
             found = await _as_decided(repository, overtaken) if overtaken else {}
             await self._failpoints.reach(Boundary.BEFORE_COMMIT)
         return _answers(held, found | decided)
 
     async def _decide(
-        self, repository: SettlementRepository, owned: Sequence[Settlement], grants: Grants, now: datetime
+        self,
+        repository: SettlementRepository,
+        owned: Sequence[Settlement],
+        replaced: Replaced,
+        grants: Grants,
+        now: datetime,
     ) -> dict[UUID, Outcome]:
         if not owned:
             return {}
-        needs = [_need(settlement, grants) for settlement in owned]
+        needs = [_need(settlement, replaced, grants) for settlement in owned]
         accounts = await repository.lock_accounts(_owners(needs))
         day = await open_day(repository, now)
         allocations = allocate_all(needs, accounts, self._order)
@@ -156,9 +172,12 @@ class SettleService:
             self._outcome(settlement, allocation, now)
             for settlement, allocation in zip(owned, allocations, strict=True)
         ]
-        quotes = [each for each in decided if isinstance(each, Quote)]
-        await _record(repository, [each for each in decided if isinstance(each, Settlement)], accounts, day, now)
-        await _keep(repository, quotes, now)
+        settlements = [each for each in decided if isinstance(each, Settlement)]
+        posted = postings_of(settlements, accounts, day, replaced)
+        await repository.post(posted, accounts)
+        await _record(repository, settlements, given_back(settlements, replaced, posted, now), day, now)
+        await repository.outbox.add(events.moved(posted))
+        await _keep(repository, [each for each in decided if isinstance(each, Quote)], now)
         return dict(zip((settlement.settlement_id for settlement in owned), decided, strict=True))
 
     def _outcome(self, settlement: Settlement, allocation: Allocation, now: datetime) -> Outcome:
@@ -186,9 +205,14 @@ async def abandon(work: Work[SettlementRepository], ids: Sequence[UUID], now: da
         return await repository.find_by_ids(ids)
 
 
-async def release(repository: SettlementRepository, pending: Sequence[Settlement], now: datetime) -> list[Settlement]:
+async def release(
+    repository: SettlementRepository,
+    pending: Sequence[Settlement],
+    now: datetime,
+    reason: Reason = Reason.ABANDONED,
+) -> list[Settlement]:
     """Abandon locked PENDING settlements and tell that nothing was taken; as they are after it."""
-    given_up = [abandoned(settlement) for settlement in pending]
+    given_up = [abandoned(settlement, reason) for settlement in pending]
     if given_up:
         await repository.save(given_up)
         await repository.outbox.add([events.decided(settlement, now) for settlement in given_up])
@@ -210,15 +234,40 @@ async def open_day(repository: SettlementRepository, now: datetime) -> date:
 async def _record(
     repository: SettlementRepository,
     decided: Sequence[Settlement],
-    accounts: Mapping[str, Account],
+    reversed_: Sequence[Settlement],
     day: date,
     now: datetime,
 ) -> None:
-    posted = postings_of(decided, accounts, day)
-    await repository.post(posted, accounts)
-    await repository.save(decided, day)
-    told = [events.decided(settlement, now) for settlement in decided]
-    await repository.outbox.add([*told, *events.moved(posted)])
+    """Write and tell what was decided, and the other sides of those that settle again."""
+    if decided:
+        await repository.save(decided, day)
+    if reversed_:
+        await repository.save(reversed_)
+    before = {each.replaced_by: each for each in reversed_}
+    after = {each.settlement_id: each for each in decided}
+    told = [events.decided(each, now, before.get(each.settlement_id)) for each in decided]
+    told += [events.decided(each, now, after[each.replaced_by]) for each in reversed_ if each.replaced_by]
+    await repository.outbox.add(told)
+
+
+async def _lock_replaced(repository: SettlementRepository, held: Sequence[UnderWay]) -> Replaced:
+    """What is settled again, locked together with what settles it, in one order; nothing if there is none."""
+    ids = [each.replaced.settlement_id for each in held if each.replaced is not None]
+    if not ids:
+        return {}
+    locked = await repository.lock([*ids, *(each.id for each in held)])
+    return {each: locked[each] for each in ids}
+
+
+def _still_replacing(owned: Sequence[Settlement], replaced: Replaced) -> tuple[list[Settlement], list[Settlement]]:
+    """Those that may go on, and those whose original has been reversed since they were asked for."""
+    gone = {each for each, original in replaced.items() if original.state is not SettlementState.SETTLED}
+    too_late = [each for each in owned if each.order is not None and each.order.replaces in gone]
+    return [each for each in owned if each not in too_late], too_late
+
+
+def _by_id(settlements: Sequence[Settlement]) -> dict[UUID, Outcome]:
+    return {settlement.settlement_id: settlement for settlement in settlements}
 
 
 async def _keep(repository: SettlementRepository, quotes: Sequence[Quote], now: datetime) -> None:
@@ -233,8 +282,16 @@ async def _as_decided(repository: SettlementRepository, ids: Sequence[UUID]) -> 
 
 
 def _ask(each: UnderWay) -> Ask:
-    bill = each.intent.order.bill
-    return Ask(each.id, bill.psn_no, bill.psn_part_amt_fen, each.intent.occurred_at, each.written_at, each.recent)
+    bill, intent = each.intent.order.bill, each.intent
+    replaces = each.replaced.settlement_id if each.replaced is not None and asked_payers(each.replaced) else None
+    recent = _with_original(each.recent, each.replaced) if replaces and each.replaced else each.recent
+    return Ask(each.id, bill.psn_no, bill.psn_part_amt_fen, intent.occurred_at, each.written_at, recent, replaces)
+
+
+def _with_original(recent: tuple[Decided, ...], original: Settlement) -> tuple[Decided, ...]:
+    """What was decided lately, and the capture of what is replaced however long ago that was."""
+    others = [each for each in recent if each.settlement_id != original.settlement_id]
+    return (decided_of(original), *others[-(RECENT_MAX - 1) :])
 
 
 def _holds(asks: Sequence[Ask], answers: Sequence[Granted]) -> Holds:
@@ -249,7 +306,7 @@ def _holds(asks: Sequence[Ask], answers: Sequence[Granted]) -> Holds:
     return Holds(grants, frozenset(lost))
 
 
-def _need(settlement: Settlement, grants: Grants) -> Need:
+def _need(settlement: Settlement, replaced: Replaced, grants: Grants) -> Need:
     order = settlement.order
     if order is None:
         raise events.UntellableError(f"settlement {settlement.settlement_id} has no order")
@@ -261,11 +318,13 @@ def _need(settlement: Settlement, grants: Grants) -> Need:
         expected_acct_pay_fen=order.expected_acct_pay_fen,
         expected_acct_mulaid_pay_fen=order.expected_acct_mulaid_pay_fen,
         is_hold=order.kind is OrderKind.QUOTE,
+        replaced=owed_again(replaced[order.replaces]) if order.replaces else {},
     )
 
 
 def _owners(needs: Sequence[Need]) -> set[str]:
-    return {need.psn_no for need in needs} | {grant.payer_psn_no for need in needs for grant in need.grants}
+    payers = {grant.payer_psn_no for need in needs for grant in need.grants}
+    return {need.psn_no for need in needs} | payers | {owner for need in needs for owner in need.replaced}
 
 
 def _answers(under_way: Sequence[UnderWay], found: Mapping[UUID, Outcome]) -> dict[int, Answer]:

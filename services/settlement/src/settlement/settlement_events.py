@@ -20,16 +20,16 @@ class UntellableError(Exception):
     """An event was asked for about a settlement of which too little is known; a fault in the code."""
 
 
-def decided(settlement: Settlement, at: datetime) -> Event:
-    """The event of a settlement's last move, made at `at`."""
+def decided(settlement: Settlement, at: datetime, other: Settlement | None = None) -> Event:
+    """The event of a settlement's last move, made at `at`; `other` is the one that it replaces or is replaced by."""
     if settlement.state is SettlementState.SETTLED:
-        return _completed(settlement, at)
+        return _completed(settlement, at, other)
     if settlement.state is SettlementState.REVERSED:
-        return _reversed(settlement, at)
+        return _reversed(settlement, at, other)
     return _released(settlement, at)
 
 
-def _completed(settlement: Settlement, at: datetime) -> Event:
+def _completed(settlement: Settlement, at: datetime, replaced: Settlement | None) -> Event:
     order, split = settlement.order, settlement.split
     if order is None or split is None:
         raise UntellableError(f"settlement {settlement.settlement_id} is settled without bill or split")
@@ -45,10 +45,15 @@ def _completed(settlement: Settlement, at: datetime) -> Event:
         acct_mulaid_pay=split.acct_mulaid_pay_fen,
         psn_cash_pay=split.psn_cash_pay_fen,
     )
+    if replaced is not None:
+        facts = _facts(replaced, replaced.split.lines if replaced.split else ())
+        message.replaces = facts.setl_id
+        message.replaced_lines.extend(facts.lines)
+        message.replaced_occurred_at.CopyFrom(facts.occurred_at)
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
-def _reversed(settlement: Settlement, at: datetime) -> Event:
+def _reversed(settlement: Settlement, at: datetime, replacing: Settlement | None) -> Event:
     if settlement.split is None:
         raise UntellableError(f"settlement {settlement.settlement_id} is reversed without a split")
     message = settlement_events_pb2.SettlementReversed(
@@ -56,6 +61,11 @@ def _reversed(settlement: Settlement, at: datetime) -> Event:
         reversed_at=timestamp(at),
         acct_pay=settlement.split.acct_pay_fen,
     )
+    if replacing is not None:
+        facts = _facts(replacing, replacing.split.lines if replacing.split else ())
+        message.replaced_by = facts.setl_id
+        message.replacing_lines.extend(facts.lines)
+        message.replacing_occurred_at.CopyFrom(facts.occurred_at)
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
@@ -64,6 +74,7 @@ def _released(settlement: Settlement, at: datetime) -> Event:
         settlement=_facts(settlement, ()),
         reason=reason_pb2.Reason.Value(f"REASON_{settlement.reason}"),
         released_at=timestamp(at),
+        replaces=str(settlement.order.replaces) if settlement.order and settlement.order.replaces else "",
     )
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 

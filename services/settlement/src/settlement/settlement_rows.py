@@ -77,6 +77,7 @@ def intent_columns(intents: Sequence[Intent]) -> tuple[list[object], ...]:
         [int(bill.clr_type) for bill in bills],
         [intent.occurred_at for intent in intents],
         [str(order.kind) for order in orders],
+        [order.replaces for order in orders],
     )
 
 
@@ -103,6 +104,7 @@ def outcome_columns(settlements: Sequence[Settlement]) -> tuple[list[object], ..
         [split.acct_mulaid_pay_fen if split else None for split in splits],
         [split.psn_cash_pay_fen if split else None for split in splits],
         [split.own_balance_after_fen if split else None for split in splits],
+        [settlement.replaced_by for settlement in settlements],
     )
 
 
@@ -125,6 +127,7 @@ def settlement_of(row: asyncpg.Record, lines: Rows = (), declines: Rows = (), re
         refunds=tuple(
             Refund(refund["psn_no"], refund["amount_fen"], refund["balance_after_fen"]) for refund in refunds
         ),
+        replaced_by=row["replaced_by"],
     )
 
 
@@ -140,6 +143,7 @@ def order_of(row: asyncpg.Record) -> Order:
         expected_acct_mulaid_pay_fen=row["expected_acct_mulaid_pay_fen"],
         kind=OrderKind(row["kind"]),
         quote_id=row["quote_id"],
+        replaces=row["replaces"],
     )
 
 

@@ -3,8 +3,9 @@
 _SELECT = """
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, state, reason, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::text AS bill_details, acct_used_flag,
-       use_mutual_aid, expected_acct_pay_fen, expected_acct_mulaid_pay_fen, kind, quote_id, insutype, occurred_at,
-       setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
+       use_mutual_aid, expected_acct_pay_fen, expected_acct_mulaid_pay_fen, kind, quote_id, replaces, replaced_by,
+       insutype, occurred_at, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
+       own_balance_after_fen
 FROM settlement
 """
 
@@ -73,19 +74,19 @@ ADD_INTENTS = """
 INSERT INTO settlement (
     id, fixmedins_code, msgid, hash_version, body_hash, state, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces
 )
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, 'PENDING', psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
-       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind
+       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
-    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[]
+    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[]
 ) AS i (
     id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces
 )
 ORDER BY psn_no, msgid
 ON CONFLICT DO NOTHING
@@ -97,25 +98,28 @@ ADD_DECIDED = """
 INSERT INTO settlement (
     id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, quote_id, state, reason,
-    setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, business_day
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces, quote_id,
+    state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen,
+    replaced_by, business_day
 )
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
-       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, quote_id, state,
-       reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen,
-       CASE WHEN setl_time IS NOT NULL THEN $31::date END
+       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces, quote_id,
+       state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
+       own_balance_after_fen, replaced_by,
+       CASE WHEN setl_time IS NOT NULL THEN $33::date END
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
     $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[],
-    $23::text[], $24::text[], $25::timestamptz[], $26::timestamptz[], $27::bigint[], $28::bigint[], $29::bigint[],
-    $30::bigint[]
+    $23::uuid[], $24::text[], $25::text[], $26::timestamptz[], $27::timestamptz[], $28::bigint[], $29::bigint[],
+    $30::bigint[], $31::bigint[], $32::uuid[]
 ) AS i (
     id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, quote_id, state, reason,
-    setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces, quote_id,
+    state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen,
+    replaced_by
 )
 """
 
@@ -133,13 +137,13 @@ RETURNING id
 SAVE = """
 UPDATE settlement AS s
 SET state = n.state, reason = n.reason, setl_time = n.setl_time, reversed_at = n.reversed_at,
-    business_day = coalesce($10, s.business_day), acct_pay_fen = n.acct_pay_fen,
+    business_day = coalesce($11, s.business_day), acct_pay_fen = n.acct_pay_fen,
     acct_mulaid_pay_fen = n.acct_mulaid_pay_fen, psn_cash_pay_fen = n.psn_cash_pay_fen,
-    own_balance_after_fen = n.own_balance_after_fen, updated_at = clock_timestamp()
+    own_balance_after_fen = n.own_balance_after_fen, replaced_by = n.replaced_by, updated_at = clock_timestamp()
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::bigint[])
+            $8::bigint[], $9::bigint[], $10::uuid[])
   AS n (id, state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
-        own_balance_after_fen)
+        own_balance_after_fen, replaced_by)
 WHERE s.id = n.id
 """
 

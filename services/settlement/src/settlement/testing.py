@@ -1,7 +1,7 @@
 """Doubles and builders for tests of the pipeline: a binding with limits, credentials without signatures, bills."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
@@ -10,6 +10,7 @@ from kit.batcher import MicroBatcher
 from kit.clock import FixedClock
 from kit.db import Work
 from settlement.binding_client import Ask, BindingUnavailableError, Granted, NoGrant
+from settlement.commands import Command
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.allocate import Grant, PaymentOrder
 from settlement.domain.bill import Bill, InstitutionType, MedicalType
@@ -18,7 +19,7 @@ from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.state import Order, OrderKind, Settlement, SettlementState
 from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, VisitFacts
 from settlement.failpoints import Failpoints
-from settlement.intents import Answer, Command, Intake
+from settlement.intents import Answer, Intake
 from settlement.pipeline import Pipeline
 from settlement.preview_service import PreviewService
 from settlement.query_service import QueryService
@@ -66,6 +67,10 @@ class FakeBinding:
     answers: dict[UUID, tuple[Grant, ...]] = field(default_factory=dict)
     outcomes: dict[UUID, SettlementState] = field(default_factory=dict)
     asked: list[Sequence[Ask]] = field(default_factory=list)
+    paid: dict[UUID, dict[UUID, int]] = field(default_factory=dict)
+    """By authorization that was captured, what was paid by relation."""
+    claims: dict[UUID, UUID] = field(default_factory=dict)
+    """Which authorization replaces which."""
     down: bool = False
     lose_replies: int = 0
     """So many calls do their work, and the reply is lost."""
@@ -102,6 +107,8 @@ class FakeBinding:
                 self._take_in_quote(decided, before)
                 continue
             paid = {each.relation_id: each.amount_fen for each in decided.lines}
+            if decided.state is SettlementState.SETTLED:
+                self.paid[decided.settlement_id] = paid
             sign = {None: 0, SettlementState.SETTLED: -1}.get(before, 0)
             sign += 1 if decided.state is SettlementState.SETTLED else 0
             for relation in self.relations:
@@ -124,24 +131,42 @@ class FakeBinding:
         if ask.settlement_id in self.outcomes:
             return NoGrant("ABANDONED")
         if ask.settlement_id not in self.answers:
+            if ask.replaces is not None:
+                if self.outcomes.get(ask.replaces) is not SettlementState.SETTLED:
+                    return NoGrant("IN_PROGRESS")
+                self.claims[ask.settlement_id] = ask.replaces
             grants = self._grants(ask)
             self.answers[ask.settlement_id] = grants
             self.holds[ask.settlement_id] = {grant.relation_id: grant.granted_fen for grant in grants}
         return self.answers[ask.settlement_id]
 
     def _grants(self, ask: Ask) -> tuple[Grant, ...]:
+        again = self.paid.get(ask.replaces, {}) if ask.replaces else {}
         return tuple(
-            self._grant(relation, ask.amount_fen) for relation in self.relations if relation.beneficiary == ask.psn_no
+            self._grant(relation, ask.amount_fen, again.get(relation.id, 0))
+            for relation in self.relations
+            if relation.beneficiary == ask.psn_no
         )
 
-    def _grant(self, relation: FakeRelation, amount_fen: int) -> Grant:
+    def _grant(self, relation: FakeRelation, amount_fen: int, again_fen: int) -> Grant:
+        holds = [(held.get(relation.id, 0), self._claimed(each, relation)) for each, held in self.holds.items()]
+        held_fen = sum(max(0, held - claimed) for held, claimed in holds)
+        left_fen = relation.limit_fen - relation.used_fen - held_fen + again_fen
+        granted_fen = max(0, min(amount_fen, left_fen))
         if relation.reason is not None:
-            return Grant(relation.payer, relation.id, 0, relation.reason)
-        held_fen = sum(held.get(relation.id, 0) for held in self.holds.values())
-        granted_fen = max(0, min(amount_fen, relation.limit_fen - relation.used_fen - held_fen))
+            granted_fen = min(granted_fen, again_fen)
+            return Grant(
+                relation.payer, relation.id, granted_fen, relation.reason if granted_fen < amount_fen else None
+            )
         if granted_fen == amount_fen:
             return Grant(relation.payer, relation.id, granted_fen)
         return Grant(relation.payer, relation.id, granted_fen, "LIMIT_REACHED", "TOTAL")
+
+    def _claimed(self, authorization_id: UUID, relation: FakeRelation) -> int:
+        """What the pair of an authorization charges already: while both live, the greater of the two counts."""
+        original = self.claims.get(authorization_id)
+        live = original is not None and self.outcomes.get(original) is SettlementState.SETTLED
+        return self.paid.get(original, {}).get(relation.id, 0) if original and live else 0
 
 
 class FakeCredentials:
@@ -263,6 +288,12 @@ def bill(psn_no: str = "child", psn_part_amt_fen: int = 9000, **changes: Any) ->
 def msgid(number: int, fixmedins_code: str = HOSPITAL) -> str:
     """A msgid of an institution."""
     return f"{fixmedins_code}20250610100000{number:04d}"
+
+
+def resettle(number: int, original: int | UUID, of: Bill | None = None, **changes: Any) -> Command:
+    """A Resettle request that uses mutual aid."""
+    command = settle(number, of, credential="none", **changes)
+    return replace(command, credential="", original=msgid(original) if isinstance(original, int) else original)
 
 
 def settle(number: int, of: Bill | None = None, *, credential: str | None = None, **changes: Any) -> Command:

@@ -25,7 +25,8 @@ class Presented:
 class Admitted:
     """A visit that may be settled."""
 
-    jti: str
+    jti: str | None
+    """Of the credential; None when settling again, which needs none."""
     insutype: InsuranceType | None
 
 

@@ -35,6 +35,7 @@ class _Sent:
 
     msgid: str
     mdtrt_id: str
+    patient: str = ""
     answer: settlement_pb2.Settlement | None = None
     reversal: settlement_pb2.Settlement | None = None
 
@@ -59,6 +60,7 @@ class Player:
             "settle": self._settle,
             "preview": self._preview,
             "reverse": self._reverse,
+            "resettle": self._resettle,
             "unbind": self._unbind,
             "suspend": self._suspend,
             "limits": self._limits,
@@ -130,10 +132,28 @@ class Player:
             acct_used_flag=truth(words.get("acct_used_flag", "true")),
             use_mutual_aid=truth(words.get("use_mutual_aid", "true")),
         )
-        for word in ("expected_acct_pay", "expected_acct_mulaid_pay"):
-            if word in words:
-                setattr(request, word, fen(words[word]))
+        _expecting(request, words)
+        sent.patient = words["patient"]
         settlement = await hospital.settle(request)
+        same = sent.answer is not None and sent.answer == settlement
+        sent.answer = sent.answer or settlement
+        return Outcome({**self._split(settlement.split), "same_answer": same})
+
+    async def _resettle(self, words: Words) -> Outcome:
+        original = self._request_of(words["of"], words)
+        sent = self._request_of(words.get("msgid") or uuid.uuid4().hex, words)
+        sent.patient = original.patient
+        hospital = self._hospital(words)
+        request = settlement_pb2.ResettleRequest(
+            fixmedins_code=hospital.fixmedins_code,
+            msgid=sent.msgid,
+            original_msgid=original.msgid,
+            bill=self._bill({"patient": original.patient, **words}, original.mdtrt_id),
+            acct_used_flag=truth(words.get("acct_used_flag", "true")),
+            use_mutual_aid=truth(words.get("use_mutual_aid", "true")),
+        )
+        _expecting(request, words)
+        settlement = (await hospital.resettle(request)).settlement
         same = sent.answer is not None and sent.answer == settlement
         sent.answer = sent.answer or settlement
         return Outcome({**self._split(settlement.split), "same_answer": same})
@@ -269,6 +289,12 @@ class Player:
 
     def _today(self) -> date:
         return shanghai_date(self._world.stack.now())
+
+
+def _expecting(request: settlement_pb2.SettleRequest | settlement_pb2.ResettleRequest, words: Words) -> None:
+    for word in ("expected_acct_pay", "expected_acct_mulaid_pay"):
+        if word in words:
+            setattr(request, word, fen(words[word]))
 
 
 def differences(answer: Mapping[str, object], expect: Words) -> list[str]:

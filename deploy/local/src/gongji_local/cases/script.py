@@ -29,6 +29,7 @@ _WORDS: Final[Mapping[str, frozenset[str]]] = {
     "settle": _BILL_WORDS | {"msgid", "quote", "expected_acct_pay", "expected_acct_mulaid_pay"},
     "preview": _BILL_WORDS | {"name", "hold"},
     "reverse": frozenset({"of", "again"}),
+    "resettle": (_BILL_WORDS - {"patient"}) | {"of", "msgid", "expected_acct_pay", "expected_acct_mulaid_pay"},
     "unbind": frozenset({"payer", "beneficiary"}),
     "suspend": frozenset({"payer", "beneficiary"}),
     "limits": frozenset({"payer", "beneficiary", "limits"}),
@@ -39,7 +40,7 @@ _WORDS: Final[Mapping[str, frozenset[str]]] = {
     "filing": frozenset({"person", "admdvs", "from", "to"}),
     "clock": frozenset({"to"}),
 }
-_NOT_BUILT_STEPS: Final = {"premium": "PremiumService", "resettle": "Resettle"}
+_NOT_BUILT_STEPS: Final = {"premium": "PremiumService"}
 _CASE_WORDS: Final = frozenset({"id", "title", "rules", "accounts", "relations", "institutions", "premium", "steps"})
 _RELATION_WORDS: Final = frozenset({"payer", "beneficiary", "priority", "limits", "valid_from", "valid_to"})
 _INSTITUTION_WORDS: Final = frozenset({"name", "fixmedins_type", "admdvs", "designated", "remote_settlement"})

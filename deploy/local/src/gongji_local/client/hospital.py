@@ -185,6 +185,10 @@ class Hospital(Caller):
         request.msgid = msgid(self.fixmedins_code, at)
         return (await self.call(self.settlements.Reverse, request)).settlement
 
+    async def resettle(self, request: settlement_pb2.ResettleRequest) -> settlement_pb2.ResettleResponse:
+        """Cancels a settlement and settles its bill again, both or neither."""
+        return await self.call(self.settlements.Resettle, request)
+
     async def settlement_by_msgid(self, msgid_: str) -> settlement_pb2.Settlement:
         """Asks for the outcome of a request."""
         request = settlement_pb2.GetSettlementRequest(fixmedins_code=self.fixmedins_code, msgid=msgid_)

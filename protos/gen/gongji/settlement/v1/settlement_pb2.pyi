@@ -844,6 +844,8 @@ class Settlement(_message.Message):
     REVERSED_AT_FIELD_NUMBER: _builtins.int
     REFUNDS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
     setl_id: _builtins.str
     """setl_id: UUID; of a msgid that was reversed before it came, too."""
     fixmedins_code: _builtins.str
@@ -858,6 +860,10 @@ class Settlement(_message.Message):
     """The patient's insutype."""
     reason: _reason_pb2.Reason.ValueType
     """Why it was refused or abandoned; REASON_UNSPECIFIED otherwise."""
+    replaces: _builtins.str
+    """setl_id of the settlement that this one was to replace, and has replaced if it is or was settled; empty when none."""
+    replaced_by: _builtins.str
+    """setl_id of the settlement that has replaced this one; empty when none."""
     @_builtins.property
     def bill(self) -> Global___Bill:
         """The bill; absent of one that was reversed before it came."""
@@ -898,10 +904,12 @@ class Settlement(_message.Message):
         reversed_at: _timestamp_pb2.Timestamp | None = ...,
         refunds: _abc.Iterable[Global___Refund] | None = ...,
         reason: _reason_pb2.Reason.ValueType = ...,
+        replaces: _builtins.str = ...,
+        replaced_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bill", b"bill", "occurred_at", b"occurred_at", "reversed_at", b"reversed_at", "setl_time", b"setl_time", "split", b"split"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bill", b"bill", "clr_type", b"clr_type", "fixmedins_code", b"fixmedins_code", "insutype", b"insutype", "msgid", b"msgid", "occurred_at", b"occurred_at", "reason", b"reason", "refunds", b"refunds", "reversed_at", b"reversed_at", "setl_id", b"setl_id", "setl_time", b"setl_time", "split", b"split", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bill", b"bill", "clr_type", b"clr_type", "fixmedins_code", b"fixmedins_code", "insutype", b"insutype", "msgid", b"msgid", "occurred_at", b"occurred_at", "reason", b"reason", "refunds", b"refunds", "replaced_by", b"replaced_by", "replaces", b"replaces", "reversed_at", b"reversed_at", "setl_id", b"setl_id", "setl_time", b"setl_time", "split", b"split", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -994,6 +1002,103 @@ class ReverseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReverseResponse: _TypeAlias = ReverseResponse  # noqa: Y015
+
+@_typing.final
+class ResettleRequest(_message.Message):
+    """A bill to settle again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    MSGID_FIELD_NUMBER: _builtins.int
+    ORIGINAL_MSGID_FIELD_NUMBER: _builtins.int
+    SETL_ID_FIELD_NUMBER: _builtins.int
+    BILL_FIELD_NUMBER: _builtins.int
+    ACCT_USED_FLAG_FIELD_NUMBER: _builtins.int
+    USE_MUTUAL_AID_FIELD_NUMBER: _builtins.int
+    EXPECTED_ACCT_PAY_FIELD_NUMBER: _builtins.int
+    EXPECTED_ACCT_MULAID_PAY_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """fixmedins_code of the calling institution; another one is FORBIDDEN_INSTITUTION."""
+    msgid: _builtins.str
+    """msgid of the new settlement."""
+    original_msgid: _builtins.str
+    """msgid of the settlement."""
+    setl_id: _builtins.str
+    """setl_id of the settlement."""
+    acct_used_flag: _builtins.bool
+    """acct_used_flag: whether the patient's own account pays; absent means no."""
+    use_mutual_aid: _builtins.bool
+    """Whether the payers of mutual aid are asked; absent means no."""
+    expected_acct_pay: _builtins.int
+    """When given and different from what comes out, AMOUNT_CHANGED: the first settlement stands. Fen."""
+    expected_acct_mulaid_pay: _builtins.int
+    """When given and different from what comes out, AMOUNT_CHANGED: the first settlement stands. Fen."""
+    @_builtins.property
+    def bill(self) -> Global___Bill:
+        """The bill as it should have been; absent is refused. Another patient's is NOT_OWN_BILL."""
+
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        msgid: _builtins.str = ...,
+        original_msgid: _builtins.str = ...,
+        setl_id: _builtins.str = ...,
+        bill: Global___Bill | None = ...,
+        acct_used_flag: _builtins.bool = ...,
+        use_mutual_aid: _builtins.bool = ...,
+        expected_acct_pay: _builtins.int | None = ...,
+        expected_acct_mulaid_pay: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_acct_mulaid_pay", b"_expected_acct_mulaid_pay", "_expected_acct_pay", b"_expected_acct_pay", "bill", b"bill", "expected_acct_mulaid_pay", b"expected_acct_mulaid_pay", "expected_acct_pay", b"expected_acct_pay", "original", b"original", "original_msgid", b"original_msgid", "setl_id", b"setl_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_acct_mulaid_pay", b"_expected_acct_mulaid_pay", "_expected_acct_pay", b"_expected_acct_pay", "acct_used_flag", b"acct_used_flag", "bill", b"bill", "expected_acct_mulaid_pay", b"expected_acct_mulaid_pay", "expected_acct_pay", b"expected_acct_pay", "fixmedins_code", b"fixmedins_code", "msgid", b"msgid", "original", b"original", "original_msgid", b"original_msgid", "setl_id", b"setl_id", "use_mutual_aid", b"use_mutual_aid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_acct_mulaid_pay: _TypeAlias = _typing.Literal["expected_acct_mulaid_pay"]  # noqa: Y015
+    _WhichOneofArgType__expected_acct_mulaid_pay: _TypeAlias = _typing.Literal["_expected_acct_mulaid_pay", b"_expected_acct_mulaid_pay"]  # noqa: Y015
+    _WhichOneofReturnType__expected_acct_pay: _TypeAlias = _typing.Literal["expected_acct_pay"]  # noqa: Y015
+    _WhichOneofArgType__expected_acct_pay: _TypeAlias = _typing.Literal["_expected_acct_pay", b"_expected_acct_pay"]  # noqa: Y015
+    _WhichOneofReturnType_original: _TypeAlias = _typing.Literal["original_msgid", "setl_id"]  # noqa: Y015
+    _WhichOneofArgType_original: _TypeAlias = _typing.Literal["original", b"original"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_acct_mulaid_pay) -> _WhichOneofReturnType__expected_acct_mulaid_pay | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_acct_pay) -> _WhichOneofReturnType__expected_acct_pay | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_original) -> _WhichOneofReturnType_original | None: ...
+
+Global___ResettleRequest: _TypeAlias = ResettleRequest  # noqa: Y015
+
+@_typing.final
+class ResettleResponse(_message.Message):
+    """Both sides."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLEMENT_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settlement(self) -> Global___Settlement:
+        """The new settlement: SETTLED, or REVERSED when it has been reversed since. Everything else is an error."""
+
+    @_builtins.property
+    def replaced(self) -> Global___Settlement:
+        """The one that it replaces: REVERSED, with its refunds."""
+
+    def __init__(
+        self,
+        *,
+        settlement: Global___Settlement | None = ...,
+        replaced: Global___Settlement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replaced", b"replaced", "settlement", b"settlement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replaced", b"replaced", "settlement", b"settlement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResettleResponse: _TypeAlias = ResettleResponse  # noqa: Y015
 
 @_typing.final
 class GetSettlementRequest(_message.Message):

@@ -60,6 +60,11 @@ class SettlementServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseResponse.FromString,
                 _registered_method=True)
+        self.Resettle = channel.unary_unary(
+                '/gongji.settlement.v1.SettlementService/Resettle',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ResettleRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ResettleResponse.FromString,
+                _registered_method=True)
         self.GetSettlement = channel.unary_unary(
                 '/gongji.settlement.v1.SettlementService/GetSettlement',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.GetSettlementRequest.SerializeToString,
@@ -110,6 +115,16 @@ class SettlementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Resettle(self, request, context):
+        """Cancels a settlement and settles its bill again (R12), both or neither: a partial refund is this with a smaller bill.
+        Needs no new credential: patient and insurance are the first settlement's. Each account that paid then may pay that much
+        again although the relation has ended or the account was frozen; anything more follows today's rules. Idempotent by
+        (fixmedins_code, msgid) like Settle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSettlement(self, request, context):
         """Asks for a settlement by setl_id or by msgid. NOT_FOUND is not final while a request may still be on its way.
         """
@@ -144,6 +159,11 @@ def add_SettlementServiceServicer_to_server(servicer, server):
                     servicer.Reverse,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseResponse.SerializeToString,
+            ),
+            'Resettle': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resettle,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ResettleRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ResettleResponse.SerializeToString,
             ),
             'GetSettlement': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSettlement,
@@ -287,6 +307,33 @@ class SettlementService:
             '/gongji.settlement.v1.SettlementService/Reverse',
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resettle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.SettlementService/Resettle',
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.ResettleRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.ResettleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,12 @@ class SettlementServiceStub:
     """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
     never be settled. Its answer is final, and reversing again repeats it.
     """
+    Resettle: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ResettleRequest, _settlement_pb2.ResettleResponse]
+    """Cancels a settlement and settles its bill again (R12), both or neither: a partial refund is this with a smaller bill.
+    Needs no new credential: patient and insurance are the first settlement's. Each account that paid then may pay that much
+    again although the relation has ended or the account was frozen; anything more follows today's rules. Idempotent by
+    (fixmedins_code, msgid) like Settle.
+    """
     GetSettlement: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.GetSettlementRequest, _settlement_pb2.GetSettlementResponse]
     """Asks for a settlement by setl_id or by msgid. NOT_FOUND is not final while a request may still be on its way."""
 
@@ -74,6 +80,12 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     Reverse: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ReverseRequest, _settlement_pb2.ReverseResponse]  # type: ignore[assignment]
     """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
     never be settled. Its answer is final, and reversing again repeats it.
+    """
+    Resettle: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ResettleRequest, _settlement_pb2.ResettleResponse]  # type: ignore[assignment]
+    """Cancels a settlement and settles its bill again (R12), both or neither: a partial refund is this with a smaller bill.
+    Needs no new credential: patient and insurance are the first settlement's. Each account that paid then may pay that much
+    again although the relation has ended or the account was frozen; anything more follows today's rules. Idempotent by
+    (fixmedins_code, msgid) like Settle.
     """
     GetSettlement: _aio.UnaryUnaryMultiCallable[_settlement_pb2.GetSettlementRequest, _settlement_pb2.GetSettlementResponse]  # type: ignore[assignment]
     """Asks for a settlement by setl_id or by msgid. NOT_FOUND is not final while a request may still be on its way."""
@@ -126,6 +138,18 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_settlement_pb2.ReverseResponse, _abc.Awaitable[_settlement_pb2.ReverseResponse]]:
         """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
         never be settled. Its answer is final, and reversing again repeats it.
+        """
+
+    @_abc_1.abstractmethod
+    def Resettle(
+        self,
+        request: _settlement_pb2.ResettleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_pb2.ResettleResponse, _abc.Awaitable[_settlement_pb2.ResettleResponse]]:
+        """Cancels a settlement and settles its bill again (R12), both or neither: a partial refund is this with a smaller bill.
+        Needs no new credential: patient and insurance are the first settlement's. Each account that paid then may pay that much
+        again although the relation has ended or the account was frozen; anything more follows today's rules. Idempotent by
+        (fixmedins_code, msgid) like Settle.
         """
 
     @_abc_1.abstractmethod

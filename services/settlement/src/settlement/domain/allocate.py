@@ -42,6 +42,9 @@ class Need:
     """Payers in the order in which they pay; empty without mutual aid."""
     is_hold: bool = False
     """Whether the amounts are kept instead of paid."""
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    """By account owner, what was paid in the settlement that this one replaces: it is given back first, and each may
+    pay that much again whatever has become of relation or account since (R12)."""
     expected_acct_pay_fen: int | None = None
     expected_acct_mulaid_pay_fen: int | None = None
 
@@ -91,14 +94,17 @@ class _Paying:
 def allocate(
     need: Need, accounts: Mapping[str, Account], order: PaymentOrder = PaymentOrder.OWN_ACCOUNT_FIRST
 ) -> Split:
-    """The split of one request on accounts as they stand; the accounts stay as they are."""
+    """The split of one request on accounts as they stand; the accounts stay as they are.
+
+    What it replaces has been given back to them already.
+    """
     paying = _Paying(need.psn_part_amt_fen)
     own = accounts.get(need.psn_no)
     if order is PaymentOrder.OWN_ACCOUNT_FIRST:
         _pay_from_own(paying, need, own)
-        _pay_from_payers(paying, need.grants, accounts)
+        _pay_from_payers(paying, need, accounts)
     else:
-        _pay_from_payers(paying, need.grants, accounts)
+        _pay_from_payers(paying, need, accounts)
         _pay_from_own(paying, need, own)
     return Split(
         acct_pay_fen=paying.acct_pay_fen,
@@ -111,21 +117,26 @@ def allocate(
 
 
 def _pay_from_own(paying: _Paying, need: Need, own: Account | None) -> None:
-    if own is None or not need.acct_used_flag or own.state is not AccountState.OPEN:
+    if own is None or not need.acct_used_flag:
         return
-    paying.acct_pay_fen = min(paying.remaining_fen, available_fen(own))
+    paying.acct_pay_fen = min(paying.remaining_fen, _spendable_fen(own, need.replaced.get(need.psn_no, 0)))
     paying.remaining_fen -= paying.acct_pay_fen
 
 
-def _pay_from_payers(paying: _Paying, grants: Sequence[Grant], accounts: Mapping[str, Account]) -> None:
-    for grant in grants:
+def _pay_from_payers(paying: _Paying, need: Need, accounts: Mapping[str, Account]) -> None:
+    for grant in need.grants:
         if not paying.remaining_fen:
             return  # nobody else is needed, so nobody else is listed
-        _pay_from(paying, grant, accounts.get(grant.payer_psn_no))
+        # One payer may come twice when settling again: under the relation that paid then, and under a newer one.
+        before_fen = sum(line.amount_fen for line in paying.lines if line.payer_psn_no == grant.payer_psn_no)
+        account = accounts.get(grant.payer_psn_no)
+        if account is not None and before_fen:
+            account = replace(account, balance_fen=account.balance_fen - before_fen)
+        _pay_from(paying, grant, account, max(0, need.replaced.get(grant.payer_psn_no, 0) - before_fen))
 
 
-def _pay_from(paying: _Paying, grant: Grant, account: Account | None) -> None:
-    amount_fen, decline = _share(paying.remaining_fen, grant, account)
+def _pay_from(paying: _Paying, grant: Grant, account: Account | None, again_fen: int) -> None:
+    amount_fen, decline = _share(paying.remaining_fen, grant, account, again_fen)
     if amount_fen and account is not None:
         balance_after_fen = account.balance_fen - amount_fen
         paying.lines.append(Line(grant.payer_psn_no, grant.relation_id, amount_fen, balance_after_fen))
@@ -134,23 +145,36 @@ def _pay_from(paying: _Paying, grant: Grant, account: Account | None) -> None:
         paying.declines.append(decline)
 
 
-def _share(needed_fen: int, grant: Grant, account: Account | None) -> tuple[int, Decline | None]:
-    """What this payer pays of `needed_fen`, and why not all of it."""
-    payer = grant.payer_psn_no
+def _share(needed_fen: int, grant: Grant, account: Account | None, again_fen: int) -> tuple[int, Decline | None]:
+    """What this payer pays of `needed_fen`, and why not all of it; `again_fen` whatever relation and account are."""
+    granted_fen = min(needed_fen, grant.granted_fen)
     if grant.reason not in {None, Reason.LIMIT_REACHED}:
-        return 0, Decline(payer, str(grant.reason))
-    if account is None or account.state is AccountState.CLOSED:
-        return 0, Decline(payer, Reason.ACCOUNT_CLOSED)
-    if account.state is AccountState.FROZEN:
-        return 0, Decline(payer, Reason.ACCOUNT_FROZEN)
-    available = available_fen(account)
-    amount_fen = min(needed_fen, grant.granted_fen, available)
+        granted_fen = min(granted_fen, again_fen)
+    spendable_fen = _spendable_fen(account, again_fen) if account else 0
+    amount_fen = min(granted_fen, spendable_fen)
     if amount_fen == needed_fen:
         return amount_fen, None
+    return amount_fen, _decline(grant, account, balance_is_less=spendable_fen < granted_fen)
+
+
+def _decline(grant: Grant, account: Account | None, *, balance_is_less: bool) -> Decline:
+    """The first reason in the order of the vocabulary."""
+    payer = grant.payer_psn_no
+    if grant.reason not in {None, Reason.LIMIT_REACHED}:
+        return Decline(payer, str(grant.reason))
+    if account is None or account.state is AccountState.CLOSED:
+        return Decline(payer, Reason.ACCOUNT_CLOSED)
+    if account.state is AccountState.FROZEN:
+        return Decline(payer, Reason.ACCOUNT_FROZEN)
     # The limit is told unless the balance is strictly smaller: it is what set the amount.
-    if available < min(needed_fen, grant.granted_fen):
-        return amount_fen, Decline(payer, Reason.INSUFFICIENT_BALANCE)
-    return amount_fen, Decline(payer, Reason.LIMIT_REACHED, grant.window)
+    if balance_is_less:
+        return Decline(payer, Reason.INSUFFICIENT_BALANCE)
+    return Decline(payer, Reason.LIMIT_REACHED, grant.window)
+
+
+def _spendable_fen(account: Account, again_fen: int) -> int:
+    """What an account may give; one that is frozen or closed no more than what it gives again."""
+    return available_fen(account) if account.state is AccountState.OPEN else min(again_fen, available_fen(account))
 
 
 def available_fen(account: Account) -> int:
@@ -171,17 +195,28 @@ def allocate_all(
 ) -> list[Allocation]:
     """Splits of requests in the order of their arrival, each on the accounts as those before it left them.
 
-    A split that differs from the expected one takes nothing.
+    A split that differs from the expected one takes nothing, and what it was to replace stands.
     """
     standing = dict(accounts)
     allocations = []
     for need in needs:
-        split = allocate(need, standing, order)
+        returned = _given_back(standing, need.replaced)
+        split = allocate(need, returned, order)
         as_expected = _is_expected(need, split)
         if as_expected:
+            standing = returned
             _take(standing, need, split)
         allocations.append(Allocation(split, as_expected))
     return allocations
+
+
+def _given_back(standing: dict[str, Account], paid_fen: Mapping[str, int]) -> dict[str, Account]:
+    if not paid_fen:
+        return standing
+    return standing | {
+        psn_no: replace(standing[psn_no], balance_fen=standing[psn_no].balance_fen + amount_fen)
+        for psn_no, amount_fen in paid_fen.items()
+    }
 
 
 def _is_expected(need: Need, split: Split) -> bool:

@@ -47,8 +47,9 @@ def _order_v1(order: Order) -> Fields:
 
 
 def _order_v2(order: Order) -> Fields:
-    quote_id = str(order.quote_id) if order.quote_id else None
-    return {**_order_v1(order), "kind": str(order.kind), "quote_id": quote_id}
+    others = {"quote_id": order.quote_id, "replaces": order.replaces}
+    ids = {name: str(other) if other else None for name, other in others.items()}
+    return {**_order_v1(order), "kind": str(order.kind), **ids}
 
 
 _ORDER_FIELDS: Final[Mapping[int, Callable[[Order], Fields]]] = {1: _order_v1, 2: _order_v2}

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from settlement.domain.quotes import QuoteState
-from settlement.domain.state import SettlementState
+from settlement.domain.state import Settlement, SettlementState, intent_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,10 @@ class Decided:
     occurred_at: datetime
     lines: tuple[Paid, ...] = ()
     """What was paid or is kept under each relation, also if it has been given back since."""
+
+
+def decided_of(settlement: Settlement) -> Decided:
+    """What was decided about a settlement that has its lines at hand."""
+    lines = settlement.split.lines if settlement.split else ()
+    paid = tuple(Paid(line.relation_id, line.amount_fen) for line in lines)
+    return Decided(settlement.settlement_id, settlement.state, intent_of(settlement).occurred_at, paid)

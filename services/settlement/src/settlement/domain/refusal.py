@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from settlement.domain.bill import Bill, adds_up, in_scope, is_inpatient
+from settlement.domain.bill import Bill, InstitutionType, adds_up, in_scope, is_inpatient
 from settlement.domain.reasons import Reason
 from settlement.domain.visit import InsuranceStatus, Projection, VisitFacts, day_of, freshest
 
@@ -40,7 +40,7 @@ def _reasons(visit: Visit, now: datetime, home_region_prefix: str) -> Iterator[R
     facts = freshest(facts, visit.projection, now)
     yield from _about_institution(facts, home_region_prefix, day_of(now))
     yield from _about_patient(facts)
-    yield from _about_bill(visit.bill, facts)
+    yield from _about_the_bill(visit.bill, facts.psn_no, facts.fixmedins_type)
 
 
 def _credential_fits(visit: Visit, facts: VisitFacts) -> bool:
@@ -69,13 +69,21 @@ def _about_patient(facts: VisitFacts) -> Iterator[Reason]:
         yield Reason.NOT_INSURED
 
 
-def _about_bill(bill: Bill, facts: VisitFacts) -> Iterator[Reason]:
-    if bill.psn_no != facts.psn_no:
+def _about_the_bill(bill: Bill, psn_no: str, fixmedins_type: InstitutionType) -> Iterator[Reason]:
+    if bill.psn_no != psn_no:
         yield Reason.NOT_OWN_BILL
-    if not in_scope(bill, facts.fixmedins_type):
+    if not in_scope(bill, fixmedins_type):
         yield Reason.OUT_OF_SCOPE
     if not adds_up(bill):
         yield Reason.BILL_ARITHMETIC
+
+
+def decide_refusal_again(bill: Bill, psn_no: str, fixmedins_type: InstitutionType) -> Reason | None:
+    """Why the bill of a settlement of `psn_no` must not be settled again as this one; None if it may (R12).
+
+    Patient and insurance are the first settlement's, so only the bill itself is looked at.
+    """
+    return next(_about_the_bill(bill, psn_no, fixmedins_type), None)
 
 
 def covers(filed_admdvs: str, admdvs: str) -> bool:

@@ -25,6 +25,14 @@ class DisagreementError(LedgerError):
     """The ledger came to another balance than the split told the payer."""
 
 
+def owed_again(settlement: Settlement) -> dict[str, int]:
+    """By account owner, what accounts paid in a settlement, fen."""
+    paid: dict[str, int] = {}
+    for psn_no, amount_fen in payers_of(settlement):
+        paid[psn_no] = paid.get(psn_no, 0) + amount_fen
+    return paid
+
+
 def settle_or_refuse(settlement: Settlement, allocation: Allocation, at: datetime) -> Settlement:
     """The settlement paid by its split; refused if that is not what was expected."""
     if allocation.as_expected:
@@ -32,44 +40,71 @@ def settle_or_refuse(settlement: Settlement, allocation: Allocation, at: datetim
     return refused(settlement, Reason.AMOUNT_CHANGED)
 
 
-def postings_of(settlements: Sequence[Settlement], accounts: Mapping[str, Account], day: date) -> Posted:
-    """What the settlements of a batch that were settled move, in their order.
+def postings_of(
+    settlements: Sequence[Settlement],
+    accounts: Mapping[str, Account],
+    day: date,
+    replaced: Mapping[UUID, Settlement] | None = None,
+) -> Posted:
+    """What the settlements of a batch that were settled move, in their order; each gives back first what it replaces.
 
     Raises:
         DisagreementError: the ledger's balances are not those of the splits.
     """
-    postings = [posting for settlement in settlements for posting in _debits(settlement, day)]
+    by_id = replaced or {}
+    postings = [posting for settlement in settlements for posting in _movements(settlement, by_id, day)]
     posted = post(postings, _standings(accounts))
     _must_agree(settlements, posted)
     return posted
+
+
+def _movements(settlement: Settlement, replaced: Mapping[UUID, Settlement], day: date) -> Iterator[Posting]:
+    if settlement.setl_time is None or settlement.order is None:
+        return
+    if settlement.order.replaces is not None:
+        yield from _credits(replaced[settlement.order.replaces], settlement.setl_time, day)
+    yield from _debits(settlement, day)
+
+
+def given_back(
+    settlements: Sequence[Settlement], replaced: Mapping[UUID, Settlement], posted: Posted, at: datetime
+) -> list[Settlement]:
+    """Those that were replaced by settlements that were settled, REVERSED as the entries say."""
+    pairs = [
+        (settlement, replaced[settlement.order.replaces])
+        for settlement in settlements
+        if settlement.setl_time is not None and settlement.order is not None and settlement.order.replaces is not None
+    ]
+    refunds = _refunds(posted)
+    return [
+        reversed_with(before, refunds.get(before.settlement_id, ()), at, settlement.settlement_id)
+        for settlement, before in pairs
+    ]
 
 
 def _debits(settlement: Settlement, day: date) -> Iterator[Posting]:
     if settlement.setl_time is None:
         return
     occasion = _occasion(settlement, EntryKind.SETTLEMENT, settlement.setl_time, day)
-    for psn_no, amount_fen in payers_of(settlement):
-        yield settlement_posting(_posting_id(settlement, EntryKind.SETTLEMENT, psn_no), occasion, psn_no, amount_fen)
+    for place, (psn_no, amount_fen) in enumerate(payers_of(settlement)):
+        yield settlement_posting(_posting_id(settlement, occasion.kind, place, psn_no), occasion, psn_no, amount_fen)
 
 
 def _must_agree(settlements: Sequence[Settlement], posted: Posted) -> None:
     """What the payers are told and what the ledger says were computed apart, and have to be the same."""
-    told = dict(_told_balances(settlements))
-    for row in posted.personal_rows:
-        expected = told.get((row.occasion.settlement_id, row.account_key))
-        if expected != row.balance_after_fen:
-            raise DisagreementError(
-                f"settlement {row.occasion.settlement_id} tells {expected} fen, the ledger {row.balance_after_fen}"
-            )
+    told = [balance for settlement in settlements for balance in _told_balances(settlement)]
+    debits = [row for row in posted.personal_rows if row.occasion.kind is EntryKind.SETTLEMENT]
+    kept = [(row.occasion.settlement_id, row.account_key, row.balance_after_fen) for row in debits]
+    if told != kept:
+        raise DisagreementError(f"the settlements tell the balances {told}, the ledger {kept}")
 
 
-def _told_balances(settlements: Sequence[Settlement]) -> Iterator[tuple[tuple[UUID | None, str], int | None]]:
-    for settlement in settlements:
-        if settlement.order and settlement.split:
-            own = (settlement.settlement_id, settlement.order.bill.psn_no)
-            yield own, settlement.split.own_balance_after_fen
-            for line in settlement.split.lines:
-                yield (settlement.settlement_id, line.payer_psn_no), line.balance_after_fen
+def _told_balances(settlement: Settlement) -> Iterator[tuple[UUID | None, str, int | None]]:
+    if settlement.order and settlement.split:
+        if settlement.split.acct_pay_fen:
+            yield settlement.settlement_id, settlement.order.bill.psn_no, settlement.split.own_balance_after_fen
+        for line in settlement.split.lines:
+            yield settlement.settlement_id, line.payer_psn_no, line.balance_after_fen
 
 
 def reverse_all(
@@ -81,14 +116,17 @@ def reverse_all(
     """
     postings = [posting for settlement in settlements for posting in _credits(settlement, at, day)]
     posted = post(postings, _standings(accounts))
-    refunds: dict[UUID | None, list[Refund]] = {}
+    refunds = _refunds(posted)
+    return [reversed_with(each, refunds.get(each.settlement_id, ()), at) for each in settlements], posted
+
+
+def _refunds(posted: Posted) -> dict[UUID | None, tuple[Refund, ...]]:
+    refunds: dict[UUID | None, tuple[Refund, ...]] = {}
     for row in posted.personal_rows:
-        refund = Refund(row.account_key, row.amount_fen, row.balance_after_fen or 0)
-        refunds.setdefault(row.occasion.settlement_id, []).append(refund)
-    given_back = [
-        reversed_with(settlement, tuple(refunds.get(settlement.settlement_id, ())), at) for settlement in settlements
-    ]
-    return given_back, posted
+        if row.occasion.kind is EntryKind.REFUND:
+            refund = Refund(row.account_key, row.amount_fen, row.balance_after_fen or 0)
+            refunds[row.occasion.settlement_id] = (*refunds.get(row.occasion.settlement_id, ()), refund)
+    return refunds
 
 
 def payers_of(settlement: Settlement) -> list[tuple[str, int]]:
@@ -100,8 +138,8 @@ def payers_of(settlement: Settlement) -> list[tuple[str, int]]:
 
 def _credits(settlement: Settlement, at: datetime, day: date) -> Iterator[Posting]:
     occasion = _occasion(settlement, EntryKind.REFUND, at, day)
-    for psn_no, amount_fen in payers_of(settlement):
-        yield refund_posting(_posting_id(settlement, EntryKind.REFUND, psn_no), occasion, psn_no, amount_fen)
+    for place, (psn_no, amount_fen) in enumerate(payers_of(settlement)):
+        yield refund_posting(_posting_id(settlement, occasion.kind, place, psn_no), occasion, psn_no, amount_fen)
 
 
 def _occasion(settlement: Settlement, kind: EntryKind, at: datetime, day: date) -> Occasion:
@@ -115,9 +153,9 @@ def _occasion(settlement: Settlement, kind: EntryKind, at: datetime, day: date) 
     )
 
 
-def _posting_id(settlement: Settlement, kind: EntryKind, psn_no: str) -> UUID:
+def _posting_id(settlement: Settlement, kind: EntryKind, place: int, psn_no: str) -> UUID:
     """Derived, not drawn: posting the same line twice would show as the same id."""
-    return uuid5(settlement.settlement_id, f"{kind}:{psn_no}")
+    return uuid5(settlement.settlement_id, f"{kind}:{place}:{psn_no}")
 
 
 def _standings(accounts: Mapping[str, Account]) -> dict[str, Standing]:

@@ -52,6 +52,8 @@ class Order:
     kind: OrderKind = OrderKind.BILL
     quote_id: UUID | None = None
     """The held preview that is settled; None when there is none."""
+    replaces: UUID | None = None
+    """The settlement that is settled again (R12); None when there is none."""
 
     @property
     def asks_payers(self) -> bool:
@@ -94,6 +96,8 @@ class Settlement:
     setl_time: datetime | None = None
     reversed_at: datetime | None = None
     refunds: tuple[Refund, ...] = ()
+    replaced_by: UUID | None = None
+    """The settlement that settled its bill again."""
 
     @property
     def clr_type(self) -> ClearingType | None:
@@ -128,6 +132,11 @@ class Intent:
         )
 
 
+def asked_payers(settlement: Settlement) -> bool:
+    """Whether payers were asked for it, so that binding has an authorization of its id."""
+    return settlement.order is not None and settlement.order.asks_payers
+
+
 class IllegalMoveError(Exception):
     """A settlement was asked to move from a state that does not allow it; a fault in the code."""
 
@@ -156,10 +165,10 @@ def refused(settlement: Settlement, reason: Reason) -> Settlement:
     return replace(settlement, state=SettlementState.REFUSED, reason=str(reason))
 
 
-def abandoned(settlement: Settlement) -> Settlement:
+def abandoned(settlement: Settlement, reason: Reason = Reason.ABANDONED) -> Settlement:
     """Given up: nothing is taken."""
     _must_be(settlement, SettlementState.PENDING)
-    return replace(settlement, state=SettlementState.ABANDONED, reason=str(Reason.ABANDONED))
+    return replace(settlement, state=SettlementState.ABANDONED, reason=str(reason))
 
 
 def fenced(settlement_id: UUID, fixmedins_code: str, msgid: str) -> Settlement:
@@ -167,10 +176,12 @@ def fenced(settlement_id: UUID, fixmedins_code: str, msgid: str) -> Settlement:
     return Settlement(settlement_id, fixmedins_code, msgid, SettlementState.ABANDONED, reason=str(Reason.ABANDONED))
 
 
-def reversed_with(settlement: Settlement, refunds: tuple[Refund, ...], at: datetime) -> Settlement:
-    """Given back, to exactly the accounts that had paid (R11)."""
+def reversed_with(
+    settlement: Settlement, refunds: tuple[Refund, ...], at: datetime, replaced_by: UUID | None = None
+) -> Settlement:
+    """Given back, to exactly the accounts that had paid (R11); `replaced_by` settles its bill again."""
     _must_be(settlement, SettlementState.SETTLED)
-    return replace(settlement, state=SettlementState.REVERSED, refunds=refunds, reversed_at=at)
+    return replace(settlement, state=SettlementState.REVERSED, refunds=refunds, reversed_at=at, replaced_by=replaced_by)
 
 
 def _must_be(settlement: Settlement, state: SettlementState) -> None:
@@ -197,6 +208,7 @@ def answer_from_record(settlement: Settlement, fingerprint: Fingerprint | None =
 
 
 _SPENT: Mapping[str, str] = {
+    Reason.ALREADY_REVERSED: "the settlement that was to be replaced had been reversed meanwhile; nothing was taken",
     Reason.ABANDONED: "given up or reversed before it took anything; send the bill again under a new msgid",
     Reason.AMOUNT_CHANGED: "the split differs from the expected one, nothing was taken; preview again, use a new msgid",
 }
