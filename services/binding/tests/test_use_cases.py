@@ -456,3 +456,33 @@ async def test_the_day_of_the_use_shown_is_shanghais(desk: Desk) -> None:
     seen = await desk.relations.get(DAD, made.relation_id)
     assert seen.day == date(2026, 1, 1)
     assert seen.uses == {}
+
+
+async def test_the_validity_is_the_payers_to_extend(desk: Desk) -> None:
+    it = await desk.approved()
+    later = it.valid_to + timedelta(days=1)
+    for caller in (KID, MUM, STRANGER):
+        with pytest.raises(Forbidden):
+            await desk.relations.extend(caller, it.relation_id, later)
+    seen = await desk.relations.extend(DAD, it.relation_id, later)
+    assert seen.relations[0].valid_to == later
+
+
+async def test_a_suspension_keeps_and_tells_its_reason(desk: Desk) -> None:
+    it = await desk.approved()
+    await desk.relations.suspend(OPS, it.relation_id, "核查")
+    assert desk.state.relations[it.relation_id].state_reason == "核查"
+    event = desk.state.outbox.messages[-1]
+    assert getattr(event, "reason", None) == "核查"
+
+
+async def test_handing_in_again_begins_a_new_count_of_days(desk: Desk) -> None:
+    application_id = await desk.submitted()
+    first = desk.application(application_id).due_on
+    await desk.reviews.claim(WANG, application_id)
+    await desk.decisions.decide(LI, application_id, returning())
+    desk.clock.advance(timedelta(days=7))
+    await desk.applications.submit(DAD, application_id)
+    again = desk.application(application_id).due_on
+    assert first is not None
+    assert again == first + timedelta(days=7)
