@@ -18,7 +18,7 @@ from binding.domain.eligibility import (
 )
 from binding.domain.errors import Forbidden, NotFound, StateForbids
 from binding.domain.history import ChangeKind
-from binding.domain.limits import Limits
+from binding.domain.limits import Limits, Use, counter_keys
 from binding.domain.proofs import MAX_PROOFS, ProofUnacceptable
 from binding.domain.relations import EndCause, Relation, Relationship, RelationState
 from binding.domain.reviews import ClaimedByAnother, FourEyes
@@ -486,3 +486,13 @@ async def test_handing_in_again_begins_a_new_count_of_days(desk: Desk) -> None:
     again = desk.application(application_id).due_on
     assert first is not None
     assert again == first + timedelta(days=7)
+
+
+async def test_a_limit_lowered_to_what_is_nearly_used_is_told_and_not_twice(desk: Desk) -> None:
+    it = await desk.approved()
+    desk.state.counters |= dict.fromkeys(counter_keys(it.relation_id, TODAY), Use(used_fen=800))
+    for _ in range(2):
+        await desk.relations.change_limits(DAD, it.relation_id, Limits(day_fen=1_000))
+    await desk.relations.change_limits(DAD, it.relation_id, Limits(day_fen=900))
+    (told,) = [it for it in desk.state.outbox.messages if isinstance(it, events_pb2.LimitNearlyUsed)]
+    assert (told.used_fen, told.limit_fen) == (800, 1_000)
