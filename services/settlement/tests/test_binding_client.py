@@ -37,6 +37,16 @@ class Binding(authorization_pb2_grpc.AuthorizationServiceServicer):
             await context.abort(code, "no")
         return pb2.AuthorizeResponse(results=[self.respond(each) for each in request.requests])
 
+    async def ListHeld(  # noqa: N802
+        self, request: pb2.ListHeldRequest, context: Any
+    ) -> pb2.ListHeldResponse:
+        raise NotImplementedError
+
+    async def GetAuthorizations(  # noqa: N802
+        self, request: pb2.GetAuthorizationsRequest, context: Any
+    ) -> pb2.GetAuthorizationsResponse:
+        raise NotImplementedError
+
     async def PreviewAuthorization(  # noqa: N802
         self, request: pb2.PreviewAuthorizationRequest, context: Any
     ) -> pb2.PreviewAuthorizationResponse:

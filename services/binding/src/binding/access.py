@@ -51,4 +51,6 @@ ACCESS: AccessTable = {
     f"/{RELATIONS}/ResumeRelation": _OPERATORS,
     f"/{AUTHORIZATIONS}/Authorize": services("settlement"),
     f"/{AUTHORIZATIONS}/PreviewAuthorization": services("settlement"),
+    f"/{AUTHORIZATIONS}/ListHeld": services("settlement"),
+    f"/{AUTHORIZATIONS}/GetAuthorizations": services("settlement"),
 }

@@ -18,6 +18,7 @@ from binding.repository import PostgresRepository, Repository
 from binding.service.applications import Applications
 from binding.service.authorizations import Authorizations
 from binding.service.decisions import Decisions
+from binding.service.holds import Holds
 from binding.service.overviews import Overseeing
 from binding.service.payers import Payers
 from binding.service.persons import Persons
@@ -66,11 +67,12 @@ def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_cloc
     applications = Applications(work, clock, policy, shipped(settings.pledge_version), promise)
     proofs = Proofs(work, clock, KeyRing.load(settings.keyring_file), policy, ProofChecker())
     reviews = ReviewServicer(Reviews(work, clock, settings.claim_lease), Decisions(work, clock, policy))
+    authorizing = AuthorizationServicer(authorizations, Holds(work))
     services: list[Service] = [
         (add_ApplicationServiceServicer_to_server, ApplicationServicer(applications, proofs), APPLICATIONS),
         (add_ReviewServiceServicer_to_server, reviews, REVIEWS),
         (add_RelationServiceServicer_to_server, _relation_servicer(settings, work, clock), RELATIONS),
-        (add_AuthorizationServiceServicer_to_server, AuthorizationServicer(authorizations), AUTHORIZATIONS),
+        (add_AuthorizationServiceServicer_to_server, authorizing, AUTHORIZATIONS),
     ]
     persons = persons_of(settings, clock)
     upkeep = Upkeep(work, clock, persons, settings.notices)

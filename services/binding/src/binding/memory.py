@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from binding.domain.applications import Application, ApplicationState, Consent, Proof
-from binding.domain.authorizations import Authorization, Line, Outcome
+from binding.domain.authorizations import Authorization, AuthorizationState, Line, Outcome, Recorded
 from binding.domain.batch import Book, Request
 from binding.domain.eligibility import RelationExists
 from binding.domain.history import AggregateKind, Change, Entry, ProofView
@@ -42,6 +42,7 @@ class MemoryRepository(MemoryReviews, MemoryDue):
         self.counters: dict[CounterKey, Use] = {}
         self.told: set[CounterKey] = set()
         self.authorizations: dict[UUID, Authorization] = {}
+        self.authorized_at: dict[UUID, datetime] = {}
         self.histories: dict[tuple[AggregateKind, UUID], list[Entry]] = {}
 
     async def persons(self, psn_nos: Collection[str], *, lock: bool = False) -> dict[str, Person]:
@@ -242,6 +243,18 @@ class MemoryRepository(MemoryReviews, MemoryDue):
             known = self.relations[relation.relation_id]
             self.relations[relation.relation_id] = replace(known, sequence=relation.sequence)
 
+    async def held(self, min_age_seconds: float, after: Place | None, limit: int) -> list[Recorded]:
+        """See `Repository.held`."""
+        until = self.real_time() - timedelta(seconds=min_age_seconds)
+        every = await self.recorded(self.authorizations)
+        held = [it for it in every if it.authorization.state is AuthorizationState.HELD and it.created_at <= until]
+        held.sort(key=_place_of)
+        return [it for it in held if after is None or _place_of(it) > after][:limit]
+
+    async def recorded(self, ids: Collection[UUID]) -> list[Recorded]:
+        """See `Repository.recorded`."""
+        return [Recorded(self.authorizations[it], self.authorized_at[it]) for it in ids if it in self.authorizations]
+
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """See `Repository.open_book`."""
         del requests, outcomes, hold
@@ -258,6 +271,7 @@ class MemoryRepository(MemoryReviews, MemoryDue):
         """See `Repository.close_book`."""
         for changed in book.changed.values():
             self.authorizations[changed.authorization_id] = replace(changed, lines=self._named(changed.lines))
+            self.authorized_at.setdefault(changed.authorization_id, self.real_time())
         for changes in (book.freed, book.held):
             for key, change in changes.items():
                 self.counters[key] = self.counters.get(key, NO_USE) + change
@@ -271,3 +285,7 @@ class MemoryRepository(MemoryReviews, MemoryDue):
             limit_fen = self.relations[key.relation_id].limits.of(key.window)
             if limit_fen is not None and self.counters[key].taken_fen > limit_fen:
                 raise GuardBroken("a counter would exceed its limit")
+
+
+def _place_of(recorded: Recorded) -> Place:
+    return Place(recorded.created_at, recorded.authorization.authorization_id)

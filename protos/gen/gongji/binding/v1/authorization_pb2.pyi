@@ -22,6 +22,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AuthorizationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuthorizationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuthorizationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUTHORIZATION_STATE_UNSPECIFIED: _AuthorizationState.ValueType  # 0
+    """Not said."""
+    AUTHORIZATION_STATE_HELD: _AuthorizationState.ValueType  # 1
+    """Its lines are held until an outcome comes."""
+    AUTHORIZATION_STATE_CAPTURED: _AuthorizationState.ValueType  # 2
+    """Its lines were paid and count as used."""
+    AUTHORIZATION_STATE_RELEASED: _AuthorizationState.ValueType  # 3
+    """It charges nothing."""
+    AUTHORIZATION_STATE_RESTORED: _AuthorizationState.ValueType  # 4
+    """What was paid has been given back; it charges nothing."""
+
+class AuthorizationState(_AuthorizationState, metaclass=_AuthorizationStateEnumTypeWrapper):
+    """Where an authorization stands."""
+
+AUTHORIZATION_STATE_UNSPECIFIED: AuthorizationState.ValueType  # 0
+"""Not said."""
+AUTHORIZATION_STATE_HELD: AuthorizationState.ValueType  # 1
+"""Its lines are held until an outcome comes."""
+AUTHORIZATION_STATE_CAPTURED: AuthorizationState.ValueType  # 2
+"""Its lines were paid and count as used."""
+AUTHORIZATION_STATE_RELEASED: AuthorizationState.ValueType  # 3
+"""It charges nothing."""
+AUTHORIZATION_STATE_RESTORED: AuthorizationState.ValueType  # 4
+"""What was paid has been given back; it charges nothing."""
+Global___AuthorizationState: _TypeAlias = AuthorizationState  # noqa: Y015
+
 class _OutcomeState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -349,3 +381,187 @@ class PreviewAuthorizationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviewAuthorizationResponse: _TypeAlias = PreviewAuthorizationResponse  # noqa: Y015
+
+@_typing.final
+class ChargedLine(_message.Message):
+    """What an authorization charges to the limits of one relation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_ID_FIELD_NUMBER: _builtins.int
+    HELD_FEN_FIELD_NUMBER: _builtins.int
+    USED_FEN_FIELD_NUMBER: _builtins.int
+    relation_id: _builtins.str
+    """UUID of the relation."""
+    held_fen: _builtins.int
+    """Held, fen; 0 unless HELD."""
+    used_fen: _builtins.int
+    """Used, fen; 0 unless CAPTURED."""
+    def __init__(
+        self,
+        *,
+        relation_id: _builtins.str = ...,
+        held_fen: _builtins.int = ...,
+        used_fen: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_fen", b"held_fen", "relation_id", b"relation_id", "used_fen", b"used_fen"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChargedLine: _TypeAlias = ChargedLine  # noqa: Y015
+
+@_typing.final
+class AuthorizationRecord(_message.Message):
+    """An authorization as it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BENEFICIARY_PSN_NO_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    authorization_id: _builtins.str
+    """UUID, the settlement's."""
+    state: Global___AuthorizationState.ValueType
+    """Where it stands."""
+    beneficiary_psn_no: _builtins.str
+    """psn_no of the patient."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """The time that decided every window."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when binding has it, by the real time of its database."""
+
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChargedLine]:
+        """What it charges; relations that it charges nothing are left out."""
+
+    def __init__(
+        self,
+        *,
+        authorization_id: _builtins.str = ...,
+        state: Global___AuthorizationState.ValueType = ...,
+        beneficiary_psn_no: _builtins.str = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        lines: _abc.Iterable[Global___ChargedLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "occurred_at", b"occurred_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_id", b"authorization_id", "beneficiary_psn_no", b"beneficiary_psn_no", "created_at", b"created_at", "lines", b"lines", "occurred_at", b"occurred_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizationRecord: _TypeAlias = AuthorizationRecord  # noqa: Y015
+
+@_typing.final
+class ListHeldRequest(_message.Message):
+    """Asks what is held."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    min_age_seconds: _builtins.int
+    """Only what has been held for at least so many seconds of real time; 0 is all of it, 10 years at most."""
+    page_size: _builtins.int
+    """How many at most, 1 to 1,000."""
+    page_token: _builtins.str
+    """next_page_token of the answer before; empty for the first page, at most 100 characters."""
+    def __init__(
+        self,
+        *,
+        min_age_seconds: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_age_seconds", b"min_age_seconds", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldRequest: _TypeAlias = ListHeldRequest  # noqa: Y015
+
+@_typing.final
+class ListHeldResponse(_message.Message):
+    """A page of what is held."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty when this is the last."""
+    @_builtins.property
+    def authorizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizationRecord]:
+        """The longest held first."""
+
+    def __init__(
+        self,
+        *,
+        authorizations: _abc.Iterable[Global___AuthorizationRecord] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorizations", b"authorizations", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldResponse: _TypeAlias = ListHeldResponse  # noqa: Y015
+
+@_typing.final
+class GetAuthorizationsRequest(_message.Message):
+    """Asks for authorizations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def authorization_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of 1 to 500 settlements; none twice."""
+
+    def __init__(
+        self,
+        *,
+        authorization_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization_ids", b"authorization_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAuthorizationsRequest: _TypeAlias = GetAuthorizationsRequest  # noqa: Y015
+
+@_typing.final
+class GetAuthorizationsResponse(_message.Message):
+    """Those that there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def authorizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizationRecord]:
+        """In no order; what binding has never heard of is left out."""
+
+    def __init__(
+        self,
+        *,
+        authorizations: _abc.Iterable[Global___AuthorizationRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorizations", b"authorizations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAuthorizationsResponse: _TypeAlias = GetAuthorizationsResponse  # noqa: Y015

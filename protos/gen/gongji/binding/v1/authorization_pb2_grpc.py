@@ -45,6 +45,16 @@ class AuthorizationServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.PreviewAuthorizationRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.PreviewAuthorizationResponse.FromString,
                 _registered_method=True)
+        self.ListHeld = channel.unary_unary(
+                '/gongji.binding.v1.AuthorizationService/ListHeld',
+                request_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldResponse.FromString,
+                _registered_method=True)
+        self.GetAuthorizations = channel.unary_unary(
+                '/gongji.binding.v1.AuthorizationService/GetAuthorizations',
+                request_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.GetAuthorizationsRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.GetAuthorizationsResponse.FromString,
+                _registered_method=True)
 
 
 class AuthorizationServiceServicer:
@@ -66,6 +76,20 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListHeld(self, request, context):
+        """What is HELD, the longest first, in pages: for reconciling. Only an outcome ends a hold, however old it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAuthorizations(self, request, context):
+        """Authorizations by id, in whatever state: for an audit. An unknown id is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +102,16 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.PreviewAuthorization,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.PreviewAuthorizationRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.PreviewAuthorizationResponse.SerializeToString,
+            ),
+            'ListHeld': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHeld,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldResponse.SerializeToString,
+            ),
+            'GetAuthorizations': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAuthorizations,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.GetAuthorizationsRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.GetAuthorizationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +169,60 @@ class AuthorizationService:
             '/gongji.binding.v1.AuthorizationService/PreviewAuthorization',
             gongji_dot_binding_dot_v1_dot_authorization__pb2.PreviewAuthorizationRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_authorization__pb2.PreviewAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHeld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.AuthorizationService/ListHeld',
+            gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAuthorizations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.AuthorizationService/GetAuthorizations',
+            gongji_dot_binding_dot_v1_dot_authorization__pb2.GetAuthorizationsRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_authorization__pb2.GetAuthorizationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

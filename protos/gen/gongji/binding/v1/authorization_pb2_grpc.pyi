@@ -39,6 +39,10 @@ class AuthorizationServiceStub:
     """
     PreviewAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.PreviewAuthorizationRequest, _authorization_pb2.PreviewAuthorizationResponse]
     """The same answer without holding anything: for a preview."""
+    ListHeld: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ListHeldRequest, _authorization_pb2.ListHeldResponse]
+    """What is HELD, the longest first, in pages: for reconciling. Only an outcome ends a hold, however old it is."""
+    GetAuthorizations: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.GetAuthorizationsRequest, _authorization_pb2.GetAuthorizationsResponse]
+    """Authorizations by id, in whatever state: for an audit. An unknown id is left out."""
 
 @_typing.type_check_only
 class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
@@ -51,6 +55,10 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """
     PreviewAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_pb2.PreviewAuthorizationRequest, _authorization_pb2.PreviewAuthorizationResponse]  # type: ignore[assignment]
     """The same answer without holding anything: for a preview."""
+    ListHeld: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ListHeldRequest, _authorization_pb2.ListHeldResponse]  # type: ignore[assignment]
+    """What is HELD, the longest first, in pages: for reconciling. Only an outcome ends a hold, however old it is."""
+    GetAuthorizations: _aio.UnaryUnaryMultiCallable[_authorization_pb2.GetAuthorizationsRequest, _authorization_pb2.GetAuthorizationsResponse]  # type: ignore[assignment]
+    """Authorizations by id, in whatever state: for an audit. An unknown id is left out."""
 
 class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     """What settlement asks while a bill is being settled. Only settlement calls this."""
@@ -72,5 +80,21 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authorization_pb2.PreviewAuthorizationResponse, _abc.Awaitable[_authorization_pb2.PreviewAuthorizationResponse]]:
         """The same answer without holding anything: for a preview."""
+
+    @_abc_1.abstractmethod
+    def ListHeld(
+        self,
+        request: _authorization_pb2.ListHeldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.ListHeldResponse, _abc.Awaitable[_authorization_pb2.ListHeldResponse]]:
+        """What is HELD, the longest first, in pages: for reconciling. Only an outcome ends a hold, however old it is."""
+
+    @_abc_1.abstractmethod
+    def GetAuthorizations(
+        self,
+        request: _authorization_pb2.GetAuthorizationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.GetAuthorizationsResponse, _abc.Awaitable[_authorization_pb2.GetAuthorizationsResponse]]:
+        """Authorizations by id, in whatever state: for an audit. An unknown id is left out."""
 
 def add_AuthorizationServiceServicer_to_server(servicer: AuthorizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

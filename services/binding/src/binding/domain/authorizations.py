@@ -88,6 +88,15 @@ class Authorization:
     """Who has claimed this one, unless that was released."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An authorization, and since when binding has it."""
+
+    authorization: Authorization
+    created_at: datetime
+    """Real time, by the database's clock."""
+
+
 Charges = dict[CounterKey, Use]
 
 _FORWARD = {

@@ -6,16 +6,17 @@ only under the lock of their relation.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from binding.domain.authorizations import Authorization, AuthorizationState, Line, Outcome, moves
+from binding.domain.authorizations import Authorization, AuthorizationState, Line, Outcome, Recorded, moves
 from binding.domain.batch import Book, Request
 from binding.domain.limits import NO_USE, CounterKey, LimitWindow, Use, counter_keys
 from binding.domain.nearly_used import NearlyUsed, newest
 from binding.domain.persons import Person
 from binding.domain.relations import Relation
+from binding.repository.interface import Place
 from binding.repository.rows import Row, relation_of
 from kit.db import Transaction
 
@@ -34,6 +35,21 @@ ORDER BY t.authorization_id
 ON CONFLICT DO NOTHING
 RETURNING authorization_id
 """
+_RECORDED = """
+SELECT authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on, replaces, replaced_by, created_at
+FROM authorization_record
+"""
+# By the index of what is held; a place before all others is the epoch.
+_HELD = (
+    _RECORDED
+    + """
+WHERE state = 'HELD' AND created_at <= clock_timestamp() - make_interval(secs => $1)
+  AND (created_at, authorization_id) > ($2, $3)
+ORDER BY created_at, authorization_id LIMIT $4
+"""
+)
+_BY_IDS = _RECORDED + "WHERE authorization_id = ANY($1::uuid[])"
+_BEFORE_ALL = Place(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 _GIVE_BACK = "DELETE FROM authorization_record WHERE authorization_id = ANY($1::uuid[])"
 _LINES = """
 SELECT l.authorization_id, l.relation_id, r.payer_psn_no, l.granted_fen, l.reason, l.window_kind, l.held_fen, l.used_fen
@@ -141,6 +157,20 @@ class AuthorizationRows:
             if nearly_told:
                 told.add(key)
         return uses, told
+
+    async def held(self, min_age_seconds: float, after: Place | None, limit: int) -> list[Recorded]:
+        """See `Repository.held`."""
+        place = after or _BEFORE_ALL
+        return await self._recorded(await self._raw.fetch(_HELD, min_age_seconds, place.at, place.id, limit))
+
+    async def recorded(self, ids: Collection[UUID]) -> list[Recorded]:
+        """See `Repository.recorded`."""
+        return await self._recorded(await self._raw.fetch(_BY_IDS, sorted(ids)))
+
+    async def _recorded(self, rows: Sequence[Row]) -> list[Recorded]:
+        known = {row["authorization_id"]: _authorization_of(row) for row in rows}
+        whole = await self._with_lines(known, known)
+        return [Recorded(whole[row["authorization_id"]], row["created_at"]) for row in rows]
 
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """See `Repository.open_book`."""

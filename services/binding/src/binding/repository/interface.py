@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from binding.domain.applications import Application, Consent, Proof
-from binding.domain.authorizations import Outcome
+from binding.domain.authorizations import Outcome, Recorded
 from binding.domain.batch import Book, Request
 from binding.domain.history import AggregateKind, Change, Entry, ProofView
 from binding.domain.limits import CounterKey, Use
@@ -329,6 +329,14 @@ class Repository(Protocol):
         ...
 
     # authorizations
+
+    async def held(self, min_age_seconds: float, after: Place | None, limit: int) -> list[Recorded]:
+        """What has been HELD for so long by the database's clock, the longest first, behind a place."""
+        ...
+
+    async def recorded(self, ids: Collection[UUID]) -> list[Recorded]:
+        """The authorizations of these ids in whatever state, those that there are, in no order."""
+        ...
 
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """Everything that these requests (with the outcomes that they carry) and outcomes touch.

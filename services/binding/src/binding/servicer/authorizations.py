@@ -1,7 +1,10 @@
 """AuthorizationService."""
 
-from binding import codec
+from uuid import UUID
+
+from binding import codec, codec_holds
 from binding.service.authorizations import Authorizations
+from binding.service.holds import Holds
 from binding.servicer.calling import Context
 from gongji.binding.v1 import authorization_pb2, authorization_pb2_grpc
 
@@ -9,8 +12,9 @@ from gongji.binding.v1 import authorization_pb2, authorization_pb2_grpc
 class AuthorizationServicer(authorization_pb2_grpc.AuthorizationServiceServicer):
     """What settlement asks while a bill is being settled."""
 
-    def __init__(self, authorizations: Authorizations) -> None:
+    def __init__(self, authorizations: Authorizations, holds: Holds) -> None:
         self._authorizations = authorizations
+        self._holds = holds
 
     async def Authorize(  # noqa: N802 - the contract's name
         self, request: authorization_pb2.AuthorizeRequest, _context: Context
@@ -25,3 +29,21 @@ class AuthorizationServicer(authorization_pb2_grpc.AuthorizationServiceServicer)
         """The same answers, holding nothing."""
         answers = await self._authorizations.preview([codec.request_of(one) for one in request.requests])
         return authorization_pb2.PreviewAuthorizationResponse(results=map(codec.answer_message, answers))
+
+    async def ListHeld(  # noqa: N802
+        self, request: authorization_pb2.ListHeldRequest, _context: Context
+    ) -> authorization_pb2.ListHeldResponse:
+        """What is held, in pages."""
+        after, size = codec.place_of(request.page_token), request.page_size
+        found = await self._holds.held(request.min_age_seconds, after, size + 1)
+        return authorization_pb2.ListHeldResponse(
+            authorizations=map(codec_holds.record_message, found[:size]),
+            next_page_token=codec_holds.next_token(found[size - 1]) if len(found) > size else "",
+        )
+
+    async def GetAuthorizations(  # noqa: N802
+        self, request: authorization_pb2.GetAuthorizationsRequest, _context: Context
+    ) -> authorization_pb2.GetAuthorizationsResponse:
+        """Authorizations by id."""
+        found = await self._holds.by_ids([UUID(one) for one in request.authorization_ids])
+        return authorization_pb2.GetAuthorizationsResponse(authorizations=map(codec_holds.record_message, found))
