@@ -1,0 +1,345 @@
+"""`make bench`: how fast settlement settles, and how near that is to what gRPC and PostgreSQL can do here.
+
+A whole stack (four services in processes of their own, TLS, durable commits, relay, binding's capture and notify all
+running) settles bills of 100,000 patients with 10,000 payers; the load generator has the same cores. Two ceilings are
+measured in the same run: E, a gRPC method that does nothing with messages of the same length, and C, the statements of
+both transactions under pgbench. The table is printed and kept in out/bench.json, with the difference to the run before.
+
+SECONDS_EACH is the length of each measurement; GROW=1 also loads a million accounts and ten million entries, and
+measures once more.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import grpc
+from bench.settle_ceilings import Tls, echo, statements
+from bench.settle_load import TIMEOUT_SECONDS, Measured, load
+from bench.settle_watch import Watch, Watched
+from bench.settle_world import (
+    HOSPITAL,
+    HOT_PATIENTS,
+    PATIENTS,
+    PAYERS,
+    Requests,
+    make_accounts,
+    make_ceiling,
+    make_families,
+    patients,
+)
+from rich.console import Console
+from rich.table import Table
+
+from gongji.settlement.v1 import settlement_pb2 as pb2
+from gongji_local.sessions import new_session_folder, remove_session
+from gongji_local.stack import Stack
+from kit.grpc_client import secure_channel
+
+SECONDS: Final = float(os.environ.get("SECONDS_EACH", "8"))
+WARM_UP_SECONDS: Final = 2.0
+GROW: Final = os.environ.get("GROW", "") == "1"
+GROWN_ACCOUNTS: Final = 1_000_000
+GROWN_ENTRIES_EACH: Final = 10
+CALLERS: Final = (16, 64, 256)
+SERVICE: Final = "/gongji.settlement.v1.SettlementService"
+OUT: Final = Path("out/bench.json")
+COLUMNS: Final = ("callers", "a second", "before", "p50 ms", "p99", "p99.9", "of E", "of C", "batch", "failed")
+
+Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    callers: int
+    per_second: int
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    failed: Mapping[str, int]
+    ratio_to_echo: float | None
+    """To E with as many callers; None of bulk."""
+    ratio_to_statements: float
+    """To C at the batch size that was seen."""
+    watched: Watched
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, stack: Stack, console: Console) -> None:
+        self._stack = stack
+        self._console = console
+        self._url = stack.info.database_url("settlement")
+        keyring = stack.info.credential_keyring_file
+        self.uniform = Requests(patients(keyring, "P", PATIENTS))
+        self.hot = Requests(patients(keyring, "H", HOT_PATIENTS))
+        self._tls = stack.institution_tls(HOSPITAL)
+        self._echo: dict[int, int] = {}
+        self._statements: dict[int, int] = {}
+        self.ceilings: dict[str, int] = {}
+
+    async def ceilings_of_grpc(self) -> None:
+        """E at each number of callers, without TLS, as the aim is said; and once with it."""
+        answer = pb2.SettleResponse(settlement=_an_answer()).SerializeToString()
+        for callers in CALLERS:
+            self._echo[callers] = (await echo(self.uniform, answer, callers, SECONDS)).per_second
+            self._say(f"E, {callers} callers", self._echo[callers])
+        tls = Tls(self._tls, self._stack.service_tls("settlement"), self._stack.info.institution_ca_file)
+        with_tls = (await echo(self.uniform, answer, CALLERS[-1], SECONDS, tls)).per_second
+        self._say(f"E with TLS, {CALLERS[-1]} callers", with_tls)
+        self.ceilings |= {f"echo_{callers}": speed for callers, speed in self._echo.items()}
+        self.ceilings |= {f"echo_tls_{CALLERS[-1]}": with_tls}
+
+    async def ceiling_of_statements(self, batch: int) -> int:
+        """C at a batch size, two clients as bulk has two batches in flight."""
+        if batch not in self._statements:
+            self._statements[batch] = await asyncio.to_thread(statements, self._url, batch, 2, SECONDS)
+            self._say(f"C, batches of {batch}", self._statements[batch])
+            self.ceilings[f"statements_{batch}"] = self._statements[batch]
+        return self._statements[batch]
+
+    async def unary(self, name: str, requests: Requests, callers: int) -> tuple[Row, int]:
+        """Settle with so many callers."""
+        channel = secure_channel(self._stack.info.services["settlement"].grpc_address, self._tls)
+        call: Call = channel.unary_unary(f"{SERVICE}/Settle")
+
+        async def send() -> int:
+            answer = pb2.SettleResponse.FromString(
+                await call(requests.one().SerializeToString(), timeout=TIMEOUT_SECONDS)
+            )
+            return _paid(answer.settlement)
+
+        return await self._measure(name, callers, send, channel.close, "settle")
+
+    async def preview(self, callers: int) -> tuple[Row, int]:
+        """PreSettle without hold."""
+        channel = secure_channel(self._stack.info.services["settlement"].grpc_address, self._tls)
+        call: Call = channel.unary_unary(f"{SERVICE}/PreSettle")
+
+        async def send() -> int:
+            request = self.uniform.one()
+            asked = pb2.PreSettleRequest(
+                fixmedins_code=HOSPITAL,
+                bill=request.bill,
+                visit_credential=request.visit_credential,
+                acct_used_flag=True,
+                use_mutual_aid=True,
+            )
+            answer = pb2.PreSettleResponse.FromString(await call(asked.SerializeToString(), timeout=TIMEOUT_SECONDS))
+            return 1 if answer.split.acct_mulaid_pay else 0
+
+        return await self._measure("preview", callers, send, channel.close, "preview")
+
+    async def _measure(
+        self,
+        name: str,
+        callers: int,
+        send: Callable[[], Awaitable[int]],
+        close: Callable[[], Awaitable[None]],
+        batcher: str,
+    ) -> tuple[Row, int]:
+        await load(send, callers, WARM_UP_SECONDS)
+        watch = Watch(self._stack)
+        await watch.start()
+        measured = await load(send, callers, SECONDS)
+        watched = await watch.stop(measured.seconds, measured.done)
+        await close()
+        self._say(f"{name}, {callers} callers", measured.per_second)
+        batch = max(1, round(watched.mean_batch.get(batcher, 1)))
+        return self._row(name, callers, measured, watched), batch
+
+    def _row(self, name: str, callers: int, measured: Measured, watched: Watched) -> Row:
+        echo_speed = self._echo.get(callers)
+        return Row(
+            name=name,
+            callers=callers,
+            per_second=measured.per_second,
+            p50_ms=measured.quantile_ms(0.5),
+            p99_ms=measured.quantile_ms(0.99),
+            p999_ms=measured.quantile_ms(0.999),
+            failed=measured.failed,
+            ratio_to_echo=round(measured.per_second / echo_speed, 3) if echo_speed else None,
+            ratio_to_statements=0.0,
+            watched=watched,
+        )
+
+    def _say(self, what: str, per_second: int) -> None:
+        self._console.print(f"{what}: {per_second:,} a second")
+
+
+def _an_answer() -> pb2.Settlement:
+    """About as long as an answer of the settlements that are measured."""
+    line = pb2.SettlementLine(payer_psn_no="F00000001", relation_id="0" * 36, amount=100, balance_after=999_999_900)
+    settlement = pb2.Settlement(
+        setl_id="0" * 36,
+        fixmedins_code=HOSPITAL,
+        msgid="0" * 30,
+        state=pb2.SETTLEMENT_STATE_SETTLED,
+        bill=pb2.Bill(psn_no="P00000001", mdtrt_id="VP00000001", med_type=pb2.MEDICAL_TYPE_OUTPATIENT),
+        split=pb2.Split(acct_mulaid_pay=100, lines=[line]),
+    )
+    for moment in (settlement.occurred_at, settlement.setl_time):
+        moment.GetCurrentTime()
+    return settlement
+
+
+def _paid(settlement: pb2.Settlement) -> int:
+    if settlement.state != pb2.SETTLEMENT_STATE_SETTLED or settlement.split.acct_mulaid_pay != 100:
+        raise SystemExit("an answer is not what it should be; nothing was measured")
+    return 1
+
+
+async def measure(stack: Stack, console: Console) -> dict[str, Any]:
+    """Everything, in one run."""
+    url = stack.info.database_url("settlement")
+    await _must_be_durable(url)
+    started = time.monotonic()
+    await make_families(stack.info.database_url("binding"))
+    await make_accounts(url, "F", PAYERS, 1)
+    console.print(f"Loaded {PAYERS:,} payers and {PATIENTS + HOT_PATIENTS:,} patients in {_since(started)}")
+    bench = Bench(stack, console)
+    await bench.ceilings_of_grpc()
+    rows = [await bench.unary("unary, 10,000 payers", bench.uniform, callers) for callers in CALLERS]
+    rows.append(await bench.unary("unary, one hot payer", bench.hot, CALLERS[-1]))
+    rows.append(await bench.preview(CALLERS[1]))
+    if GROW:
+        started = time.monotonic()
+        await make_accounts(url, "G", GROWN_ACCOUNTS - 1, GROWN_ENTRIES_EACH)
+        console.print(f"Loaded {GROWN_ACCOUNTS:,} accounts with {GROWN_ENTRIES_EACH} entries each in {_since(started)}")
+        rows.append(await bench.unary("unary, 1 million accounts", bench.uniform, CALLERS[-1]))
+    sound = await _is_sound(url)
+    await make_ceiling(url)
+    finished = [await _with_ceiling(bench, row, batch) for row, batch in rows]
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "cores": os.cpu_count(),
+        "seconds_each": SECONDS,
+        "load_average_1_min": os.getloadavg()[0],
+        "sound": sound,
+        "ceilings": bench.ceilings,
+        "rows": [asdict(row) for row in finished],
+    }
+
+
+async def _with_ceiling(bench: Bench, row: Row, batch: int) -> Row:
+    ceiling = await bench.ceiling_of_statements(batch)
+    return Row(**{**_fields(row), "ratio_to_statements": round(row.per_second / ceiling, 3)})
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in Row.__dataclass_fields__}
+
+
+async def _must_be_durable(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            if await connection.fetchval(f"SHOW {setting}") != "on":
+                raise SystemExit(f"{setting} is off: what is fast and not durable is not measured")
+    finally:
+        await connection.close()
+
+
+async def _is_sound(url: str) -> bool:
+    """Whether balances are the sums of their entries: a fast answer that is wrong is none."""
+    connection = await asyncpg.connect(url)
+    try:
+        wrong = await connection.fetchval(
+            "SELECT count(*) FROM account AS a JOIN (SELECT account_key, sum(amount_fen) AS fen FROM entry"
+            " WHERE account_kind = 'PERSONAL' GROUP BY 1) AS e ON e.account_key = a.psn_no WHERE a.balance_fen <> e.fen"
+        )
+        total = await connection.fetchval("SELECT coalesce(sum(amount_fen), 0) FROM entry")
+    finally:
+        await connection.close()
+    return bool(wrong == 0 and total == 0)
+
+
+def _since(started: float) -> str:
+    return f"{time.monotonic() - started:.0f} s"
+
+
+def _table(figures: Mapping[str, Any], before: Mapping[str, Any] | None) -> Table:
+    was = {(row["name"], row["callers"]): row["per_second"] for row in before["rows"]} if before else {}
+    table = Table(title="Settling, and how near that is to the ceilings of this run")
+    table.add_column("what")
+    for column in COLUMNS:
+        table.add_column(column, justify="right")
+    for row in figures["rows"]:
+        earlier = was.get((row["name"], row["callers"]))
+        batches = row["watched"]["mean_batch"]
+        table.add_row(
+            row["name"],
+            str(row["callers"]),
+            f"{row['per_second']:,}",
+            f"{row['per_second'] / earlier - 1:+.0%}" if earlier else "",
+            str(row["p50_ms"]),
+            str(row["p99_ms"]),
+            str(row["p999_ms"]),
+            f"{row['ratio_to_echo']:.0%}" if row["ratio_to_echo"] else "",
+            f"{row['ratio_to_statements']:.0%}",
+            str(max(batches.values(), default="")),
+            str(sum(row["failed"].values())),
+        )
+    return table
+
+
+def _costs(figures: Mapping[str, Any]) -> Table:
+    table = Table(title="What each cost, and its events: commit → effect at the consumer")
+    for column in ("what", "callers", "busy cores", "settlement MiB", "WAL bytes", "fsyncs", "unsent most", "after"):
+        table.add_column(column, justify="left" if column in {"what", "busy cores"} else "right")
+    for consumer in ("binding", "notify"):
+        table.add_column(f"{consumer} p50 / p99 ms", justify="right")
+    for row in figures["rows"]:
+        watched = row["watched"]
+        cores = ", ".join(f"{name} {busy:.2f}" for name, busy in watched["cores"].items() if busy >= 0.01)
+        delays = [f"{watched['delay_p50_ms'][it]} / {watched['delay_p99_ms'][it]}" for it in ("binding", "notify")]
+        table.add_row(
+            row["name"],
+            str(row["callers"]),
+            cores,
+            str(watched["memory_mib"]["settlement"]),
+            f"{watched['wal_bytes_each']:,}",
+            str(watched["fsyncs_each"]),
+            f"{watched['unsent_most']:,}",
+            f"{watched['unsent_after']:,}",
+            *delays,
+        )
+    return table
+
+
+def main() -> int:
+    """Measure, print, keep; 1 if the books are wrong afterwards."""
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 170  # a log has no width of its own, and a squeezed table cannot be read
+    before = json.loads(OUT.read_text()) if OUT.exists() else None
+    stack = Stack(new_session_folder())
+    try:
+        console.print(f"Starting the whole stack; {os.cpu_count()} cores, {SECONDS:g} s each")
+        stack.up()
+        figures = asyncio.run(measure(stack, console))
+    finally:
+        remove_session(stack)
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(figures, indent=2) + "\n")
+    console.print(_table(figures, before))
+    console.print(_costs(figures))
+    console.print(f"ceilings, a second: {figures['ceilings']}")
+    if not figures["sound"]:
+        console.print("[red]a balance is not the sum of its entries[/red]")
+    return 0 if figures["sound"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
