@@ -29,6 +29,7 @@ KEYED_OTHERWISE = {
     "gongji.settlement.v1.SettlementService.PreSettle",  # msgid, when it holds
     "gongji.settlement.v1.SettlementService.CancelQuote",  # quote_id, which ends once
     "gongji.settlement.v1.SettlementService.Settle",  # msgid
+    "gongji.settlement.v1.SettlementService.BatchSettle",  # each item's msgid
     "gongji.settlement.v1.SettlementService.Reverse",  # msgid
     "gongji.settlement.v1.SettlementService.Resettle",  # msgid
     "gongji.settlement.v1.AccountService.OpenAccount",  # psn_no

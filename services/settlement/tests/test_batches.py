@@ -2,69 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.testing import MemoryWork
 from settlement.commands import Command
-from settlement.domain.accounts import AccountState
 from settlement.domain.ledger import AccountKind
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Settlement
-from settlement.intents import Answer
-from settlement.memory import MemorySettlements
 from settlement.reverse_service import ReverseCommand
-from settlement.testing import HOSPITAL, FakeRelation, World, account, bill, hold, msgid, settle
-
-PATIENTS = ("child", "baby", "grandma", "mother")
-PAYERS = ("father", "mother", "aunt")
-
-
-@dataclass(frozen=True)
-class History:
-    """Accounts, relations and batches of requests, no patient twice in a batch."""
-
-    balances: dict[str, int]
-    frozen: frozenset[str]
-    limits: dict[tuple[str, str], int]
-    batches: tuple[tuple[Command, ...], ...]
-
-    def begin(self) -> "Books":
-        return Books(self)
-
-
-class Books:
-    """One run of a history."""
-
-    def __init__(self, history: History) -> None:
-        self.memory = MemorySettlements()
-        for owner, balance in history.balances.items():
-            state = AccountState.FROZEN if owner in history.frozen else AccountState.OPEN
-            self.memory.accounts[owner] = account(owner, balance, state)
-        relations = [FakeRelation(payer, patient, limit) for (payer, patient), limit in history.limits.items()]
-        self.world = World(MemoryWork(self.memory), *relations)
-
-    @property
-    def balances(self) -> dict[str, int]:
-        return {owner: each.balance_fen for owner, each in self.memory.accounts.items()}
-
-    @property
-    def versions(self) -> dict[str, int]:
-        return {owner: each.version for owner, each in self.memory.accounts.items()}
-
-    @property
-    def held(self) -> dict[str, int]:
-        return {owner: each.held_fen for owner, each in self.memory.accounts.items()}
-
-    @property
-    def told(self) -> list[object]:
-        return [_without_ids(message) for message in self.memory.outbox.messages]
-
-
-def _without_ids(message: object) -> str:
-    return "\n".join(line for line in str(message).splitlines() if "setl_id" not in line)
+from settlement.testing import HOSPITAL, bill, hold, msgid, settle
+from settlement.testing_books import PATIENTS, PAYERS, Books, History, gist
 
 
 @st.composite
@@ -91,15 +39,6 @@ def histories(draw: st.DrawFn) -> History:
         batches.append(tuple(draw(commands(number + place, patient)) for place, patient in enumerate(patients)))
         number += len(patients)
     return History(balances, draw(st.frozensets(st.sampled_from(PAYERS), max_size=1)), limits, tuple(batches))
-
-
-def gist(answer: Answer) -> object:
-    """What an answer says, without the ids that every run draws anew."""
-    if isinstance(answer, Settlement):
-        return replace(answer, settlement_id=answer.settlement_id.__class__(int=0))
-    if isinstance(answer, Quote):
-        return replace(answer, quote_id=answer.quote_id.__class__(int=0))
-    return getattr(answer, "reason", repr(answer))
 
 
 async def run(books: Books, batches: Sequence[Sequence[Command]]) -> list[object]:

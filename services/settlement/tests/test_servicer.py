@@ -279,3 +279,108 @@ def test_an_expected_amount_of_nothing_is_not_the_same_as_none() -> None:
     assert codec.settle_command(request(expected_acct_pay=0)).order.expected_acct_pay_fen == 0
     assert codec.settle_command(request(expected_acct_mulaid_pay=0)).order.expected_acct_mulaid_pay_fen == 0
     assert codec.settle_command(request()).order == settle(1, bill("child", 9000)).order
+
+
+async def batch(servicer: SettlementServicer, *items: pb2.SettleRequest) -> list[pb2.SettleResult]:
+    return list((await servicer.BatchSettle(pb2.BatchSettleRequest(items=items), CONTEXT)).results)
+
+
+def gists(results: list[pb2.SettleResult]) -> list[tuple[str, int | str]]:
+    return [
+        (
+            result.msgid[-1],
+            result.settlement.split.acct_mulaid_pay
+            if result.HasField("settlement")
+            else reason_pb2.Reason.Name(result.refusal).removeprefix("REASON_"),
+        )
+        for result in results
+    ]
+
+
+async def test_a_batch_answers_every_item_in_its_place_and_a_bad_one_stops_nobody(servicer: SettlementServicer) -> None:
+    results = await batch(
+        servicer,
+        request(1, bill=codec.bill_message(bill("child", 3000))),
+        request(2, bill=codec.bill_message(bill("child", 3000, fund_pay_sumamt_fen=1))),
+        request(3, fixmedins_code=OTHER),
+        request(4, msgid=msgid(4, OTHER)),
+        request(5, bill=codec.bill_message(bill("child", 3000))),
+        request(1, bill=codec.bill_message(bill("child", 3000))),
+        request(1, bill=codec.bill_message(bill("child", 2999))),
+    )
+    assert gists(results) == [
+        ("1", 3000),
+        ("2", "BILL_ARITHMETIC"),
+        ("3", "FORBIDDEN_INSTITUTION"),
+        ("4", "FORBIDDEN_INSTITUTION"),
+        ("5", 2000),
+        ("1", 3000),
+        ("1", "MSGID_REUSED"),
+    ]
+    assert [bool(result.explanation) for result in results] == [False, True, True, True, False, False, True]
+
+
+async def test_a_batch_may_settle_held_previews_by_their_ids(servicer: SettlementServicer) -> None:
+    asked = pb2.PreSettleRequest(
+        fixmedins_code=HOSPITAL,
+        msgid=msgid(9),
+        bill=codec.bill_message(bill("child", 3000)),
+        visit_credential="child",
+        use_mutual_aid=True,
+        hold=True,
+    )
+    quote = (await servicer.PreSettle(asked, CONTEXT)).quote
+    quoted = request(1, bill=asked.bill, acct_used_flag=False, visit_credential="", quote_id=quote.quote_id)
+    again = request(3, bill=asked.bill, acct_used_flag=False, visit_credential="", quote_id=quote.quote_id)
+    plain = request(2, bill=codec.bill_message(bill("child", 3000)))
+    results = await batch(servicer, quoted, plain, again)
+    assert gists(results) == [("1", 3000), ("2", 2000), ("3", "QUOTE_USED")]
+    assert results[0].settlement.setl_id == quote.quote_id
+
+
+async def test_a_result_of_a_batch_is_the_settlement_without_its_bill(servicer: SettlementServicer) -> None:
+    (result,) = await batch(servicer, request())
+    asked = pb2.GetSettlementRequest(fixmedins_code=HOSPITAL, msgid=msgid(1))
+    alone = (await servicer.GetSettlement(asked, CONTEXT)).settlement
+    alone.ClearField("bill")
+    assert result.settlement == alone
+
+
+async def test_a_batch_of_more_than_five_hundred_is_too_large_and_settles_nothing(
+    servicer: SettlementServicer, memory: MemorySettlements
+) -> None:
+    items = [request(number, bill=codec.bill_message(bill(f"p{number}", 100))) for number in range(501)]
+    await refused("BATCH_TOO_LARGE", batch(servicer, *items))
+    assert not memory.settlements
+    assert len(await batch(servicer, *items[:500])) == 500
+
+
+async def test_a_msgid_of_a_preview_that_holds_settles_nothing_in_a_batch(servicer: SettlementServicer) -> None:
+    asked = pb2.PreSettleRequest(
+        fixmedins_code=HOSPITAL, msgid=msgid(1), bill=request().bill, visit_credential="child", hold=True
+    )
+    await servicer.PreSettle(asked, CONTEXT)
+    assert gists(await batch(servicer, request(1))) == [("1", "MSGID_REUSED")]
+
+
+async def test_a_fault_on_our_side_is_told_of_its_item_with_an_id_and_nothing_from_inside(
+    servicer: SettlementServicer, world: World
+) -> None:
+    async def broken(commands: Any) -> Any:
+        return [ValueError("secret") for _ in commands]
+
+    world.bulk._settle = broken
+    (result,) = await batch(servicer, request())
+    assert gists([result]) == [("1", "INTERNAL")]
+    assert "secret" not in result.explanation
+
+
+async def test_a_database_that_is_away_is_told_as_such_of_every_item(
+    servicer: SettlementServicer, world: World
+) -> None:
+    async def away(_commands: Any) -> Any:
+        raise ConnectionRefusedError
+
+    world.bulk._settle = away
+    items = [request(number, bill=codec.bill_message(bill(f"p{number}", 100))) for number in (1, 2)]
+    assert gists(await batch(servicer, *items)) == [("1", "UNAVAILABLE"), ("2", "UNAVAILABLE")]

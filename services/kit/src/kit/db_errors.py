@@ -5,6 +5,8 @@ import socket
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
+from kit.errors import HasReason, Refusal
+
 # https://www.postgresql.org/docs/17/errcodes-appendix.html
 _UNAVAILABLE_CLASSES = ("08", "53", "58")
 _UNAVAILABLE_STATES = frozenset(
@@ -76,3 +78,14 @@ def _no_connection(error: BaseException) -> bool:
 def is_contention(error: BaseException) -> bool:
     """Whether transactions were in each other's way: the same will succeed when run again from its start."""
     return sqlstate_of(error) in _CONTENTION_STATES
+
+
+def refusal_for(error: Exception) -> Refusal | None:
+    """What a caller is told when the database is at fault and trying again helps; None when it is something else."""
+    if isinstance(error, HasReason):
+        return None
+    if is_unavailable(error):
+        return Refusal("UNAVAILABLE", "the database cannot be reached just now; send the same again in a moment")
+    if is_contention(error):
+        return Refusal("UNAVAILABLE", "others are changing the same just now; send the same again in a moment")
+    return None

@@ -30,7 +30,7 @@ from grpc_status import rpc_status
 from kit import auth, db_errors, tracing
 from kit.auth import Access, Assertion, AssertionVerifier, CallContext, Deadline, PeerIdentity, Principal
 from kit.clock import Elapsed
-from kit.errors import HasReason, Refusal, code_name, error_info_in, to_rpc_status
+from kit.errors import Refusal, code_name, error_info_in, to_rpc_status
 from kit.grpc_handlers import Context, Handler, Work, handler_of, work_of
 from kit.grpc_headers import ASSERTION, REQUEST_ID, request_id_from
 from kit.ids import uuid7
@@ -204,12 +204,9 @@ class Chain:
 def _explained(error: BaseException, bound: asyncio.Timeout | None) -> BaseException:
     if isinstance(error, TimeoutError) and bound is not None and bound.expired():
         return Refusal("DEADLINE_EXCEEDED", "the deadline passed before the answer was there; ask for the outcome")
-    if isinstance(error, Exception) and not isinstance(error, HasReason):
-        if db_errors.is_unavailable(error):
-            _log.warning("the database cannot be reached", why=type(error).__name__)
-            return Refusal("UNAVAILABLE", "the database cannot be reached just now; send the same again in a moment")
-        if db_errors.is_contention(error):
-            return Refusal("UNAVAILABLE", "others are changing the same just now; send the same again in a moment")
+    if isinstance(error, Exception) and (refusal := db_errors.refusal_for(error)) is not None:
+        _log.warning("the database is at fault", why=type(error).__name__)
+        return refusal
     return error
 
 

@@ -14,6 +14,7 @@ ACCESS: AccessTable = {
     f"/{SETTLEMENTS}/CancelQuote": institutions(),
     f"/{SETTLEMENTS}/GetQuote": institutions(),
     f"/{SETTLEMENTS}/Settle": institutions(),
+    f"/{SETTLEMENTS}/BatchSettle": institutions(),
     f"/{SETTLEMENTS}/Reverse": institutions(),
     f"/{SETTLEMENTS}/Resettle": institutions(),
     f"/{SETTLEMENTS}/GetSettlement": institutions(),

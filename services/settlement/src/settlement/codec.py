@@ -141,14 +141,14 @@ def quote_message(quote: Quote) -> pb2.Quote:
     )
 
 
-def settlement_message(settlement: Settlement) -> pb2.Settlement:
+def settlement_message(settlement: Settlement, *, with_bill: bool = True) -> pb2.Settlement:
     """A settlement in whatever state."""
     return pb2.Settlement(
         setl_id=str(settlement.settlement_id),
         fixmedins_code=settlement.fixmedins_code,
         msgid=settlement.msgid,
         state=enums.state_value(settlement.state),
-        bill=bill_message(settlement.order.bill) if settlement.order else None,
+        bill=bill_message(settlement.order.bill) if with_bill and settlement.order else None,
         split=_split(settlement.split) if settlement.split else None,
         clr_type=enums.clearing_type(settlement.clr_type),
         insutype=enums.insurance_type(settlement.insutype),

@@ -63,6 +63,12 @@ class Settings(AuditSettings, ServiceSettings):
     batch_waiting_max: int = Field(
         default=2000, ge=1, le=100_000, description="Requests that wait for a batch at most.", examples=["2000"]
     )
+    bulk_in_flight: int = Field(
+        default=3, ge=1, le=16, description="Lists of bulk requests that are settled at a time.", examples=["3"]
+    )
+    bulk_waiting_max: int = Field(
+        default=5000, ge=500, le=100_000, description="Bulk requests that wait at most.", examples=["5000"]
+    )
     failpoints: Annotated[str, AfterValidator(_known_failpoints)] = Field(
         default="",
         description="Where this process stands still or dies, for tests of crashes; see failpoints.py.",

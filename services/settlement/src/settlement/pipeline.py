@@ -8,6 +8,7 @@ from kit.batcher import MicroBatcher
 from kit.clock import Clock
 from kit.db import Work
 from settlement.binding_client import Authorizer
+from settlement.bulk import Bulk
 from settlement.commands import Command
 from settlement.config import Settings
 from settlement.credentials import CredentialReader
@@ -31,13 +32,14 @@ class Pipeline:
     quoted: MicroBatcher[Command, Settlement | Quote]
     previewing: MicroBatcher[PreviewCommand, Preview]
     reversing: MicroBatcher[ReverseCommand, Settlement]
+    bulk: Bulk
     query: QueryService
     quotes: QuoteService
 
     async def drain(self) -> None:
         """Refuse what comes from now on, answer what was accepted before."""
         batchers = (self.settling, self.quoted, self.previewing, self.reversing)
-        await asyncio.gather(*(batcher.drain() for batcher in batchers))
+        await asyncio.gather(self.bulk.drain(), *(batcher.drain() for batcher in batchers))
 
 
 def assemble(
@@ -67,6 +69,7 @@ def assemble(
         quoted=MicroBatcher(quotes.settle, most, waiting, _patient, "settle quotes"),
         previewing=MicroBatcher(preview.preview, most, waiting, lambda each: each.presented.bill.psn_no, "preview"),
         reversing=MicroBatcher(ReverseService(work, clock).reverse, most, waiting, _original, "reverse"),
+        bulk=Bulk(settle.settle, quotes.settle, settings.bulk_in_flight, settings.bulk_waiting_max),
         query=QueryService(work),
         quotes=quotes,
     )

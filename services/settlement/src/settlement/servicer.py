@@ -7,14 +7,16 @@ from gongji.settlement.v1 import settlement_pb2 as pb2
 from gongji.settlement.v1 import settlement_pb2_grpc
 from kit.auth import require_institution
 from settlement import codec
+from settlement.bulk import BATCH_MAX
+from settlement.bulk_codec import BulkRequest
 from settlement.commands import Command
 from settlement.domain.quotes import Quote
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Settlement
+from settlement.ownership import must_be_own
 from settlement.pipeline import Pipeline
 from settlement.preview_service import Preview, all_cash
 
-FIXMEDINS_CODE_CHARACTERS = 12
 T = TypeVar("T")
 
 
@@ -30,9 +32,9 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         """See the contract."""
         del context
         if request.hold:
-            _must_be_own(request.fixmedins_code, request.msgid)
+            must_be_own(request.fixmedins_code, request.msgid)
             return await self._hold(codec.hold_command(request))
-        _must_be_own(request.fixmedins_code)
+        must_be_own(request.fixmedins_code)
         return codec.preview_message(await self._pipeline.previewing.submit(codec.preview_command(request)))
 
     async def _hold(self, command: Command) -> pb2.PreSettleResponse:
@@ -47,7 +49,7 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     ) -> pb2.CancelQuoteResponse:
         """See the contract."""
         del context
-        _must_be_own(request.fixmedins_code)
+        must_be_own(request.fixmedins_code)
         quote = await self._pipeline.quotes.cancel(request.fixmedins_code, UUID(request.quote_id))
         return pb2.CancelQuoteResponse(quote=codec.quote_message(quote))
 
@@ -56,7 +58,7 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     ) -> pb2.GetQuoteResponse:
         """See the contract."""
         del context
-        _must_be_own(request.fixmedins_code, request.msgid)
+        must_be_own(request.fixmedins_code, request.msgid)
         if request.WhichOneof("key") == "quote_id":
             quote = await self._pipeline.quotes.by_id(request.fixmedins_code, UUID(request.quote_id))
         else:
@@ -68,17 +70,28 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     ) -> pb2.SettleResponse:
         """See the contract."""
         del context
-        _must_be_own(request.fixmedins_code, request.msgid)
+        must_be_own(request.fixmedins_code, request.msgid)
         batcher = self._pipeline.quoted if request.quote_id else self._pipeline.settling
         settlement = expect(await batcher.submit(codec.settle_command(request)), Settlement)
         return pb2.SettleResponse(settlement=codec.settlement_message(settlement))
+
+    async def BatchSettle(  # noqa: N802 - the contract's name
+        self, request: pb2.BatchSettleRequest, context: Any
+    ) -> pb2.BatchSettleResponse:
+        """See the contract."""
+        del context
+        if len(request.items) > BATCH_MAX:
+            raise SettlementRefusedError(Reason.BATCH_TOO_LARGE, f"at most {BATCH_MAX} bills in one call")
+        asked = BulkRequest(request.items, require_institution())
+        answers = await self._pipeline.bulk.settle(asked.commands)
+        return pb2.BatchSettleResponse(results=asked.results(answers))
 
     async def Reverse(  # noqa: N802 - the contract's name
         self, request: pb2.ReverseRequest, context: Any
     ) -> pb2.ReverseResponse:
         """See the contract."""
         del context
-        _must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
+        must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
         settlement = await self._pipeline.reversing.submit(codec.reverse_command(request))
         return pb2.ReverseResponse(settlement=codec.settlement_message(settlement))
 
@@ -87,7 +100,7 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     ) -> pb2.ResettleResponse:
         """See the contract."""
         del context
-        _must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
+        must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
         settlement = expect(await self._pipeline.settling.submit(codec.resettle_command(request)), Settlement)
         original = settlement.order.replaces if settlement.order else None
         if original is None:
@@ -102,7 +115,7 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     ) -> pb2.GetSettlementResponse:
         """See the contract."""
         del context
-        _must_be_own(request.fixmedins_code, request.msgid)
+        must_be_own(request.fixmedins_code, request.msgid)
         if request.WhichOneof("key") == "setl_id":
             settlement = await self._pipeline.query.by_id(request.fixmedins_code, UUID(request.setl_id))
         else:
@@ -115,11 +128,3 @@ def expect(answer: Settlement | Quote, kind: type[T]) -> T:
     if not isinstance(answer, kind):
         raise SettlementRefusedError(Reason.MSGID_REUSED, "this msgid was used before with another body")
     return answer
-
-
-def _must_be_own(fixmedins_code: str, *msgids: str) -> None:
-    """A request names the institution that calls, and ids that begin with its code."""
-    if fixmedins_code != require_institution():
-        raise SettlementRefusedError(Reason.FORBIDDEN_INSTITUTION, "fixmedins_code is not the calling institution's")
-    if any(msgid and msgid[:FIXMEDINS_CODE_CHARACTERS] != fixmedins_code for msgid in msgids):
-        raise SettlementRefusedError(Reason.FORBIDDEN_INSTITUTION, "a msgid begins with another institution's code")

@@ -10,6 +10,7 @@ from kit.batcher import MicroBatcher
 from kit.clock import FixedClock
 from kit.db import Work
 from settlement.binding_client import Ask, BindingUnavailableError, Granted, NoGrant
+from settlement.bulk import Bulk
 from settlement.commands import Command
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.allocate import Grant, PaymentOrder
@@ -208,6 +209,7 @@ class World:
         self.reversing = ReverseService(work, self.clock)
         self.query = QueryService(work)
         self.quotes = QuoteService(work, self.clock)
+        self.bulk = Bulk(self.settling.settle, self.quotes.settle, most_in_flight=3, max_waiting=1000)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -217,6 +219,7 @@ class World:
             quoted=MicroBatcher(self.quotes.settle, 100, 100, lambda each: each.order.bill.psn_no),
             previewing=MicroBatcher(self.previewing.preview, 100, 100),
             reversing=MicroBatcher(self.reversing.reverse, 100, 100),
+            bulk=self.bulk,
             query=self.query,
             quotes=self.quotes,
         )

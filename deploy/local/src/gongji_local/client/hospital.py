@@ -170,6 +170,11 @@ class Hospital(Caller):
         answer = await self.call(self.settlements.Settle, request, timeout_seconds=timeout_seconds)
         return answer.settlement
 
+    async def batch_settle(self, *requests: settlement_pb2.SettleRequest) -> list[settlement_pb2.SettleResult]:
+        """Settles several bills, one after the other in their order; what became of each."""
+        answer = await self.call(self.settlements.BatchSettle, settlement_pb2.BatchSettleRequest(items=requests))
+        return list(answer.results)
+
     async def reverse_by_msgid(
         self, original_msgid: str, *, at: datetime, reason: str = ""
     ) -> settlement_pb2.Settlement:

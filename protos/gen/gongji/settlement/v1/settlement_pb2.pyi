@@ -1155,3 +1155,91 @@ class GetSettlementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSettlementResponse: _TypeAlias = GetSettlementResponse  # noqa: Y015
+
+@_typing.final
+class BatchSettleRequest(_message.Message):
+    """Bills to settle."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettleRequest]:
+        """The bills, 1 to 500; more is BATCH_TOO_LARGE. They may be of any patients, settle held previews by quote_id, or have been
+        sent before. An item that names another institution than the calling one is refused with FORBIDDEN_INSTITUTION by itself.
+        """
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___SettleRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSettleRequest: _TypeAlias = BatchSettleRequest  # noqa: Y015
+
+@_typing.final
+class BatchSettleResponse(_message.Message):
+    """What became of the bills."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettleResult]:
+        """One for each item, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SettleResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSettleResponse: _TypeAlias = BatchSettleResponse  # noqa: Y015
+
+@_typing.final
+class SettleResult(_message.Message):
+    """What became of one bill of several."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MSGID_FIELD_NUMBER: _builtins.int
+    SETTLEMENT_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    msgid: _builtins.str
+    """msgid of the item."""
+    refusal: _reason_pb2.Reason.ValueType
+    """Why Settle would have ended with an error; REASON_UNSPECIFIED when it would not. The table of reasons says whether to send
+    the item again under its msgid.
+    """
+    explanation: _builtins.str
+    """The same in words, for the log of the caller's program; empty when it was not refused."""
+    @_builtins.property
+    def settlement(self) -> Global___Settlement:
+        """SETTLED, or REVERSED when it has been reversed since; without its bill, which the caller has. Absent when refused."""
+
+    def __init__(
+        self,
+        *,
+        msgid: _builtins.str = ...,
+        settlement: Global___Settlement | None = ...,
+        refusal: _reason_pb2.Reason.ValueType = ...,
+        explanation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settlement", b"settlement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "msgid", b"msgid", "refusal", b"refusal", "settlement", b"settlement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleResult: _TypeAlias = SettleResult  # noqa: Y015

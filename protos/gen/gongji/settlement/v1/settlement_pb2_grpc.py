@@ -55,6 +55,11 @@ class SettlementServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleResponse.FromString,
                 _registered_method=True)
+        self.BatchSettle = channel.unary_unary(
+                '/gongji.settlement.v1.SettlementService/BatchSettle',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleResponse.FromString,
+                _registered_method=True)
         self.Reverse = channel.unary_unary(
                 '/gongji.settlement.v1.SettlementService/Reverse',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseRequest.SerializeToString,
@@ -107,6 +112,15 @@ class SettlementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchSettle(self, request, context):
+        """Settles at most 500 bills, one after the other in their order: the results are those of as many calls of Settle, and one
+        that is refused changes nothing for the others. Each item is idempotent by its own (fixmedins_code, msgid), so after a
+        time-out the same batch is sent again. An item that breaks the contract refuses the whole call, with nothing settled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reverse(self, request, context):
         """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
         never be settled. Its answer is final, and reversing again repeats it.
@@ -154,6 +168,11 @@ def add_SettlementServiceServicer_to_server(servicer, server):
                     servicer.Settle,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleResponse.SerializeToString,
+            ),
+            'BatchSettle': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSettle,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleResponse.SerializeToString,
             ),
             'Reverse': grpc.unary_unary_rpc_method_handler(
                     servicer.Reverse,
@@ -280,6 +299,33 @@ class SettlementService:
             '/gongji.settlement.v1.SettlementService/Settle',
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSettle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.SettlementService/BatchSettle',
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,11 @@ class SettlementServiceStub:
     """Settles a bill (结算). Idempotent by (fixmedins_code, msgid): the same request again gives the same answer, also after
     a crash or an expired credential; another body under the id is MSGID_REUSED.
     """
+    BatchSettle: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.BatchSettleRequest, _settlement_pb2.BatchSettleResponse]
+    """Settles at most 500 bills, one after the other in their order: the results are those of as many calls of Settle, and one
+    that is refused changes nothing for the others. Each item is idempotent by its own (fixmedins_code, msgid), so after a
+    time-out the same batch is sent again. An item that breaks the contract refuses the whole call, with nothing settled.
+    """
     Reverse: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ReverseRequest, _settlement_pb2.ReverseResponse]
     """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
     never be settled. Its answer is final, and reversing again repeats it.
@@ -76,6 +81,11 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     Settle: _aio.UnaryUnaryMultiCallable[_settlement_pb2.SettleRequest, _settlement_pb2.SettleResponse]  # type: ignore[assignment]
     """Settles a bill (结算). Idempotent by (fixmedins_code, msgid): the same request again gives the same answer, also after
     a crash or an expired credential; another body under the id is MSGID_REUSED.
+    """
+    BatchSettle: _aio.UnaryUnaryMultiCallable[_settlement_pb2.BatchSettleRequest, _settlement_pb2.BatchSettleResponse]  # type: ignore[assignment]
+    """Settles at most 500 bills, one after the other in their order: the results are those of as many calls of Settle, and one
+    that is refused changes nothing for the others. Each item is idempotent by its own (fixmedins_code, msgid), so after a
+    time-out the same batch is sent again. An item that breaks the contract refuses the whole call, with nothing settled.
     """
     Reverse: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ReverseRequest, _settlement_pb2.ReverseResponse]  # type: ignore[assignment]
     """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
@@ -128,6 +138,17 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_settlement_pb2.SettleResponse, _abc.Awaitable[_settlement_pb2.SettleResponse]]:
         """Settles a bill (结算). Idempotent by (fixmedins_code, msgid): the same request again gives the same answer, also after
         a crash or an expired credential; another body under the id is MSGID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchSettle(
+        self,
+        request: _settlement_pb2.BatchSettleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_pb2.BatchSettleResponse, _abc.Awaitable[_settlement_pb2.BatchSettleResponse]]:
+        """Settles at most 500 bills, one after the other in their order: the results are those of as many calls of Settle, and one
+        that is refused changes nothing for the others. Each item is idempotent by its own (fixmedins_code, msgid), so after a
+        time-out the same batch is sent again. An item that breaks the contract refuses the whole call, with nothing settled.
         """
 
     @_abc_1.abstractmethod
