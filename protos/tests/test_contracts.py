@@ -36,6 +36,7 @@ KEYED_OTHERWISE = {
     "gongji.settlement.v1.AccountService.RecordContribution",  # contribution_id
     "gongji.settlement.v1.AccountService.FreezeAccount",  # the state
     "gongji.settlement.v1.AccountService.UnfreezeAccount",  # the state
+    "gongji.settlement.v1.ReconciliationService.CloseDay",  # the day, which is closed once
 }
 BOUNDED_TYPES = (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_INT32)
 FORBIDDEN_IN_EVENTS = ("psn_name", "certno", "tel", "phone", "voucher", "mdtrt_cert_no", "card_sn", "visit_credential")

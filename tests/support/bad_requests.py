@@ -12,12 +12,12 @@ from google.protobuf.message import Message
 from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2, review_pb2
 from gongji.identity.v1 import access_log_pb2, institution_pb2, person_pb2, register_import_pb2, visit_pb2
 from gongji.notify.v1 import inbox_pb2
-from gongji.settlement.v1 import account_pb2, settlement_pb2
+from gongji.settlement.v1 import account_pb2, reconciliation_pb2, settlement_pb2
 
 FILES: Final = {
     "identity": (person_pb2, register_import_pb2, institution_pb2, access_log_pb2, visit_pb2),
     "binding": (application_pb2, review_pb2, relation_pb2, authorization_pb2),
-    "settlement": (settlement_pb2, account_pb2),
+    "settlement": (settlement_pb2, account_pb2, reconciliation_pb2),
     "notify": (inbox_pb2,),
 }
 A_UUID: Final = "0197548e-7a00-7000-8000-000000000001"

@@ -275,7 +275,7 @@ class TestPostgresAccounts(RepositoryContract):
     async def test_a_closed_day_is_not_held(
         self, work: Accounts, watcher: "asyncpg.Connection[asyncpg.Record]"
     ) -> None:
-        await watcher.execute("INSERT INTO business_day (day, state) VALUES ($1, 'CLOSED')", TODAY)
+        await watcher.execute("INSERT INTO business_day VALUES ($1, 'CLOSED', clock_timestamp(), 'operator')", TODAY)
         async with work() as repository:
             assert not await repository.hold_day(TODAY)
 

@@ -230,7 +230,7 @@ async def test_nothing_is_posted_on_a_day_that_was_closed(
     database: Database, work: Settlements, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await fund(database, 10_000, "father")
-    await raw.execute("INSERT INTO business_day (day, state) VALUES ('2025-06-10', 'CLOSED')")
+    await raw.execute("INSERT INTO business_day VALUES ('2025-06-10', 'CLOSED', clock_timestamp(), 'operator')")
     answers = await World(work, FakeRelation("father", "child", 9999)).settle(settle(1))
     assert reasons(answers) == ["ABANDONED"]
     assert await balance(raw) == 10_000

@@ -4,10 +4,13 @@ from kit.auth import AccessTable, institutions, people, services
 
 SETTLEMENTS = "gongji.settlement.v1.SettlementService"
 ACCOUNTS = "gongji.settlement.v1.AccountService"
-SERVICES = (SETTLEMENTS, ACCOUNTS)
+RECONCILIATION = "gongji.settlement.v1.ReconciliationService"
+SERVICES = (SETTLEMENTS, ACCOUNTS, RECONCILIATION)
 
 _KEEPERS = services("operator", "registry")
 _OWNERS = people("citizen") | services("operator")
+_OPERATORS = people("operator") | services("operator")
+_RECONCILERS = institutions() | _OPERATORS | people("auditor")
 
 ACCESS: AccessTable = {
     f"/{SETTLEMENTS}/PreSettle": institutions(),
@@ -24,4 +27,6 @@ ACCESS: AccessTable = {
     f"/{ACCOUNTS}/UnfreezeAccount": _KEEPERS,
     f"/{ACCOUNTS}/GetAccount": _OWNERS,
     f"/{ACCOUNTS}/ListEntries": _OWNERS,
+    f"/{RECONCILIATION}/GetDailyTotals": _RECONCILERS,
+    f"/{RECONCILIATION}/CloseDay": _OPERATORS,
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kit.db import Database
+from settlement import reconciliation_checks
 from settlement.audit_checks import UNSENT, Check, all_checks
 
 SHOWN_FINDINGS: Final = 20
@@ -50,7 +51,8 @@ class Report:
 
 async def audit(database: Database, pending_age_seconds: float, *, chunk_keys: int | None = None) -> Report:
     """Every check over all of the books; `chunk_keys` makes the chunks smaller, for tests."""
-    results = [await _run(database, check, chunk_keys) for check in all_checks(pending_age_seconds)]
+    checks = (*all_checks(pending_age_seconds), *reconciliation_checks.CHECKS)
+    results = [await _run(database, check, chunk_keys) for check in checks]
     async with database.transaction() as transaction:
         unsent = await transaction.raw.fetchrow(UNSENT)
     return Report(tuple(results), *(unsent.values() if unsent else (0, 0.0)))

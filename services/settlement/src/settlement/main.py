@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from gongji.settlement.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
+from gongji.settlement.v1.reconciliation_pb2_grpc import add_ReconciliationServiceServicer_to_server
 from gongji.settlement.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
 from kit import tracing
 from kit.cli import EXIT_FAILED
@@ -22,7 +23,7 @@ from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
 from kit.signing import TokenSigner
-from settlement.access import ACCESS, ACCOUNTS, SETTLEMENTS
+from settlement.access import ACCESS, ACCOUNTS, RECONCILIATION, SETTLEMENTS
 from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
@@ -34,6 +35,9 @@ from settlement.pipeline import Pipeline, assemble
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.projection import GROUP, Projection
 from settlement.projection_repository import PostgresProjectionRepository
+from settlement.reconciliation_repository import PostgresReconciliationRepository
+from settlement.reconciliation_service import ReconciliationService
+from settlement.reconciliation_servicer import ReconciliationServicer
 from settlement.servicer import SettlementServicer
 from settlement.subscriber import TOPICS, Subscriber
 from settlement.suspended import StoredSuspensions, SuspendedInstitutions
@@ -83,9 +87,11 @@ def build(settings: Settings) -> Application:
 
 def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[Service]:
     accounts = AccountService(PostgresWork(database, PostgresAccountRepository), clock)
+    reconciliation = ReconciliationService(PostgresWork(database, PostgresReconciliationRepository), clock)
     return [
         (add_SettlementServiceServicer_to_server, SettlementServicer(pipeline), SETTLEMENTS),
         (add_AccountServiceServicer_to_server, AccountServicer(accounts), ACCOUNTS),
+        (add_ReconciliationServiceServicer_to_server, ReconciliationServicer(reconciliation), RECONCILIATION),
     ]
 
 

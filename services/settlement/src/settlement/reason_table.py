@@ -25,7 +25,7 @@ END: Final = "<!-- end of reasons -->"
 
 _VALUE: Final = re.compile(r"((?:^ *//[^\n]*\n)+) *REASON_([A-Z_]+) =", re.MULTILINE)
 _LAST_SHARED_NUMBER: Final = 79
-_OF_ACCOUNTS: Final = frozenset({"PAYER_NOT_ELIGIBLE", "STATE_FORBIDS"})
+_OF_ACCOUNTS: Final = frozenset({"PAYER_NOT_ELIGIBLE", "STATE_FORBIDS", "DAY_NOT_OVER"})
 _AGAIN: Final[Mapping[str, str]] = {
     "SAME_ID": "again, **same** msgid",
     "NEW_ID": "again, **new** msgid",

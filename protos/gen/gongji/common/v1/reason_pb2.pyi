@@ -200,6 +200,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Another file, or other rows, were sent under this batch before, or it is complete: take a new batch id."""
     REASON_IMPORT_GAP: _Reason.ValueType  # 141
     """Rows of the batch are missing before these: send from next_row on."""
+    REASON_DAY_NOT_OVER: _Reason.ValueType  # 160
+    """The day is not over yet: close it from a minute after its end."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why something is refused, or why a payer gave less than was needed. In `google.rpc.ErrorInfo` the reason is this name
@@ -352,6 +354,8 @@ REASON_IMPORT_CHANGED: Reason.ValueType  # 140
 """Another file, or other rows, were sent under this batch before, or it is complete: take a new batch id."""
 REASON_IMPORT_GAP: Reason.ValueType  # 141
 """Rows of the batch are missing before these: send from next_row on."""
+REASON_DAY_NOT_OVER: Reason.ValueType  # 160
+"""The day is not over yet: close it from a minute after its end."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final

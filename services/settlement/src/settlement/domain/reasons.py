@@ -32,6 +32,7 @@ class Reason(StrEnum):
     FORBIDDEN_INSTITUTION = "FORBIDDEN_INSTITUTION"
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     UNAVAILABLE = "UNAVAILABLE"
+    DAY_NOT_OVER = "DAY_NOT_OVER"
 
 
 class SettlementRefusedError(Exception):

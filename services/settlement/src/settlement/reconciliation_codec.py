@@ -1,0 +1,72 @@
+"""Reconciliation ⇄ the contract."""
+
+from datetime import date
+from typing import Final
+
+from gongji.settlement.v1 import reconciliation_pb2 as pb2
+from kit.errors import FieldViolation, InvalidFields
+from settlement import enums
+from settlement.domain.reconciliation import Amounts, ClosedDay, Column, Total, Totals, grand_total
+from settlement.reconciliation_service import Closing
+from settlement.timestamps import timestamp
+
+YEARS: Final = range(2000, 2200)
+
+
+def day_of(text: str, field: str = "day") -> date:
+    """The day in a field of the request.
+
+    Raises:
+        InvalidFields: no calendar has it, or it is of another age.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise InvalidFields([FieldViolation(field, "is not a day of the calendar (YYYY-MM-DD)")]) from None
+    if day.year not in YEARS:
+        raise InvalidFields([FieldViolation(field, f"is not of the years {YEARS.start} to {YEARS.stop - 1}")])
+    return day
+
+
+def amounts_message(amounts: Amounts) -> pb2.Amounts:
+    """A sum."""
+    return pb2.Amounts(
+        count=amounts.count,
+        medfee_sumamt=amounts.medfee_sumamt_fen,
+        fund_pay_sumamt=amounts.fund_pay_sumamt_fen,
+        hosp_part_amt=amounts.hosp_part_amt_fen,
+        acct_pay=amounts.acct_pay_fen,
+        acct_mulaid_pay=amounts.acct_mulaid_pay_fen,
+        psn_cash_pay=amounts.psn_cash_pay_fen,
+    )
+
+
+def total_message(total: Total, column: Column | None = None) -> pb2.DailyTotal:
+    """A row of totals; without a column, the one over all."""
+    return pb2.DailyTotal(
+        clr_type=enums.clearing_type(column.clr_type if column else None),
+        insutype=enums.insurance_type(column.insutype if column else None),
+        gross=amounts_message(total.gross),
+        refunds=amounts_message(total.refunds),
+        net=amounts_message(total.net),
+        to_pay=total.net.to_pay_fen,
+    )
+
+
+def totals_message(closed: ClosedDay | None, totals: Totals) -> pb2.GetDailyTotalsResponse:
+    """A day's totals."""
+    return pb2.GetDailyTotalsResponse(
+        closed_at=timestamp(closed.closed_at) if closed else None,
+        totals=[total_message(total, column) for column, total in totals.items()],
+        total=total_message(grand_total(totals.values())),
+    )
+
+
+def closing_message(closing: Closing) -> pb2.CloseDayResponse:
+    """A closed day."""
+    return pb2.CloseDayResponse(
+        closed_at=timestamp(closing.closed.closed_at),
+        closed_by=closing.closed.closed_by,
+        institutions=closing.institutions,
+        total=total_message(closing.total),
+    )

@@ -1,0 +1,96 @@
+"""Days and what they come to: rows ⇄ the domain."""
+
+from datetime import date
+from typing import Final, Protocol
+
+import asyncpg
+
+from kit.db import Transaction
+from settlement import reconciliation_sql as sql
+from settlement.domain.bill import ClearingType
+from settlement.domain.reconciliation import Amounts, ClosedDay, Column, Total, Totals, bounds
+from settlement.domain.visit import InsuranceType
+
+_PARTS: Final = len(sql.COLUMNS) // 2
+
+
+class ReconciliationRepository(Protocol):
+    """Days, settlements and reversals, in one unit of work."""
+
+    async def closed_day(self, day: date) -> ClosedDay | None:
+        """How a day was closed; None while it is open."""
+        ...
+
+    async def lock_day(self, day: date) -> ClosedDay | None:
+        """The same, after waiting for what is being posted on it; nothing is posted until the unit of work ends."""
+        ...
+
+    async def close(self, closed: ClosedDay) -> None:
+        """Close a locked day and freeze what its settlements and reversals come to."""
+        ...
+
+    async def totals(self, day: date, fixmedins_code: str) -> Totals:
+        """What a day comes to for an institution by its settlements and reversals, as they are now."""
+        ...
+
+    async def frozen(self, day: date, fixmedins_code: str) -> Totals:
+        """The same as it was when the day was closed."""
+        ...
+
+    async def frozen_of_all(self, day: date) -> tuple[int, Total]:
+        """How many institutions a closed day has totals of, and what they come to together."""
+        ...
+
+
+class PostgresReconciliationRepository:
+    """See `ReconciliationRepository`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._raw = transaction.raw
+
+    async def closed_day(self, day: date) -> ClosedDay | None:
+        """See `ReconciliationRepository.closed_day`."""
+        return _closed(await self._raw.fetchrow(sql.DAY, day))
+
+    async def lock_day(self, day: date) -> ClosedDay | None:
+        """See `ReconciliationRepository.lock_day`."""
+        await self._raw.execute(sql.OPEN_DAY, day)
+        return _closed(await self._raw.fetchrow(sql.LOCK_DAY, day))
+
+    async def close(self, closed: ClosedDay) -> None:
+        """See `ReconciliationRepository.close`."""
+        await self._raw.execute(sql.FREEZE, closed.day, *bounds(closed.day))
+        await self._raw.execute(sql.CLOSE, closed.day, closed.closed_at, closed.closed_by)
+
+    async def totals(self, day: date, fixmedins_code: str) -> Totals:
+        """See `ReconciliationRepository.totals`."""
+        return _totals(await self._raw.fetch(sql.TOTALS_OF_INSTITUTION, day, *bounds(day), fixmedins_code))
+
+    async def frozen(self, day: date, fixmedins_code: str) -> Totals:
+        """See `ReconciliationRepository.frozen`."""
+        return _totals(await self._raw.fetch(sql.FROZEN, fixmedins_code, day))
+
+    async def frozen_of_all(self, day: date) -> tuple[int, Total]:
+        """See `ReconciliationRepository.frozen_of_all`."""
+        row = await self._raw.fetchrow(sql.FROZEN_OF_ALL, day)
+        return (row["institutions"], _total(row)) if row else (0, Total())
+
+
+def _closed(row: asyncpg.Record | None) -> ClosedDay | None:
+    if row is None or row["state"] != "CLOSED":
+        return None
+    return ClosedDay(row["day"], row["closed_at"], row["closed_by"] or "")
+
+
+def _totals(rows: list[asyncpg.Record]) -> dict[Column, Total]:
+    return {_column(row): _total(row) for row in rows}
+
+
+def _column(row: asyncpg.Record) -> Column:
+    insutype = InsuranceType(row["insutype"]) if row["insutype"] else None
+    return Column(row["fixmedins_code"], ClearingType(row["clr_type"]), insutype)
+
+
+def _total(row: asyncpg.Record) -> Total:
+    parts = [row[each] for each in sql.COLUMNS]
+    return Total(Amounts(*parts[:_PARTS]), Amounts(*parts[_PARTS:]))

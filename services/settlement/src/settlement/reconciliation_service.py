@@ -1,0 +1,51 @@
+"""Reconciliation: one transaction for each use."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from kit.clock import Clock
+from kit.db import Work, retrying
+from settlement.domain.reconciliation import ClosedDay, Total, Totals, require_over
+from settlement.reconciliation_repository import ReconciliationRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A closed day and what it comes to over all institutions."""
+
+    closed: ClosedDay
+    institutions: int
+    total: Total
+
+
+class ReconciliationService:
+    """What a day comes to, and its closing."""
+
+    def __init__(self, work: Work[ReconciliationRepository], clock: Clock) -> None:
+        self._work = work
+        self._clock = clock
+
+    async def daily_totals(self, fixmedins_code: str, day: date) -> tuple[ClosedDay | None, Totals]:
+        """What a day comes to for an institution: as it was frozen, or while the day is open, as it is now."""
+        async with self._work() as repository:
+            closed = await repository.closed_day(day)
+            read = repository.totals if closed is None else repository.frozen
+            return closed, await read(day, fixmedins_code)
+
+    async def close_day(self, day: date, closed_by: str) -> Closing:
+        """Close a day, unless it is closed already.
+
+        Raises:
+            SettlementRefusedError: DAY_NOT_OVER.
+        """
+        return await retrying(lambda: self._close_day(day, closed_by))
+
+    async def _close_day(self, day: date, closed_by: str) -> Closing:
+        now = self._clock.now()
+        require_over(day, now)
+        async with self._work() as repository:
+            closed = await repository.lock_day(day)
+            if closed is None:
+                closed = ClosedDay(day, now, closed_by)
+                await repository.close(closed)
+            return Closing(closed, *await repository.frozen_of_all(day))
