@@ -18,6 +18,7 @@ ACCESS: AccessTable = {
     f"/{SETTLEMENTS}/GetQuote": institutions(),
     f"/{SETTLEMENTS}/Settle": institutions(),
     f"/{SETTLEMENTS}/BatchSettle": institutions(),
+    f"/{SETTLEMENTS}/SettleStream": institutions(),
     f"/{SETTLEMENTS}/Reverse": institutions(),
     f"/{SETTLEMENTS}/Resettle": institutions(),
     f"/{SETTLEMENTS}/GetSettlement": institutions(),

@@ -29,6 +29,11 @@ class BulkRequest:
         self.commands = [settle_command(item) for place, item in enumerate(items) if place not in self._refused]
         """The others, in their order."""
 
+    @property
+    def refusals(self) -> list[pb2.SettleResult]:
+        """What became of those that were refused already."""
+        return [result_message(self._msgids[place], refusal) for place, refusal in self._refused.items()]
+
     def results(self, answers: Sequence[Answer]) -> list[pb2.SettleResult]:
         """What became of each bill, in their order, given the answers to the commands."""
         answered = iter(answers)

@@ -1,5 +1,7 @@
 """SettlementService: checks who asks for whom, gathers calls into batches, and answers in the contract's words."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -9,6 +11,7 @@ from kit.auth import require_institution
 from settlement import codec
 from settlement.bulk import BATCH_MAX
 from settlement.bulk_codec import BulkRequest
+from settlement.bulk_stream import BulkStream
 from settlement.commands import Command
 from settlement.domain.quotes import Quote
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
@@ -85,6 +88,16 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         asked = BulkRequest(request.items, require_institution())
         answers = await self._pipeline.bulk.settle(asked.commands)
         return pb2.BatchSettleResponse(results=asked.results(answers))
+
+    async def SettleStream(  # noqa: N802 - the contract's name
+        self, requests: AsyncIterator[pb2.SettleStreamRequest], context: Any
+    ) -> AsyncIterator[pb2.SettleStreamResponse]:
+        """See the contract."""
+        del context
+        stream = BulkStream(self._pipeline.bulk, require_institution())
+        async with aclosing(stream.results(requests)) as results:
+            async for some in results:
+                yield pb2.SettleStreamResponse(results=some)
 
     async def Reverse(  # noqa: N802 - the contract's name
         self, request: pb2.ReverseRequest, context: Any

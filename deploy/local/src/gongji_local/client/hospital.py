@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -174,6 +174,15 @@ class Hospital(Caller):
         """Settles several bills, one after the other in their order; what became of each."""
         answer = await self.call(self.settlements.BatchSettle, settlement_pb2.BatchSettleRequest(items=requests))
         return list(answer.results)
+
+    async def settle_stream(
+        self, requests: AsyncIterator[settlement_pb2.SettleStreamRequest]
+    ) -> AsyncIterator[settlement_pb2.SettleResult]:
+        """Settles bills as they come; what became of each, as soon as it is known."""
+        answers = self.settlements.SettleStream(requests, timeout=self._timeout_seconds, wait_for_ready=True)
+        async for answer in answers:
+            for result in answer.results:
+                yield result
 
     async def reverse_by_msgid(
         self, original_msgid: str, *, at: datetime, reason: str = ""

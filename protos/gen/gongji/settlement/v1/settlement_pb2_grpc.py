@@ -60,6 +60,11 @@ class SettlementServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleResponse.FromString,
                 _registered_method=True)
+        self.SettleStream = channel.stream_stream(
+                '/gongji.settlement.v1.SettlementService/SettleStream',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleStreamRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleStreamResponse.FromString,
+                _registered_method=True)
         self.Reverse = channel.unary_unary(
                 '/gongji.settlement.v1.SettlementService/Reverse',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.ReverseRequest.SerializeToString,
@@ -121,6 +126,17 @@ class SettlementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SettleStream(self, request_iterator, context):
+        """Settles bills as they come and tells what became of each as soon as it is known, in any order, each by its msgid. Bills of
+        one patient are settled in the order in which they were sent. What is sent faster than it is settled waits in the caller:
+        the stream is not read while 2,000 of its bills have no answer. Each bill is idempotent by its msgid: after a stream that
+        broke, whatever has no result is sent again. A message that breaks the contract ends the stream with an error, after the
+        results of all that came before it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reverse(self, request, context):
         """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
         never be settled. Its answer is final, and reversing again repeats it.
@@ -173,6 +189,11 @@ def add_SettlementServiceServicer_to_server(servicer, server):
                     servicer.BatchSettle,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleResponse.SerializeToString,
+            ),
+            'SettleStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SettleStream,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleStreamRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleStreamResponse.SerializeToString,
             ),
             'Reverse': grpc.unary_unary_rpc_method_handler(
                     servicer.Reverse,
@@ -326,6 +347,33 @@ class SettlementService:
             '/gongji.settlement.v1.SettlementService/BatchSettle',
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_settlement__pb2.BatchSettleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/gongji.settlement.v1.SettlementService/SettleStream',
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleStreamRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_settlement__pb2.SettleStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,13 @@ class SettlementServiceStub:
     that is refused changes nothing for the others. Each item is idempotent by its own (fixmedins_code, msgid), so after a
     time-out the same batch is sent again. An item that breaks the contract refuses the whole call, with nothing settled.
     """
+    SettleStream: _grpc.StreamStreamMultiCallable[_settlement_pb2.SettleStreamRequest, _settlement_pb2.SettleStreamResponse]
+    """Settles bills as they come and tells what became of each as soon as it is known, in any order, each by its msgid. Bills of
+    one patient are settled in the order in which they were sent. What is sent faster than it is settled waits in the caller:
+    the stream is not read while 2,000 of its bills have no answer. Each bill is idempotent by its msgid: after a stream that
+    broke, whatever has no result is sent again. A message that breaks the contract ends the stream with an error, after the
+    results of all that came before it.
+    """
     Reverse: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ReverseRequest, _settlement_pb2.ReverseResponse]
     """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
     never be settled. Its answer is final, and reversing again repeats it.
@@ -86,6 +93,13 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     """Settles at most 500 bills, one after the other in their order: the results are those of as many calls of Settle, and one
     that is refused changes nothing for the others. Each item is idempotent by its own (fixmedins_code, msgid), so after a
     time-out the same batch is sent again. An item that breaks the contract refuses the whole call, with nothing settled.
+    """
+    SettleStream: _aio.StreamStreamMultiCallable[_settlement_pb2.SettleStreamRequest, _settlement_pb2.SettleStreamResponse]  # type: ignore[assignment]
+    """Settles bills as they come and tells what became of each as soon as it is known, in any order, each by its msgid. Bills of
+    one patient are settled in the order in which they were sent. What is sent faster than it is settled waits in the caller:
+    the stream is not read while 2,000 of its bills have no answer. Each bill is idempotent by its msgid: after a stream that
+    broke, whatever has no result is sent again. A message that breaks the contract ends the stream with an error, after the
+    results of all that came before it.
     """
     Reverse: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ReverseRequest, _settlement_pb2.ReverseResponse]  # type: ignore[assignment]
     """Reverses by the original's msgid or setl_id (结算撤销, 冲正). A fence: of an unknown msgid it is recorded that it shall
@@ -149,6 +163,19 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         """Settles at most 500 bills, one after the other in their order: the results are those of as many calls of Settle, and one
         that is refused changes nothing for the others. Each item is idempotent by its own (fixmedins_code, msgid), so after a
         time-out the same batch is sent again. An item that breaks the contract refuses the whole call, with nothing settled.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_settlement_pb2.SettleStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_settlement_pb2.SettleStreamResponse], _abc.AsyncIterator[_settlement_pb2.SettleStreamResponse]]:
+        """Settles bills as they come and tells what became of each as soon as it is known, in any order, each by its msgid. Bills of
+        one patient are settled in the order in which they were sent. What is sent faster than it is settled waits in the caller:
+        the stream is not read while 2,000 of its bills have no answer. Each bill is idempotent by its msgid: after a stream that
+        broke, whatever has no result is sent again. A message that breaks the contract ends the stream with an error, after the
+        results of all that came before it.
         """
 
     @_abc_1.abstractmethod
