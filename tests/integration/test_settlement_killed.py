@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 import pytest
+from support.books import books_are_clean
 from support.families import Families, Family
 
 from gongji.settlement.v1 import settlement_pb2
@@ -101,8 +102,3 @@ async def test_a_bill_cut_off_after_the_commit_is_settled_once_and_its_answer_is
     told = [message for message in await cut.family.world.portal("father").messages() if "支出" in message.title]
     assert len(told) == 1
     await books_are_clean(stack)
-
-
-async def books_are_clean(stack: Stack) -> None:
-    audit = await asyncio.to_thread(stack.run_command, "settlement", "audit")
-    assert audit.returncode == 0, audit.stdout

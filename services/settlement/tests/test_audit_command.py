@@ -30,6 +30,7 @@ def test_a_clean_audit_prints_its_table_and_ends_with_status_0(environment: dict
     ended = CliRunner().invoke(app, ["audit"], env=environment)
     assert ended.exit_code == 0, ended.output
     assert "postings sum to zero" in ended.output
+    assert "binding was not asked" in ended.output
     assert ended.output.endswith("the books are in order\n")
 
 

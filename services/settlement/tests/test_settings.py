@@ -7,6 +7,7 @@ import pytest
 
 from gongji_local.keys import Keys
 from kit.config import ConfigurationError, load
+from settlement.books_config import AuditSettings
 from settlement.config import Settings
 from settlement.failpoints import Action, Boundary, Failpoints, UnknownFailpointError, parse
 
@@ -69,3 +70,12 @@ def test_failpoints_are_refused_in_the_sandbox(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_be_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"GONGJI_{name}"):
         load(Settings, environment(tmp_path, **{name: value}))
+
+
+def test_an_audit_asks_binding_when_it_is_told_all_that_this_takes(tmp_path: Path) -> None:
+    told = load(AuditSettings, environment(tmp_path))
+    assert told.binding_tls is not None
+    base = {"GONGJI_ENVIRONMENT": "test", "GONGJI_DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c"}
+    assert load(AuditSettings, base).binding_tls is None
+    with pytest.raises(ConfigurationError, match="GONGJI_BINDING_TARGET goes with GONGJI_TLS_CERT_FILE"):
+        load(AuditSettings, {**base, "GONGJI_BINDING_TARGET": "127.0.0.1:1"})

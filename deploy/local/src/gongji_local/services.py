@@ -67,10 +67,15 @@ class ServiceProcesses:
             )
 
     def command(
-        self, service: str, surroundings: Surroundings, action: str, arguments: Sequence[str]
+        self,
+        service: str,
+        surroundings: Surroundings,
+        action: str,
+        arguments: Sequence[str],
+        extra: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs one of the service's other commands to its end, such as `audit`, told what `serve` is told."""
-        environ = {**self._inherited(), **self.settings(service, surroundings)}
+        environ = {**self._inherited(), **self.settings(service, surroundings), **(extra or {})}
         return run(Command((*self._launcher(service, action), *arguments), environ), COMMAND_TIMEOUT_SECONDS)
 
     def choose_ports(self, services: Sequence[str]) -> None:

@@ -189,13 +189,16 @@ class Stack:
         """Sends a signal to one service; after SIGKILL it returns when the process is gone."""
         self._processes.kill(name, signal_number)
 
-    def run_command(self, name: str, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_command(
+        self, name: str, action: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a service's command to its end, such as `settlement audit` or `notify replay-dlq account-events-v1`.
 
-        The exit status and what it printed are for the caller to judge.
+        `environment` goes before what the service is told. The exit status and what was printed are for the caller to
+        judge.
         """
         surroundings = self._bring_up(self._servers(), SILENT).surroundings(name)
-        return self._processes.command(name, surroundings, action, arguments)
+        return self._processes.command(name, surroundings, action, arguments, environment)
 
     def environment(self, name: str) -> dict[str, str]:
         """What a service of this stack is told, secrets included: for running its commands by hand."""

@@ -181,7 +181,22 @@ class DatabaseSettings(BaseSettings):
         return (init_settings,)
 
 
-class ConsumerSettings(DatabaseSettings):
+class ClockSettings(DatabaseSettings):
+    """What a command needs that tells or compares business times."""
+
+    clock_offset_file: Path | None = Field(
+        default=None, description="A file with seconds by which time is shifted; tests only.", examples=["clock-offset"]
+    )
+
+    @field_validator("clock_offset_file")
+    @classmethod
+    def _real_time_in_production(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and _in_production(info):
+            raise _refuse("must not be set in production: time is real there")
+        return value
+
+
+class ConsumerSettings(ClockSettings):
     """What a command needs that handles events, such as `replay-dlq`."""
 
     kafka_bootstrap: Addresses = Field(
@@ -198,9 +213,6 @@ class ConsumerSettings(DatabaseSettings):
     kafka_key_file: ReadableFile | None = Field(
         default=None, description="The key of that certificate, PEM.", examples=["tls/SERVICE.key"]
     )
-    clock_offset_file: Path | None = Field(
-        default=None, description="A file with seconds by which time is shifted; tests only.", examples=["clock-offset"]
-    )
 
     @field_validator("kafka_ca_file", "kafka_cert_file", "kafka_key_file")
     @classmethod
@@ -215,13 +227,6 @@ class ConsumerSettings(DatabaseSettings):
         others = [info.data[name] for name in ("kafka_ca_file", "kafka_cert_file") if name in info.data]
         if any((other is None) != (value is None) for other in others):
             raise _refuse("goes with GONGJI_KAFKA_CA_FILE and GONGJI_KAFKA_CERT_FILE: set all three or none")
-        return value
-
-    @field_validator("clock_offset_file")
-    @classmethod
-    def _real_time_in_production(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is not None and _in_production(info):
-            raise _refuse("must not be set in production: time is real there")
         return value
 
 

@@ -1,6 +1,6 @@
 """The audit: walks the books chunk by chunk and says what is not as it must be. Reads only, also while serving."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,16 +49,34 @@ class Report:
         return sum(result.found for result in self.results)
 
 
-async def audit(database: Database, pending_age_seconds: float, *, chunk_keys: int | None = None) -> Report:
+Watch = Callable[[Result], None]
+"""Is told how far a check has come, after each of its chunks."""
+FurtherCheck = Callable[[Watch], Awaitable[Result]]
+"""A check that is more than a query over the rows."""
+
+
+def _unwatched(_so_far: Result) -> None:
+    """Nobody is looking."""
+
+
+async def audit(
+    database: Database,
+    pending_age_seconds: float,
+    *,
+    chunk_keys: int | None = None,
+    further: Sequence[FurtherCheck] = (),
+    watch: Watch = _unwatched,
+) -> Report:
     """Every check over all of the books; `chunk_keys` makes the chunks smaller, for tests."""
     checks = (*all_checks(pending_age_seconds), *reconciliation_checks.CHECKS)
-    results = [await _run(database, check, chunk_keys) for check in checks]
+    results = [await _run(database, check, chunk_keys, watch) for check in checks]
+    results += [await check(watch) for check in further]
     async with database.transaction() as transaction:
         unsent = await transaction.raw.fetchrow(UNSENT)
     return Report(tuple(results), *(unsent.values() if unsent else (0, 0.0)))
 
 
-async def _run(database: Database, check: Check, chunk_keys: int | None) -> Result:
+async def _run(database: Database, check: Check, chunk_keys: int | None, watch: Watch) -> Result:
     limit = check.chunk_keys and (chunk_keys or check.chunk_keys)
     query = _LOOK.format(sql=check.sql, shown=SHOWN_FINDINGS)
     result, after = Result(check.name, 0, 0, ()), check.first_key
@@ -67,13 +85,15 @@ async def _run(database: Database, check: Check, chunk_keys: int | None) -> Resu
             row = await transaction.raw.fetchrow(query, after, limit, *check.arguments)
         if row is None or row["last"] is None:
             return result
-        result = _with(result, row["looked_at"], row["found"], row["findings"])
+        result = with_findings(result, row["looked_at"], row["found"], row["findings"])
+        watch(result)
         if limit is None:
             return result
         after = row["last"]
 
 
-def _with(result: Result, looked_at: int, found: int, findings: Sequence[str]) -> Result:
+def with_findings(result: Result, looked_at: int, found: int, findings: Sequence[str]) -> Result:
+    """A result with what a further chunk gave; of the findings only the first are kept."""
     shown = (*result.findings, *findings)[:SHOWN_FINDINGS]
     return Result(result.name, result.looked_at + looked_at, result.found + found, shown)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from kit.cli import ReplayDlq, Task, service_cli
 from kit.config import ConsumerSettings
-from settlement.config import AuditSettings, Settings
-from settlement.main import audit_books, replay, serve
+from settlement.books_config import AuditSettings, ReconcileSettings
+from settlement.config import Settings
+from settlement.main import audit_books, reconcile_holds, replay, serve, show_pending
 from settlement.subscriber import TOPICS
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -15,6 +16,10 @@ app = service_cli(
     Settings,
     serve,
     MIGRATIONS,
-    {"audit": Task(AuditSettings, audit_books)},
+    {
+        "audit": Task(AuditSettings, audit_books),
+        "pending": Task(AuditSettings, show_pending),
+        "reconcile-holds": Task(ReconcileSettings, reconcile_holds),
+    },
     replay_dlq=ReplayDlq(ConsumerSettings, TOPICS, replay),
 )

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from kit.config import DatabaseSettings, ServiceSettings, SigningKeysFile
+from kit.config import ServiceSettings, SigningKeysFile
+from settlement.books_config import ReconcileSettings, SweepSettings
 from settlement.domain.allocate import PaymentOrder
 from settlement.failpoints import Failpoints, UnknownFailpointError, parse
 
@@ -18,32 +19,12 @@ def _known_failpoints(value: str) -> str:
     return value
 
 
-class AuditSettings(DatabaseSettings):
-    """What an audit needs: it only reads the database, and tells what the sweeper should have done."""
-
-    sweep_age_seconds: float = Field(
-        default=20.0,
-        ge=16,
-        description="After how long a settlement left PENDING is given up; above the cap on deadlines, 15 s.",
-        examples=["20"],
-    )
-    sweep_every_seconds: float = Field(
-        default=2.0, gt=0, le=60, description="How often what was left PENDING is looked for.", examples=["2"]
-    )
-
-
-class Settings(AuditSettings, ServiceSettings):
+class Settings(ReconcileSettings, SweepSettings, ServiceSettings):
     """What settlement needs to serve."""
 
     credential_keyring_file: SigningKeysFile = Field(
         description="The keys of visit credentials, JSON; the ring that identity signs with.",
         examples=["credential-keyring.json"],
-    )
-    binding_target: str = Field(
-        min_length=1, description="Where binding serves gRPC.", examples=["127.0.0.1:7102", "dns:///binding:7102"]
-    )
-    binding_timeout_seconds: float = Field(
-        default=6.0, gt=0, le=15, description="How long binding is waited for, repeats included.", examples=["6"]
     )
     payment_order: PaymentOrder = Field(
         default=PaymentOrder.OWN_ACCOUNT_FIRST,

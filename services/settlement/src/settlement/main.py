@@ -3,7 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import typer
 
@@ -14,7 +15,7 @@ from kit import tracing
 from kit.cli import EXIT_FAILED
 from kit.clock import Clock, clock_from
 from kit.config import ConsumerSettings, DatabaseSettings
-from kit.db import Database, PostgresWork
+from kit.db import Database, PostgresWork, Work
 from kit.grpc_client import TlsFiles
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
@@ -22,15 +23,22 @@ from kit.kafka import Consumer, replay_dlq
 from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
+from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
 from settlement.access import ACCESS, ACCOUNTS, RECONCILIATION, SETTLEMENTS
 from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
-from settlement.audit import Report, audit, lines_of
+from settlement.audit import FurtherCheck, Report, audit, lines_of
+from settlement.audit_holds import HoldsAudit
 from settlement.binding_client import BindingClient
-from settlement.config import AuditSettings, Settings
+from settlement.binding_holds import HoldsClient
+from settlement.books_config import AuditSettings, ReconcileSettings
+from settlement.config import Settings
 from settlement.credentials import SignedCredentials
+from settlement.holds_reconciler import HoldsReconciler, Reconciled
+from settlement.pending import Pending
+from settlement.pending import lines_of as pending_lines_of
 from settlement.pipeline import Pipeline, assemble
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.projection import GROUP, Projection
@@ -38,6 +46,7 @@ from settlement.projection_repository import PostgresProjectionRepository
 from settlement.reconciliation_repository import PostgresReconciliationRepository
 from settlement.reconciliation_service import ReconciliationService
 from settlement.reconciliation_servicer import ReconciliationServicer
+from settlement.repository import SettlementRepository
 from settlement.servicer import SettlementServicer
 from settlement.subscriber import TOPICS, Subscriber
 from settlement.suspended import StoredSuspensions, SuspendedInstitutions
@@ -75,6 +84,9 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
     sweeper = Sweeper(work, clock, settings.sweep_age_seconds, settings.sweep_every_seconds)
     application.background("sweeper", sweeper.run)
+    holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
+    application.add("holds", holds.open, holds.close)
+    application.background("scheduler", Scheduler(_jobs(settings, work, holds, clock), alone_on(database)).run)
     application.add("suspended institutions", suspended.refresh, None)
     application.background("suspended institutions again", suspended.run)
     application.add("binding", binding.open, binding.close)
@@ -95,13 +107,21 @@ def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[
     ]
 
 
+def _jobs(settings: Settings, work: Work[SettlementRepository], holds: HoldsClient, clock: Clock) -> Sequence[Job]:
+    reconciler = HoldsReconciler(work, holds, clock, settings.reconcile_age_seconds)
+    return [Job("reconcile-holds", settings.reconcile_every_seconds, reconciler.batch)]
+
+
 def _subscriber(database: Database, clock: Clock) -> Subscriber:
     return Subscriber(Projection(PostgresWork(database, PostgresProjectionRepository), clock))
 
 
 def _binding(settings: Settings) -> BindingClient:
-    tls = TlsFiles(settings.tls_cert_file, settings.tls_key_file, settings.service_ca_file)
-    return BindingClient.to(settings.binding_target, tls, settings.binding_timeout_seconds)
+    return BindingClient.to(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
+
+
+def _holds(target: str, tls: TlsFiles, timeout_seconds: float) -> HoldsClient:
+    return HoldsClient.to(target, tls, timeout_seconds)
 
 
 def _database(settings: DatabaseSettings) -> Database:
@@ -135,6 +155,8 @@ async def _replay(settings: ConsumerSettings, topic: str, limit: int) -> int:
 def audit_books(settings: AuditSettings) -> int:
     """Check every invariant of the books, reading only; status 1 if anything is not as it must be."""
     report = asyncio.run(_audit(settings))
+    if settings.binding_target is None:
+        typer.echo("binding was not asked for its limits: set GONGJI_BINDING_TARGET and this service's certificate")
     typer.echo("\n".join(lines_of(report)))
     return EXIT_FAILED if report.found else 0
 
@@ -144,6 +166,66 @@ async def _audit(settings: AuditSettings) -> Report:
     pending_age_seconds = settings.sweep_age_seconds + 2 * settings.sweep_every_seconds
     database = _database(settings)
     try:
-        return await audit(database, pending_age_seconds)
+        async with _asking(settings) as binding:
+            further = _checks_at_binding(database, binding, settings.binding_lag_seconds) if binding else ()
+            return await audit(database, pending_age_seconds, further=further)
     finally:
+        await database.close()
+
+
+def _checks_at_binding(database: Database, binding: HoldsClient, lag_seconds: float) -> Sequence[FurtherCheck]:
+    compared = HoldsAudit(database, binding, lag_seconds)
+    return (compared.held, compared.kept, compared.taken)
+
+
+def show_pending(settings: AuditSettings) -> int:
+    """Show what is unresolved and why: what is PENDING, previews near their end, events not sent, holds not ended."""
+    typer.echo("\n".join(asyncio.run(_pending(settings))))
+    return 0
+
+
+async def _pending(settings: AuditSettings) -> list[str]:
+    database = _database(settings)
+    try:
+        async with _asking(settings) as binding:
+            listed = await Pending(database, clock_from(settings), settings.sweep_age_seconds, binding).look()
+            return list(pending_lines_of(listed, asked_binding=binding is not None))
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _asking(settings: AuditSettings) -> AsyncIterator[HoldsClient | None]:
+    """Binding, where the settings say how it is reached."""
+    tls = settings.binding_tls
+    if settings.binding_target is None or tls is None:
+        yield None
+        return
+    holds = _holds(settings.binding_target, tls, settings.binding_timeout_seconds)
+    await holds.open()
+    try:
+        yield holds
+    finally:
+        await holds.close()
+
+
+def reconcile_holds(settings: ReconcileSettings) -> int:
+    """Tell binding again what became of what it has held for long; what is unknown here is given up."""
+    done = asyncio.run(_reconcile(settings))
+    typer.echo(
+        f"held for at least {settings.reconcile_age_seconds} s: {done.looked_at}, "
+        f"{done.right} of them rightly; told again: {done.told}, {done.unknown} of them unknown here and given up"
+    )
+    return 0
+
+
+async def _reconcile(settings: ReconcileSettings) -> Reconciled:
+    database = _database(settings)
+    holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
+    await holds.open()
+    try:
+        work = PostgresWork[SettlementRepository](database, PostgresSettlementRepository)
+        return await HoldsReconciler(work, holds, clock_from(settings), settings.reconcile_age_seconds).run()
+    finally:
+        await holds.close()
         await database.close()

@@ -8,6 +8,7 @@ from gongji.common.v1 import reason_pb2
 from gongji.settlement.events.v1 import account_events_pb2, settlement_events_pb2
 from kit.events import Event
 from settlement.domain.allocate import Line
+from settlement.domain.holds import Hold
 from settlement.domain.ledger import EntryRow, Posted
 from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.reasons import Reason
@@ -95,6 +96,21 @@ def freed(quote: Quote, at: datetime) -> Event:
         released_at=timestamp(at),
     )
     return Event(message, key=str(quote.quote_id), occurred_at=at)
+
+
+def never_came(hold: Hold, at: datetime) -> Event:
+    """Nothing here took or will take anything by what binding holds: that is free. All that is known is binding's."""
+    message = settlement_events_pb2.HoldsReleased(
+        settlement=settlement_events_pb2.SettlementFacts(
+            setl_id=str(hold.authorization_id),
+            psn_no=hold.psn_no,
+            occurred_at=timestamp(hold.occurred_at),
+            use_mutual_aid=True,
+        ),
+        reason=reason_pb2.REASON_ABANDONED,
+        released_at=timestamp(at),
+    )
+    return Event(message, key=str(hold.authorization_id), occurred_at=at)
 
 
 def _facts(settlement: Settlement, lines: Iterable[Line]) -> settlement_events_pb2.SettlementFacts:

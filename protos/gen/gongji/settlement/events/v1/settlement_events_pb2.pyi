@@ -68,9 +68,9 @@ class SettlementFacts(_message.Message):
     setl_id: _builtins.str
     """UUID, also the id of the authorization at binding."""
     fixmedins_code: _builtins.str
-    """fixmedins_code."""
+    """fixmedins_code; empty of what settlement knows nothing of but that binding held it (HoldsReleased)."""
     msgid: _builtins.str
-    """msgid of the settlement's request."""
+    """msgid of the settlement's request; empty where fixmedins_code is."""
     psn_no: _builtins.str
     """psn_no of the patient."""
     use_mutual_aid: _builtins.bool
