@@ -19,6 +19,7 @@ from kit.grpc_client import TlsFiles, secure_channel
 RPCS = list(rpcs())
 MAY_BE_EMPTY = {f"/gongji.binding.v1.ReviewService/{name}" for name in ("ListWaiting", "CountWaiting", "ListReasons")}
 MAY_BE_EMPTY |= {"/gongji.identity.v1.RegisterImportService/ListImports"}
+MAY_BE_EMPTY |= {"/gongji.settlement.v1.AccountService/ListClosedRefunds"}
 MAY_BE_EMPTY |= {"/gongji.binding.v1.ApplicationService/GetPledge"}
 MAY_BE_EMPTY |= {
     f"/gongji.identity.v1.InstitutionService/{name}" for name in ("ListInstitutions", "ListInstitutionChanges")

@@ -129,6 +129,13 @@ def test_a_change_of_the_account_tells_why_and_what_it_means(
     assert notice.body.endswith(said)
 
 
+@pytest.mark.parametrize(("to_heirs", "said"), [(True, "支付给继承人。"), (False, "转出。")])
+def test_a_payout_tells_how_much_went_where_and_why(to_heirs: bool, said: str) -> None:  # noqa: FBT001 - a case
+    notice = only(facts.PaidOut(FATHER, 41_000, AT, "参保关系转出", to_heirs=to_heirs))
+    assert (notice.addressee, notice.category, notice.title) == (FATHER, Category.BALANCE, "个人账户余额清退提醒")
+    assert f"¥410.00已于2025年6月10日10:05{said}原因：参保关系转出。" in notice.body
+
+
 @pytest.mark.parametrize(
     ("fact", "title", "said"),
     [

@@ -11,16 +11,19 @@ from kit.auth import Assertion, CallContext, Deadline, Principal, enter
 from kit.clock import FixedClock
 from kit.errors import InvalidFields, Refusal
 from kit.testing import MemoryWork
-from settlement.account_memory import MemoryAccounts
 from settlement.account_repository import AccountRepository
 from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
+from settlement.closing_memory import MemoryClosing
+from settlement.closing_repository import ClosingRepository
+from settlement.closing_service import ClosingService
 from settlement.domain.accounts import (
     Account,
     AccountClosedError,
     AccountNotFoundError,
     AccountState,
     ContributionReusedError,
+    Instruction,
     NotEligibleError,
     StateForbidsError,
 )
@@ -36,11 +39,12 @@ class World:
     """Everything that a test asks, and the clock that it moves."""
 
     def __init__(self) -> None:
-        self.accounts = MemoryAccounts()
+        self.accounts = MemoryClosing()
         self.clock = FixedClock(NOON)
         self.work = MemoryWork[AccountRepository](self.accounts)
         self.service = AccountService(self.work, self.clock)
-        self.servicer = AccountServicer(self.service)
+        closing = ClosingService(MemoryWork[ClosingRepository](self.accounts), self.clock)
+        self.servicer = AccountServicer(self.service, closing)
 
     def insured(self, psn_no: str, valid_from: date = date(2020, 1, 1), **facts: Any) -> None:
         enrolled = Enrolled(
@@ -190,10 +194,10 @@ async def test_nothing_is_posted_on_a_day_that_is_closed(world: World) -> None:
 
 async def test_freezing_and_releasing_are_events_in_one_sequence_with_the_money(world: World) -> None:
     await world.opened(balance_fen=500)
-    await world.service.freeze("father", "court order 7")
+    await world.service.freeze("father", Instruction("court order 7"))
     await world.service.contribute("father", "c2", 100)
-    await world.service.unfreeze("father", "order lifted")
-    await world.service.unfreeze("father", "again")
+    await world.service.unfreeze("father", Instruction("order lifted"))
+    await world.service.unfreeze("father", Instruction("again"))
     assert world.told() == [
         ("AccountCredited", 1),
         ("AccountFrozen", 2),
@@ -212,8 +216,8 @@ async def test_what_was_never_opened_is_not_found(world: World) -> None:
     for attempt in (
         world.service.get("stranger"),
         world.service.statement("stranger", None, 10),
-        world.service.freeze("stranger", "x"),
-        world.service.unfreeze("stranger", "x"),
+        world.service.freeze("stranger", Instruction("x")),
+        world.service.unfreeze("stranger", Instruction("x")),
     ):
         with pytest.raises(AccountNotFoundError):
             await attempt
@@ -221,10 +225,10 @@ async def test_what_was_never_opened_is_not_found(world: World) -> None:
 
 async def test_the_account_of_the_dead_stays_frozen(world: World) -> None:
     await world.opened()
-    await world.service.freeze("father", "x")
+    await world.service.freeze("father", Instruction("x"))
     world.accounts.persons["father"] = PersonKnown("father", 2, NOON, date(2025, 3, 9), 2)
     with pytest.raises(StateForbidsError):
-        await world.service.unfreeze("father", "x")
+        await world.service.unfreeze("father", Instruction("x"))
 
 
 async def test_the_statement_pages_from_the_newest_to_the_oldest_without_repeats(world: World) -> None:
@@ -283,10 +287,13 @@ async def test_the_contract_answers_as_the_service_does(world: World) -> None:
         account_pb2.RecordContributionRequest(psn_no="father", contribution_id="c1", amount=500), None
     )
     assert credited.balance_after == 500
-    frozen = await world.servicer.FreezeAccount(account_pb2.FreezeAccountRequest(psn_no="father", reason="x"), None)
+    call_as(Principal("service", "operator"))
+    frozen = await world.servicer.FreezeAccount(
+        account_pb2.FreezeAccountRequest(psn_no="father", reason="x", authority="court"), None
+    )
     assert (frozen.account.state, frozen.account.version) == (account_pb2.ACCOUNT_STATE_FROZEN, 2)
     released = await world.servicer.UnfreezeAccount(
-        account_pb2.UnfreezeAccountRequest(psn_no="father", reason="x"), None
+        account_pb2.UnfreezeAccountRequest(psn_no="father", reason="x", authority="court"), None
     )
     assert (released.account.state, released.account.version) == (account_pb2.ACCOUNT_STATE_OPEN, 3)
 

@@ -15,6 +15,7 @@ from settlement.domain.accounts import (
     AccountState,
     Contribution,
     ContributionReusedError,
+    Instruction,
     Insured,
     NotEligibleError,
     StateForbidsError,
@@ -48,7 +49,7 @@ def test_nobody_else_gets_an_account(insured: Insured | None) -> None:
 
 
 def test_freezing_an_open_account_is_one_change() -> None:
-    after, change = accounts.freeze(account(), "court order 7", NOON)
+    after, change = accounts.freeze(account(), Instruction("court order 7"), NOON)
     assert (after.state, after.version, after.balance_fen, after.held_fen) == (AccountState.FROZEN, 5, 1000, 200)
     assert change is not None
     assert (change.version, change.kind, change.reason, change.changed_at) == (
@@ -61,31 +62,31 @@ def test_freezing_an_open_account_is_one_change() -> None:
 
 def test_freezing_twice_changes_nothing() -> None:
     frozen = account(AccountState.FROZEN)
-    assert accounts.freeze(frozen, "again", NOON) == (frozen, None)
+    assert accounts.freeze(frozen, Instruction("again"), NOON) == (frozen, None)
 
 
 def test_releasing_a_frozen_account_is_one_change() -> None:
-    after, change = accounts.unfreeze(account(AccountState.FROZEN), "order lifted", NOON, None)
+    after, change = accounts.unfreeze(account(AccountState.FROZEN), Instruction("order lifted"), NOON, None)
     assert (after.state, after.version) == (AccountState.OPEN, 5)
     assert change is not None
     assert change.kind is AccountChangeKind.UNFROZEN
 
 
 def test_releasing_an_open_account_changes_nothing() -> None:
-    assert accounts.unfreeze(account(), "for no reason", NOON, None) == (account(), None)
+    assert accounts.unfreeze(account(), Instruction("for no reason"), NOON, None) == (account(), None)
 
 
 def test_the_account_of_a_person_who_died_is_not_released() -> None:
     with pytest.raises(StateForbidsError):
-        accounts.unfreeze(account(AccountState.FROZEN), "heirs ask", NOON, date(2025, 3, 1))
+        accounts.unfreeze(account(AccountState.FROZEN), Instruction("heirs ask"), NOON, date(2025, 3, 1))
 
 
 def test_a_closed_account_is_neither_frozen_nor_released() -> None:
     closed = account(AccountState.CLOSED)
     with pytest.raises(StateForbidsError):
-        accounts.freeze(closed, "late", NOON)
+        accounts.freeze(closed, Instruction("late"), NOON)
     with pytest.raises(StateForbidsError):
-        accounts.unfreeze(closed, "late", NOON, None)
+        accounts.unfreeze(closed, Instruction("late"), NOON, None)
 
 
 @pytest.mark.parametrize("state", [AccountState.FROZEN, AccountState.CLOSED])
@@ -123,11 +124,11 @@ def test_every_change_raises_the_version_by_one_and_nothing_else_does(steps: lis
     current, versions = account(version=0), list[int]()
     for step in steps:
         if step == "freeze":
-            current, change = accounts.freeze(current, "order", NOON)
+            current, change = accounts.freeze(current, Instruction("order"), NOON)
         elif step == "death":
             current, change = accounts.freeze_for_death(current, NOON)
         else:
-            current, change = accounts.unfreeze(current, "order", NOON, None)
+            current, change = accounts.unfreeze(current, Instruction("order"), NOON, None)
         versions += [change.version] if change else []
         assert current.standing == Standing(1000, len(versions))
     assert versions == list(range(1, len(versions) + 1))

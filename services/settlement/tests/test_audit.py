@@ -14,9 +14,12 @@ from kit.ids import uuid7
 from settlement.account_repository import AccountRepository, PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.audit import SHOWN_FINDINGS, Report, Result, audit, lines_of
-from settlement.domain.accounts import Account, AccountState
+from settlement.closing_repository import ClosedRefundsAsked, PostgresClosingRepository
+from settlement.closing_service import ClosingService
+from settlement.domain.accounts import Account, AccountState, Instruction
 from settlement.domain.allocate import Line, Split
 from settlement.domain.bill import Bill, MedicalType
+from settlement.domain.closing import PayoutOrder, PayoutWay
 from settlement.domain.quotes import hold
 from settlement.domain.settling import postings_of, reverse_all
 from settlement.domain.state import Fingerprint, Intent, Order, OrderKind, Settlement, abandoned, fenced, settled
@@ -28,7 +31,7 @@ NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
 TODAY = date(2025, 3, 10)
 HOSPITAL = "H65270100001"
 PENDING_AGE_SECONDS = 30.0
-PAID, REVERSED, GIVEN_UP, HELD = (UUID(int=number) for number in (1, 2, 3, 4))
+PAID, REVERSED, GIVEN_UP, HELD, WAITS, PAID_OUT = (UUID(int=number) for number in (1, 2, 3, 4, 5, 6))
 
 
 LINES = "a settlement's lines and refunds are its entries; what is reversed nets to zero"
@@ -42,24 +45,47 @@ class Books:
         accounts = PostgresWork[AccountRepository](database, PostgresAccountRepository)
         self.accounts_work = accounts
         self.accounts = AccountService(accounts, FixedClock(NOON))
+        self.closing = ClosingService(PostgresWork(database, PostgresClosingRepository), FixedClock(NOON))
         self.settlements = PostgresWork(database, PostgresSettlementRepository)
 
     async def keep(self) -> None:
-        """Two accounts with contributions and a freeze; a settlement paid, one reversed, one given up, one fenced."""
+        """Accounts with contributions and a freeze, and one closed to which refunds came, of which one was paid out; a
+        settlement paid, some reversed, one given up, one fenced.
+        """
         for psn_no, amount_fen in (("father", 10_000), ("child", 1_000), ("mother", 500)):
             async with self.accounts_work() as repository:
                 await repository.add(Account(psn_no, AccountState.OPEN, 0, 0, 0))
             await self.accounts.contribute(psn_no, f"first-{psn_no}", amount_fen)
-        await self.accounts.freeze("father", "order")
-        await self.accounts.unfreeze("father", "lifted")
+        await self.accounts.freeze("father", Instruction("order"))
+        await self.accounts.unfreeze("father", Instruction("lifted"))
         await self.settle(PAID, Split(1_000, 3_000, 2_000, 0, (Line("father", uuid7(), 3_000, 7_000),)))
         await self.settle(REVERSED, Split(0, 6_000, 0, 0, (Line("father", uuid7(), 6_000, 1_000),)))
         await self.reverse(REVERSED)
         await self.hold(HELD, Split(0, 300, 200, 0, (Line("mother", uuid7(), 300, 200),)))
+        await self.close()
         await self.begin(GIVEN_UP)
         async with self.settlements() as repository:
             await repository.save([abandoned(each) for each in (await repository.lock([GIVEN_UP])).values()])
             await repository.add_fences([fenced(uuid7(), HOSPITAL, "never-came")])
+
+    async def close(self) -> None:
+        """An account that paid twice is closed, gets both back, and one of them is paid out."""
+        async with self.accounts_work() as repository:
+            await repository.add(Account("aunt", AccountState.OPEN, 0, 0, 0))
+        await self.accounts.contribute("aunt", "first-aunt", 900)
+        for settlement_id, amount_fen, left_fen in ((WAITS, 200, 700), (PAID_OUT, 300, 400)):
+            await self.settle(
+                settlement_id,
+                Split(0, amount_fen, 6_000 - amount_fen, 0, (Line("aunt", uuid7(), amount_fen, left_fen),)),
+            )
+        order = PayoutOrder(PayoutWay.TRANSFER, Instruction("moved", "letter 7", "operator"))
+        assert (await self.closing.close("aunt", order)).payout is not None
+        for settlement_id in (WAITS, PAID_OUT):
+            await self.reverse(settlement_id)
+        (_, first), _ = await self.closing.refunds(ClosedRefundsAsked())
+        assert first.settlement_id == WAITS
+        found = await self.closing.refunds(ClosedRefundsAsked(is_open=True, after_position=1))
+        await self.closing.pay_out(found[-1][1].closed_refund_id, order)
 
     async def begin(
         self, settlement_id: UUID, psn_no: str = "child", kind: OrderKind = OrderKind.BILL, part_fen: int = 6_000
@@ -75,7 +101,7 @@ class Books:
     async def settle(self, settlement_id: UUID, split: Split) -> None:
         paid = settled(await self.begin(settlement_id), split, NOON)
         async with self.settlements() as repository:
-            accounts = await repository.lock_accounts(["father", "child"])
+            accounts = await repository.lock_accounts(["father", "child", "aunt"])
             posted = postings_of([paid], accounts, TODAY)
             await repository.post(posted, accounts)
             await repository.save([paid], TODAY)
@@ -90,7 +116,7 @@ class Books:
     async def reverse(self, settlement_id: UUID) -> None:
         async with self.settlements() as repository:
             locked = await repository.lock([settlement_id])
-            accounts = await repository.lock_accounts(["father", "child"])
+            accounts = await repository.lock_accounts(["father", "child", "aunt"])
             given_back, posted = reverse_all(list(locked.values()), accounts, NOON, TODAY)
             await repository.post(posted, accounts)
             await repository.save(given_back, TODAY)
@@ -159,10 +185,10 @@ async def test_books_that_were_kept_are_in_order(books: Books) -> None:
     report = await books.audit()
     assert findings(report) == {}
     looked_at = {result.name: result.looked_at for result in report.results}
-    assert looked_at["postings sum to zero"] == 7
-    assert looked_at["a balance is the sum of its entries, never negative"] == 3
-    assert looked_at["every version of an account was told once, in order"] == 3
-    assert looked_at["the parts of a bill and of its split add up (R16)"] == 4
+    assert looked_at["postings sum to zero"] == 14
+    assert looked_at["a balance is the sum of its entries, never negative"] == 4
+    assert looked_at["every version of an account was told once, in order"] == 4
+    assert looked_at["the parts of a bill and of its split add up (R16)"] == 6
 
 
 async def test_the_size_of_the_chunks_makes_no_difference(books: Books) -> None:
@@ -172,7 +198,7 @@ async def test_the_size_of_the_chunks_makes_no_difference(books: Books) -> None:
         (each.name, each.findings) for each in small.results if each.name != "postings sum to zero"
     ]
     # A posting whose entries lie in two chunks is told at each; a whole one in small chunks is told at none.
-    assert small.results[0].found >= large.results[0].found == 4
+    assert small.results[0].found >= large.results[0].found == 8
 
 
 async def test_an_empty_database_is_in_order(database_url: str) -> None:
@@ -216,6 +242,25 @@ TAMPERED = [
         "INSERT INTO contribution VALUES ('never-posted', 'mother', 1, 501, '')",
         "every contribution is one entry",
     ),
+    ("UPDATE payout SET amount_fen = 1 WHERE amount_fen = 400", "every payout is one entry"),
+    ("UPDATE payout SET balance_after_fen = 1 WHERE amount_fen = 400", "every payout is one entry"),
+    ("UPDATE payout SET psn_no = 'mother' WHERE amount_fen = 400", "every payout is one entry"),
+    ("DELETE FROM payout WHERE amount_fen = 400", "every payout is one entry"),
+    (
+        "INSERT INTO payout VALUES (gen_random_uuid(), 'aunt', 1, 0, 'HEIRS', '', 'r', 'a', 'b', now())",
+        "every payout is one entry",
+    ),
+    ("UPDATE account SET state = 'FROZEN' WHERE psn_no = 'aunt'", "every payout is one entry"),
+    ("UPDATE account SET state = 'FROZEN' WHERE psn_no = 'aunt'", "a closed account has what"),
+    ("UPDATE closed_refund SET amount_fen = 199 WHERE payout_id IS NULL", "a closed account has what"),
+    ("UPDATE closed_refund SET amount_fen = 299 WHERE payout_id IS NOT NULL", "a closed account has what"),
+    ("UPDATE closed_refund SET psn_no = 'mother' WHERE payout_id IS NULL", "a closed account has what"),
+    ("UPDATE closed_refund SET payout_id = gen_random_uuid() WHERE payout_id IS NULL", "a closed account has what"),
+    ("UPDATE closed_refund SET payout_id = NULL", "a closed account has what"),
+    ("DELETE FROM closed_refund WHERE payout_id IS NULL", "a closed account has what"),
+    ("UPDATE account SET state = 'FROZEN' WHERE psn_no = 'father'", "an account's state is"),
+    ("UPDATE account SET state = 'CLOSED' WHERE psn_no = 'mother'", "an account's state is"),
+    ("UPDATE account_change SET change = 'FROZEN' WHERE psn_no = 'aunt'", "an account's state is"),
     ("UPDATE settlement_line SET amount_fen = 2999 WHERE amount_fen = 3000", "a settlement's lines and refunds"),
     ("UPDATE settlement_line SET payer_psn_no = 'mother' WHERE amount_fen = 3000", "a settlement's lines and refunds"),
     ("UPDATE settlement_line SET balance_after_fen = 1 WHERE amount_fen = 3000", "a settlement's lines and refunds"),
@@ -276,7 +321,7 @@ async def test_a_refund_to_another_account_than_paid_is_found(books: Books) -> N
     await books.tamper(
         "UPDATE entry SET account_key = 'mother', version = 2, balance_after_fen = 6500 "
         "WHERE account_key = 'father' AND entry_kind = 'REFUND'",
-        "UPDATE refund SET psn_no = 'mother', balance_after_fen = 6500",
+        "UPDATE refund SET psn_no = 'mother', balance_after_fen = 6500 WHERE psn_no = 'father'",
     )
     found = findings(await books.audit())[LINES]
     assert found == (f"{REVERSED}: reversed, yet 2 account(s) did not get back what they paid",)
@@ -310,7 +355,7 @@ async def test_events_that_policy_has_dropped_are_not_missed(books: Books) -> No
 
 async def test_unsent_events_are_told_but_are_no_finding(books: Books) -> None:
     report = await books.audit()
-    assert report.unsent_events == 9
+    assert report.unsent_events == 17
     assert report.unsent_age_seconds >= 0
 
 

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from datetime import UTC, date, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -22,10 +24,14 @@ from settlement.domain.ledger import (
     UnknownAccountError,
     ZeroEntryError,
     contribution_posting,
+    payout_posting,
     post,
     refund_posting,
     settlement_posting,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOSPITAL = "H65270100001"
 NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
@@ -38,12 +44,13 @@ def occasion(kind: EntryKind) -> Occasion:
 
 
 def moving(number: int, kind: EntryKind, psn_no: str, amount_fen: int) -> Posting:
-    make = {
+    make: dict[EntryKind, Callable[[UUID, Occasion, str, int], Posting]] = {
         EntryKind.SETTLEMENT: settlement_posting,
         EntryKind.REFUND: refund_posting,
         EntryKind.CONTRIBUTION: contribution_posting,
-    }[kind]
-    return make(UUID(int=number), occasion(kind), psn_no, amount_fen)
+        EntryKind.PAYOUT: partial(payout_posting, way="HEIRS"),
+    }
+    return make[kind](UUID(int=number), occasion(kind), psn_no, amount_fen)
 
 
 moves = st.lists(
@@ -68,6 +75,11 @@ def test_a_refund_moves_it_back_to_the_account_that_paid() -> None:
 def test_a_contribution_comes_from_the_fund() -> None:
     posting = moving(1, EntryKind.CONTRIBUTION, "p1", 500)
     assert sides(posting) == [(AccountKind.CONTRIBUTION, CONTRIBUTION_FUND, -500), (AccountKind.PERSONAL, "p1", 500)]
+
+
+def test_a_payout_leaves_the_account_the_way_that_was_ordered() -> None:
+    posting = moving(1, EntryKind.PAYOUT, "p1", 500)
+    assert sides(posting) == [(AccountKind.PERSONAL, "p1", -500), (AccountKind.PAYOUT, "HEIRS", 500)]
 
 
 @pytest.mark.parametrize("kind", list(EntryKind))

@@ -46,6 +46,7 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "KAFKA_BOOTSTRAP": "127.0.0.1:1",
         "BINDING_TARGET": "127.0.0.1:1",
         "JWKS_FILE": str(keys.jwks()),
+        "KEYRING_FILE": str(keys.keyring("settlement")),
         "CREDENTIAL_KEYRING_FILE": str(keys.credential_keyring()),
         **{f"{name}_FILE": str(file) for name in ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA")},
     }

@@ -20,7 +20,7 @@ from gongji_local.readiness import Probe, ask
 from gongji_local.state import StateBook
 
 SERVICES: Final = ("identity", "binding", "settlement", "notify")
-ENCRYPTING_SERVICES: Final = ("identity", "binding", "notify")
+ENCRYPTING_SERVICES: Final = SERVICES
 START_TIMEOUT_SECONDS: Final = 120.0
 STOP_TIMEOUT_SECONDS: Final = 30.0
 MIGRATE_TIMEOUT_SECONDS: Final = 120.0

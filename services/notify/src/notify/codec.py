@@ -143,6 +143,13 @@ _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
         _account_change(event, event.unfrozen_at)
     ),
     "gongji.settlement.events.v1.AccountClosed": lambda event: facts.Closed(_account_change(event, event.closed_at)),
+    "gongji.settlement.events.v1.AccountPaidOut": lambda event: facts.PaidOut(
+        event.psn_no,
+        event.amount_fen,
+        _time(event.posted_at),
+        event.reason,
+        to_heirs=event.way == account.PAYOUT_WAY_HEIRS,
+    ),
     "gongji.binding.events.v1.ApplicationSubmitted": lambda event: facts.Submitted(
         _pair(event.application), _time(event.submitted_at)
     ),

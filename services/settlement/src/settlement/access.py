@@ -8,6 +8,7 @@ RECONCILIATION = "gongji.settlement.v1.ReconciliationService"
 SERVICES = (SETTLEMENTS, ACCOUNTS, RECONCILIATION)
 
 _KEEPERS = services("operator", "registry")
+_OPERATORS = services("operator")
 _OWNERS = people("citizen") | services("operator")
 _OPERATORS = people("operator") | services("operator")
 _RECONCILERS = institutions() | _OPERATORS | people("auditor")
@@ -26,6 +27,9 @@ ACCESS: AccessTable = {
     f"/{ACCOUNTS}/RecordContribution": _KEEPERS,
     f"/{ACCOUNTS}/FreezeAccount": _KEEPERS,
     f"/{ACCOUNTS}/UnfreezeAccount": _KEEPERS,
+    f"/{ACCOUNTS}/CloseAccount": _OPERATORS,
+    f"/{ACCOUNTS}/ListClosedRefunds": _OPERATORS,
+    f"/{ACCOUNTS}/PayOutClosedRefund": _OPERATORS,
     f"/{ACCOUNTS}/GetAccount": _OWNERS,
     f"/{ACCOUNTS}/ListEntries": _OWNERS,
     f"/{RECONCILIATION}/GetDailyTotals": _RECONCILERS,

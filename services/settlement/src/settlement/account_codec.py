@@ -10,6 +10,7 @@ from gongji.settlement.v1 import account_pb2
 from kit.errors import FieldViolation, InvalidFields
 from kit.events import Event
 from settlement.domain.accounts import Account, AccountChange, AccountChangeKind, AccountState, StatementLine
+from settlement.domain.closing import Payout, PayoutWay
 from settlement.domain.ledger import EntryKind, EntryRow
 from settlement.timestamps import timestamp
 
@@ -22,6 +23,11 @@ _KINDS: Final[Mapping[EntryKind, account_pb2.EntryKind.ValueType]] = {
     EntryKind.CONTRIBUTION: account_pb2.ENTRY_KIND_CONTRIBUTION,
     EntryKind.SETTLEMENT: account_pb2.ENTRY_KIND_SETTLEMENT,
     EntryKind.REFUND: account_pb2.ENTRY_KIND_REFUND,
+    EntryKind.PAYOUT: account_pb2.ENTRY_KIND_PAYOUT,
+}
+_WAYS: Final[Mapping[PayoutWay, events_pb2.PayoutWay.ValueType]] = {
+    PayoutWay.HEIRS: events_pb2.PAYOUT_WAY_HEIRS,
+    PayoutWay.TRANSFER: events_pb2.PAYOUT_WAY_TRANSFER,
 }
 _LONGEST_VERSION_DIGITS: Final = 19
 
@@ -51,13 +57,13 @@ def entry_message(line: StatementLine) -> account_pb2.Entry:
     )
 
 
-def page_token(last: StatementLine) -> str:
-    """The opaque token with which the page after this line is asked for."""
-    return base64.urlsafe_b64encode(str(last.version).encode()).decode()
+def page_token(last: int) -> str:
+    """The opaque token with which the page after this version, or position, is asked for."""
+    return base64.urlsafe_b64encode(str(last).encode()).decode()
 
 
-def version_of(token: str) -> int | None:
-    """The version below which the page begins; None at the newest.
+def number_of(token: str) -> int | None:
+    """The version or position after which the page begins; None on the first page.
 
     Raises:
         InvalidFields: the token is not one that `page_token` made.
@@ -71,6 +77,21 @@ def version_of(token: str) -> int | None:
     if not (text.isdigit() and len(text) < _LONGEST_VERSION_DIGITS):
         raise _bad_token()
     return int(text)
+
+
+def paid_out(payout: Payout, version: int) -> Event:
+    """The event of a payout's entry, which made that version of the account."""
+    message = events_pb2.AccountPaidOut(
+        psn_no=payout.psn_no,
+        sequence=version,
+        amount_fen=payout.amount_fen,
+        balance_after_fen=payout.balance_after_fen,
+        posted_at=timestamp(payout.paid_at),
+        payout_id=str(payout.payout_id),
+        way=_WAYS[payout.order.way],
+        reason=payout.order.instruction.reason,
+    )
+    return Event(message, key=payout.psn_no, occurred_at=payout.paid_at)
 
 
 def _bad_token() -> InvalidFields:
@@ -91,14 +112,17 @@ def credited(row: EntryRow) -> Event:
 
 
 def changed(account: Account, change: AccountChange) -> Event:
-    """The event of a freeze or release; `account` as it is after it."""
-    message: events_pb2.AccountFrozen | events_pb2.AccountUnfrozen
+    """The event of a freeze, release or closing; `account` as it is after it."""
+    message: events_pb2.AccountFrozen | events_pb2.AccountUnfrozen | events_pb2.AccountClosed
     if change.kind is AccountChangeKind.FROZEN:
         message = events_pb2.AccountFrozen(frozen_at=timestamp(change.changed_at))
+    elif change.kind is AccountChangeKind.CLOSED:
+        message = events_pb2.AccountClosed(closed_at=timestamp(change.changed_at))
     else:
         message = events_pb2.AccountUnfrozen(unfrozen_at=timestamp(change.changed_at))
     message.psn_no = account.psn_no
     message.sequence = change.version
     message.balance_after_fen = account.balance_fen
     message.reason = change.reason
+    message.authority = change.authority
     return Event(message, key=account.psn_no, occurred_at=change.changed_at)

@@ -119,7 +119,7 @@ def _line(row: EntryRow) -> StatementLine:
         amount_fen=row.amount_fen,
         balance_after_fen=row.balance_after_fen or 0,
         posted_at=occasion.posted_at,
-        reference=str(occasion.settlement_id) if occasion.settlement_id else occasion.contribution_id or "",
+        reference=str(occasion.settlement_id or occasion.contribution_id or row.posting_id),
         patient_psn_no=occasion.patient_psn_no or "",
         fixmedins_code=occasion.fixmedins_code or "",
     )

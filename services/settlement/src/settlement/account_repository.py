@@ -36,8 +36,8 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS n (psn_no, st
 WHERE a.psn_no = n.psn_no
 """
 _ADD_CHANGES = """
-INSERT INTO account_change (psn_no, version, change, reason, changed_at)
-SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[])
+INSERT INTO account_change (psn_no, version, change, reason, changed_at, authority, changed_by)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[])
 """
 # Shared: a death that is being recorded is waited for, and one that comes later finds the account that was opened.
 _INSURED = """
@@ -73,7 +73,7 @@ _OPEN_DAY = "INSERT INTO business_day (day) VALUES ($1) ON CONFLICT DO NOTHING"
 _HOLD_DAY = "SELECT state = 'OPEN' FROM business_day WHERE day = $1 FOR SHARE"
 _STATEMENT = """
 SELECT version, entry_kind, amount_fen, balance_after_fen, posted_at,
-       coalesce(settlement_id::text, contribution_id) AS reference,
+       coalesce(settlement_id::text, contribution_id, posting_id::text) AS reference,
        coalesce(patient_psn_no, '') AS patient_psn_no, coalesce(fixmedins_code, '') AS fixmedins_code
 FROM entry
 WHERE account_kind = 'PERSONAL' AND account_key = $1 AND ($2::bigint IS NULL OR version < $2)
@@ -178,6 +178,8 @@ class PostgresAccountRepository:
             [change.kind for change in changes],
             [change.reason for change in changes],
             [change.changed_at for change in changes],
+            [change.authority for change in changes],
+            [change.changed_by for change in changes],
         )
 
     async def insured(self, psn_no: str, day: date) -> Insured | None:

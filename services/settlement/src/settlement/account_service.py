@@ -1,7 +1,7 @@
 """Operations on personal accounts, one transaction each. Amounts are in fen."""
 
 import hashlib
-from datetime import datetime
+from datetime import date, datetime
 
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
@@ -14,6 +14,7 @@ from settlement.domain.accounts import (
     AccountChangeKind,
     AccountNotFoundError,
     Contribution,
+    Instruction,
     StatementLine,
     check_creditable,
     freeze,
@@ -62,8 +63,8 @@ class AccountService:
         async with self._work() as repository:
             if known := await repository.contribution(contribution_id):
                 return repeated_answer(known, body_hash)
-            locked = await repository.lock([psn_no])
-            account = check_creditable(locked[0] if locked else None)
+            found = await repository.lock([psn_no])
+            account = check_creditable(found[0] if found else None)
             answer = account.balance_fen + amount_fen
             if not await repository.claim(Contribution(contribution_id, psn_no, amount_fen, answer, body_hash)):
                 return await _answer_of_another(repository, contribution_id, body_hash)
@@ -75,8 +76,7 @@ class AccountService:
     ) -> None:
         posting = _posting(account.psn_no, contribution_id, amount_fen, self._clock.now())
         posted = post([posting], {account.psn_no: account.standing})
-        if not await repository.hold_day(posting.occasion.business_day):
-            raise SettlementRefusedError(Reason.UNAVAILABLE, "today's business day is closed already: see to the clock")
+        await hold_open_day(repository, posting.occasion.business_day)
         await repository.add_entries(posted.rows)
         await repository.save([account.after(posted.standings[account.psn_no])])
         await repository.outbox.add([codec.credited(row) for row in posted.personal_rows])
@@ -100,7 +100,7 @@ class AccountService:
             await _found(repository, psn_no)
             return await repository.statement(psn_no, before_version, limit)
 
-    async def freeze(self, psn_no: str, reason: str) -> Account:
+    async def freeze(self, psn_no: str, instruction: Instruction) -> Account:
         """The account, frozen: it gives nothing, refunds and contributions still arrive. Again changes nothing.
 
         Raises:
@@ -108,12 +108,12 @@ class AccountService:
             StateForbidsError: it is closed.
         """
         async with self._work() as repository:
-            account = await _locked(repository, psn_no)
-            after, change = freeze(account, reason, self._clock.now())
-            await _keep(repository, after, change)
+            account = await locked(repository, psn_no)
+            after, change = freeze(account, instruction, self._clock.now())
+            await keep(repository, after, change)
             return after
 
-    async def unfreeze(self, psn_no: str, reason: str) -> Account:
+    async def unfreeze(self, psn_no: str, instruction: Instruction) -> Account:
         """The account, released. Again changes nothing.
 
         Raises:
@@ -121,10 +121,20 @@ class AccountService:
             StateForbidsError: it is closed, or its owner has died (R14).
         """
         async with self._work() as repository:
-            account = await _locked(repository, psn_no)
-            after, change = unfreeze(account, reason, self._clock.now(), await repository.died_on(psn_no))
-            await _keep(repository, after, change)
+            account = await locked(repository, psn_no)
+            after, change = unfreeze(account, instruction, self._clock.now(), await repository.died_on(psn_no))
+            await keep(repository, after, change)
             return after
+
+
+async def hold_open_day(repository: AccountRepository, day: date) -> None:
+    """Keep a business day from being closed until the unit of work ends.
+
+    Raises:
+        SettlementRefusedError: UNAVAILABLE, it is closed already.
+    """
+    if not await repository.hold_day(day):
+        raise SettlementRefusedError(Reason.UNAVAILABLE, "today's business day is closed already: see to the clock")
 
 
 async def _found(repository: AccountRepository, psn_no: str) -> Account:
@@ -134,14 +144,20 @@ async def _found(repository: AccountRepository, psn_no: str) -> Account:
     return account
 
 
-async def _locked(repository: AccountRepository, psn_no: str) -> Account:
-    locked = await repository.lock([psn_no])
-    if not locked:
+async def locked(repository: AccountRepository, psn_no: str) -> Account:
+    """The account, locked.
+
+    Raises:
+        AccountNotFoundError: it was never opened.
+    """
+    found = await repository.lock([psn_no])
+    if not found:
         raise AccountNotFoundError("this person has no account")
-    return locked[0]
+    return found[0]
 
 
-async def _keep(repository: AccountRepository, after: Account, change: AccountChange | None) -> None:
+async def keep(repository: AccountRepository, after: Account, change: AccountChange | None) -> None:
+    """Write and tell a change of state; nothing if there was none."""
     if change is not None:
         await repository.save([after])
         await repository.add_changes([change])

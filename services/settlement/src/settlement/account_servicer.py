@@ -1,12 +1,16 @@
 """AccountService of the contract: proto ⇄ domain, and the owner's right to see only the own account."""
 
 from typing import Any, Final
+from uuid import UUID
 
 from gongji.settlement.v1 import account_pb2, account_pb2_grpc
 from kit.auth import current
 from kit.errors import Refusal
 from settlement import account_codec as codec
+from settlement import closing_codec
 from settlement.account_service import AccountService
+from settlement.closing_service import ClosingService
+from settlement.domain.accounts import Instruction
 
 DEFAULT_PAGE_ENTRIES: Final = 50
 
@@ -14,8 +18,9 @@ DEFAULT_PAGE_ENTRIES: Final = 50
 class AccountServicer(account_pb2_grpc.AccountServiceServicer):
     """Serves `gongji.settlement.v1.AccountService`; who may call what is in `access.py`."""
 
-    def __init__(self, accounts: AccountService) -> None:
+    def __init__(self, accounts: AccountService, closing: ClosingService) -> None:
         self._accounts = accounts
+        self._closing = closing
 
     async def OpenAccount(  # noqa: N802 - the contract's name
         self, request: account_pb2.OpenAccountRequest, context: Any
@@ -48,12 +53,12 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
         """See the contract."""
         del context
         require_owner(request.psn_no)
-        before, size = codec.version_of(request.page_token), request.page_size or DEFAULT_PAGE_ENTRIES
+        before, size = codec.number_of(request.page_token), request.page_size or DEFAULT_PAGE_ENTRIES
         lines = await self._accounts.statement(request.psn_no, before, size + 1)
         page = lines[:size]
         return account_pb2.ListEntriesResponse(
             entries=[codec.entry_message(line) for line in page],
-            next_page_token=codec.page_token(page[-1]) if len(lines) > size else "",
+            next_page_token=codec.page_token(page[-1].version) if len(lines) > size else "",
         )
 
     async def FreezeAccount(  # noqa: N802 - the contract's name
@@ -61,7 +66,7 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
     ) -> account_pb2.FreezeAccountResponse:
         """See the contract."""
         del context
-        account = await self._accounts.freeze(request.psn_no, request.reason)
+        account = await self._accounts.freeze(request.psn_no, _instruction(request))
         return account_pb2.FreezeAccountResponse(account=codec.account_message(account))
 
     async def UnfreezeAccount(  # noqa: N802 - the contract's name
@@ -69,8 +74,54 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
     ) -> account_pb2.UnfreezeAccountResponse:
         """See the contract."""
         del context
-        account = await self._accounts.unfreeze(request.psn_no, request.reason)
+        account = await self._accounts.unfreeze(request.psn_no, _instruction(request))
         return account_pb2.UnfreezeAccountResponse(account=codec.account_message(account))
+
+    async def CloseAccount(  # noqa: N802 - the contract's name
+        self, request: account_pb2.CloseAccountRequest, context: Any
+    ) -> account_pb2.CloseAccountResponse:
+        """See the contract."""
+        del context
+        closed = await self._closing.close(request.psn_no, closing_codec.payout_order(request.payout, caller()))
+        return account_pb2.CloseAccountResponse(
+            account=codec.account_message(closed.account),
+            paid_out=closed.payout.amount_fen if closed.payout else 0,
+            payout_id=str(closed.payout.payout_id) if closed.payout else "",
+        )
+
+    async def ListClosedRefunds(  # noqa: N802 - the contract's name
+        self, request: account_pb2.ListClosedRefundsRequest, context: Any
+    ) -> account_pb2.ListClosedRefundsResponse:
+        """See the contract."""
+        del context
+        after, size = codec.number_of(request.page_token) or 0, request.page_size or DEFAULT_PAGE_ENTRIES
+        found = await self._closing.refunds(closing_codec.refunds_asked(request, after, size + 1))
+        page = found[:size]
+        return account_pb2.ListClosedRefundsResponse(
+            closed_refunds=[closing_codec.closed_refund_message(refund) for _, refund in page],
+            next_page_token=codec.page_token(page[-1][0]) if len(found) > size else "",
+        )
+
+    async def PayOutClosedRefund(  # noqa: N802 - the contract's name
+        self, request: account_pb2.PayOutClosedRefundRequest, context: Any
+    ) -> account_pb2.PayOutClosedRefundResponse:
+        """See the contract."""
+        del context
+        order = closing_codec.payout_order(request.payout, caller())
+        refund, account = await self._closing.pay_out(UUID(request.closed_refund_id), order)
+        return account_pb2.PayOutClosedRefundResponse(
+            closed_refund=closing_codec.closed_refund_message(refund), balance_after=account.balance_fen
+        )
+
+
+def caller() -> str:
+    """Who makes the call, and for whom, as it is kept with a change."""
+    call = current()
+    return f"{call.principal} {call.assertion.subject}" if call.assertion else str(call.principal)
+
+
+def _instruction(request: account_pb2.FreezeAccountRequest | account_pb2.UnfreezeAccountRequest) -> Instruction:
+    return Instruction(request.reason, request.authority, caller())
 
 
 def require_owner(psn_no: str) -> None:

@@ -144,6 +144,59 @@ CONTRIBUTIONS: Final = Check(
     chunk_keys=500,
 )
 
+PAYOUTS: Final = Check(
+    "every payout is one entry of its amount, after which its account was closed",
+    """
+    SELECT a.psn_no AS key,
+           CASE WHEN w.wrong > 0 THEN format('%s payout(s) differ from their entries, such as %s', w.wrong, w.id)
+                WHEN w.payouts > 0 AND a.state <> 'CLOSED' THEN format('paid out, yet the account is %s', a.state)
+                END AS problem
+    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS payouts, min(coalesce(p.id, e.posting_id)::text) FILTER (WHERE differs) AS id,
+               count(*) FILTER (WHERE differs) AS wrong
+        FROM (SELECT * FROM payout WHERE psn_no = a.psn_no) AS p
+        FULL JOIN (SELECT * FROM entry WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no
+                   AND entry_kind = 'PAYOUT') AS e ON e.posting_id = p.id
+        CROSS JOIN LATERAL (SELECT (-p.amount_fen, p.balance_after_fen)
+                                   IS DISTINCT FROM (e.amount_fen, e.balance_after_fen) AS differs) AS d) AS w
+    ORDER BY a.psn_no
+    """,
+    chunk_keys=500,
+)
+
+CLOSED: Final = Check(
+    "a closed account has what its open refunds are to pay out; others have none",
+    """
+    SELECT a.psn_no AS key,
+           CASE WHEN a.state = 'CLOSED' AND a.balance_fen <> r.open_fen
+                THEN format('closed with %s fen, its open refunds are %s', a.balance_fen, r.open_fen)
+                WHEN a.state <> 'CLOSED' AND r.refunds > 0 THEN format('%s, yet refunds wait as if closed', a.state)
+                WHEN r.wrong > 0 THEN format('%s refund(s) differ from how they were paid out', r.wrong)
+                END AS problem
+    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS refunds, coalesce(sum(c.amount_fen) FILTER (WHERE c.payout_id IS NULL), 0) AS open_fen,
+               count(*) FILTER (WHERE c.payout_id IS NOT NULL AND (p.psn_no, p.amount_fen)
+                                      IS DISTINCT FROM (c.psn_no, c.amount_fen)) AS wrong
+        FROM closed_refund AS c LEFT JOIN payout AS p ON p.id = c.payout_id WHERE c.psn_no = a.psn_no) AS r
+    ORDER BY a.psn_no
+    """,
+)
+
+STATES: Final = Check(
+    "an account's state is what its last change made it",
+    """
+    SELECT a.psn_no AS key,
+           CASE WHEN a.state <> CASE c.change WHEN 'FROZEN' THEN 'FROZEN' WHEN 'CLOSED' THEN 'CLOSED' ELSE 'OPEN' END
+                THEN format('%s after %s', a.state, coalesce(c.change, 'no change')) END AS problem
+    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
+    LEFT JOIN LATERAL (SELECT change FROM account_change WHERE psn_no = a.psn_no
+                       ORDER BY version DESC LIMIT 1) AS c ON true
+    ORDER BY a.psn_no
+    """,
+)
+
 SETTLEMENTS: Final = Check(
     "a settlement's lines and refunds are its entries; what is reversed nets to zero",
     """
@@ -266,4 +319,5 @@ FROM outbox_unsent AS u
 def all_checks(pending_age_seconds: float) -> tuple[Check, ...]:
     """Every invariant; `pending_age_seconds` is how long the sweeper leaves a PENDING settlement alone."""
     pending = replace(PENDING, arguments=(pending_age_seconds,))
-    return (POSTINGS, BALANCES, HELD, CHAINS, OWNERS, CONTRIBUTIONS, SETTLEMENTS, STRAYS, SPLITS, pending, EVENTS)
+    accounts = (BALANCES, HELD, CHAINS, STATES, OWNERS, CONTRIBUTIONS, PAYOUTS, CLOSED)
+    return (POSTINGS, *accounts, SETTLEMENTS, STRAYS, SPLITS, pending, EVENTS)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from kit.config import ServiceSettings, SigningKeysFile
+from kit.config import KeyRingFile, ServiceSettings, SigningKeysFile
 from settlement.books_config import ReconcileSettings, SweepSettings
 from settlement.domain.allocate import PaymentOrder
 from settlement.failpoints import Failpoints, UnknownFailpointError, parse
@@ -22,6 +22,9 @@ def _known_failpoints(value: str) -> str:
 class Settings(ReconcileSettings, SweepSettings, ServiceSettings):
     """What settlement needs to serve."""
 
+    keyring_file: KeyRingFile = Field(
+        description="The keys that encrypt what answered requests were answered with, JSON.", examples=["keyring.json"]
+    )
     credential_keyring_file: SigningKeysFile = Field(
         description="The keys of visit credentials, JSON; the ring that identity signs with.",
         examples=["credential-keyring.json"],

@@ -15,7 +15,9 @@ from kit import tracing
 from kit.cli import EXIT_FAILED
 from kit.clock import Clock, clock_from
 from kit.config import ConsumerSettings, DatabaseSettings
+from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Work
+from kit.forgetting import forgetting_jobs
 from kit.grpc_client import TlsFiles
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
@@ -23,8 +25,10 @@ from kit.kafka import Consumer, replay_dlq
 from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
+from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
+from kit.used_assertions import UsedAssertions
 from settlement.access import ACCESS, ACCOUNTS, RECONCILIATION, SETTLEMENTS
 from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
@@ -34,6 +38,8 @@ from settlement.audit_holds import HoldsAudit
 from settlement.binding_client import BindingClient
 from settlement.binding_holds import HoldsClient
 from settlement.books_config import AuditSettings, ReconcileSettings
+from settlement.closing_repository import PostgresClosingRepository
+from settlement.closing_service import ClosingService
 from settlement.config import Settings
 from settlement.credentials import SignedCredentials
 from settlement.holds_reconciler import HoldsReconciler, Reconciled
@@ -67,6 +73,7 @@ def build(settings: Settings) -> Application:
     work = PostgresWork(database, PostgresSettlementRepository)
     pipeline = assemble(settings, work, binding, credentials, clock)
     suspended = SuspendedInstitutions(StoredSuspensions(database))
+    used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(
         settings,
         _services(database, pipeline, clock),
@@ -74,6 +81,8 @@ def build(settings: Settings) -> Application:
         clock,
         service_name=SERVICE,
         denylist=suspended,
+        use_once=used,
+        once=once,
     )
     application = Application(health)
     probes = HttpProbes(settings.http_address, health)
@@ -86,7 +95,8 @@ def build(settings: Settings) -> Application:
     application.background("sweeper", sweeper.run)
     holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
     application.add("holds", holds.open, holds.close)
-    application.background("scheduler", Scheduler(_jobs(settings, work, holds, clock), alone_on(database)).run)
+    jobs = [*_jobs(settings, work, holds, clock), *forgetting_jobs(once, used)]
+    application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     application.add("suspended institutions", suspended.refresh, None)
     application.background("suspended institutions again", suspended.run)
     application.add("binding", binding.open, binding.close)
@@ -100,9 +110,10 @@ def build(settings: Settings) -> Application:
 def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[Service]:
     accounts = AccountService(PostgresWork(database, PostgresAccountRepository), clock)
     reconciliation = ReconciliationService(PostgresWork(database, PostgresReconciliationRepository), clock)
+    closing = ClosingService(PostgresWork(database, PostgresClosingRepository), clock)
     return [
         (add_SettlementServiceServicer_to_server, SettlementServicer(pipeline), SETTLEMENTS),
-        (add_AccountServiceServicer_to_server, AccountServicer(accounts), ACCOUNTS),
+        (add_AccountServiceServicer_to_server, AccountServicer(accounts, closing), ACCOUNTS),
         (add_ReconciliationServiceServicer_to_server, ReconciliationServicer(reconciliation), RECONCILIATION),
     ]
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from kit.testing import MemoryOutbox
 from settlement.domain.accounts import Account
+from settlement.domain.closing import ClosedRefund, refunds_to_closed
 from settlement.domain.decided import Decided, Paid, decided_of
 from settlement.domain.ledger import EntryRow, Posted
 from settlement.domain.quotes import Quote, QuoteState
@@ -36,6 +37,7 @@ class MemorySettlements:
         self.credential_uses: dict[str, str] = {}
         self.accounts: dict[str, Account] = {}
         self.entries: list[EntryRow] = []
+        self.closed_refunds: list[ClosedRefund] = []
         self.closed_days: set[date] = set()
         self.persons = {}
         self.institutions = {}
@@ -177,7 +179,8 @@ class MemorySettlements:
 
     async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
         """See `SettlementRepository.post`."""
-        del accounts  # as they were locked: what quotes have freed since is not to be undone
+        self.closed_refunds += refunds_to_closed(posted, accounts)
+        # Not as they were locked: what quotes have freed since is not to be undone.
         self.entries.extend(posted.rows)
         for psn_no, standing in posted.standings.items():
             self.accounts[psn_no] = self.accounts[psn_no].after(standing)

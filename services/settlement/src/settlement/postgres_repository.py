@@ -8,7 +8,9 @@ from kit.db import Transaction
 from settlement import settlement_rows as rows
 from settlement import settlement_sql as sql
 from settlement.account_repository import PostgresAccountRepository
+from settlement.closing_repository import add_closed_refunds
 from settlement.domain.accounts import Account, AccountState
+from settlement.domain.closing import refunds_to_closed
 from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
 from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState
@@ -164,6 +166,8 @@ class PostgresSettlementRepository:
             await self._accounts.add_entries(posted.rows)
             changed = [accounts[psn_no].after(standing) for psn_no, standing in posted.standings.items()]
             await self._accounts.save(changed)
+        if refunds := refunds_to_closed(posted, accounts):
+            await add_closed_refunds(self._raw, refunds)
 
     async def _whole(self, found: rows.Rows) -> list[Settlement]:
         """Settlements with all that belongs to them; what was never settled has nothing."""

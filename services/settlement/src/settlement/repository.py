@@ -148,5 +148,8 @@ class SettlementRepository(Protocol):
         ...
 
     async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
-        """Write entries and what they make of the accounts, which are as they were locked."""
+        """Write entries and what they make of the accounts, which are as they were locked.
+
+        What is left on accounts that are closed becomes work for those who pay it out.
+        """
         ...

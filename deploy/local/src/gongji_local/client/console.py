@@ -10,6 +10,8 @@ from gongji_local.client.connections import Caller, Connections
 from gongji_local.client.paging import gathered
 
 ROWS_A_MESSAGE: Final = 500
+AUTHORITY: Final = "博州医疗保障局"
+"""By whose order this console changes accounts."""
 
 
 class Operator:
@@ -144,12 +146,12 @@ class Operator:
 
     async def freeze_account(self, psn_no: str, reason: str) -> account_pb2.Account:
         """Freezes an account."""
-        request = account_pb2.FreezeAccountRequest(psn_no=psn_no, reason=reason)
+        request = account_pb2.FreezeAccountRequest(psn_no=psn_no, reason=reason, authority=AUTHORITY)
         return (await self.console.call(self.accounts.FreezeAccount, request)).account
 
     async def unfreeze_account(self, psn_no: str, reason: str) -> account_pb2.Account:
         """Releases a frozen account."""
-        request = account_pb2.UnfreezeAccountRequest(psn_no=psn_no, reason=reason)
+        request = account_pb2.UnfreezeAccountRequest(psn_no=psn_no, reason=reason, authority=AUTHORITY)
         return (await self.console.call(self.accounts.UnfreezeAccount, request)).account
 
     async def account(self, psn_no: str) -> account_pb2.Account:

@@ -62,6 +62,8 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """A settlement took from it."""
     ENTRY_KIND_REFUND: _EntryKind.ValueType  # 3
     """A reversal gave back."""
+    ENTRY_KIND_PAYOUT: _EntryKind.ValueType  # 4
+    """The account was closed, or a refund that came after that was paid out."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """What an entry is."""
@@ -74,7 +76,57 @@ ENTRY_KIND_SETTLEMENT: EntryKind.ValueType  # 2
 """A settlement took from it."""
 ENTRY_KIND_REFUND: EntryKind.ValueType  # 3
 """A reversal gave back."""
+ENTRY_KIND_PAYOUT: EntryKind.ValueType  # 4
+"""The account was closed, or a refund that came after that was paid out."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
+
+class _PayoutWay:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PayoutWayEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PayoutWay.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYOUT_WAY_UNSPECIFIED: _PayoutWay.ValueType  # 0
+    """Not said: refused."""
+    PAYOUT_WAY_HEIRS: _PayoutWay.ValueType  # 1
+    """To the heirs of an owner who has died."""
+    PAYOUT_WAY_TRANSFER: _PayoutWay.ValueType  # 2
+    """To another account: the owner's at another insurer, or one that the authority names."""
+
+class PayoutWay(_PayoutWay, metaclass=_PayoutWayEnumTypeWrapper):
+    """Where the money of a closed account goes."""
+
+PAYOUT_WAY_UNSPECIFIED: PayoutWay.ValueType  # 0
+"""Not said: refused."""
+PAYOUT_WAY_HEIRS: PayoutWay.ValueType  # 1
+"""To the heirs of an owner who has died."""
+PAYOUT_WAY_TRANSFER: PayoutWay.ValueType  # 2
+"""To another account: the owner's at another insurer, or one that the authority names."""
+Global___PayoutWay: _TypeAlias = PayoutWay  # noqa: Y015
+
+class _ClosedRefundState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClosedRefundStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClosedRefundState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLOSED_REFUND_STATE_UNSPECIFIED: _ClosedRefundState.ValueType  # 0
+    """Not said: all states in a question, never in an answer."""
+    CLOSED_REFUND_STATE_OPEN: _ClosedRefundState.ValueType  # 1
+    """The money is on the closed account and waits for somebody to pay it out."""
+    CLOSED_REFUND_STATE_PAID_OUT: _ClosedRefundState.ValueType  # 2
+    """It was paid out."""
+
+class ClosedRefundState(_ClosedRefundState, metaclass=_ClosedRefundStateEnumTypeWrapper):
+    """What has become of a refund to a closed account."""
+
+CLOSED_REFUND_STATE_UNSPECIFIED: ClosedRefundState.ValueType  # 0
+"""Not said: all states in a question, never in an answer."""
+CLOSED_REFUND_STATE_OPEN: ClosedRefundState.ValueType  # 1
+"""The money is on the closed account and waits for somebody to pay it out."""
+CLOSED_REFUND_STATE_PAID_OUT: ClosedRefundState.ValueType  # 2
+"""It was paid out."""
+Global___ClosedRefundState: _TypeAlias = ClosedRefundState  # noqa: Y015
 
 @_typing.final
 class Account(_message.Message):
@@ -137,7 +189,7 @@ class Entry(_message.Message):
     balance_after: _builtins.int
     """The balance after it, fen."""
     reference: _builtins.str
-    """setl_id, or the contribution's id."""
+    """setl_id, the contribution's id, or the payout's."""
     patient_psn_no: _builtins.str
     """psn_no of the patient, of a settlement or refund; empty otherwise."""
     fixmedins_code: _builtins.str
@@ -376,19 +428,23 @@ class FreezeAccountRequest(_message.Message):
 
     PSN_NO_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     reason: _builtins.str
-    """Why and by whose order, 1 to 200 characters."""
+    """Why, 1 to 200 characters; the owner is told."""
+    authority: _builtins.str
+    """By whose order, such as a court's and its number, 1 to 200 characters."""
     def __init__(
         self,
         *,
         psn_no: _builtins.str = ...,
         reason: _builtins.str = ...,
+        authority: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["psn_no", b"psn_no", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "psn_no", b"psn_no", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -426,19 +482,23 @@ class UnfreezeAccountRequest(_message.Message):
 
     PSN_NO_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     reason: _builtins.str
-    """Why and by whose order, 1 to 200 characters."""
+    """Why, 1 to 200 characters; the owner is told."""
+    authority: _builtins.str
+    """By whose order, such as a court's and its number, 1 to 200 characters."""
     def __init__(
         self,
         *,
         psn_no: _builtins.str = ...,
         reason: _builtins.str = ...,
+        authority: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["psn_no", b"psn_no", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "psn_no", b"psn_no", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,3 +527,271 @@ class UnfreezeAccountResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnfreezeAccountResponse: _TypeAlias = UnfreezeAccountResponse  # noqa: Y015
+
+@_typing.final
+class Payout(_message.Message):
+    """Money that left a closed account, as an order says; no names and no bank accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    PAYMENT_REFERENCE_FIELD_NUMBER: _builtins.int
+    way: Global___PayoutWay.ValueType
+    """Where it goes."""
+    reason: _builtins.str
+    """Why, 1 to 200 characters; the owner's side is told."""
+    authority: _builtins.str
+    """By whose order or on which file, 1 to 200 characters."""
+    payment_reference: _builtins.str
+    """Number of the payment order at finance, at most 64 characters; empty: there is none yet."""
+    def __init__(
+        self,
+        *,
+        way: Global___PayoutWay.ValueType = ...,
+        reason: _builtins.str = ...,
+        authority: _builtins.str = ...,
+        payment_reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "payment_reference", b"payment_reference", "reason", b"reason", "way", b"way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Payout: _TypeAlias = Payout  # noqa: Y015
+
+@_typing.final
+class CloseAccountRequest(_message.Message):
+    """Closes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    PAYOUT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    psn_no: _builtins.str
+    """psn_no of the owner."""
+    @_builtins.property
+    def payout(self) -> Global___Payout:
+        """Why and by whose order, and where the balance goes; of an empty account nothing is paid."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        psn_no: _builtins.str = ...,
+        payout: Global___Payout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payout", b"payout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payout", b"payout", "psn_no", b"psn_no", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseAccountRequest: _TypeAlias = CloseAccountRequest  # noqa: Y015
+
+@_typing.final
+class CloseAccountResponse(_message.Message):
+    """The account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    PAID_OUT_FIELD_NUMBER: _builtins.int
+    PAYOUT_ID_FIELD_NUMBER: _builtins.int
+    paid_out: _builtins.int
+    """What was paid out by this call, fen; 0 of an empty account, or of one that was closed before."""
+    payout_id: _builtins.str
+    """UUID of the payout, the reference of its entry; empty if nothing was paid out."""
+    @_builtins.property
+    def account(self) -> Global___Account:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+        paid_out: _builtins.int = ...,
+        payout_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "paid_out", b"paid_out", "payout_id", b"payout_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseAccountResponse: _TypeAlias = CloseAccountResponse  # noqa: Y015
+
+@_typing.final
+class ClosedRefund(_message.Message):
+    """A refund that came to a closed account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOSED_REFUND_ID_FIELD_NUMBER: _builtins.int
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    SETL_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REFUNDED_AT_FIELD_NUMBER: _builtins.int
+    PAYOUT_ID_FIELD_NUMBER: _builtins.int
+    closed_refund_id: _builtins.str
+    """UUID."""
+    psn_no: _builtins.str
+    """psn_no of the account's owner."""
+    setl_id: _builtins.str
+    """setl_id of the settlement that was reversed."""
+    amount: _builtins.int
+    """What is to be paid out, fen."""
+    state: Global___ClosedRefundState.ValueType
+    """What has become of it."""
+    payout_id: _builtins.str
+    """UUID of the payout; empty while open."""
+    @_builtins.property
+    def refunded_at(self) -> _timestamp_pb2.Timestamp:
+        """When it came."""
+
+    def __init__(
+        self,
+        *,
+        closed_refund_id: _builtins.str = ...,
+        psn_no: _builtins.str = ...,
+        setl_id: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        state: Global___ClosedRefundState.ValueType = ...,
+        refunded_at: _timestamp_pb2.Timestamp | None = ...,
+        payout_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refunded_at", b"refunded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "closed_refund_id", b"closed_refund_id", "payout_id", b"payout_id", "psn_no", b"psn_no", "refunded_at", b"refunded_at", "setl_id", b"setl_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosedRefund: _TypeAlias = ClosedRefund  # noqa: Y015
+
+@_typing.final
+class ListClosedRefundsRequest(_message.Message):
+    """Asks for refunds to closed accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    state: Global___ClosedRefundState.ValueType
+    """Only those in this state; unspecified means all."""
+    psn_no: _builtins.str
+    """Only those of this owner; empty means of all."""
+    page_size: _builtins.int
+    """How many at most, 1 to 500; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the oldest."""
+    def __init__(
+        self,
+        *,
+        state: Global___ClosedRefundState.ValueType = ...,
+        psn_no: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "psn_no", b"psn_no", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClosedRefundsRequest: _TypeAlias = ListClosedRefundsRequest  # noqa: Y015
+
+@_typing.final
+class ListClosedRefundsResponse(_message.Message):
+    """A page of refunds to closed accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOSED_REFUNDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def closed_refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClosedRefund]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        closed_refunds: _abc.Iterable[Global___ClosedRefund] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_refunds", b"closed_refunds", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClosedRefundsResponse: _TypeAlias = ListClosedRefundsResponse  # noqa: Y015
+
+@_typing.final
+class PayOutClosedRefundRequest(_message.Message):
+    """Pays out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CLOSED_REFUND_ID_FIELD_NUMBER: _builtins.int
+    PAYOUT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    closed_refund_id: _builtins.str
+    """UUID of the refund."""
+    @_builtins.property
+    def payout(self) -> Global___Payout:
+        """Why and by whose order, and where it goes."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        closed_refund_id: _builtins.str = ...,
+        payout: Global___Payout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payout", b"payout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_refund_id", b"closed_refund_id", "payout", b"payout", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayOutClosedRefundRequest: _TypeAlias = PayOutClosedRefundRequest  # noqa: Y015
+
+@_typing.final
+class PayOutClosedRefundResponse(_message.Message):
+    """The refund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOSED_REFUND_FIELD_NUMBER: _builtins.int
+    BALANCE_AFTER_FIELD_NUMBER: _builtins.int
+    balance_after: _builtins.int
+    """Balance of the closed account after it, fen."""
+    @_builtins.property
+    def closed_refund(self) -> Global___ClosedRefund:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        closed_refund: Global___ClosedRefund | None = ...,
+        balance_after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_refund", b"closed_refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "closed_refund", b"closed_refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayOutClosedRefundResponse: _TypeAlias = PayOutClosedRefundResponse  # noqa: Y015

@@ -65,6 +65,21 @@ class AccountServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.UnfreezeAccountRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.UnfreezeAccountResponse.FromString,
                 _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/gongji.settlement.v1.AccountService/CloseAccount',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.CloseAccountResponse.FromString,
+                _registered_method=True)
+        self.ListClosedRefunds = channel.unary_unary(
+                '/gongji.settlement.v1.AccountService/ListClosedRefunds',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListClosedRefundsRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListClosedRefundsResponse.FromString,
+                _registered_method=True)
+        self.PayOutClosedRefund = channel.unary_unary(
+                '/gongji.settlement.v1.AccountService/PayOutClosedRefund',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.PayOutClosedRefundRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.PayOutClosedRefundResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -113,6 +128,29 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CloseAccount(self, request, context):
+        """Closes an account for good and pays out its balance. Closing again changes nothing. STATE_FORBIDS: previews hold part
+        of it, it is frozen and its owner lives (release it first), or heirs are to be paid and the owner lives.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClosedRefunds(self, request, context):
+        """Refunds that came to closed accounts and have to be paid out by hand, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PayOutClosedRefund(self, request, context):
+        """Pays out one refund that came to a closed account. NOT_FOUND: there is no such refund. STATE_FORBIDS: it was paid out
+        before, or heirs are to be paid and the owner lives.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +183,21 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.UnfreezeAccount,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.UnfreezeAccountRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.UnfreezeAccountResponse.SerializeToString,
+            ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.CloseAccountRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.CloseAccountResponse.SerializeToString,
+            ),
+            'ListClosedRefunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClosedRefunds,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListClosedRefundsRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListClosedRefundsResponse.SerializeToString,
+            ),
+            'PayOutClosedRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.PayOutClosedRefund,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.PayOutClosedRefundRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.PayOutClosedRefundResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +363,87 @@ class AccountService:
             '/gongji.settlement.v1.AccountService/UnfreezeAccount',
             gongji_dot_settlement_dot_v1_dot_account__pb2.UnfreezeAccountRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_account__pb2.UnfreezeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.AccountService/CloseAccount',
+            gongji_dot_settlement_dot_v1_dot_account__pb2.CloseAccountRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_account__pb2.CloseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClosedRefunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.AccountService/ListClosedRefunds',
+            gongji_dot_settlement_dot_v1_dot_account__pb2.ListClosedRefundsRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_account__pb2.ListClosedRefundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PayOutClosedRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.AccountService/PayOutClosedRefund',
+            gongji_dot_settlement_dot_v1_dot_account__pb2.PayOutClosedRefundRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_account__pb2.PayOutClosedRefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

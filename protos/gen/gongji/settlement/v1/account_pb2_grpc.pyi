@@ -45,6 +45,16 @@ class AccountServiceStub:
     """Freezes an account: it gives nothing until it is released; refunds still arrive."""
     UnfreezeAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.UnfreezeAccountRequest, _account_pb2.UnfreezeAccountResponse]
     """Releases a frozen account."""
+    CloseAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.CloseAccountRequest, _account_pb2.CloseAccountResponse]
+    """Closes an account for good and pays out its balance. Closing again changes nothing. STATE_FORBIDS: previews hold part
+    of it, it is frozen and its owner lives (release it first), or heirs are to be paid and the owner lives.
+    """
+    ListClosedRefunds: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListClosedRefundsRequest, _account_pb2.ListClosedRefundsResponse]
+    """Refunds that came to closed accounts and have to be paid out by hand, the oldest first."""
+    PayOutClosedRefund: _grpc.UnaryUnaryMultiCallable[_account_pb2.PayOutClosedRefundRequest, _account_pb2.PayOutClosedRefundResponse]
+    """Pays out one refund that came to a closed account. NOT_FOUND: there is no such refund. STATE_FORBIDS: it was paid out
+    before, or heirs are to be paid and the owner lives.
+    """
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -63,6 +73,16 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Freezes an account: it gives nothing until it is released; refunds still arrive."""
     UnfreezeAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.UnfreezeAccountRequest, _account_pb2.UnfreezeAccountResponse]  # type: ignore[assignment]
     """Releases a frozen account."""
+    CloseAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.CloseAccountRequest, _account_pb2.CloseAccountResponse]  # type: ignore[assignment]
+    """Closes an account for good and pays out its balance. Closing again changes nothing. STATE_FORBIDS: previews hold part
+    of it, it is frozen and its owner lives (release it first), or heirs are to be paid and the owner lives.
+    """
+    ListClosedRefunds: _aio.UnaryUnaryMultiCallable[_account_pb2.ListClosedRefundsRequest, _account_pb2.ListClosedRefundsResponse]  # type: ignore[assignment]
+    """Refunds that came to closed accounts and have to be paid out by hand, the oldest first."""
+    PayOutClosedRefund: _aio.UnaryUnaryMultiCallable[_account_pb2.PayOutClosedRefundRequest, _account_pb2.PayOutClosedRefundResponse]  # type: ignore[assignment]
+    """Pays out one refund that came to a closed account. NOT_FOUND: there is no such refund. STATE_FORBIDS: it was paid out
+    before, or heirs are to be paid and the owner lives.
+    """
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     """Personal accounts (个人账户)."""
@@ -114,5 +134,33 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.UnfreezeAccountResponse, _abc.Awaitable[_account_pb2.UnfreezeAccountResponse]]:
         """Releases a frozen account."""
+
+    @_abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: _account_pb2.CloseAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.CloseAccountResponse, _abc.Awaitable[_account_pb2.CloseAccountResponse]]:
+        """Closes an account for good and pays out its balance. Closing again changes nothing. STATE_FORBIDS: previews hold part
+        of it, it is frozen and its owner lives (release it first), or heirs are to be paid and the owner lives.
+        """
+
+    @_abc_1.abstractmethod
+    def ListClosedRefunds(
+        self,
+        request: _account_pb2.ListClosedRefundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ListClosedRefundsResponse, _abc.Awaitable[_account_pb2.ListClosedRefundsResponse]]:
+        """Refunds that came to closed accounts and have to be paid out by hand, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def PayOutClosedRefund(
+        self,
+        request: _account_pb2.PayOutClosedRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.PayOutClosedRefundResponse, _abc.Awaitable[_account_pb2.PayOutClosedRefundResponse]]:
+        """Pays out one refund that came to a closed account. NOT_FOUND: there is no such refund. STATE_FORBIDS: it was paid out
+        before, or heirs are to be paid and the owner lives.
+        """
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

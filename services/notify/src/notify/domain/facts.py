@@ -112,6 +112,17 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidOut:
+    """Money left an account that is closed: its balance, or a refund that came afterwards."""
+
+    owner: str
+    amount_fen: int
+    at: datetime
+    reason: str
+    to_heirs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Payer (授权人) and beneficiary (使用人)."""
 
@@ -258,7 +269,7 @@ class LimitNearlyUsed:
     at: datetime
 
 
-AccountFact = Debited | Refunded | Credited | Frozen | Unfrozen | Closed
+AccountFact = Debited | Refunded | Credited | Frozen | Unfrozen | Closed | PaidOut
 ApplicationFact = Submitted | Consented | Withdrawn | LapsedDraft | Returned | Rejected
 RelationFact = Activated | Resumed | Changed | Suspended | Ended | Expiring | ComesOfAge | LimitNearlyUsed
 Fact = AccountFact | ApplicationFact | RelationFact

@@ -68,12 +68,21 @@ def notices(fact: facts.Fact) -> tuple[Notice, ...]:
 
 def _account(fact: facts.AccountFact) -> Notice:
     match fact:
+        case facts.Frozen() | facts.Unfrozen() | facts.Closed():
+            return _account_state(fact)
         case facts.Debited(movement):
             return _debit(movement)
         case facts.Refunded(movement):
             return _refund(movement)
         case facts.Credited():
             return _credit(fact)
+        case facts.PaidOut():
+            return _paid_out(fact)
+    assert_never(fact)
+
+
+def _account_state(fact: facts.Frozen | facts.Unfrozen | facts.Closed) -> Notice:
+    match fact:
         case facts.Frozen(change):
             return _frozen(change)
         case facts.Unfrozen(change):
@@ -134,6 +143,12 @@ def _closed(change: facts.AccountChange) -> Notice:
         f"{because(change.reason)}注销后，该账户不能再用于支付。"
     )
     return Notice(change.owner, Category.ACCOUNT, "个人账户注销提醒", body)
+
+
+def _paid_out(fact: facts.PaidOut) -> Notice:
+    where = "支付给继承人" if fact.to_heirs else "转出"
+    body = f"您的个人账户已注销或正在注销，{yuan(fact.amount_fen)}已于{moment(fact.at)}{where}。{because(fact.reason)}"
+    return Notice(fact.owner, Category.BALANCE, "个人账户余额清退提醒", body)
 
 
 def _application(fact: facts.ApplicationFact) -> Notice:

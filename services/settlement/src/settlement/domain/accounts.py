@@ -32,6 +32,7 @@ class AccountChangeKind(StrEnum):
     OPENED = "OPENED"
     FROZEN = "FROZEN"
     UNFROZEN = "UNFROZEN"
+    CLOSED = "CLOSED"
 
 
 class AccountRefusalError(Exception):
@@ -97,6 +98,17 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Instruction:
+    """Why something is done to an account, by whose order, and who carries it out."""
+
+    reason: str
+    authority: str = ""
+    """Such as a court and its number; empty of what the service does by itself."""
+    carried_out_by: str = ""
+    """The caller, and the person behind the call if there is one; empty of what the service does by itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountChange:
     """A change of an account's state, kept forever with its reason and authority."""
 
@@ -106,6 +118,14 @@ class AccountChange:
     kind: AccountChangeKind
     reason: str
     changed_at: datetime
+    authority: str = ""
+    changed_by: str = ""
+
+    @classmethod
+    def of(cls, account: Account, kind: AccountChangeKind, instruction: Instruction, at: datetime) -> "AccountChange":
+        """The change that made this account what it is now."""
+        given = (instruction.reason, at, instruction.authority, instruction.carried_out_by)
+        return cls(account.psn_no, account.version, kind, *given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +150,11 @@ class StatementLine:
     balance_after_fen: int
     posted_at: datetime
     reference: str
-    """The settlement's id, or the contribution's."""
+    """The settlement's id, the contribution's, or the payout's."""
     patient_psn_no: str
-    """Empty of a contribution."""
+    """Empty but of settlements and refunds."""
     fixmedins_code: str
-    """Empty of a contribution."""
+    """Empty but of settlements and refunds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +181,19 @@ def open_account(psn_no: str, insured: Insured | None) -> Account:
     return Account(psn_no, AccountState.OPEN, balance_fen=0, held_fen=0, version=0)
 
 
-def freeze(account: Account, reason: str, at: datetime) -> tuple[Account, AccountChange | None]:
+def freeze(account: Account, instruction: Instruction, at: datetime) -> tuple[Account, AccountChange | None]:
     """The account frozen, and the change that did it; None when it was frozen before.
 
     Raises:
         StateForbidsError: it is closed.
     """
     _refuse_closed(account)
-    return _to(account, AccountState.FROZEN, AccountChangeKind.FROZEN, reason, at)
+    return _to(account, AccountState.FROZEN, AccountChangeKind.FROZEN, instruction, at)
 
 
-def unfreeze(account: Account, reason: str, at: datetime, died_on: date | None) -> tuple[Account, AccountChange | None]:
+def unfreeze(
+    account: Account, instruction: Instruction, at: datetime, died_on: date | None
+) -> tuple[Account, AccountChange | None]:
     """The account released, and the change that did it; None when it was open before.
 
     Raises:
@@ -180,14 +202,14 @@ def unfreeze(account: Account, reason: str, at: datetime, died_on: date | None) 
     _refuse_closed(account)
     if died_on is not None and account.state is AccountState.FROZEN:
         raise StateForbidsError("the owner has died: the account stays frozen until it is closed")
-    return _to(account, AccountState.OPEN, AccountChangeKind.UNFROZEN, reason, at)
+    return _to(account, AccountState.OPEN, AccountChangeKind.UNFROZEN, instruction, at)
 
 
 def freeze_for_death(account: Account, at: datetime) -> tuple[Account, AccountChange | None]:
     """R14: the account of a person who died is frozen; one that is frozen or closed stays as it is."""
     if account.state is not AccountState.OPEN:
         return account, None
-    return freeze(account, DEATH_REASON, at)
+    return freeze(account, Instruction(DEATH_REASON), at)
 
 
 def check_creditable(account: Account | None) -> Account:
@@ -218,9 +240,9 @@ def _refuse_closed(account: Account) -> None:
 
 
 def _to(
-    account: Account, state: AccountState, kind: AccountChangeKind, reason: str, at: datetime
+    account: Account, state: AccountState, kind: AccountChangeKind, instruction: Instruction, at: datetime
 ) -> tuple[Account, AccountChange | None]:
     if account.state is state:
         return account, None
     changed = replace(account, state=state, version=account.version + 1)
-    return changed, AccountChange(account.psn_no, changed.version, kind, reason, at)
+    return changed, AccountChange.of(changed, kind, instruction, at)

@@ -1,9 +1,10 @@
 """The ledger (账本): money only moves, it never comes from nowhere.
 
 A posting is a set of entries that sums to zero. A settlement moves from a personal account (个人账户) to the
-institution's clearing account, a refund moves the same way back, a contribution comes from the contribution fund. Only
-personal accounts keep a running balance and a version; a clearing account's balance is the sum of its entries, so it is
-never a row that everybody waits for. Nothing is ever changed: a correction is a new posting. All amounts are in fen.
+institution's clearing account, a refund moves the same way back, a contribution comes from the contribution fund, a
+payout leaves an account that is closed. Only personal accounts keep a running balance and a version; a clearing
+account's balance is the sum of its entries, so it is never a row that everybody waits for. Nothing is ever changed: a
+correction is a new posting. All amounts are in fen.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,6 +47,8 @@ class AccountKind(StrEnum):
     """What is owed to an institution; the key is the fixmedins_code."""
     CONTRIBUTION = "CONTRIBUTION"
     """Where contributions come from; the key is the fund's name."""
+    PAYOUT = "PAYOUT"
+    """What has left the platform with closed accounts; the key is the way."""
 
 
 class EntryKind(StrEnum):
@@ -54,6 +57,7 @@ class EntryKind(StrEnum):
     CONTRIBUTION = "CONTRIBUTION"
     SETTLEMENT = "SETTLEMENT"
     REFUND = "REFUND"
+    PAYOUT = "PAYOUT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,11 @@ def contribution_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amou
     """A contribution: `amount_fen` > 0 from the contribution fund to a personal account."""
     fund = (AccountKind.CONTRIBUTION, CONTRIBUTION_FUND)
     return _pair(posting_id, occasion, fund, (AccountKind.PERSONAL, psn_no), amount_fen)
+
+
+def payout_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amount_fen: int, way: str) -> Posting:
+    """A payout: `amount_fen` > 0 from the personal account of a closed account to where `way` says."""
+    return _pair(posting_id, occasion, (AccountKind.PERSONAL, psn_no), (AccountKind.PAYOUT, way), amount_fen)
 
 
 def _clearing(occasion: Occasion) -> tuple[AccountKind, str]:

@@ -6,6 +6,7 @@ What settlement tells the others, on topics settlement-events-v1 and account-eve
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,6 +17,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _PayoutWay:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PayoutWayEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PayoutWay.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYOUT_WAY_UNSPECIFIED: _PayoutWay.ValueType  # 0
+    """Not said: never sent."""
+    PAYOUT_WAY_HEIRS: _PayoutWay.ValueType  # 1
+    """To the heirs of an owner who has died."""
+    PAYOUT_WAY_TRANSFER: _PayoutWay.ValueType  # 2
+    """To another account."""
+
+class PayoutWay(_PayoutWay, metaclass=_PayoutWayEnumTypeWrapper):
+    """Where the money of a closed account went."""
+
+PAYOUT_WAY_UNSPECIFIED: PayoutWay.ValueType  # 0
+"""Not said: never sent."""
+PAYOUT_WAY_HEIRS: PayoutWay.ValueType  # 1
+"""To the heirs of an owner who has died."""
+PAYOUT_WAY_TRANSFER: PayoutWay.ValueType  # 2
+"""To another account."""
+Global___PayoutWay: _TypeAlias = PayoutWay  # noqa: Y015
 
 @_typing.final
 class AccountDebited(_message.Message):
@@ -176,6 +201,7 @@ class AccountFrozen(_message.Message):
     BALANCE_AFTER_FEN_FIELD_NUMBER: _builtins.int
     FROZEN_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     sequence: _builtins.int
@@ -183,7 +209,9 @@ class AccountFrozen(_message.Message):
     balance_after_fen: _builtins.int
     """Balance, fen."""
     reason: _builtins.str
-    """Why and by whose order."""
+    """Why."""
+    authority: _builtins.str
+    """By whose order; empty of a freeze after a death."""
     @_builtins.property
     def frozen_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -196,10 +224,11 @@ class AccountFrozen(_message.Message):
         balance_after_fen: _builtins.int = ...,
         frozen_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        authority: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frozen_at", b"frozen_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after_fen", b"balance_after_fen", "frozen_at", b"frozen_at", "psn_no", b"psn_no", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "balance_after_fen", b"balance_after_fen", "frozen_at", b"frozen_at", "psn_no", b"psn_no", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -216,6 +245,7 @@ class AccountUnfrozen(_message.Message):
     BALANCE_AFTER_FEN_FIELD_NUMBER: _builtins.int
     UNFROZEN_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     sequence: _builtins.int
@@ -223,7 +253,9 @@ class AccountUnfrozen(_message.Message):
     balance_after_fen: _builtins.int
     """Balance, fen."""
     reason: _builtins.str
-    """Why and by whose order."""
+    """Why."""
+    authority: _builtins.str
+    """By whose order; empty of a freeze after a death."""
     @_builtins.property
     def unfrozen_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -236,10 +268,11 @@ class AccountUnfrozen(_message.Message):
         balance_after_fen: _builtins.int = ...,
         unfrozen_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        authority: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["unfrozen_at", b"unfrozen_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after_fen", b"balance_after_fen", "psn_no", b"psn_no", "reason", b"reason", "sequence", b"sequence", "unfrozen_at", b"unfrozen_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "balance_after_fen", b"balance_after_fen", "psn_no", b"psn_no", "reason", b"reason", "sequence", b"sequence", "unfrozen_at", b"unfrozen_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -256,6 +289,7 @@ class AccountClosed(_message.Message):
     BALANCE_AFTER_FEN_FIELD_NUMBER: _builtins.int
     CLOSED_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     sequence: _builtins.int
@@ -264,6 +298,8 @@ class AccountClosed(_message.Message):
     """Balance, fen: 0."""
     reason: _builtins.str
     """Why."""
+    authority: _builtins.str
+    """By whose order or on which file."""
     @_builtins.property
     def closed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -276,11 +312,66 @@ class AccountClosed(_message.Message):
         balance_after_fen: _builtins.int = ...,
         closed_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        authority: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after_fen", b"balance_after_fen", "closed_at", b"closed_at", "psn_no", b"psn_no", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "balance_after_fen", b"balance_after_fen", "closed_at", b"closed_at", "psn_no", b"psn_no", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccountClosed: _TypeAlias = AccountClosed  # noqa: Y015
+
+@_typing.final
+class AccountPaidOut(_message.Message):
+    """The balance of an account that is being closed, or a refund that came after that, was paid out. Key: psn_no of the
+    owner.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FEN_FIELD_NUMBER: _builtins.int
+    BALANCE_AFTER_FEN_FIELD_NUMBER: _builtins.int
+    POSTED_AT_FIELD_NUMBER: _builtins.int
+    PAYOUT_ID_FIELD_NUMBER: _builtins.int
+    WAY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no of the owner."""
+    sequence: _builtins.int
+    """Counts this account's events from 1 without a gap."""
+    amount_fen: _builtins.int
+    """Paid out, fen."""
+    balance_after_fen: _builtins.int
+    """Balance after it, fen."""
+    payout_id: _builtins.str
+    """UUID of the payout."""
+    way: Global___PayoutWay.ValueType
+    """Where it went."""
+    reason: _builtins.str
+    """Why."""
+    @_builtins.property
+    def posted_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was posted."""
+
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        amount_fen: _builtins.int = ...,
+        balance_after_fen: _builtins.int = ...,
+        posted_at: _timestamp_pb2.Timestamp | None = ...,
+        payout_id: _builtins.str = ...,
+        way: Global___PayoutWay.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["posted_at", b"posted_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "balance_after_fen", b"balance_after_fen", "payout_id", b"payout_id", "posted_at", b"posted_at", "psn_no", b"psn_no", "reason", b"reason", "sequence", b"sequence", "way", b"way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountPaidOut: _TypeAlias = AccountPaidOut  # noqa: Y015
