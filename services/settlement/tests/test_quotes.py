@@ -195,6 +195,19 @@ async def test_two_orders_of_one_batch_do_not_both_use_a_quote() -> None:
     assert family.father.balance_fen == 1_000
 
 
+async def test_two_quotes_of_one_payer_in_one_batch_tell_the_balances_one_after_the_other() -> None:
+    family = Family(money_fen=10_000)
+    family.world.binding.relations.append(FakeRelation("father", "baby", 50_000))
+    first, second = await family.world.hold(hold(1, bill("child", 3_000)), hold(2, bill("baby", 2_000)))
+    orders = [
+        settle(3, bill("child", 3_000), quote_id=held(first).quote_id),
+        settle(4, bill("baby", 2_000), quote_id=held(second).quote_id),
+    ]
+    answers = [paid(each) for each in await family.world.settle_quotes(*orders)]
+    assert [line.balance_after_fen for each in answers if each.split for line in each.split.lines] == [7_000, 5_000]
+    assert (family.father.balance_fen, family.father.held_fen) == (5_000, 0)
+
+
 async def test_a_quote_that_has_run_out_is_refused_before_anybody_swept_it() -> None:
     family = Family()
     quote = await family.hold()

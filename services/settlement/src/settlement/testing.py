@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from kit.batcher import MicroBatcher
 from kit.clock import FixedClock
 from kit.db import Work
-from settlement.binding_client import Ask, BindingUnavailableError, Granted, NoGrant
+from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
 from settlement.bulk import Bulk
 from settlement.commands import Command
 from settlement.domain.accounts import Account, AccountState
@@ -188,24 +188,29 @@ class World:
     """The pipeline on units of work that a test gives, with doubles of everything around it, at 10:00 on 2025-06-10."""
 
     def __init__(
-        self, work: Work[SettlementRepository], *relations: FakeRelation, failpoints: Failpoints | None = None
+        self,
+        work: Work[SettlementRepository],
+        *relations: FakeRelation,
+        failpoints: Failpoints | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         self.work = work
         self.clock = FixedClock(TEN_O_CLOCK)
         self.binding = FakeBinding(list(relations))
+        asked = authorizer or self.binding
         self.credentials = FakeCredentials()
         judge = VisitJudge(self.credentials, "65")
         order = PaymentOrder.OWN_ACCOUNT_FIRST
         self.settling = SettleService(
             work=work,
             intake=Intake(work, judge, self.clock),
-            authorizer=self.binding,
+            authorizer=asked,
             clock=self.clock,
             order=order,
             quotes_last=QUOTES_LAST,
             failpoints=failpoints or Failpoints(),
         )
-        self.previewing = PreviewService(work, judge, self.binding, self.clock, order)
+        self.previewing = PreviewService(work, judge, asked, self.clock, order)
         self.reversing = ReverseService(work, self.clock)
         self.query = QueryService(work)
         self.quotes = QuoteService(work, self.clock)
