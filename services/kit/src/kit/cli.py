@@ -74,7 +74,7 @@ def service_cli(
 def _add(app: typer.Typer, service: str, name: str, help_text: str, task: Task[Any]) -> None:
     @app.command(name, help=f"{help_text}\n\nSettings come from the environment; wrong ones end it with status 2.")
     def command() -> None:
-        raise typer.Exit(_done(service, task))
+        raise typer.Exit(done(service, task))
 
 
 def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
@@ -96,7 +96,7 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
             typer.echo("\n".join(f"applied {revision}" for revision in applied) or "up to date")
             return 0
 
-        raise typer.Exit(_done(name, Task(DatabaseSettings, run)))
+        raise typer.Exit(done(name, Task(DatabaseSettings, run)))
 
 
 def _add_replay(app: typer.Typer, name: str, replay: ReplayDlq[Any]) -> None:
@@ -116,11 +116,14 @@ def _add_replay(app: typer.Typer, name: str, replay: ReplayDlq[Any]) -> None:
             typer.echo(f"{topic}: {replay.run(settings, topic, limit)}")
             return 0
 
-        raise typer.Exit(_done(name, Task(replay.settings_cls, run)))
+        raise typer.Exit(done(name, Task(replay.settings_cls, run)))
 
 
-def _done(service: str, task: Task[C]) -> int:
-    """The command's exit status; a failure of its surroundings is one sentence, a fault of the program passes on."""
+def done(service: str, task: Task[C]) -> int:
+    """The exit status of a command, also of one that a service adds with arguments of its own.
+
+    A failure of its surroundings is one sentence, a fault of the program passes on.
+    """
     settings = load_or_exit(task.settings_cls, service)
     configure_logging(service, settings.log_level)
     try:

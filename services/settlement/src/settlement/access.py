@@ -33,5 +33,7 @@ ACCESS: AccessTable = {
     f"/{ACCOUNTS}/GetAccount": _OWNERS,
     f"/{ACCOUNTS}/ListEntries": _OWNERS,
     f"/{RECONCILIATION}/GetDailyTotals": _RECONCILERS,
+    f"/{RECONCILIATION}/StreamDetails": _RECONCILERS,
+    f"/{RECONCILIATION}/DownloadDailyFile": _RECONCILERS,
     f"/{RECONCILIATION}/CloseDay": _OPERATORS,
 }

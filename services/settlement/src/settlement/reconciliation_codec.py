@@ -1,12 +1,13 @@
 """Reconciliation ⇄ the contract."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
 from gongji.settlement.v1 import reconciliation_pb2 as pb2
 from kit.errors import FieldViolation, InvalidFields
 from settlement import enums
-from settlement.domain.reconciliation import Amounts, ClosedDay, Column, Total, Totals, grand_total
+from settlement.domain.reconciliation import Amounts, ClosedDay, Column, DetailLine, Total, Totals, grand_total
 from settlement.reconciliation_service import Closing
 from settlement.timestamps import timestamp
 
@@ -59,6 +60,31 @@ def totals_message(closed: ClosedDay | None, totals: Totals) -> pb2.GetDailyTota
         closed_at=timestamp(closed.closed_at) if closed else None,
         totals=[total_message(total, column) for column, total in totals.items()],
         total=total_message(grand_total(totals.values())),
+    )
+
+
+def details_message(lines: Sequence[DetailLine]) -> pb2.StreamDetailsResponse:
+    """Some lines of a day."""
+    return pb2.StreamDetailsResponse(lines=map(_line_message, lines))
+
+
+def _line_message(line: DetailLine) -> pb2.DetailLine:
+    return pb2.DetailLine(
+        setl_id=str(line.setl_id),
+        msgid=line.msgid,
+        refd_setl_flag=line.refd_setl_flag,
+        setl_time=timestamp(line.at),
+        psn_no=line.psn_no,
+        mdtrt_id=line.mdtrt_id,
+        med_type=enums.medical_type(line.med_type),
+        clr_type=enums.clearing_type(line.column.clr_type),
+        insutype=enums.insurance_type(line.column.insutype),
+        medfee_sumamt=line.amounts.medfee_sumamt_fen,
+        fund_pay_sumamt=line.amounts.fund_pay_sumamt_fen,
+        hosp_part_amt=line.amounts.hosp_part_amt_fen,
+        acct_pay=line.amounts.acct_pay_fen,
+        acct_mulaid_pay=line.amounts.acct_mulaid_pay_fen,
+        psn_cash_pay=line.amounts.psn_cash_pay_fen,
     )
 
 

@@ -1,6 +1,6 @@
 """Reconciliation in memory: the double of `PostgresReconciliationRepository`, over settlements in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from settlement.domain.reconciliation import (
@@ -52,6 +52,14 @@ class MemoryReconciliation:
         """See `ReconciliationRepository.frozen_of_all`."""
         kept = self.kept.get(day, {})
         return len({column.fixmedins_code for column in kept}), grand_total(kept.values())
+
+    async def details(
+        self, day: date, fixmedins_code: str, after: DetailLine | None, limit: int
+    ) -> Sequence[DetailLine]:
+        """See `ReconciliationRepository.details`."""
+        lines = (line for line in self._lines(day) if line.column.fixmedins_code == fixmedins_code)
+        rest = (line for line in lines if after is None or line.place > after.place)
+        return sorted(rest, key=lambda line: line.place)[:limit]
 
     def _lines(self, day: date) -> Iterator[DetailLine]:
         begin, end = bounds(day)

@@ -1,5 +1,6 @@
 """Days and what they come to: rows ⇄ the domain."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Final, Protocol
 
@@ -7,8 +8,8 @@ import asyncpg
 
 from kit.db import Transaction
 from settlement import reconciliation_sql as sql
-from settlement.domain.bill import ClearingType
-from settlement.domain.reconciliation import Amounts, ClosedDay, Column, Total, Totals, bounds
+from settlement.domain.bill import ClearingType, MedicalType
+from settlement.domain.reconciliation import Amounts, ClosedDay, Column, DetailLine, Total, Totals, bounds
 from settlement.domain.visit import InsuranceType
 
 _PARTS: Final = len(sql.COLUMNS) // 2
@@ -39,6 +40,12 @@ class ReconciliationRepository(Protocol):
 
     async def frozen_of_all(self, day: date) -> tuple[int, Total]:
         """How many institutions a closed day has totals of, and what they come to together."""
+        ...
+
+    async def details(
+        self, day: date, fixmedins_code: str, after: DetailLine | None, limit: int
+    ) -> Sequence[DetailLine]:
+        """At most `limit` lines of a day, in its order, after that one."""
         ...
 
 
@@ -75,6 +82,20 @@ class PostgresReconciliationRepository:
         row = await self._raw.fetchrow(sql.FROZEN_OF_ALL, day)
         return (row["institutions"], _total(row)) if row else (0, Total())
 
+    async def details(
+        self, day: date, fixmedins_code: str, after: DetailLine | None, limit: int
+    ) -> Sequence[DetailLine]:
+        """See `ReconciliationRepository.details`."""
+        rows: list[asyncpg.Record] = []
+        if after is None or not after.refd_setl_flag:
+            place = (after.at, after.setl_id) if after else (None, None)
+            rows += await self._raw.fetch(sql.SETTLED_PAGE, day, fixmedins_code, *place, limit)
+        if len(rows) < limit:
+            place = (after.at, after.setl_id) if after and after.refd_setl_flag else (None, None)
+            rest = limit - len(rows)
+            rows += await self._raw.fetch(sql.REVERSED_PAGE, *bounds(day), fixmedins_code, *place, rest)
+        return [_line(row) for row in rows]
+
 
 def _closed(row: asyncpg.Record | None) -> ClosedDay | None:
     if row is None or row["state"] != "CLOSED":
@@ -89,6 +110,20 @@ def _totals(rows: list[asyncpg.Record]) -> dict[Column, Total]:
 def _column(row: asyncpg.Record) -> Column:
     insutype = InsuranceType(row["insutype"]) if row["insutype"] else None
     return Column(row["fixmedins_code"], ClearingType(row["clr_type"]), insutype)
+
+
+def _line(row: asyncpg.Record) -> DetailLine:
+    return DetailLine(
+        setl_id=row["id"],
+        refd_setl_flag=row["refund"],
+        at=row["at"],
+        msgid=row["msgid"],
+        column=_column(row),
+        psn_no=row["psn_no"],
+        mdtrt_id=row["mdtrt_id"],
+        med_type=MedicalType(row["med_type"]),
+        amounts=Amounts(1, *(row[each] for each in sql.SUMMED)),
+    )
 
 
 def _total(row: asyncpg.Record) -> Total:

@@ -1,12 +1,17 @@
 """Reconciliation: one transaction for each use."""
 
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from kit.clock import Clock
 from kit.db import Work, retrying
-from settlement.domain.reconciliation import ClosedDay, Total, Totals, require_over
+from settlement.domain.reconciliation import ClosedDay, DetailLine, Total, Totals, require_over
 from settlement.reconciliation_repository import ReconciliationRepository
+
+PAGE_LINES: Final = 500
+"""Of details, in one transaction and one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,18 @@ class ReconciliationService:
             closed = await repository.closed_day(day)
             read = repository.totals if closed is None else repository.frozen
             return closed, await read(day, fixmedins_code)
+
+    async def details(self, fixmedins_code: str, day: date) -> AsyncGenerator[Sequence[DetailLine], None]:
+        """A day's lines in their order, page by page: each its own transaction, as a reader may be slow."""
+        last: DetailLine | None = None
+        while True:
+            async with self._work() as repository:
+                page = await repository.details(day, fixmedins_code, last, PAGE_LINES)
+            if page:
+                yield page
+            if len(page) < PAGE_LINES:
+                return
+            last = page[-1]
 
     async def close_day(self, day: date, closed_by: str) -> Closing:
         """Close a day, unless it is closed already.

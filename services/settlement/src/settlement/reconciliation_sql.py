@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_SUMMED: Final = (
+SUMMED: Final = (
     "medfee_sumamt_fen",
     "fund_pay_sumamt_fen",
     "hosp_part_amt_fen",
@@ -11,7 +11,7 @@ _SUMMED: Final = (
     "psn_cash_pay_fen",
 )
 _FACTS: Final = f"""id, msgid, psn_no, mdtrt_id, med_type, fixmedins_code, clr_type, coalesce(insutype, 0) AS insutype,
-       {", ".join(_SUMMED)}"""
+       {", ".join(SUMMED)}"""
 
 SETTLED: Final = f"""
 SELECT {_FACTS}, setl_time AS at, false AS refund FROM settlement
@@ -27,10 +27,10 @@ WHERE reversed_at IS NOT NULL AND kind = 'BILL' AND reversed_at >= $2 AND revers
 
 _SIDES: Final = ", ".join(
     f"count(*) FILTER (WHERE {side}) AS {name}_count, "
-    + ", ".join(f"coalesce(sum({each}) FILTER (WHERE {side}), 0)::bigint AS {name}_{each}" for each in _SUMMED)
+    + ", ".join(f"coalesce(sum({each}) FILTER (WHERE {side}), 0)::bigint AS {name}_{each}" for each in SUMMED)
     for side, name in (("NOT refund", "gross"), ("refund", "refund"))
 )
-COLUMNS: Final = tuple(f"{side}_{each}" for side in ("gross", "refund") for each in ("count", *_SUMMED))
+COLUMNS: Final = tuple(f"{side}_{each}" for side in ("gross", "refund") for each in ("count", *SUMMED))
 
 
 def totals(settled: str = SETTLED, reversed_: str = REVERSED) -> str:
@@ -61,6 +61,17 @@ SELECT count(DISTINCT fixmedins_code) AS institutions,
        {", ".join(f"coalesce(sum({each}), 0)::bigint AS {each}" for each in COLUMNS)}
 FROM daily_total WHERE day = $1
 """  # noqa: S608 - only our own names
+
+# Pages by key, so that each costs the same however far on it is.
+SETTLED_PAGE: Final = f"""
+{SETTLED} AND fixmedins_code = $2 AND ($3::timestamptz IS NULL OR (setl_time, id) > ($3::timestamptz, $4::uuid))
+ORDER BY setl_time, id LIMIT $5
+"""
+REVERSED_PAGE: Final = f"""
+{REVERSED.replace("$2", "$1").replace("$3", "$2")} AND fixmedins_code = $3
+    AND ($4::timestamptz IS NULL OR (reversed_at, id) > ($4::timestamptz, $5::uuid))
+ORDER BY reversed_at, id LIMIT $6
+"""
 
 DAY: Final = "SELECT day, state, closed_at, closed_by FROM business_day WHERE day = $1"
 

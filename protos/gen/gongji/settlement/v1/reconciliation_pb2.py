@@ -28,7 +28,7 @@ from gongji.settlement.v1 import settlement_pb2 as gongji_dot_settlement_dot_v1_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)gongji/settlement/v1/reconciliation.proto\x12\x14gongji.settlement.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgongji/identity/v1/person.proto\x1a%gongji/settlement/v1/settlement.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x07\x41mounts\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x15\n\rmedfee_sumamt\x18\x02 \x01(\x03\x12\x17\n\x0f\x66und_pay_sumamt\x18\x03 \x01(\x03\x12\x15\n\rhosp_part_amt\x18\x04 \x01(\x03\x12\x10\n\x08\x61\x63\x63t_pay\x18\x05 \x01(\x03\x12\x17\n\x0f\x61\x63\x63t_mulaid_pay\x18\x06 \x01(\x03\x12\x14\n\x0cpsn_cash_pay\x18\x07 \x01(\x03\"\x91\x02\n\nDailyTotal\x12\x34\n\x08\x63lr_type\x18\x01 \x01(\x0e\x32\".gongji.settlement.v1.ClearingType\x12\x33\n\x08insutype\x18\x02 \x01(\x0e\x32!.gongji.identity.v1.InsuranceType\x12,\n\x05gross\x18\x03 \x01(\x0b\x32\x1d.gongji.settlement.v1.Amounts\x12.\n\x07refunds\x18\x04 \x01(\x0b\x32\x1d.gongji.settlement.v1.Amounts\x12*\n\x03net\x18\x05 \x01(\x0b\x32\x1d.gongji.settlement.v1.Amounts\x12\x0e\n\x06to_pay\x18\x06 \x01(\x03\"z\n\x15GetDailyTotalsRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12\x30\n\x03\x64\x61y\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\"\xaa\x01\n\x16GetDailyTotalsResponse\x12-\n\tclosed_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06totals\x18\x02 \x03(\x0b\x32 .gongji.settlement.v1.DailyTotal\x12/\n\x05total\x18\x03 \x01(\x0b\x32 .gongji.settlement.v1.DailyTotal\"C\n\x0f\x43loseDayRequest\x12\x30\n\x03\x64\x61y\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\"\x9b\x01\n\x10\x43loseDayResponse\x12-\n\tclosed_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tclosed_by\x18\x02 \x01(\t\x12\x14\n\x0cinstitutions\x18\x03 \x01(\x03\x12/\n\x05total\x18\x04 \x01(\x0b\x32 .gongji.settlement.v1.DailyTotal2\xe4\x01\n\x15ReconciliationService\x12p\n\x0eGetDailyTotals\x12+.gongji.settlement.v1.GetDailyTotalsRequest\x1a,.gongji.settlement.v1.GetDailyTotalsResponse\"\x03\x90\x02\x01\x12Y\n\x08\x43loseDay\x12%.gongji.settlement.v1.CloseDayRequest\x1a&.gongji.settlement.v1.CloseDayResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)gongji/settlement/v1/reconciliation.proto\x12\x14gongji.settlement.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgongji/identity/v1/person.proto\x1a%gongji/settlement/v1/settlement.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x07\x41mounts\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x15\n\rmedfee_sumamt\x18\x02 \x01(\x03\x12\x17\n\x0f\x66und_pay_sumamt\x18\x03 \x01(\x03\x12\x15\n\rhosp_part_amt\x18\x04 \x01(\x03\x12\x10\n\x08\x61\x63\x63t_pay\x18\x05 \x01(\x03\x12\x17\n\x0f\x61\x63\x63t_mulaid_pay\x18\x06 \x01(\x03\x12\x14\n\x0cpsn_cash_pay\x18\x07 \x01(\x03\"\x91\x02\n\nDailyTotal\x12\x34\n\x08\x63lr_type\x18\x01 \x01(\x0e\x32\".gongji.settlement.v1.ClearingType\x12\x33\n\x08insutype\x18\x02 \x01(\x0e\x32!.gongji.identity.v1.InsuranceType\x12,\n\x05gross\x18\x03 \x01(\x0b\x32\x1d.gongji.settlement.v1.Amounts\x12.\n\x07refunds\x18\x04 \x01(\x0b\x32\x1d.gongji.settlement.v1.Amounts\x12*\n\x03net\x18\x05 \x01(\x0b\x32\x1d.gongji.settlement.v1.Amounts\x12\x0e\n\x06to_pay\x18\x06 \x01(\x03\"z\n\x15GetDailyTotalsRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12\x30\n\x03\x64\x61y\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\"\xaa\x01\n\x16GetDailyTotalsResponse\x12-\n\tclosed_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06totals\x18\x02 \x03(\x0b\x32 .gongji.settlement.v1.DailyTotal\x12/\n\x05total\x18\x03 \x01(\x0b\x32 .gongji.settlement.v1.DailyTotal\"C\n\x0f\x43loseDayRequest\x12\x30\n\x03\x64\x61y\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\"\x9b\x01\n\x10\x43loseDayResponse\x12-\n\tclosed_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tclosed_by\x18\x02 \x01(\t\x12\x14\n\x0cinstitutions\x18\x03 \x01(\x03\x12/\n\x05total\x18\x04 \x01(\x0b\x32 .gongji.settlement.v1.DailyTotal\"y\n\x14StreamDetailsRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12\x30\n\x03\x64\x61y\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\"H\n\x15StreamDetailsResponse\x12/\n\x05lines\x18\x01 \x03(\x0b\x32 .gongji.settlement.v1.DetailLine\"\xbd\x03\n\nDetailLine\x12\x0f\n\x07setl_id\x18\x01 \x01(\t\x12\r\n\x05msgid\x18\x02 \x01(\t\x12\x16\n\x0erefd_setl_flag\x18\x03 \x01(\x08\x12-\n\tsetl_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06psn_no\x18\x05 \x01(\t\x12\x10\n\x08mdtrt_id\x18\x06 \x01(\t\x12\x33\n\x08med_type\x18\x07 \x01(\x0e\x32!.gongji.settlement.v1.MedicalType\x12\x34\n\x08\x63lr_type\x18\x08 \x01(\x0e\x32\".gongji.settlement.v1.ClearingType\x12\x33\n\x08insutype\x18\t \x01(\x0e\x32!.gongji.identity.v1.InsuranceType\x12\x15\n\rmedfee_sumamt\x18\n \x01(\x03\x12\x17\n\x0f\x66und_pay_sumamt\x18\x0b \x01(\x03\x12\x15\n\rhosp_part_amt\x18\x0c \x01(\x03\x12\x10\n\x08\x61\x63\x63t_pay\x18\r \x01(\x03\x12\x17\n\x0f\x61\x63\x63t_mulaid_pay\x18\x0e \x01(\x03\x12\x14\n\x0cpsn_cash_pay\x18\x0f \x01(\x03\"}\n\x18\x44ownloadDailyFileRequest\x12/\n\x0e\x66ixmedins_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z][0-9]{11}$\x12\x30\n\x03\x64\x61y\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\"=\n\x19\x44ownloadDailyFileResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\x32\xd2\x03\n\x15ReconciliationService\x12p\n\x0eGetDailyTotals\x12+.gongji.settlement.v1.GetDailyTotalsRequest\x1a,.gongji.settlement.v1.GetDailyTotalsResponse\"\x03\x90\x02\x01\x12o\n\rStreamDetails\x12*.gongji.settlement.v1.StreamDetailsRequest\x1a+.gongji.settlement.v1.StreamDetailsResponse\"\x03\x90\x02\x01\x30\x01\x12{\n\x11\x44ownloadDailyFile\x12..gongji.settlement.v1.DownloadDailyFileRequest\x1a/.gongji.settlement.v1.DownloadDailyFileResponse\"\x03\x90\x02\x01\x30\x01\x12Y\n\x08\x43loseDay\x12%.gongji.settlement.v1.CloseDayRequest\x1a&.gongji.settlement.v1.CloseDayResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDAILYTOTALSREQUEST'].fields_by_name['day']._serialized_options = b'\272H r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
   _globals['_CLOSEDAYREQUEST'].fields_by_name['day']._loaded_options = None
   _globals['_CLOSEDAYREQUEST'].fields_by_name['day']._serialized_options = b'\272H r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+  _globals['_STREAMDETAILSREQUEST'].fields_by_name['fixmedins_code']._loaded_options = None
+  _globals['_STREAMDETAILSREQUEST'].fields_by_name['fixmedins_code']._serialized_options = b'\272H\024r\0222\020^[A-Z][0-9]{11}$'
+  _globals['_STREAMDETAILSREQUEST'].fields_by_name['day']._loaded_options = None
+  _globals['_STREAMDETAILSREQUEST'].fields_by_name['day']._serialized_options = b'\272H r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+  _globals['_DOWNLOADDAILYFILEREQUEST'].fields_by_name['fixmedins_code']._loaded_options = None
+  _globals['_DOWNLOADDAILYFILEREQUEST'].fields_by_name['fixmedins_code']._serialized_options = b'\272H\024r\0222\020^[A-Z][0-9]{11}$'
+  _globals['_DOWNLOADDAILYFILEREQUEST'].fields_by_name['day']._loaded_options = None
+  _globals['_DOWNLOADDAILYFILEREQUEST'].fields_by_name['day']._serialized_options = b'\272H r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['GetDailyTotals']._loaded_options = None
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['GetDailyTotals']._serialized_options = b'\220\002\001'
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['StreamDetails']._loaded_options = None
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['StreamDetails']._serialized_options = b'\220\002\001'
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['DownloadDailyFile']._loaded_options = None
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['DownloadDailyFile']._serialized_options = b'\220\002\001'
   _globals['_AMOUNTS']._serialized_start=202
   _globals['_AMOUNTS']._serialized_end=362
   _globals['_DAILYTOTAL']._serialized_start=365
@@ -55,6 +67,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSEDAYREQUEST']._serialized_end=1004
   _globals['_CLOSEDAYRESPONSE']._serialized_start=1007
   _globals['_CLOSEDAYRESPONSE']._serialized_end=1162
-  _globals['_RECONCILIATIONSERVICE']._serialized_start=1165
-  _globals['_RECONCILIATIONSERVICE']._serialized_end=1393
+  _globals['_STREAMDETAILSREQUEST']._serialized_start=1164
+  _globals['_STREAMDETAILSREQUEST']._serialized_end=1285
+  _globals['_STREAMDETAILSRESPONSE']._serialized_start=1287
+  _globals['_STREAMDETAILSRESPONSE']._serialized_end=1359
+  _globals['_DETAILLINE']._serialized_start=1362
+  _globals['_DETAILLINE']._serialized_end=1807
+  _globals['_DOWNLOADDAILYFILEREQUEST']._serialized_start=1809
+  _globals['_DOWNLOADDAILYFILEREQUEST']._serialized_end=1934
+  _globals['_DOWNLOADDAILYFILERESPONSE']._serialized_start=1936
+  _globals['_DOWNLOADDAILYFILERESPONSE']._serialized_end=1997
+  _globals['_RECONCILIATIONSERVICE']._serialized_start=2000
+  _globals['_RECONCILIATIONSERVICE']._serialized_end=2466
 # @@protoc_insertion_point(module_scope)

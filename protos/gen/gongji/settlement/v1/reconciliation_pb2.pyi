@@ -236,3 +236,185 @@ class CloseDayResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CloseDayResponse: _TypeAlias = CloseDayResponse  # noqa: Y015
+
+@_typing.final
+class StreamDetailsRequest(_message.Message):
+    """Asks for a day's lines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """The institution; of an institution that calls, itself, else FORBIDDEN_INSTITUTION."""
+    day: _builtins.str
+    """The Asia/Shanghai day, YYYY-MM-DD."""
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "fixmedins_code", b"fixmedins_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamDetailsRequest: _TypeAlias = StreamDetailsRequest  # noqa: Y015
+
+@_typing.final
+class StreamDetailsResponse(_message.Message):
+    """Some lines of a day; no message on a day without any."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetailLine]:
+        """At most 500, in the order of the day."""
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___DetailLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamDetailsResponse: _TypeAlias = StreamDetailsResponse  # noqa: Y015
+
+@_typing.final
+class DetailLine(_message.Message):
+    """One settlement, or one reversal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETL_ID_FIELD_NUMBER: _builtins.int
+    MSGID_FIELD_NUMBER: _builtins.int
+    REFD_SETL_FLAG_FIELD_NUMBER: _builtins.int
+    SETL_TIME_FIELD_NUMBER: _builtins.int
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    MDTRT_ID_FIELD_NUMBER: _builtins.int
+    MED_TYPE_FIELD_NUMBER: _builtins.int
+    CLR_TYPE_FIELD_NUMBER: _builtins.int
+    INSUTYPE_FIELD_NUMBER: _builtins.int
+    MEDFEE_SUMAMT_FIELD_NUMBER: _builtins.int
+    FUND_PAY_SUMAMT_FIELD_NUMBER: _builtins.int
+    HOSP_PART_AMT_FIELD_NUMBER: _builtins.int
+    ACCT_PAY_FIELD_NUMBER: _builtins.int
+    ACCT_MULAID_PAY_FIELD_NUMBER: _builtins.int
+    PSN_CASH_PAY_FIELD_NUMBER: _builtins.int
+    setl_id: _builtins.str
+    """setl_id of the settlement."""
+    msgid: _builtins.str
+    """msgid of the settlement, also on its reversal's line."""
+    refd_setl_flag: _builtins.bool
+    """refd_setl_flag: whether it is the reversal; its amounts are what was given back, to be subtracted."""
+    psn_no: _builtins.str
+    """psn_no of the patient."""
+    mdtrt_id: _builtins.str
+    """mdtrt_id."""
+    med_type: _settlement_pb2.MedicalType.ValueType
+    """med_type."""
+    clr_type: _settlement_pb2.ClearingType.ValueType
+    """clr_type."""
+    insutype: _person_pb2.InsuranceType.ValueType
+    """insutype."""
+    medfee_sumamt: _builtins.int
+    """medfee_sumamt, fen; never negative, as all amounts here."""
+    fund_pay_sumamt: _builtins.int
+    """fund_pay_sumamt, fen."""
+    hosp_part_amt: _builtins.int
+    """hosp_part_amt, fen."""
+    acct_pay: _builtins.int
+    """acct_pay, fen."""
+    acct_mulaid_pay: _builtins.int
+    """acct_mulaid_pay, fen."""
+    psn_cash_pay: _builtins.int
+    """psn_cash_pay, fen."""
+    @_builtins.property
+    def setl_time(self) -> _timestamp_pb2.Timestamp:
+        """setl_time of a settlement; of a reversal when it happened."""
+
+    def __init__(
+        self,
+        *,
+        setl_id: _builtins.str = ...,
+        msgid: _builtins.str = ...,
+        refd_setl_flag: _builtins.bool = ...,
+        setl_time: _timestamp_pb2.Timestamp | None = ...,
+        psn_no: _builtins.str = ...,
+        mdtrt_id: _builtins.str = ...,
+        med_type: _settlement_pb2.MedicalType.ValueType = ...,
+        clr_type: _settlement_pb2.ClearingType.ValueType = ...,
+        insutype: _person_pb2.InsuranceType.ValueType = ...,
+        medfee_sumamt: _builtins.int = ...,
+        fund_pay_sumamt: _builtins.int = ...,
+        hosp_part_amt: _builtins.int = ...,
+        acct_pay: _builtins.int = ...,
+        acct_mulaid_pay: _builtins.int = ...,
+        psn_cash_pay: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["setl_time", b"setl_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_mulaid_pay", b"acct_mulaid_pay", "acct_pay", b"acct_pay", "clr_type", b"clr_type", "fund_pay_sumamt", b"fund_pay_sumamt", "hosp_part_amt", b"hosp_part_amt", "insutype", b"insutype", "mdtrt_id", b"mdtrt_id", "med_type", b"med_type", "medfee_sumamt", b"medfee_sumamt", "msgid", b"msgid", "psn_cash_pay", b"psn_cash_pay", "psn_no", b"psn_no", "refd_setl_flag", b"refd_setl_flag", "setl_id", b"setl_id", "setl_time", b"setl_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetailLine: _TypeAlias = DetailLine  # noqa: Y015
+
+@_typing.final
+class DownloadDailyFileRequest(_message.Message):
+    """Asks for a day's file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """The institution; of an institution that calls, itself, else FORBIDDEN_INSTITUTION."""
+    day: _builtins.str
+    """The Asia/Shanghai day, YYYY-MM-DD."""
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "fixmedins_code", b"fixmedins_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadDailyFileRequest: _TypeAlias = DownloadDailyFileRequest  # noqa: Y015
+
+@_typing.final
+class DownloadDailyFileResponse(_message.Message):
+    """A part of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    file_name: _builtins.str
+    """Name of the file; in the first message only."""
+    chunk: _builtins.bytes
+    """The next bytes of the zip, at most 64 KiB; none in the first message."""
+    def __init__(
+        self,
+        *,
+        file_name: _builtins.str = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "file_name", b"file_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadDailyFileResponse: _TypeAlias = DownloadDailyFileResponse  # noqa: Y015

@@ -42,6 +42,16 @@ class ReconciliationServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetDailyTotalsRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetDailyTotalsResponse.FromString,
                 _registered_method=True)
+        self.StreamDetails = channel.unary_stream(
+                '/gongji.settlement.v1.ReconciliationService/StreamDetails',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.StreamDetailsRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.StreamDetailsResponse.FromString,
+                _registered_method=True)
+        self.DownloadDailyFile = channel.unary_stream(
+                '/gongji.settlement.v1.ReconciliationService/DownloadDailyFile',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileResponse.FromString,
+                _registered_method=True)
         self.CloseDay = channel.unary_unary(
                 '/gongji.settlement.v1.ReconciliationService/CloseDay',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CloseDayRequest.SerializeToString,
@@ -63,6 +73,22 @@ class ReconciliationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamDetails(self, request, context):
+        """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
+        over, what there is so far. An institution asks for itself, an operator for any.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadDailyFile(self, request, context):
+        """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
+        of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseDay(self, request, context):
         """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
         into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -79,6 +105,16 @@ def add_ReconciliationServiceServicer_to_server(servicer, server):
                     servicer.GetDailyTotals,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetDailyTotalsRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetDailyTotalsResponse.SerializeToString,
+            ),
+            'StreamDetails': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamDetails,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.StreamDetailsRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.StreamDetailsResponse.SerializeToString,
+            ),
+            'DownloadDailyFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadDailyFile,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileResponse.SerializeToString,
             ),
             'CloseDay': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseDay,
@@ -116,6 +152,60 @@ class ReconciliationService:
             '/gongji.settlement.v1.ReconciliationService/GetDailyTotals',
             gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetDailyTotalsRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetDailyTotalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamDetails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gongji.settlement.v1.ReconciliationService/StreamDetails',
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.StreamDetailsRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.StreamDetailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadDailyFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gongji.settlement.v1.ReconciliationService/DownloadDailyFile',
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

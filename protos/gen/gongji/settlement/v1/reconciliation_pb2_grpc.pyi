@@ -40,6 +40,14 @@ class ReconciliationServiceStub:
     """The totals of a day (对总账): of a closed day as they were frozen, of another as the rows say now. An institution asks
     for itself, an operator for any.
     """
+    StreamDetails: _grpc.UnaryStreamMultiCallable[_reconciliation_pb2.StreamDetailsRequest, _reconciliation_pb2.StreamDetailsResponse]
+    """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
+    over, what there is so far. An institution asks for itself, an operator for any.
+    """
+    DownloadDailyFile: _grpc.UnaryStreamMultiCallable[_reconciliation_pb2.DownloadDailyFileRequest, _reconciliation_pb2.DownloadDailyFileResponse]
+    """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
+    of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
+    """
     CloseDay: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.CloseDayRequest, _reconciliation_pb2.CloseDayResponse]
     """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
     into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -57,6 +65,14 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     GetDailyTotals: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.GetDailyTotalsRequest, _reconciliation_pb2.GetDailyTotalsResponse]  # type: ignore[assignment]
     """The totals of a day (对总账): of a closed day as they were frozen, of another as the rows say now. An institution asks
     for itself, an operator for any.
+    """
+    StreamDetails: _aio.UnaryStreamMultiCallable[_reconciliation_pb2.StreamDetailsRequest, _reconciliation_pb2.StreamDetailsResponse]  # type: ignore[assignment]
+    """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
+    over, what there is so far. An institution asks for itself, an operator for any.
+    """
+    DownloadDailyFile: _aio.UnaryStreamMultiCallable[_reconciliation_pb2.DownloadDailyFileRequest, _reconciliation_pb2.DownloadDailyFileResponse]  # type: ignore[assignment]
+    """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
+    of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
     """
     CloseDay: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.CloseDayRequest, _reconciliation_pb2.CloseDayResponse]  # type: ignore[assignment]
     """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
@@ -78,6 +94,26 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_reconciliation_pb2.GetDailyTotalsResponse, _abc.Awaitable[_reconciliation_pb2.GetDailyTotalsResponse]]:
         """The totals of a day (对总账): of a closed day as they were frozen, of another as the rows say now. An institution asks
         for itself, an operator for any.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamDetails(
+        self,
+        request: _reconciliation_pb2.StreamDetailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_reconciliation_pb2.StreamDetailsResponse], _abc.AsyncIterator[_reconciliation_pb2.StreamDetailsResponse]]:
+        """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
+        over, what there is so far. An institution asks for itself, an operator for any.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadDailyFile(
+        self,
+        request: _reconciliation_pb2.DownloadDailyFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_reconciliation_pb2.DownloadDailyFileResponse], _abc.AsyncIterator[_reconciliation_pb2.DownloadDailyFileResponse]]:
+        """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
+        of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
         """
 
     @_abc_1.abstractmethod

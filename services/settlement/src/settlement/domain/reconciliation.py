@@ -11,7 +11,7 @@ from typing import Final, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from settlement.domain.bill import ClearingType
+from settlement.domain.bill import ClearingType, MedicalType
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.state import OrderKind, Settlement
 from settlement.domain.visit import InsuranceType
@@ -107,7 +107,7 @@ class DetailLine:
     column: Column
     psn_no: str
     mdtrt_id: str
-    med_type: int
+    med_type: MedicalType
     amounts: Amounts
 
     @property
