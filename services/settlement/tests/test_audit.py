@@ -66,7 +66,7 @@ class Books:
         await self.begin(GIVEN_UP)
         async with self.settlements() as repository:
             await repository.save([abandoned(each) for each in (await repository.lock([GIVEN_UP])).values()])
-            await repository.add_fences([fenced(uuid7(), HOSPITAL, "never-came")])
+            await repository.add_fences([fenced(uuid7(), HOSPITAL, "never-came", NOON)])
 
     async def close(self) -> None:
         """An account that paid twice is closed, gets both back, and one of them is paid out."""

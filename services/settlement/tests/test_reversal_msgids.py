@@ -8,7 +8,7 @@ from settlement.domain.state import Settlement, fenced
 from settlement.intents import Answer
 from settlement.memory import MemorySettlements
 from settlement.reverse_service import ReverseCommand
-from settlement.testing import HOSPITAL, FakeRelation, World, account, msgid, settle
+from settlement.testing import HOSPITAL, TEN_O_CLOCK, FakeRelation, World, account, msgid, settle
 
 Lists = list[list[ReverseCommand]]
 
@@ -56,7 +56,7 @@ async def test_a_reversals_answer_stays_though_its_msgid_was_fenced_off(
 ) -> None:
     first = await world.reverse(90, of=1)
     # As two processes leave it behind that take both requests at the same moment.
-    await memory.add_fences([fenced(uuid7(), HOSPITAL, msgid(90))])
+    await memory.add_fences([fenced(uuid7(), HOSPITAL, msgid(90), TEN_O_CLOCK)])
     assert await world.reverse(90, of=1) == first
 
 

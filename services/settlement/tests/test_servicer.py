@@ -1,6 +1,6 @@
 """SettlementService as its callers see it: whose ids they may name, and what they read in the answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from gongji.identity.v1 import person_pb2
 from gongji.settlement.v1 import settlement_pb2 as pb2
 from kit.auth import CallContext, Deadline, Principal, enter
 from kit.auth.call import _current
-from kit.errors import HasReason, Refusal
+from kit.errors import HasReason, InvalidFields, Refusal
 from kit.testing import MemoryWork
 from settlement import codec
 from settlement.domain.bill import BillItem, ItemKind
@@ -285,6 +285,14 @@ async def batch(servicer: SettlementServicer, *items: pb2.SettleRequest) -> list
     return list((await servicer.BatchSettle(pb2.BatchSettleRequest(items=items), CONTEXT)).results)
 
 
+def requests_of(numbers: Iterable[int]) -> list[pb2.SettleRequest]:
+    """A bill of a patient of its own for each number."""
+    return [
+        request(number, bill=codec.bill_message(bill(f"p{number}", 100)), visit_credential=f"p{number}")
+        for number in numbers
+    ]
+
+
 def gists(results: list[pb2.SettleResult]) -> list[tuple[str, int | str]]:
     return [
         (
@@ -349,10 +357,10 @@ async def test_a_result_of_a_batch_is_the_settlement_without_its_bill(servicer: 
 async def test_a_batch_of_more_than_five_hundred_is_too_large_and_settles_nothing(
     servicer: SettlementServicer, memory: MemorySettlements
 ) -> None:
-    items = [request(number, bill=codec.bill_message(bill(f"p{number}", 100))) for number in range(501)]
+    items = requests_of(range(501))
     await refused("BATCH_TOO_LARGE", batch(servicer, *items))
     assert not memory.settlements
-    assert len(await batch(servicer, *items[:500])) == 500
+    assert [gist[1] for gist in gists(await batch(servicer, *items[:500]))] == [0] * 500
 
 
 async def test_a_msgid_of_a_preview_that_holds_settles_nothing_in_a_batch(servicer: SettlementServicer) -> None:
@@ -382,5 +390,56 @@ async def test_a_database_that_is_away_is_told_as_such_of_every_item(
         raise ConnectionRefusedError
 
     world.bulk._settle = away
-    items = [request(number, bill=codec.bill_message(bill(f"p{number}", 100))) for number in (1, 2)]
+    items = requests_of([1, 2])
     assert gists(await batch(servicer, *items)) == [("1", "UNAVAILABLE"), ("2", "UNAVAILABLE")]
+
+
+async def listed(servicer: SettlementServicer, **changes: Any) -> pb2.ListSettlementsResponse:
+    usual: dict[str, Any] = {"fixmedins_code": HOSPITAL, "day": "2025-06-10"}
+    return await servicer.ListSettlements(pb2.ListSettlementsRequest(**{**usual, **changes}), CONTEXT)
+
+
+async def test_a_day_is_listed_page_by_page_in_every_state(servicer: SettlementServicer) -> None:
+    await batch(servicer, *requests_of(range(1, 5)))
+    await servicer.Reverse(reverse(90, original_msgid=msgid(1)), CONTEXT)
+    await servicer.Reverse(reverse(91, original_msgid=msgid(77)), CONTEXT)
+    first = await listed(servicer, page_size=3)
+    last = await listed(servicer, page_size=3, page_token=first.next_page_token)
+    assert (len(first.settlements), last.next_page_token) == (3, "")
+    states = {each.msgid[-2:]: each.state for each in (*first.settlements, *last.settlements)}
+    assert states == {
+        "01": pb2.SETTLEMENT_STATE_REVERSED,
+        "02": pb2.SETTLEMENT_STATE_SETTLED,
+        "03": pb2.SETTLEMENT_STATE_SETTLED,
+        "04": pb2.SETTLEMENT_STATE_SETTLED,
+        "77": pb2.SETTLEMENT_STATE_ABANDONED,
+    }
+    assert first.settlements[0].bill.psn_no.startswith("p")
+    assert not (await listed(servicer, day="2025-06-11")).settlements
+
+
+async def test_a_page_that_is_just_full_is_the_last_one(servicer: SettlementServicer) -> None:
+    await batch(servicer, *requests_of(range(3)))
+    page = await listed(servicer, page_size=3)
+    assert (len(page.settlements), page.next_page_token) == (3, "")
+
+
+async def test_nobody_lists_the_settlements_of_another_institution(servicer: SettlementServicer) -> None:
+    await servicer.Settle(request(), CONTEXT)
+    await refused("FORBIDDEN_INSTITUTION", listed(servicer, fixmedins_code=OTHER))
+    enter(CallContext("/x", Principal("institution", OTHER), None, "r", Deadline(10)))
+    assert not (await listed(servicer, fixmedins_code=OTHER)).settlements
+
+
+@pytest.mark.parametrize("day", ["2025-02-30", "1999-12-31", "2200-01-01", "0000-00-00"])
+async def test_a_day_that_no_calendar_has_is_refused(servicer: SettlementServicer, day: str) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        await listed(servicer, day=day)
+    assert [violation.field for violation in caught.value.violations] == ["day"]
+
+
+@pytest.mark.parametrize("token", ["x", "!!!!", "AAAA", "é", "_" * 32, "A" * 40])
+async def test_a_token_that_no_answer_gave_is_refused(servicer: SettlementServicer, token: str) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        await listed(servicer, page_token=token)
+    assert [violation.field for violation in caught.value.violations] == ["page_token"]

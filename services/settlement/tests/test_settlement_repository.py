@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -31,13 +31,16 @@ from settlement.domain.state import (
     settled,
 )
 from settlement.domain.visit import InsuranceType
+from settlement.listing import Place, beginning_of, listed_at, page_token, place_of
 from settlement.memory import MemorySettlements
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.repository import Reversal, SettlementRepository
-from settlement.testing import HOSPITAL, TEN_O_CLOCK, account, bill, msgid, settle
+from settlement.testing import HOSPITAL, TEN_O_CLOCK, account, bill, hold, msgid, settle
 
 RELATION = UUID("0197a000-0000-7000-8000-00000000000a")
 TODAY = date(2025, 6, 10)
+OTHER = "H65270100002"
+ALL_CASH = Split(0, 0, 9000, None)
 Settlements = Work[SettlementRepository]
 Opening = Callable[[Sequence[Account]], Awaitable[None]]
 
@@ -66,10 +69,22 @@ async def begin(work: Settlements, *intents: Intent) -> list[Settlement]:
     return [each.settlement for each in intents]
 
 
-async def save(work: Settlements, *settlements: Settlement) -> None:
+async def save(work: Settlements, *settlements: Settlement, day: date = TODAY) -> None:
     async with work() as repository:
         await repository.lock([each.settlement_id for each in settlements])
-        await repository.save(settlements, TODAY)
+        await repository.save(settlements, day)
+
+
+async def begin_for(work: Settlements, number: int, at: datetime) -> Settlement:
+    """An intent of a patient of its own."""
+    order = settle(number, bill(f"p{number}")).order
+    (pending,) = await begin(work, replace(intent(number, order), occurred_at=at))
+    return pending
+
+
+async def listed(work: Settlements, day: date, after: Place | None = None, limit: int = 99) -> list[Settlement]:
+    async with work() as repository:
+        return await repository.of_day(HOSPITAL, day, after or beginning_of(day), limit)
 
 
 async def found(work: Settlements, settlement: Settlement) -> Settlement:
@@ -203,12 +218,12 @@ class RepositoryContract:
             assert await repository.take_stale(0, 10) == [second]
 
     async def test_a_fence_keeps_a_settlement_from_coming(self, work: Settlements) -> None:
-        fence = fenced(uuid7(), HOSPITAL, msgid(1))
+        fence = fenced(uuid7(), HOSPITAL, msgid(1), TEN_O_CLOCK)
         async with work() as repository:
             assert await repository.add_fences([fence]) == {fence.settlement_id}
         async with work() as repository:
             assert await repository.add_intents([intent(1)]) == {}
-            assert await repository.add_fences([fenced(uuid7(), HOSPITAL, msgid(1))]) == set()
+            assert await repository.add_fences([fenced(uuid7(), HOSPITAL, msgid(1), TEN_O_CLOCK)]) == set()
         assert await found(work, fence) == fence
 
     async def test_a_reversals_msgid_is_kept_as_it_came_first(self, work: Settlements) -> None:
@@ -219,6 +234,37 @@ class RepositoryContract:
             await repository.add_reversals([replace(first, fingerprint=reversal_fingerprint(HOSPITAL, "b"))])
         async with work() as repository:
             assert await repository.find_reversals([first.key, (HOSPITAL, msgid(8))]) == {first.key: first}
+
+    async def test_a_day_lists_what_was_settled_on_it_and_what_came_on_it_and_was_not(self, work: Settlements) -> None:
+        late, tomorrow = TEN_O_CLOCK + timedelta(hours=13, minutes=59), TEN_O_CLOCK + timedelta(hours=14)
+        today, overnight, given_up, under_way, refunded = [await begin_for(work, number, late) for number in range(5)]
+        await begin(work, replace(intent(70, hold(70, bill("held")).order), occurred_at=late))
+        await save(work, settled(today, ALL_CASH, late), settled(refunded, ALL_CASH, late), abandoned(given_up))
+        await save(work, settled(overnight, ALL_CASH, tomorrow), day=TODAY + timedelta(days=1))
+        await save(work, reversed_with(settled(refunded, ALL_CASH, late), (), tomorrow))
+        fences = [fenced(uuid7(), HOSPITAL, msgid(80), late), fenced(uuid7(), HOSPITAL, msgid(81), tomorrow)]
+        async with work() as repository:
+            await repository.add_fences([*fences, fenced(uuid7(), OTHER, msgid(82, OTHER), late)])
+        expected = {each.settlement_id for each in (today, given_up, under_way, refunded, fences[0])}
+        found = await listed(work, TODAY)
+        assert {each.settlement_id for each in found} == expected
+        assert [each.state for each in found if each.order is None] == [SettlementState.ABANDONED]
+        after = {each.settlement_id for each in await listed(work, TODAY + timedelta(days=1))}
+        assert after == {overnight.settlement_id, fences[1].settlement_id}
+        assert await listed(work, TODAY - timedelta(days=1)) == []
+
+    async def test_a_list_goes_on_after_its_place_whatever_states_stand_there(self, work: Settlements) -> None:
+        for number in range(7):
+            pending = await begin_for(work, number, TEN_O_CLOCK + timedelta(minutes=number // 3))
+            if number % 2:
+                await save(work, settled(pending, ALL_CASH, TEN_O_CLOCK + timedelta(minutes=number // 3)))
+        whole = await listed(work, TODAY)
+        assert [listed_at(each) for each in whole] == sorted(filter(None, map(listed_at, whole)))
+        paged: list[Settlement] = []
+        while page := await listed(work, TODAY, place_of(page_token(paged[-1]) if paged else "", TODAY), limit=2):
+            paged += page
+        assert paged == whole
+        assert len(whole) == 7
 
     async def test_posting_changes_the_accounts_and_nothing_else(self, work: Settlements, opening: Opening) -> None:
         await opening([account("father", 10000), account("mother", 5000)])

@@ -23,6 +23,7 @@ ACCESS: AccessTable = {
     f"/{SETTLEMENTS}/Reverse": institutions(),
     f"/{SETTLEMENTS}/Resettle": institutions(),
     f"/{SETTLEMENTS}/GetSettlement": institutions(),
+    f"/{SETTLEMENTS}/ListSettlements": institutions(),
     f"/{ACCOUNTS}/OpenAccount": _KEEPERS,
     f"/{ACCOUNTS}/RecordContribution": _KEEPERS,
     f"/{ACCOUNTS}/FreezeAccount": _KEEPERS,

@@ -8,14 +8,16 @@ from datetime import UTC, date, datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
+from kit.clock import shanghai_date
 from kit.testing import MemoryOutbox
 from settlement.domain.accounts import Account
 from settlement.domain.closing import ClosedRefund, refunds_to_closed
 from settlement.domain.decided import Decided, Paid, decided_of
 from settlement.domain.ledger import EntryRow, Posted
 from settlement.domain.quotes import Quote, QuoteState
-from settlement.domain.state import Intent, Order, Settlement, SettlementState
+from settlement.domain.state import Intent, Order, OrderKind, Settlement, SettlementState
 from settlement.domain.visit import InstitutionFacts, PersonFacts
+from settlement.listing import Place, listed_at
 from settlement.quote_memory import MemoryQuotes
 from settlement.repository import MsgKey, Projections, Reversal
 
@@ -59,6 +61,15 @@ class MemorySettlements:
     async def find_by_ids(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
         """See `SettlementRepository.find_by_ids`."""
         return {each: self.settlements[each] for each in ids if each in self.settlements}
+
+    async def of_day(self, fixmedins_code: str, day: date, after: Place, limit: int) -> list[Settlement]:
+        """See `SettlementRepository.of_day`."""
+        places = {
+            Place(at, each.settlement_id): each
+            for each in self.settlements.values()
+            if each.fixmedins_code == fixmedins_code and not _holds(each) and (at := listed_at(each)) is not None
+        }
+        return [places[place] for place in sorted(places) if shanghai_date(place.at) == day and place > after][:limit]
 
     async def find_reversals(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Reversal]:
         """See `SettlementRepository.find_reversals`."""
@@ -200,3 +211,7 @@ def _same_patient_pending(one: Settlement, other: Settlement) -> bool:
     if not pending or one.order is None or other.order is None:
         return False
     return one.order.bill.psn_no == other.order.bill.psn_no
+
+
+def _holds(settlement: Settlement) -> bool:
+    return settlement.order is not None and settlement.order.kind is OrderKind.QUOTE

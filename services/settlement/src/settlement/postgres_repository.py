@@ -14,6 +14,7 @@ from settlement.domain.closing import refunds_to_closed
 from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
 from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState
+from settlement.listing import Place, bounds_of
 from settlement.quote_repository import PostgresQuoteRepository
 from settlement.repository import MsgKey, Projections, Reversal
 
@@ -44,6 +45,13 @@ class PostgresSettlementRepository:
     async def find_by_ids(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
         """See `SettlementRepository.find_by_ids`."""
         return _by_id(await self._whole(await self._raw.fetch(sql.BY_IDS, list(ids))))
+
+    async def of_day(self, fixmedins_code: str, day: date, after: Place, limit: int) -> list[Settlement]:
+        """See `SettlementRepository.of_day`."""
+        found = await self._raw.fetch(sql.OF_DAY, fixmedins_code, day, *bounds_of(day), *after, limit)
+        ids = [row["id"] for row in found]
+        settlements = await self.find_by_ids(ids)
+        return [settlements[each] for each in ids]
 
     async def find_reversals(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Reversal]:
         """See `SettlementRepository.find_reversals`."""
@@ -127,6 +135,7 @@ class PostgresSettlementRepository:
             [fence.fixmedins_code for fence in fences],
             [fence.msgid for fence in fences],
             [fence.reason for fence in fences],
+            [fence.occurred_at for fence in fences],
         )
         return {row["id"] for row in written}
 

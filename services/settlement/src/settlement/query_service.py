@@ -1,10 +1,13 @@
 """Asking for a settlement by its id or by the msgid of its request."""
 
+from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 from kit.db import Work
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.state import Settlement
+from settlement.listing import Place
 from settlement.repository import SettlementRepository
 
 
@@ -40,3 +43,11 @@ class QueryService:
         if found.fixmedins_code != fixmedins_code:
             raise SettlementRefusedError(Reason.FORBIDDEN_INSTITUTION, "this setl_id belongs to another institution")
         return found
+
+    async def of_day(
+        self, fixmedins_code: str, day: date, after: Place, most: int
+    ) -> tuple[Sequence[Settlement], bool]:
+        """An institution's settlements of a day in every state, from after a place on; and whether there are more."""
+        async with self._work() as repository:
+            found = await repository.of_day(fixmedins_code, day, after, most + 1)
+        return found[:most], len(found) > most

@@ -12,6 +12,7 @@ from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
 from settlement.domain.state import Fingerprint, Intent, Settlement
 from settlement.domain.visit import InstitutionFacts, PersonFacts, Projection
+from settlement.listing import Place
 from settlement.quote_repository import QuoteRepository
 
 MsgKey = tuple[str, str]
@@ -69,6 +70,10 @@ class SettlementRepository(Protocol):
 
     async def find_by_ids(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
         """The settlements of these ids, those that there are."""
+        ...
+
+    async def of_day(self, fixmedins_code: str, day: date, after: Place, limit: int) -> list[Settlement]:
+        """An institution's settlements of a day in whatever state, from after this place on, in the order of places."""
         ...
 
     async def find_reversals(self, keys: Iterable[MsgKey]) -> dict[MsgKey, Reversal]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from kit.clock import Clock
@@ -62,7 +63,7 @@ class ReverseService:
 
     async def _reverse(self, commands: Sequence[ReverseCommand]) -> list[Answer]:
         async with self._work() as repository:
-            targets = await _targets(repository, commands)
+            targets = await _targets(repository, commands, self._clock.now())
             named = dict.fromkeys(target for target in targets if isinstance(target, UUID))
             locked = await repository.lock(named)
             # In the order of the requests, so that balances are those of reversing one by one.
@@ -94,10 +95,10 @@ Target = UUID | Exception
 """The settlement that a command is about; or why it is refused."""
 
 
-async def _targets(repository: SettlementRepository, commands: Sequence[ReverseCommand]) -> list[Target]:
+async def _targets(repository: SettlementRepository, commands: Sequence[ReverseCommand], now: datetime) -> list[Target]:
     reused = await _reused(repository, commands)
     named = await _named(
-        repository, [command for command, is_reused in zip(commands, reused, strict=True) if not is_reused]
+        repository, [command for command, is_reused in zip(commands, reused, strict=True) if not is_reused], now
     )
     by_id = await repository.find_by_ids({each.original for each in commands if isinstance(each.original, UUID)})
     targets: list[Target] = []
@@ -134,7 +135,9 @@ async def _reused(repository: SettlementRepository, commands: Sequence[ReverseCo
     ]
 
 
-async def _named(repository: SettlementRepository, commands: Sequence[ReverseCommand]) -> dict[MsgKey, Target]:
+async def _named(
+    repository: SettlementRepository, commands: Sequence[ReverseCommand], now: datetime
+) -> dict[MsgKey, Target]:
     """The settlements that commands name by msgid; those that have not come are fenced off."""
     keys = {command.original_key for command in commands if command.original_key is not None}
     found = _ids(await repository.find_by_msgids(keys))
@@ -144,7 +147,7 @@ async def _named(repository: SettlementRepository, commands: Sequence[ReverseCom
         quotes = (await repository.quotes.find_by_msgids(missing)).keys()
         found |= {key: _no_settlement("a reversal's") for key in missing & reversals}
         found |= {key: _no_settlement("a held preview's, which is cancelled by its quote_id") for key in quotes}
-        found |= await _fenced(repository, sorted(missing - reversals - quotes))
+        found |= await _fenced(repository, sorted(missing - reversals - quotes), now)
     return found
 
 
@@ -152,8 +155,8 @@ def _no_settlement(whose: str) -> SettlementRefusedError:
     return SettlementRefusedError(Reason.NOT_FOUND, f"this msgid is {whose}; there is no settlement under it")
 
 
-async def _fenced(repository: SettlementRepository, missing: Sequence[MsgKey]) -> dict[MsgKey, Target]:
-    await repository.add_fences([fenced(uuid7(), fixmedins_code, msgid) for fixmedins_code, msgid in missing])
+async def _fenced(repository: SettlementRepository, missing: Sequence[MsgKey], now: datetime) -> dict[MsgKey, Target]:
+    await repository.add_fences([fenced(uuid7(), fixmedins_code, msgid, now) for fixmedins_code, msgid in missing])
     # Some may have come at this very moment: then theirs is the record, not ours.
     return _ids(await repository.find_by_msgids(missing))
 

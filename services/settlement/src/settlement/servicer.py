@@ -16,9 +16,11 @@ from settlement.commands import Command
 from settlement.domain.quotes import Quote
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Settlement
+from settlement.listing import DEFAULT_PAGE, page_token, place_of
 from settlement.ownership import must_be_own
 from settlement.pipeline import Pipeline
 from settlement.preview_service import Preview, all_cash
+from settlement.reconciliation_codec import day_of
 
 T = TypeVar("T")
 
@@ -134,6 +136,20 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         else:
             settlement = await self._pipeline.query.by_msgid(request.fixmedins_code, request.msgid)
         return pb2.GetSettlementResponse(settlement=codec.settlement_message(settlement))
+
+    async def ListSettlements(  # noqa: N802 - the contract's name
+        self, request: pb2.ListSettlementsRequest, context: Any
+    ) -> pb2.ListSettlementsResponse:
+        """See the contract."""
+        del context
+        must_be_own(request.fixmedins_code)
+        day = day_of(request.day)
+        after, most = place_of(request.page_token, day), request.page_size or DEFAULT_PAGE
+        found, is_more = await self._pipeline.query.of_day(request.fixmedins_code, day, after, most)
+        return pb2.ListSettlementsResponse(
+            settlements=[codec.settlement_message(each) for each in found],
+            next_page_token=page_token(found[-1]) if is_more else "",
+        )
 
 
 def expect(answer: Settlement | Quote, kind: type[T]) -> T:

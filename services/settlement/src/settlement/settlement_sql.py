@@ -20,6 +20,22 @@ LOCK = _SELECT + "WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 # The state is looked at again after waiting for the lock: whoever comes second finds it decided.
 LOCK_PENDING = "SELECT id FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING' ORDER BY id FOR UPDATE"
 
+# By the indexes settlement_of_day and settlement_unsettled. Requests to hold are no settlements.
+OF_DAY = """
+SELECT id FROM (
+    (SELECT setl_time AS listed_at, id FROM settlement
+     WHERE business_day = $2 AND fixmedins_code = $1 AND setl_time IS NOT NULL AND kind = 'BILL'
+       AND (setl_time, id) > ($5, $6)
+     ORDER BY setl_time, id LIMIT $7)
+    UNION ALL
+    (SELECT occurred_at, id FROM settlement
+     WHERE fixmedins_code = $1 AND setl_time IS NULL AND kind = 'BILL' AND occurred_at >= $3 AND occurred_at < $4
+       AND (occurred_at, id) > ($5, $6)
+     ORDER BY occurred_at, id LIMIT $7)
+) AS listed
+ORDER BY listed_at, id LIMIT $7
+"""
+
 # Real elapsed time of the database, never the movable clock: an age says how long somebody has been silent.
 TAKE_STALE = (
     _SELECT
@@ -126,9 +142,10 @@ FROM unnest(
 WITHDRAW_INTENTS = "DELETE FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING'"
 
 ADD_FENCES = """
-INSERT INTO settlement (id, fixmedins_code, msgid, state, reason)
-SELECT id, fixmedins_code, msgid, 'ABANDONED', reason
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS f (id, fixmedins_code, msgid, reason)
+INSERT INTO settlement (id, fixmedins_code, msgid, state, reason, occurred_at)
+SELECT id, fixmedins_code, msgid, 'ABANDONED', reason, occurred_at
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+  AS f (id, fixmedins_code, msgid, reason, occurred_at)
 ORDER BY fixmedins_code, msgid
 ON CONFLICT DO NOTHING
 RETURNING id

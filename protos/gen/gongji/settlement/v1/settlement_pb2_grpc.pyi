@@ -70,6 +70,8 @@ class SettlementServiceStub:
     """
     GetSettlement: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.GetSettlementRequest, _settlement_pb2.GetSettlementResponse]
     """Asks for a settlement by setl_id or by msgid. NOT_FOUND is not final while a request may still be on its way."""
+    ListSettlements: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ListSettlementsRequest, _settlement_pb2.ListSettlementsResponse]
+    """Lists an institution's settlements of a day, in every state."""
 
 @_typing.type_check_only
 class SettlementServiceAsyncStub(SettlementServiceStub):
@@ -113,6 +115,8 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     """
     GetSettlement: _aio.UnaryUnaryMultiCallable[_settlement_pb2.GetSettlementRequest, _settlement_pb2.GetSettlementResponse]  # type: ignore[assignment]
     """Asks for a settlement by setl_id or by msgid. NOT_FOUND is not final while a request may still be on its way."""
+    ListSettlements: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ListSettlementsRequest, _settlement_pb2.ListSettlementsResponse]  # type: ignore[assignment]
+    """Lists an institution's settlements of a day, in every state."""
 
 class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a HIS calls: preview, settle, reverse, ask. National transactions 2101–2103, 2206–2208, 2303–2305 and 2601."""
@@ -207,5 +211,13 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_settlement_pb2.GetSettlementResponse, _abc.Awaitable[_settlement_pb2.GetSettlementResponse]]:
         """Asks for a settlement by setl_id or by msgid. NOT_FOUND is not final while a request may still be on its way."""
+
+    @_abc_1.abstractmethod
+    def ListSettlements(
+        self,
+        request: _settlement_pb2.ListSettlementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_pb2.ListSettlementsResponse, _abc.Awaitable[_settlement_pb2.ListSettlementsResponse]]:
+        """Lists an institution's settlements of a day, in every state."""
 
 def add_SettlementServiceServicer_to_server(servicer: SettlementServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -49,4 +49,4 @@ def charges_of(lines: Iterable[Line]) -> dict[UUID, int]:
 
 def given_up_unknown(hold: Hold) -> Settlement:
     """The record of an authorization that nothing here is known of, as after a restore: it never comes to money."""
-    return fenced(hold.authorization_id, UNKNOWN_INSTITUTION, str(hold.authorization_id))
+    return fenced(hold.authorization_id, UNKNOWN_INSTITUTION, str(hold.authorization_id), hold.occurred_at)

@@ -80,7 +80,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A settlement in whatever state. Of one that was reversed before it came, only the ids and the state are known."""
+    """A settlement in whatever state. Of one that was reversed before it came, only ids, state and time are known."""
 
     settlement_id: UUID
     fixmedins_code: str
@@ -91,7 +91,7 @@ class Settlement:
     fingerprint: Fingerprint | None = None
     insutype: InsuranceType | None = None
     occurred_at: datetime | None = None
-    """The time that decides every window and validity, here and in binding."""
+    """The time that decides every window and validity, here and in binding; of one that never came, of its reversal."""
     split: Split | None = None
     setl_time: datetime | None = None
     reversed_at: datetime | None = None
@@ -171,9 +171,16 @@ def abandoned(settlement: Settlement, reason: Reason = Reason.ABANDONED) -> Sett
     return replace(settlement, state=SettlementState.ABANDONED, reason=str(reason))
 
 
-def fenced(settlement_id: UUID, fixmedins_code: str, msgid: str) -> Settlement:
-    """The record that a msgid which has not come shall never be settled."""
-    return Settlement(settlement_id, fixmedins_code, msgid, SettlementState.ABANDONED, reason=str(Reason.ABANDONED))
+def fenced(settlement_id: UUID, fixmedins_code: str, msgid: str, at: datetime) -> Settlement:
+    """The record that a msgid which has not come shall never be settled, made at this time."""
+    return Settlement(
+        settlement_id,
+        fixmedins_code,
+        msgid,
+        SettlementState.ABANDONED,
+        reason=str(Reason.ABANDONED),
+        occurred_at=at,
+    )
 
 
 def reversed_with(
