@@ -1,6 +1,7 @@
 """A day's lines page by page, and the file that is made of them."""
 
 import asyncio
+import gc
 import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -190,6 +191,13 @@ async def test_a_large_file_comes_in_chunks_and_is_the_same_however_the_lines_co
     assert whole.count("\n") == 9_001
     assert text_in(await file_of(lines[:4_000], lines[4_000:])) == whole
     assert await file_of(lines) == b"".join(chunks)
+
+
+async def test_a_reader_who_goes_away_leaves_nothing_that_complains() -> None:
+    async with aclosing(daily_file(HOSPITAL, TODAY, given_pages([LINE] * 500, [LINE]))) as chunks:
+        assert await anext(chunks)
+    del chunks
+    gc.collect()  # what complains then is a warning, and warnings are errors here
 
 
 @given(st.integers(0, 10**13))

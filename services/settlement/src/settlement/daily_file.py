@@ -52,12 +52,15 @@ async def daily_file(
 ) -> AsyncGenerator[bytes, None]:
     """The bytes of a day's file, in chunks; the same lines are always the same bytes."""
     growing = _GrowingZip(file_name(fixmedins_code, day, "txt"), day)
-    growing.write(HEADER)
-    async for page in pages:
-        growing.write("".join(map(_row, page)))
-        for chunk in growing.chunks():
-            yield chunk
-    growing.end()
+    try:
+        growing.write(HEADER)
+        async for page in pages:
+            growing.write("".join(map(_row, page)))
+            for chunk in growing.chunks():
+                yield chunk
+    finally:
+        # Also when the reader has gone: a zip that is let go of while it is being written complains.
+        growing.end()
     for chunk in growing.chunks():
         yield chunk
 
