@@ -1,5 +1,6 @@
-"""Waiting for binding's regular work, told by its own metrics."""
+"""Waiting for the regular work of binding and settlement, told by their own metrics."""
 
+from collections.abc import Sequence
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,13 +10,16 @@ from gongji_local.stack import Stack
 from kit.clock import SystemClock
 
 SUCCEEDED_AT = "gongji_job_last_success_seconds"
-EVERY_SECOND = (
-    "expire-relations",
-    "end-lost-relations",
-    "tell-expiring-relations",
-    "tell-coming-of-age",
-    "expire-drafts",
-)
+EVERY_SECOND = {
+    "binding": (
+        "expire-relations",
+        "end-lost-relations",
+        "tell-expiring-relations",
+        "tell-coming-of-age",
+        "expire-drafts",
+    ),
+    "settlement": ("seal-entries",),
+}
 WAIT_SECONDS = 120.0
 
 
@@ -28,7 +32,11 @@ def let_everything_due_be_done(stack: Stack) -> None:
 
 
 def _all_ran(stack: Stack, since: float) -> bool:
-    address = stack.info.services["binding"].http_address
+    return all(_ran(stack, service, jobs, since) for service, jobs in EVERY_SECOND.items())
+
+
+def _ran(stack: Stack, service: str, jobs: Sequence[str], since: float) -> bool:
+    address = stack.info.services[service].http_address
     with urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     ran = {
@@ -37,4 +45,4 @@ def _all_ran(stack: Stack, since: float) -> bool:
         for sample in family.samples
         if sample.name == SUCCEEDED_AT
     }
-    return all(ran.get(job, 0.0) > since for job in EVERY_SECOND)
+    return all(ran.get(job, 0.0) > since for job in jobs)

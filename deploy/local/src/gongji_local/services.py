@@ -200,6 +200,7 @@ def _own_settings(service: str, keys: Keys, binding_port: int) -> dict[str, str 
         settings["CODE_KEYRING_FILE"] = keys.code_keyring()
     if service == "settlement":
         settings["BINDING_TARGET"] = f"{LOOPBACK}:{binding_port}"
+        settings["SEAL_EVERY_SECONDS"] = "1"  # who looks at the books wants to see them sealed
     if service == "binding":
         settings["JOBS_EVERY_SECONDS"] = "1"  # who moves the clock wants to see what becomes due
     return settings

@@ -5,6 +5,7 @@ from pydantic_core import PydanticCustomError
 
 from kit.config import ClockSettings, ReadableFile
 from kit.grpc_client import TlsFiles
+from settlement.domain.seals import SealAlgorithm
 
 _TARGET = "Where binding serves gRPC."
 _TARGETS = ["127.0.0.1:7102", "dns:///binding:7102"]
@@ -41,6 +42,19 @@ class ReconcileSettings(ClockSettings):
     def binding_tls(self) -> TlsFiles:
         """How binding is spoken to."""
         return TlsFiles(self.tls_cert_file, self.tls_key_file, self.service_ca_file)
+
+
+class SealSettings(ClockSettings):
+    """How the ledger is sealed."""
+
+    seal_algorithm: SealAlgorithm = Field(
+        default=SealAlgorithm.SHA_256,
+        description="What new blocks of entries are hashed with, SHA-256 or SM3.",
+        examples=["SHA-256"],
+    )
+    seal_every_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="How often entries are looked for to be sealed.", examples=["60"]
+    )
 
 
 class SweepSettings(ClockSettings):

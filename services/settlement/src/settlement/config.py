@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kit.config import KeyRingFile, ServiceSettings, SigningKeysFile
-from settlement.books_config import ReconcileSettings, SweepSettings
+from settlement.books_config import ReconcileSettings, SealSettings, SweepSettings
 from settlement.domain.allocate import PaymentOrder
 from settlement.failpoints import Failpoints, UnknownFailpointError, parse
 
@@ -19,7 +19,7 @@ def _known_failpoints(value: str) -> str:
     return value
 
 
-class Settings(ReconcileSettings, SweepSettings, ServiceSettings):
+class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
     """What settlement needs to serve."""
 
     keyring_file: KeyRingFile = Field(

@@ -16,7 +16,7 @@ from kit.cli import EXIT_FAILED
 from kit.clock import Clock, clock_from
 from kit.config import ConsumerSettings, DatabaseSettings
 from kit.crypto import KeyRing
-from kit.db import Database, PostgresWork, Work
+from kit.db import Database, PostgresWork
 from kit.forgetting import forgetting_jobs
 from kit.grpc_client import TlsFiles
 from kit.grpc_server import GrpcServer, Service
@@ -35,6 +35,7 @@ from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
 from settlement.audit import FurtherCheck, Report, audit, lines_of
 from settlement.audit_holds import HoldsAudit
+from settlement.audit_seals import SealsAudit
 from settlement.binding_client import BindingClient
 from settlement.binding_holds import HoldsClient
 from settlement.books_config import AuditSettings, ReconcileSettings
@@ -53,6 +54,8 @@ from settlement.reconciliation_repository import PostgresReconciliationRepositor
 from settlement.reconciliation_service import ReconciliationService
 from settlement.reconciliation_servicer import ReconciliationServicer
 from settlement.repository import SettlementRepository
+from settlement.seal_repository import PostgresSealRepository
+from settlement.sealer import Sealer
 from settlement.servicer import SettlementServicer
 from settlement.subscriber import TOPICS, Subscriber
 from settlement.suspended import StoredSuspensions, SuspendedInstitutions
@@ -95,7 +98,7 @@ def build(settings: Settings) -> Application:
     application.background("sweeper", sweeper.run)
     holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
     application.add("holds", holds.open, holds.close)
-    jobs = [*_jobs(settings, work, holds, clock), *forgetting_jobs(once, used)]
+    jobs = [*_jobs(settings, database, holds, clock), *forgetting_jobs(once, used)]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     application.add("suspended institutions", suspended.refresh, None)
     application.background("suspended institutions again", suspended.run)
@@ -118,9 +121,14 @@ def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[
     ]
 
 
-def _jobs(settings: Settings, work: Work[SettlementRepository], holds: HoldsClient, clock: Clock) -> Sequence[Job]:
+def _jobs(settings: Settings, database: Database, holds: HoldsClient, clock: Clock) -> Sequence[Job]:
+    work = PostgresWork[SettlementRepository](database, PostgresSettlementRepository)
     reconciler = HoldsReconciler(work, holds, clock, settings.reconcile_age_seconds)
-    return [Job("reconcile-holds", settings.reconcile_every_seconds, reconciler.batch)]
+    sealer = Sealer(PostgresWork(database, PostgresSealRepository), clock, settings.seal_algorithm)
+    return [
+        Job("reconcile-holds", settings.reconcile_every_seconds, reconciler.batch),
+        Job("seal-entries", settings.seal_every_seconds, sealer.batch),
+    ]
 
 
 def _subscriber(database: Database, clock: Clock) -> Subscriber:
@@ -178,15 +186,19 @@ async def _audit(settings: AuditSettings) -> Report:
     database = _database(settings)
     try:
         async with _asking(settings) as binding:
-            further = _checks_at_binding(database, binding, settings.binding_lag_seconds) if binding else ()
+            further = _further_checks(database, binding, settings.binding_lag_seconds)
             return await audit(database, pending_age_seconds, further=further)
     finally:
         await database.close()
 
 
-def _checks_at_binding(database: Database, binding: HoldsClient, lag_seconds: float) -> Sequence[FurtherCheck]:
+def _further_checks(database: Database, binding: HoldsClient | None, lag_seconds: float) -> Sequence[FurtherCheck]:
+    seals = SealsAudit(database)
+    chained = (seals.chain, seals.heads, seals.waiting)
+    if binding is None:
+        return chained
     compared = HoldsAudit(database, binding, lag_seconds)
-    return (compared.held, compared.kept, compared.taken)
+    return (*chained, compared.held, compared.kept, compared.taken)
 
 
 def show_pending(settings: AuditSettings) -> int:
