@@ -49,6 +49,9 @@ GROW: Final = os.environ.get("GROW", "") == "1"
 GROWN_ACCOUNTS: Final = 1_000_000
 GROWN_ENTRIES_EACH: Final = 10
 CALLERS: Final = (16, 64, 256)
+BULK_ITEMS: Final = 200
+STREAM_SECONDS: Final = 120.0
+"""The deadline of a stream, which lasts for one measurement."""
 SERVICE: Final = "/gongji.settlement.v1.SettlementService"
 OUT: Final = Path("out/bench.json")
 COLUMNS: Final = ("callers", "a second", "before", "p50 ms", "p99", "p99.9", "of E", "of C", "batch", "failed")
@@ -121,6 +124,42 @@ class Bench:
             return _paid(answer.settlement)
 
         return await self._measure(name, callers, send, channel.close, "settle")
+
+    async def batches(self, items: int, in_flight: int) -> tuple[Row, int]:
+        """BatchSettle with so many items, so many calls in flight."""
+        channel = secure_channel(self._stack.info.services["settlement"].grpc_address, self._tls)
+        call: Call = channel.unary_unary(f"{SERVICE}/BatchSettle")
+
+        async def send() -> int:
+            request = pb2.BatchSettleRequest(items=[self.uniform.one() for _ in range(items)])
+            answer = pb2.BatchSettleResponse.FromString(
+                await call(request.SerializeToString(), timeout=TIMEOUT_SECONDS)
+            )
+            return sum(_paid(result.settlement) for result in answer.results)
+
+        row, batch = await self._measure(f"BatchSettle of {items}", in_flight, send, channel.close, "bulk")
+        return row, batch
+
+    async def stream(self, items: int, in_flight: int) -> tuple[Row, int]:
+        """SettleStream: messages of so many bills, so many of them without an answer at a time."""
+        channel = secure_channel(self._stack.info.services["settlement"].grpc_address, self._tls)
+        call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(f"{SERVICE}/SettleStream")
+        streams = [call(timeout=STREAM_SECONDS) for _ in range(in_flight)]
+
+        async def send() -> int:
+            stream = streams.pop()
+            request = pb2.SettleStreamRequest(items=[self.uniform.one() for _ in range(items)])
+            await stream.write(request.SerializeToString())
+            done = 0
+            while done < items:
+                message = await stream.read()
+                if not isinstance(message, bytes):
+                    raise SystemExit("the stream ended before its results")
+                done += sum(_paid(each.settlement) for each in pb2.SettleStreamResponse.FromString(message).results)
+            streams.append(stream)
+            return done
+
+        return await self._measure(f"SettleStream, messages of {items}", in_flight, send, channel.close, "bulk")
 
     async def preview(self, callers: int) -> tuple[Row, int]:
         """PreSettle without hold."""
@@ -213,6 +252,8 @@ async def measure(stack: Stack, console: Console) -> dict[str, Any]:
     rows = [await bench.unary("unary, 10,000 payers", bench.uniform, callers) for callers in CALLERS]
     rows.append(await bench.unary("unary, one hot payer", bench.hot, CALLERS[-1]))
     rows.append(await bench.preview(CALLERS[1]))
+    rows.append(await bench.batches(BULK_ITEMS, 2))
+    rows.append(await bench.stream(BULK_ITEMS, 3))
     if GROW:
         started = time.monotonic()
         await make_accounts(url, "G", GROWN_ACCOUNTS - 1, GROWN_ENTRIES_EACH)
