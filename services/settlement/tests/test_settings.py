@@ -33,6 +33,24 @@ async def test_a_pause_stands_still_at_its_boundary_only() -> None:
     standing.cancel()
 
 
+def test_sandbox_institutions_are_codes_by_commas_and_none_by_default(tmp_path: Path) -> None:
+    assert load(Settings, environment(tmp_path)).sandbox == frozenset()
+    both = environment(tmp_path, SANDBOX_INSTITUTIONS="H65279900001,P65279900002")
+    assert load(Settings, both).sandbox == {"H65279900001", "P65279900002"}
+
+
+@pytest.mark.parametrize("text", ["H65279900001,", "h65279900001", "H6527990000", "H65279900001 H65279900002", "*"])
+def test_what_is_no_code_is_no_sandbox_institution(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="GONGJI_SANDBOX_INSTITUTIONS"):
+        load(Settings, environment(tmp_path, SANDBOX_INSTITUTIONS=text))
+
+
+def test_production_has_no_sandbox(tmp_path: Path) -> None:
+    changes = {"ENVIRONMENT": "production", "TRUST_DOMAIN": "gongji", "SANDBOX_INSTITUTIONS": "H65279900001"}
+    with pytest.raises(ConfigurationError, match="GONGJI_SANDBOX_INSTITUTIONS must be empty in production"):
+        load(Settings, environment(tmp_path, **changes))
+
+
 def environment(folder: Path, **changes: str) -> dict[str, str]:
     file = folder / "file"
     file.write_text("x")

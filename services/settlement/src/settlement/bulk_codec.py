@@ -1,6 +1,6 @@
 """What became of many bills ⇄ the contract."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gongji.settlement.v1 import settlement_pb2 as pb2
 from kit import db_errors
@@ -15,16 +15,25 @@ from settlement.ownership import refusal_of_stranger
 
 _log = get_logger()
 
+Refuse = Callable[[pb2.SettleRequest], Exception | None]
+"""Why a bill is refused; None if it is not."""
+
 
 class BulkRequest:
-    """Bills as they came in one message, of which those that speak for another institution are refused already."""
+    """Bills as they came in one message, of which some are refused already.
 
-    def __init__(self, items: Sequence[pb2.SettleRequest], institution: str) -> None:
+    Args:
+        items: the bills.
+        institution: the caller; what speaks for another one is refused.
+        refuse: what else refuses a bill without a look at anything.
+    """
+
+    def __init__(self, items: Sequence[pb2.SettleRequest], institution: str, refuse: Refuse) -> None:
         self._msgids = [item.msgid for item in items]
         self._refused = {
             place: refusal
             for place, item in enumerate(items)
-            if (refusal := refusal_of_stranger(institution, item.fixmedins_code, item.msgid)) is not None
+            if (refusal := refusal_of_stranger(institution, item.fixmedins_code, item.msgid) or refuse(item))
         }
         self.commands = [settle_command(item) for place, item in enumerate(items) if place not in self._refused]
         """The others, in their order."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from gongji.settlement.v1 import settlement_pb2 as pb2
 from settlement.bulk import Bulk, end_of_run
-from settlement.bulk_codec import BulkRequest, result_message
+from settlement.bulk_codec import BulkRequest, Refuse, result_message
 from settlement.commands import Command
 
 UNANSWERED_MAX: Final = 2000
@@ -25,9 +25,11 @@ class BulkStream:
     Args:
         bulk: settles lists of bills.
         institution: the caller; bills of another one are refused.
+        refuse: what else refuses a bill without a look at anything.
     """
 
-    def __init__(self, bulk: Bulk, institution: str) -> None:
+    def __init__(self, bulk: Bulk, institution: str, refuse: Refuse = lambda _: None) -> None:
+        self._refuse = refuse
         self._bulk = bulk
         self._institution = institution
         self._waiting: list[Command] = []
@@ -74,7 +76,7 @@ class BulkStream:
 
     async def _read(self, requests: AsyncIterator[pb2.SettleStreamRequest]) -> None:
         async for request in requests:
-            asked = BulkRequest(request.items, self._institution)
+            asked = BulkRequest(request.items, self._institution, self._refuse)
             self._unanswered += len(request.items)
             self._waiting += asked.commands
             self._tell(asked.refusals)

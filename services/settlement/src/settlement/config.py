@@ -1,5 +1,6 @@
 """Settings of settlement, beside those of every service."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -16,6 +17,12 @@ def _known_failpoints(value: str) -> str:
         parse(value)
     except UnknownFailpointError as error:
         raise PydanticCustomError("refused", "{what}", {"what": f"is not acceptable: {error}"}) from None
+    return value
+
+
+def _known_codes(value: str) -> str:
+    if not re.fullmatch(r"([A-Z][0-9]{11}(,[A-Z][0-9]{11})*)?", value):
+        raise PydanticCustomError("refused", "{what}", {"what": "must be fixmedins_codes, separated by commas"})
     return value
 
 
@@ -47,6 +54,11 @@ class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
     batch_waiting_max: int = Field(
         default=2000, ge=1, le=100_000, description="Requests that wait for a batch at most.", examples=["2000"]
     )
+    sandbox_institutions: Annotated[str, AfterValidator(_known_codes)] = Field(
+        default="",
+        description="fixmedins_codes, by commas, whose amounts order failures; see domain/sandbox.py.",
+        examples=["H65279900001"],
+    )
     bulk_in_flight: int = Field(
         default=3, ge=1, le=16, description="Lists of bulk requests that are settled at a time.", examples=["3"]
     )
@@ -65,6 +77,18 @@ class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
         if value and info.data.get("environment") not in {"local", "test"}:
             raise PydanticCustomError("refused", "{what}", {"what": "must be empty outside local and test"})
         return value
+
+    @field_validator("sandbox_institutions")
+    @classmethod
+    def _no_sandbox_in_production(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("environment") not in {"local", "test", "sandbox"}:
+            raise PydanticCustomError("refused", "{what}", {"what": "must be empty in production"})
+        return value
+
+    @property
+    def sandbox(self) -> frozenset[str]:
+        """The institutions whose amounts order failures."""
+        return frozenset(filter(None, self.sandbox_institutions.split(",")))
 
     @property
     def points(self) -> Failpoints:

@@ -20,6 +20,7 @@ from settlement.query_service import QueryService
 from settlement.quote_service import QuoteService
 from settlement.repository import SettlementRepository
 from settlement.reverse_service import ReverseCommand, ReverseService
+from settlement.sandbox import Sandbox
 from settlement.settle_service import SettleService
 from settlement.visits import VisitJudge
 
@@ -34,6 +35,7 @@ class Pipeline:
     reversing: MicroBatcher[ReverseCommand, Settlement]
     bulk: Bulk
     query: QueryService
+    sandbox: Sandbox
     quotes: QuoteService
 
     async def drain(self) -> None:
@@ -62,7 +64,7 @@ def assemble(
         failpoints=settings.points,
     )
     preview = PreviewService(work, judge, authorizer, clock, order)
-    quotes = QuoteService(work, clock)
+    quotes, query = QuoteService(work, clock), QueryService(work)
     most, waiting = settings.batch_max, settings.batch_waiting_max
     return Pipeline(
         settling=MicroBatcher(settle.settle, most, waiting, _patient, "settle"),
@@ -70,7 +72,8 @@ def assemble(
         previewing=MicroBatcher(preview.preview, most, waiting, lambda each: each.presented.bill.psn_no, "preview"),
         reversing=MicroBatcher(ReverseService(work, clock).reverse, most, waiting, _original, "reverse"),
         bulk=Bulk(settle.settle, quotes.settle, settings.bulk_in_flight, settings.bulk_waiting_max),
-        query=QueryService(work),
+        query=query,
+        sandbox=Sandbox(settings.sandbox, query),
         quotes=quotes,
     )
 

@@ -1,6 +1,6 @@
 """Asking for a settlement by its id or by the msgid of its request."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -43,6 +43,13 @@ class QueryService:
         if found.fixmedins_code != fixmedins_code:
             raise SettlementRefusedError(Reason.FORBIDDEN_INSTITUTION, "this setl_id belongs to another institution")
         return found
+
+    async def known(self, fixmedins_code: str, msgids: Collection[str]) -> set[str]:
+        """Those of these msgids that are answered from the record of a settlement or of a held preview."""
+        keys = [(fixmedins_code, msgid) for msgid in msgids]
+        async with self._work() as repository:
+            settled, held = await repository.find_by_msgids(keys), await repository.quotes.find_by_msgids(keys)
+        return {msgid for _, msgid in (*settled, *held)}
 
     async def of_day(
         self, fixmedins_code: str, day: date, after: Place, most: int

@@ -1,6 +1,6 @@
 """SettlementService: checks who asks for whom, gathers calls into batches, and answers in the contract's words."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,7 +12,6 @@ from settlement import codec
 from settlement.bulk import BATCH_MAX
 from settlement.bulk_codec import BulkRequest
 from settlement.bulk_stream import BulkStream
-from settlement.commands import Command
 from settlement.domain.quotes import Quote
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Settlement
@@ -21,6 +20,7 @@ from settlement.ownership import must_be_own
 from settlement.pipeline import Pipeline
 from settlement.preview_service import Preview, all_cash
 from settlement.reconciliation_codec import day_of
+from settlement.sandbox import Asked, for_ever
 
 T = TypeVar("T")
 
@@ -36,18 +36,25 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     ) -> pb2.PreSettleResponse:
         """See the contract."""
         del context
-        if request.hold:
-            must_be_own(request.fixmedins_code, request.msgid)
-            return await self._hold(codec.hold_command(request))
-        must_be_own(request.fixmedins_code)
+        must_be_own(request.fixmedins_code, request.msgid if request.hold else "")
+        work = self._hold if request.hold else self._preview
+        try:
+            return await self._play(request, lambda: work(request))
+        except VisitRefusedError as refused:
+            return codec.preview_message(Preview(all_cash(codec.bill_of(request.bill)), refused.refusal))
+
+    async def _preview(self, request: pb2.PreSettleRequest) -> pb2.PreSettleResponse:
         return codec.preview_message(await self._pipeline.previewing.submit(codec.preview_command(request)))
 
-    async def _hold(self, command: Command) -> pb2.PreSettleResponse:
-        try:
-            held = await self._pipeline.settling.submit(command)
-        except VisitRefusedError as refused:
-            return codec.preview_message(Preview(all_cash(command.order.bill), refused.refusal))
+    async def _hold(self, request: pb2.PreSettleRequest) -> pb2.PreSettleResponse:
+        held = await self._pipeline.settling.submit(codec.hold_command(request))
         return codec.held_message(expect(held, Quote))
+
+    async def _play(self, request: Asked, work: Callable[[], Awaitable[T]]) -> T:
+        """The answer of `work`, unless this is a sandbox institution that ordered something else."""
+        if (refusal := self._pipeline.sandbox.refusal_of(request)) is not None:
+            raise refusal
+        return await self._pipeline.sandbox.play([request], work)
 
     async def CancelQuote(  # noqa: N802 - the contract's name
         self, request: pb2.CancelQuoteRequest, context: Any
@@ -77,7 +84,8 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         del context
         must_be_own(request.fixmedins_code, request.msgid)
         batcher = self._pipeline.quoted if request.quote_id else self._pipeline.settling
-        settlement = expect(await batcher.submit(codec.settle_command(request)), Settlement)
+        answer = await self._play(request, lambda: batcher.submit(codec.settle_command(request)))
+        settlement = expect(answer, Settlement)
         return pb2.SettleResponse(settlement=codec.settlement_message(settlement))
 
     async def BatchSettle(  # noqa: N802 - the contract's name
@@ -87,8 +95,9 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         del context
         if len(request.items) > BATCH_MAX:
             raise SettlementRefusedError(Reason.BATCH_TOO_LARGE, f"at most {BATCH_MAX} bills in one call")
-        asked = BulkRequest(request.items, require_institution())
-        answers = await self._pipeline.bulk.settle(asked.commands)
+        sandbox = self._pipeline.sandbox
+        asked = BulkRequest(request.items, require_institution(), sandbox.refusal_of)
+        answers = await sandbox.play(request.items, lambda: self._pipeline.bulk.settle(asked.commands))
         return pb2.BatchSettleResponse(results=asked.results(answers))
 
     async def SettleStream(  # noqa: N802 - the contract's name
@@ -96,9 +105,13 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
     ) -> AsyncIterator[pb2.SettleStreamResponse]:
         """See the contract."""
         del context
-        stream = BulkStream(self._pipeline.bulk, require_institution())
-        async with aclosing(stream.results(requests)) as results:
+        sandbox = self._pipeline.sandbox
+        lost: set[str] = set()
+        stream = BulkStream(self._pipeline.bulk, require_institution(), sandbox.refusal_of)
+        async with aclosing(stream.results(sandbox.incoming(requests, lost))) as results:
             async for some in results:
+                if not lost.isdisjoint(result.msgid for result in some):
+                    await for_ever()
                 yield pb2.SettleStreamResponse(results=some)
 
     async def Reverse(  # noqa: N802 - the contract's name
@@ -116,7 +129,8 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         """See the contract."""
         del context
         must_be_own(request.fixmedins_code, request.msgid, request.original_msgid)
-        settlement = expect(await self._pipeline.settling.submit(codec.resettle_command(request)), Settlement)
+        command = codec.resettle_command(request)
+        settlement = expect(await self._play(request, lambda: self._pipeline.settling.submit(command)), Settlement)
         original = settlement.order.replaces if settlement.order else None
         if original is None:
             raise SettlementRefusedError(Reason.MSGID_REUSED, "this msgid was used before with another body")

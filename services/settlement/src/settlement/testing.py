@@ -27,11 +27,14 @@ from settlement.query_service import QueryService
 from settlement.quote_service import QuoteService
 from settlement.repository import SettlementRepository
 from settlement.reverse_service import ReverseCommand, ReverseService
+from settlement.sandbox import Sandbox
 from settlement.settle_service import SettleService
 from settlement.sweeper import Sweeper
 from settlement.visits import VisitJudge
 
 HOSPITAL = "H65270100001"
+SANDBOX = "H65279900001"
+"""An institution whose amounts order failures."""
 TEN_O_CLOCK = datetime(2025, 6, 10, 2, tzinfo=UTC)
 """10:00 in Shanghai."""
 QUOTES_LAST = timedelta(minutes=10)
@@ -226,6 +229,7 @@ class World:
             reversing=MicroBatcher(self.reversing.reverse, 100, 100),
             bulk=self.bulk,
             query=self.query,
+            sandbox=Sandbox(frozenset({SANDBOX}), self.query, slow_seconds=0.0),
             quotes=self.quotes,
         )
 

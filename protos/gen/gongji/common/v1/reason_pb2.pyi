@@ -119,7 +119,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_FORBIDDEN_INSTITUTION: _Reason.ValueType  # 50
     """The request names, or the id belongs to, another institution than the caller."""
     REASON_BATCH_TOO_LARGE: _Reason.ValueType  # 51
-    """More items than one call may carry."""
+    """More items than one call may carry, nothing was done: send them in several calls, each under its msgid."""
     REASON_INVALID_FIELDS: _Reason.ValueType  # 60
     """A field is missing, malformed or out of range; `google.rpc.BadRequest` names each."""
     REASON_DEADLINE_REQUIRED: _Reason.ValueType  # 61
@@ -273,7 +273,7 @@ REASON_PREMIUM_CLOSED: Reason.ValueType  # 49
 REASON_FORBIDDEN_INSTITUTION: Reason.ValueType  # 50
 """The request names, or the id belongs to, another institution than the caller."""
 REASON_BATCH_TOO_LARGE: Reason.ValueType  # 51
-"""More items than one call may carry."""
+"""More items than one call may carry, nothing was done: send them in several calls, each under its msgid."""
 REASON_INVALID_FIELDS: Reason.ValueType  # 60
 """A field is missing, malformed or out of range; `google.rpc.BadRequest` names each."""
 REASON_DEADLINE_REQUIRED: Reason.ValueType  # 61
