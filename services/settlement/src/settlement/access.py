@@ -36,5 +36,8 @@ ACCESS: AccessTable = {
     f"/{RECONCILIATION}/GetDailyTotals": _RECONCILERS,
     f"/{RECONCILIATION}/StreamDetails": _RECONCILERS,
     f"/{RECONCILIATION}/DownloadDailyFile": _RECONCILERS,
+    f"/{RECONCILIATION}/CompareDetails": institutions(),
+    f"/{RECONCILIATION}/ListDifferences": _RECONCILERS,
+    f"/{RECONCILIATION}/ResolveDifference": institutions() | _OPERATORS,
     f"/{RECONCILIATION}/CloseDay": _OPERATORS,
 }

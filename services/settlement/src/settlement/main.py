@@ -43,6 +43,8 @@ from settlement.closing_repository import PostgresClosingRepository
 from settlement.closing_service import ClosingService
 from settlement.config import Settings
 from settlement.credentials import SignedCredentials
+from settlement.difference_repository import PostgresDifferenceRepository
+from settlement.difference_service import DifferenceService
 from settlement.holds_reconciler import HoldsReconciler, Reconciled
 from settlement.pending import Pending
 from settlement.pending import lines_of as pending_lines_of
@@ -113,11 +115,16 @@ def build(settings: Settings) -> Application:
 def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[Service]:
     accounts = AccountService(PostgresWork(database, PostgresAccountRepository), clock)
     reconciliation = ReconciliationService(PostgresWork(database, PostgresReconciliationRepository), clock)
+    differences = DifferenceService(PostgresWork(database, PostgresDifferenceRepository), clock)
     closing = ClosingService(PostgresWork(database, PostgresClosingRepository), clock)
     return [
         (add_SettlementServiceServicer_to_server, SettlementServicer(pipeline), SETTLEMENTS),
         (add_AccountServiceServicer_to_server, AccountServicer(accounts, closing), ACCOUNTS),
-        (add_ReconciliationServiceServicer_to_server, ReconciliationServicer(reconciliation), RECONCILIATION),
+        (
+            add_ReconciliationServiceServicer_to_server,
+            ReconciliationServicer(reconciliation, differences),
+            RECONCILIATION,
+        ),
     ]
 
 

@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,62 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DifferenceKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DifferenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DifferenceKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIFFERENCE_KIND_UNSPECIFIED: _DifferenceKind.ValueType  # 0
+    """Never used."""
+    DIFFERENCE_KIND_ONLY_HERE: _DifferenceKind.ValueType  # 1
+    """The platform has the line, the institution does not."""
+    DIFFERENCE_KIND_ONLY_THERE: _DifferenceKind.ValueType  # 2
+    """The institution has the line, the platform does not (on that day)."""
+    DIFFERENCE_KIND_AMOUNTS_DIFFER: _DifferenceKind.ValueType  # 3
+    """Both have it, with other amounts."""
+
+class DifferenceKind(_DifferenceKind, metaclass=_DifferenceKindEnumTypeWrapper):
+    """How the two sides differ."""
+
+DIFFERENCE_KIND_UNSPECIFIED: DifferenceKind.ValueType  # 0
+"""Never used."""
+DIFFERENCE_KIND_ONLY_HERE: DifferenceKind.ValueType  # 1
+"""The platform has the line, the institution does not."""
+DIFFERENCE_KIND_ONLY_THERE: DifferenceKind.ValueType  # 2
+"""The institution has the line, the platform does not (on that day)."""
+DIFFERENCE_KIND_AMOUNTS_DIFFER: DifferenceKind.ValueType  # 3
+"""Both have it, with other amounts."""
+Global___DifferenceKind: _TypeAlias = DifferenceKind  # noqa: Y015
+
+class _DifferenceState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DifferenceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DifferenceState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIFFERENCE_STATE_UNSPECIFIED: _DifferenceState.ValueType  # 0
+    """Of a request: whatever the state."""
+    DIFFERENCE_STATE_OPEN: _DifferenceState.ValueType  # 1
+    """Nobody has said anything yet."""
+    DIFFERENCE_STATE_EXPLAINED: _DifferenceState.ValueType  # 2
+    """Somebody has said why; the sides still differ."""
+    DIFFERENCE_STATE_SOLVED: _DifferenceState.ValueType  # 3
+    """Settled between the sides, or gone by a later comparison."""
+
+class DifferenceState(_DifferenceState, metaclass=_DifferenceStateEnumTypeWrapper):
+    """Where a difference stands."""
+
+DIFFERENCE_STATE_UNSPECIFIED: DifferenceState.ValueType  # 0
+"""Of a request: whatever the state."""
+DIFFERENCE_STATE_OPEN: DifferenceState.ValueType  # 1
+"""Nobody has said anything yet."""
+DIFFERENCE_STATE_EXPLAINED: DifferenceState.ValueType  # 2
+"""Somebody has said why; the sides still differ."""
+DIFFERENCE_STATE_SOLVED: DifferenceState.ValueType  # 3
+"""Settled between the sides, or gone by a later comparison."""
+Global___DifferenceState: _TypeAlias = DifferenceState  # noqa: Y015
 
 @_typing.final
 class Amounts(_message.Message):
@@ -418,3 +475,349 @@ class DownloadDailyFileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadDailyFileResponse: _TypeAlias = DownloadDailyFileResponse  # noqa: Y015
+
+@_typing.final
+class CompareDetailsRequest(_message.Message):
+    """Some of the institution's lines of a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """The calling institution, else FORBIDDEN_INSTITUTION; the same in every message."""
+    day: _builtins.str
+    """The Asia/Shanghai day, YYYY-MM-DD; the same in every message."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedLine]:
+        """At most 1,000; none says that there are none."""
+
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        day: _builtins.str = ...,
+        lines: _abc.Iterable[Global___ComparedLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "fixmedins_code", b"fixmedins_code", "lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareDetailsRequest: _TypeAlias = CompareDetailsRequest  # noqa: Y015
+
+@_typing.final
+class ComparedLine(_message.Message):
+    """One settlement or one reversal as the institution has it. Amounts are never negative."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MSGID_FIELD_NUMBER: _builtins.int
+    REFD_SETL_FLAG_FIELD_NUMBER: _builtins.int
+    MEDFEE_SUMAMT_FIELD_NUMBER: _builtins.int
+    FUND_PAY_SUMAMT_FIELD_NUMBER: _builtins.int
+    HOSP_PART_AMT_FIELD_NUMBER: _builtins.int
+    ACCT_PAY_FIELD_NUMBER: _builtins.int
+    ACCT_MULAID_PAY_FIELD_NUMBER: _builtins.int
+    PSN_CASH_PAY_FIELD_NUMBER: _builtins.int
+    msgid: _builtins.str
+    """msgid of the settlement, also of its reversal; it begins with the institution's code, else FORBIDDEN_INSTITUTION."""
+    refd_setl_flag: _builtins.bool
+    """refd_setl_flag: whether it is the reversal."""
+    medfee_sumamt: _builtins.int
+    """medfee_sumamt, fen, to 10,000,000,000, as all amounts here."""
+    fund_pay_sumamt: _builtins.int
+    """fund_pay_sumamt, fen."""
+    hosp_part_amt: _builtins.int
+    """hosp_part_amt, fen."""
+    acct_pay: _builtins.int
+    """acct_pay, fen."""
+    acct_mulaid_pay: _builtins.int
+    """acct_mulaid_pay, fen."""
+    psn_cash_pay: _builtins.int
+    """psn_cash_pay, fen."""
+    def __init__(
+        self,
+        *,
+        msgid: _builtins.str = ...,
+        refd_setl_flag: _builtins.bool = ...,
+        medfee_sumamt: _builtins.int = ...,
+        fund_pay_sumamt: _builtins.int = ...,
+        hosp_part_amt: _builtins.int = ...,
+        acct_pay: _builtins.int = ...,
+        acct_mulaid_pay: _builtins.int = ...,
+        psn_cash_pay: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acct_mulaid_pay", b"acct_mulaid_pay", "acct_pay", b"acct_pay", "fund_pay_sumamt", b"fund_pay_sumamt", "hosp_part_amt", b"hosp_part_amt", "medfee_sumamt", b"medfee_sumamt", "msgid", b"msgid", "psn_cash_pay", b"psn_cash_pay", "refd_setl_flag", b"refd_setl_flag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparedLine: _TypeAlias = ComparedLine  # noqa: Y015
+
+@_typing.final
+class CompareDetailsResponse(_message.Message):
+    """What came of a comparison."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHED_FIELD_NUMBER: _builtins.int
+    ONLY_HERE_FIELD_NUMBER: _builtins.int
+    ONLY_THERE_FIELD_NUMBER: _builtins.int
+    AMOUNTS_DIFFER_FIELD_NUMBER: _builtins.int
+    SOLVED_FIELD_NUMBER: _builtins.int
+    matched: _builtins.int
+    """How many lines agree."""
+    only_here: _builtins.int
+    """How many only the platform has."""
+    only_there: _builtins.int
+    """How many only the institution has."""
+    amounts_differ: _builtins.int
+    """How many both have, with other amounts."""
+    solved: _builtins.int
+    """How many differences of earlier comparisons of the day are gone."""
+    def __init__(
+        self,
+        *,
+        matched: _builtins.int = ...,
+        only_here: _builtins.int = ...,
+        only_there: _builtins.int = ...,
+        amounts_differ: _builtins.int = ...,
+        solved: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts_differ", b"amounts_differ", "matched", b"matched", "only_here", b"only_here", "only_there", b"only_there", "solved", b"solved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareDetailsResponse: _TypeAlias = CompareDetailsResponse  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    """One line in which the sides differ."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCE_ID_FIELD_NUMBER: _builtins.int
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    MSGID_FIELD_NUMBER: _builtins.int
+    REFD_SETL_FLAG_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    HERE_FIELD_NUMBER: _builtins.int
+    THERE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    difference_id: _builtins.str
+    """Its id."""
+    fixmedins_code: _builtins.str
+    """The institution."""
+    day: _builtins.str
+    """The Asia/Shanghai day, YYYY-MM-DD."""
+    msgid: _builtins.str
+    """msgid of the settlement."""
+    refd_setl_flag: _builtins.bool
+    """refd_setl_flag: whether it is about the reversal."""
+    kind: Global___DifferenceKind.ValueType
+    """How they differ, by the last comparison in which they did."""
+    state: Global___DifferenceState.ValueType
+    """Where it stands."""
+    @_builtins.property
+    def here(self) -> Global___Amounts:
+        """What the platform has; absent when it has no such line."""
+
+    @_builtins.property
+    def there(self) -> Global___Amounts:
+        """What the institution has; absent when it has no such line."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DifferenceChange]:
+        """All that was said of it, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        difference_id: _builtins.str = ...,
+        fixmedins_code: _builtins.str = ...,
+        day: _builtins.str = ...,
+        msgid: _builtins.str = ...,
+        refd_setl_flag: _builtins.bool = ...,
+        kind: Global___DifferenceKind.ValueType = ...,
+        here: Global___Amounts | None = ...,
+        there: Global___Amounts | None = ...,
+        state: Global___DifferenceState.ValueType = ...,
+        changes: _abc.Iterable[Global___DifferenceChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["here", b"here", "there", b"there"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "day", b"day", "difference_id", b"difference_id", "fixmedins_code", b"fixmedins_code", "here", b"here", "kind", b"kind", "msgid", b"msgid", "refd_setl_flag", b"refd_setl_flag", "state", b"state", "there", b"there"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
+
+@_typing.final
+class DifferenceChange(_message.Message):
+    """Something that was said of a difference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    changed_by: _builtins.str
+    """By whom: `institution/<fixmedins_code>`, `clerk:<name>` or `service/operator`."""
+    state: Global___DifferenceState.ValueType
+    """Where it stood then."""
+    note: _builtins.str
+    """Why."""
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+        changed_by: _builtins.str = ...,
+        state: Global___DifferenceState.ValueType = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "changed_by", b"changed_by", "note", b"note", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DifferenceChange: _TypeAlias = DifferenceChange  # noqa: Y015
+
+@_typing.final
+class ListDifferencesRequest(_message.Message):
+    """Asks for a worklist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """The institution; of an institution that calls, itself, else FORBIDDEN_INSTITUTION."""
+    day: _builtins.str
+    """One Asia/Shanghai day only, YYYY-MM-DD; empty means all days."""
+    state: Global___DifferenceState.ValueType
+    """One state only; unspecified means all."""
+    page_size: _builtins.int
+    """How many at most, 1 to 500; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the oldest."""
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        day: _builtins.str = ...,
+        state: Global___DifferenceState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "fixmedins_code", b"fixmedins_code", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDifferencesRequest: _TypeAlias = ListDifferencesRequest  # noqa: Y015
+
+@_typing.final
+class ListDifferencesResponse(_message.Message):
+    """A page of a worklist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Difference]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        differences: _abc.Iterable[Global___Difference] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDifferencesResponse: _TypeAlias = ListDifferencesResponse  # noqa: Y015
+
+@_typing.final
+class ResolveDifferenceRequest(_message.Message):
+    """Says what became of a difference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes the request idempotent for this caller; another body under it is REQUEST_ID_REUSED."""
+    difference_id: _builtins.str
+    """The difference; unknown is NOT_FOUND, another institution's FORBIDDEN_INSTITUTION."""
+    state: Global___DifferenceState.ValueType
+    """Where it stands from now on; unspecified is refused. An institution that says anything but EXPLAINED is FORBIDDEN, and
+    STATE_FORBIDS when the difference is solved.
+    """
+    note: _builtins.str
+    """Why, 1 to 500 characters."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        difference_id: _builtins.str = ...,
+        state: Global___DifferenceState.ValueType = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference_id", b"difference_id", "note", b"note", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveDifferenceRequest: _TypeAlias = ResolveDifferenceRequest  # noqa: Y015
+
+@_typing.final
+class ResolveDifferenceResponse(_message.Message):
+    """The difference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def difference(self) -> Global___Difference:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        difference: Global___Difference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveDifferenceResponse: _TypeAlias = ResolveDifferenceResponse  # noqa: Y015

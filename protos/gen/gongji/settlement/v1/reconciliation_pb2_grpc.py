@@ -52,6 +52,21 @@ class ReconciliationServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileResponse.FromString,
                 _registered_method=True)
+        self.CompareDetails = channel.stream_unary(
+                '/gongji.settlement.v1.ReconciliationService/CompareDetails',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CompareDetailsRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CompareDetailsResponse.FromString,
+                _registered_method=True)
+        self.ListDifferences = channel.unary_unary(
+                '/gongji.settlement.v1.ReconciliationService/ListDifferences',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ListDifferencesRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ListDifferencesResponse.FromString,
+                _registered_method=True)
+        self.ResolveDifference = channel.unary_unary(
+                '/gongji.settlement.v1.ReconciliationService/ResolveDifference',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceResponse.FromString,
+                _registered_method=True)
         self.CloseDay = channel.unary_unary(
                 '/gongji.settlement.v1.ReconciliationService/CloseDay',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CloseDayRequest.SerializeToString,
@@ -89,6 +104,29 @@ class ReconciliationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareDetails(self, request_iterator, context):
+        """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
+        BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
+        the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDifferences(self, request, context):
+        """The worklist of an institution, oldest first. An institution asks for itself, an operator for any.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveDifference(self, request, context):
+        """Says what became of a difference. An institution explains what is not solved; an operator may do everything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseDay(self, request, context):
         """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
         into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -115,6 +153,21 @@ def add_ReconciliationServiceServicer_to_server(servicer, server):
                     servicer.DownloadDailyFile,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileResponse.SerializeToString,
+            ),
+            'CompareDetails': grpc.stream_unary_rpc_method_handler(
+                    servicer.CompareDetails,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CompareDetailsRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CompareDetailsResponse.SerializeToString,
+            ),
+            'ListDifferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDifferences,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ListDifferencesRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ListDifferencesResponse.SerializeToString,
+            ),
+            'ResolveDifference': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveDifference,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceResponse.SerializeToString,
             ),
             'CloseDay': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseDay,
@@ -206,6 +259,87 @@ class ReconciliationService:
             '/gongji.settlement.v1.ReconciliationService/DownloadDailyFile',
             gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.DownloadDailyFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareDetails(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/gongji.settlement.v1.ReconciliationService/CompareDetails',
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CompareDetailsRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CompareDetailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDifferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.ReconciliationService/ListDifferences',
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ListDifferencesRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ListDifferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveDifference(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.ReconciliationService/ResolveDifference',
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,15 @@ class ReconciliationServiceStub:
     """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
     of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
     """
+    CompareDetails: _grpc.StreamUnaryMultiCallable[_reconciliation_pb2.CompareDetailsRequest, _reconciliation_pb2.CompareDetailsResponse]
+    """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
+    BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
+    the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+    """
+    ListDifferences: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.ListDifferencesRequest, _reconciliation_pb2.ListDifferencesResponse]
+    """The worklist of an institution, oldest first. An institution asks for itself, an operator for any."""
+    ResolveDifference: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.ResolveDifferenceRequest, _reconciliation_pb2.ResolveDifferenceResponse]
+    """Says what became of a difference. An institution explains what is not solved; an operator may do everything."""
     CloseDay: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.CloseDayRequest, _reconciliation_pb2.CloseDayResponse]
     """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
     into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -74,6 +83,15 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
     of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
     """
+    CompareDetails: _aio.StreamUnaryMultiCallable[_reconciliation_pb2.CompareDetailsRequest, _reconciliation_pb2.CompareDetailsResponse]  # type: ignore[assignment]
+    """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
+    BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
+    the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+    """
+    ListDifferences: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.ListDifferencesRequest, _reconciliation_pb2.ListDifferencesResponse]  # type: ignore[assignment]
+    """The worklist of an institution, oldest first. An institution asks for itself, an operator for any."""
+    ResolveDifference: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.ResolveDifferenceRequest, _reconciliation_pb2.ResolveDifferenceResponse]  # type: ignore[assignment]
+    """Says what became of a difference. An institution explains what is not solved; an operator may do everything."""
     CloseDay: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.CloseDayRequest, _reconciliation_pb2.CloseDayResponse]  # type: ignore[assignment]
     """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
     into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -115,6 +133,33 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
         """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
         of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
         """
+
+    @_abc_1.abstractmethod
+    def CompareDetails(
+        self,
+        request_iterator: _MaybeAsyncIterator[_reconciliation_pb2.CompareDetailsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_reconciliation_pb2.CompareDetailsResponse, _abc.Awaitable[_reconciliation_pb2.CompareDetailsResponse]]:
+        """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
+        BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
+        the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDifferences(
+        self,
+        request: _reconciliation_pb2.ListDifferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reconciliation_pb2.ListDifferencesResponse, _abc.Awaitable[_reconciliation_pb2.ListDifferencesResponse]]:
+        """The worklist of an institution, oldest first. An institution asks for itself, an operator for any."""
+
+    @_abc_1.abstractmethod
+    def ResolveDifference(
+        self,
+        request: _reconciliation_pb2.ResolveDifferenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reconciliation_pb2.ResolveDifferenceResponse, _abc.Awaitable[_reconciliation_pb2.ResolveDifferenceResponse]]:
+        """Says what became of a difference. An institution explains what is not solved; an operator may do everything."""
 
     @_abc_1.abstractmethod
     def CloseDay(
