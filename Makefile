@@ -10,7 +10,7 @@ MEMBERS := protos services/kit services/identity services/binding services/settl
 CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml
 LOCAL := $(BIN)/gongji-local
 
-.PHONY: help setup demo up down status logs test unit itest cases bench bench-import bench-authorize lint format types protos protos-check lock clean
+.PHONY: help setup demo up down status logs test unit itest cases bench bench-audit bench-import bench-authorize lint format types protos protos-check lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ cases: setup ## acceptance cases on running services: make cases CASES=path/to/o
 ROWS ?= 500000
 bench: setup ## how fast settlement settles, against an echo over gRPC and the bare statements: make bench SECONDS_EACH=4 GROW=1
 	@SECONDS_EACH=$(or $(SECONDS_EACH),8) GROW=$(GROW) PYTHONPATH=tests $(BIN)/python -m bench.settle
+
+bench-audit: setup ## how long sealing and auditing long books takes, in how much memory: make bench-audit ENTRIES=1000000
+	@ENTRIES=$(ENTRIES) PYTHONPATH=tests $(BIN)/python -m bench.audit_books
 
 bench-import: setup ## how fast a register is imported, against COPY alone: make bench-import ROWS=50000
 	@ROWS=$(ROWS) PYTHONPATH=tests $(BIN)/python -m bench.import_insured

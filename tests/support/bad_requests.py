@@ -113,7 +113,7 @@ def _scalar(field: Any) -> object:
     if field.type == field.TYPE_BYTES:
         return b"%PDF-1.4"
     if field.type == field.TYPE_STRING:
-        rules = _rules(field).string
+        rules = _rules(field).repeated.items.string if field.is_repeated else _rules(field).string
         return A_UUID if rules.uuid else A_DAY if DAYS in rules.pattern else _text(field.name)
     return {field.TYPE_BOOL: True}.get(field.type, 60)
 

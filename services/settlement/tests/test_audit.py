@@ -14,6 +14,7 @@ from kit.ids import uuid7
 from settlement.account_repository import AccountRepository, PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.audit import SHOWN_FINDINGS, Report, Result, audit, lines_of
+from settlement.audit_checks import all_checks
 from settlement.closing_repository import ClosedRefundsAsked, PostgresClosingRepository
 from settlement.closing_service import ClosingService
 from settlement.domain.accounts import Account, AccountState, Instruction
@@ -371,3 +372,27 @@ def test_the_report_says_what_was_looked_at_and_what_was_found() -> None:
     told = list(lines_of(Report((clean, wrong), 0, 0.0)))
     assert told[4:6] == ["NOT TRUE: a balance", "  account-0: wrong"]
     assert told[-2:] == ["  … and 3 more", f"{SHOWN_FINDINGS + 3} finding(s): see above"]
+
+
+async def test_whoever_watches_is_told_of_each_check_as_it_goes(books: Books) -> None:
+    watched = list[Result]()
+    report = await audit(books.database, PENDING_AGE_SECONDS, chunk_keys=3, watch=watched.append)
+    postings = [result.looked_at for result in watched if result.name == "postings sum to zero"]
+    assert postings == sorted(postings)
+    assert (postings[0], postings[-1]) == (0, report.results[0].looked_at)
+    assert len(postings) > 2
+    assert {result.name for result in watched} == {result.name for result in report.results}
+
+
+async def test_no_check_reads_the_whole_ledger_for_each_key(books: Books) -> None:
+    """Books that grow are audited in time that grows with them: what is looked up for each key has an index."""
+    async with books.database.transaction() as transaction:
+        await transaction.raw.execute("SET LOCAL enable_seqscan = off")
+        for check in all_checks(PENDING_AGE_SECONDS):
+            if check.chunk_keys is None:
+                continue
+            arguments = (check.first_key, check.chunk_keys, *check.arguments)
+            plan = "\n".join(row[0] for row in await transaction.raw.fetch("EXPLAIN " + check.sql, *arguments))
+            assert not re.search(r"Seq Scan on (entry|settlement|contribution|payout|settlement_line)\b", plan), (
+                check.name
+            )

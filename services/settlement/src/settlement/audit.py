@@ -80,6 +80,7 @@ async def _run(database: Database, check: Check, chunk_keys: int | None, watch: 
     limit = check.chunk_keys and (chunk_keys or check.chunk_keys)
     query = _LOOK.format(sql=check.sql, shown=SHOWN_FINDINGS)
     result, after = Result(check.name, 0, 0, ()), check.first_key
+    watch(result)
     while True:
         async with database.transaction(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as transaction:
             row = await transaction.raw.fetchrow(query, after, limit, *check.arguments)

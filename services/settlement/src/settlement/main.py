@@ -13,7 +13,7 @@ from gongji.settlement.v1.reconciliation_pb2_grpc import add_ReconciliationServi
 from gongji.settlement.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
 from kit import tracing
 from kit.cli import EXIT_FAILED
-from kit.clock import Clock, clock_from
+from kit.clock import Clock, Elapsed, clock_from
 from kit.config import ConsumerSettings, DatabaseSettings
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork
@@ -35,6 +35,7 @@ from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
 from settlement.audit import FurtherCheck, Report, audit, lines_of
 from settlement.audit_holds import HoldsAudit
+from settlement.audit_progress import Progress
 from settlement.audit_seals import SealsAudit
 from settlement.binding_client import BindingClient
 from settlement.binding_holds import HoldsClient
@@ -194,7 +195,8 @@ async def _audit(settings: AuditSettings) -> Report:
     try:
         async with _asking(settings) as binding:
             further = _further_checks(database, binding, settings.binding_lag_seconds)
-            return await audit(database, pending_age_seconds, further=further)
+            progress = Progress(lambda line: typer.echo(line, err=True), Elapsed())
+            return await audit(database, pending_age_seconds, further=further, watch=progress.watch)
     finally:
         await database.close()
 
