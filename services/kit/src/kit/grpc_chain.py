@@ -31,7 +31,7 @@ from kit import auth, db_errors, tracing
 from kit.auth import Access, Assertion, AssertionVerifier, CallContext, Deadline, PeerIdentity, Principal
 from kit.clock import Elapsed
 from kit.errors import Refusal, code_name, error_info_in, to_rpc_status
-from kit.grpc_handlers import Context, Handler, Work, handler_of, work_of
+from kit.grpc_handlers import Context, Handler, Read, Work, handler_of, work_of
 from kit.grpc_headers import ASSERTION, REQUEST_ID, request_id_from
 from kit.ids import uuid7
 from kit.metrics import CALLS, DURATION, IN_FLIGHT
@@ -109,9 +109,25 @@ class Chain:
         Raises:
             ServicerError: the servicer's method is not asynchronous.
         """
+        reading = self._while_open(read) if handler.request_streaming and handler.response_streaming else read
         return handler_of(
-            handler, self._serve(method, work_of(method, handler, read, partial(self._use, method), once))
+            handler, self._serve(method, work_of(method, handler, reading, partial(self._use, method), once))
         )
+
+    def _while_open(self, read: Read) -> Read:
+        """Reads messages of a conversation until this process stops: its other side would go on for long.
+
+        The servicer meets the refusal where the next message would have come, and still answers what it took.
+        """
+
+        def read_on(raw: bytes) -> Message:
+            if self._closed:
+                raise Refusal(
+                    "UNAVAILABLE", "this process is stopping; send what has no answer again, another takes it"
+                )
+            return read(raw)
+
+        return read_on
 
     async def close(self, timeout_seconds: float) -> None:
         """Refuse new calls with `UNAVAILABLE`, and return when those under way are done or the time is up.

@@ -14,13 +14,14 @@ from google.protobuf.message import Message
 
 from kit import auth
 from kit.requests import Once
-from kit.validation import Reader
 
 # Texts, because gRPC's own classes are generic only in their stubs.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Work = Callable[[Any, Context], Awaitable[bytes | None]]
 """Takes raw bytes (a stream is read from the context), returns raw bytes (None for a stream, which it has written)."""
+Read = Callable[[bytes], Message]
+"""From the bytes of one message to a valid one; raises to refuse the call. `kit.validation.Reader` is one."""
 Write = Callable[[Any], bytes]
 Accept = Callable[[], Awaitable[None]]
 """Asked once the (first) request is read and valid, before the servicer sees it; raises to refuse the call."""
@@ -34,9 +35,7 @@ async def _accept_all() -> None:
     pass
 
 
-def work_of(
-    method: str, handler: Handler, read: Reader[Message], accept: Accept = _accept_all, once: Once | None = None
-) -> Work:
+def work_of(method: str, handler: Handler, read: Read, accept: Accept = _accept_all, once: Once | None = None) -> Work:
     """The work of a generated handler: read, validate, accept, call the servicer, write; each request `once` if given.
 
     Raises:
@@ -64,7 +63,7 @@ def handler_of(like: Handler, serve: Work) -> Handler:
     return makers[bool(like.request_streaming), bool(like.response_streaming)](serve)
 
 
-def _unary_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write, accept: Accept) -> Work:
+def _unary_unary(method: Callable[..., Awaitable[Any]], read: Read, write: Write, accept: Accept) -> Work:
     async def work(raw: bytes, context: Context) -> bytes:
         request = read(raw)
         await accept()
@@ -73,9 +72,7 @@ def _unary_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], w
     return work
 
 
-def _unary_once(
-    method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write, accept: Accept, once: Once
-) -> Work:
+def _unary_once(method: Callable[..., Awaitable[Any]], read: Read, write: Write, accept: Accept, once: Once) -> Work:
     async def work(raw: bytes, context: Context) -> bytes:
         request = read(raw)
 
@@ -88,9 +85,7 @@ def _unary_once(
     return work
 
 
-def _unary_stream(
-    method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write, accept: Accept
-) -> Work:
+def _unary_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Read, write: Write, accept: Accept) -> Work:
     async def work(raw: bytes, context: Context) -> None:
         request = read(raw)
         await accept()
@@ -101,7 +96,7 @@ def _unary_stream(
     return work
 
 
-def _stream_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], write: Write, accept: Accept) -> Work:
+def _stream_unary(method: Callable[..., Awaitable[Any]], read: Read, write: Write, accept: Accept) -> Work:
     async def work(_incoming: object, context: Context) -> bytes:
         async with aclosing(_each(context, read, accept)) as requests:
             return write(await method(requests, context))
@@ -109,9 +104,7 @@ def _stream_unary(method: Callable[..., Awaitable[Any]], read: Reader[Message], 
     return work
 
 
-def _stream_stream(
-    method: Callable[..., AsyncGenerator[Any, None]], read: Reader[Message], write: Write, accept: Accept
-) -> Work:
+def _stream_stream(method: Callable[..., AsyncGenerator[Any, None]], read: Read, write: Write, accept: Accept) -> Work:
     async def work(_incoming: object, context: Context) -> None:
         async with (
             aclosing(_each(context, read, accept)) as requests,
@@ -123,7 +116,7 @@ def _stream_stream(
     return work
 
 
-async def _each(context: Context, read: Reader[Message], accept: Accept) -> AsyncGenerator[Message, None]:
+async def _each(context: Context, read: Read, accept: Accept) -> AsyncGenerator[Message, None]:
     # A read that is under way is left to itself when the call's deadline ends the work: gRPC's core still writes its
     # result, and cancelling would free the memory that it writes to.
     accepted = False
@@ -135,7 +128,7 @@ async def _each(context: Context, read: Reader[Message], accept: Accept) -> Asyn
         yield request
 
 
-_WORK: dict[tuple[bool, bool], Callable[[Callable[..., Any], Reader[Message], Write, Accept], Work]] = {
+_WORK: dict[tuple[bool, bool], Callable[[Callable[..., Any], Read, Write, Accept], Work]] = {
     (False, False): _unary_unary,
     (False, True): _unary_stream,
     (True, False): _stream_unary,

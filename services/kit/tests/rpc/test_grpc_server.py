@@ -469,6 +469,40 @@ async def test_stopping_lets_calls_under_way_finish_and_refuses_new_ones(serve: 
     assert running.echo.seen == ["last"]
 
 
+async def test_stopping_ends_a_conversation_at_its_next_message(serve: Any) -> None:
+    async with serve() as running, running.channel() as channel:
+        call = running.method(channel, "Converse")(timeout=10)
+        await call.write(running.messages.EchoRequest(text="a"))
+        assert (await call.read()).text == "A"
+        stopping = asyncio.ensure_future(running.server.stop(5))
+        while not running.server._chain._closed:  # noqa: ASYNC110 - nothing tells it but the flag
+            await asyncio.sleep(0)
+        await call.write(running.messages.EchoRequest(text="b"))
+        error = await refused(call.read())
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+        await asyncio.wait_for(stopping, 4)
+
+
+async def test_stopping_lets_a_stream_with_one_answer_be_sent_to_its_end(serve: Any) -> None:
+    began = asyncio.Event()
+
+    async def begin(_request: Any, _context: Any) -> None:
+        began.set()
+
+    async with serve() as running, running.channel() as channel:
+        running.echo.do = begin
+        call = running.method(channel, "Collect")(timeout=10)
+        await call.write(running.messages.EchoRequest(text="a"))
+        await asyncio.wait_for(began.wait(), 5)
+        stopping = asyncio.ensure_future(running.server.stop(5))
+        while not running.server._chain._closed:  # noqa: ASYNC110 - nothing tells it but the flag
+            await asyncio.sleep(0)
+        await call.write(running.messages.EchoRequest(text="b"))
+        await call.done_writing()
+        assert (await call).text == "ab"
+        await stopping
+
+
 async def test_a_health_watcher_does_not_hold_up_the_stop(serve: Any) -> None:
     async with serve() as running, running.channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
