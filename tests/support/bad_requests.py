@@ -40,6 +40,7 @@ TEXTS: Final = {
     "region": "652701",
     "content_sha256": "0" * 64,
     "admdvs_prefix": "6527",
+    "month": "2025-06",
 }
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 NOON_SECONDS: Final = 1_749_520_800

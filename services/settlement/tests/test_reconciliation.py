@@ -5,13 +5,23 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.reconciled import BEFORE_MIDNIGHT, MIDNIGHT, OUTPATIENT, PATIENTS, PHARMACY, TODAY, TOMORROW, Region
+from support.reconciled import (
+    BEFORE_MIDNIGHT,
+    BEIJING,
+    MIDNIGHT,
+    OUTPATIENT,
+    PATIENTS,
+    PHARMACY,
+    TODAY,
+    TOMORROW,
+    Region,
+)
 
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Transaction
@@ -20,7 +30,7 @@ from settlement import reconciliation_sql as sql
 from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.audit import audit
-from settlement.domain.bill import MedicalType
+from settlement.domain.bill import ClearingType, MedicalType
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.reconciliation import Amounts, Total, bounds, grand_total, require_over
 from settlement.failpoints import Boundary, Failpoints
@@ -115,6 +125,40 @@ class DaysContract:
         first = await region.service.close_day(TODAY, "clerk:zhao")
         region.at(MIDNIGHT + timedelta(days=1))
         assert await region.service.close_day(TODAY, "clerk:qian") == first
+
+    async def test_a_month_is_its_days_closed_and_open(self, region: Region) -> None:
+        await region.settle(100, fund_fen=30)
+        await region.settle(40, med_type=MedicalType.PHARMACY)
+        await region.settle(999, code=PHARMACY)
+        region.at(MIDNIGHT + timedelta(minutes=1))
+        await region.close(TODAY)
+        await region.reverse()
+        await region.settle(7)
+        region.at(datetime(2025, 7, 1, tzinfo=BEIJING))
+        await region.settle(5_000)
+        statement = await region.service.statement(HOSPITAL, TODAY)
+        assert [each.day.day for each in statement.days] == list(range(1, 31))
+        with_something = [each for each in statement.days if each.totals]
+        assert [(each.day, each.closed is not None) for each in with_something] == [(TODAY, True), (TOMORROW, False)]
+        assert len(statement.open_days) == 29
+        assert TODAY not in statement.open_days
+        assert statement.totals == {
+            OUTPATIENT: Total(Amounts(2, 137, 30, 0, 0, 107, 0), Amounts(1, 130, 30, 0, 0, 100, 0)),
+            replace(OUTPATIENT, clr_type=ClearingType.PHARMACY): Total(Amounts(1, 40, 0, 0, 0, 40, 0)),
+        }
+        assert grand_total(statement.totals.values()).net.to_pay_fen == 47
+
+    async def test_a_month_whose_days_are_all_closed_is_final(self, region: Region) -> None:
+        region.at(datetime(2025, 6, 30, 23, tzinfo=BEIJING))
+        await region.settle(100)
+        region.at(datetime(2025, 7, 1, 0, 1, tzinfo=BEIJING))
+        for day in range(1, 31):
+            await region.close(date(2025, 6, day))
+        before = await region.service.statement(HOSPITAL, TODAY)
+        assert before.open_days == ()
+        await region.reverse()
+        assert await region.service.statement(HOSPITAL, TODAY) == before
+        assert grand_total((await region.service.statement(HOSPITAL, date(2025, 7, 9))).totals.values()).net.count == -1
 
     async def test_a_day_is_not_closed_until_a_minute_after_its_end(self, region: Region) -> None:
         for now in (BEFORE_MIDNIGHT, MIDNIGHT, MIDNIGHT + timedelta(seconds=59.999999)):

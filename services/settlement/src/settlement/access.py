@@ -39,5 +39,6 @@ ACCESS: AccessTable = {
     f"/{RECONCILIATION}/CompareDetails": institutions(),
     f"/{RECONCILIATION}/ListDifferences": _RECONCILERS,
     f"/{RECONCILIATION}/ResolveDifference": institutions() | _OPERATORS,
+    f"/{RECONCILIATION}/GetClearingStatement": _RECONCILERS,
     f"/{RECONCILIATION}/CloseDay": _OPERATORS,
 }

@@ -7,7 +7,17 @@ from typing import Final
 from gongji.settlement.v1 import reconciliation_pb2 as pb2
 from kit.errors import FieldViolation, InvalidFields
 from settlement import enums
-from settlement.domain.reconciliation import Amounts, ClosedDay, Column, DetailLine, Total, Totals, grand_total
+from settlement.domain.reconciliation import (
+    Amounts,
+    ClearingStatement,
+    ClosedDay,
+    Column,
+    DetailLine,
+    StatementDay,
+    Total,
+    Totals,
+    grand_total,
+)
 from settlement.reconciliation_service import Closing
 from settlement.timestamps import timestamp
 
@@ -60,6 +70,24 @@ def totals_message(closed: ClosedDay | None, totals: Totals) -> pb2.GetDailyTota
         closed_at=timestamp(closed.closed_at) if closed else None,
         totals=[total_message(total, column) for column, total in totals.items()],
         total=total_message(grand_total(totals.values())),
+    )
+
+
+def statement_message(statement: ClearingStatement) -> pb2.GetClearingStatementResponse:
+    """A month."""
+    return pb2.GetClearingStatementResponse(
+        days=[_day_message(day) for day in statement.days if day.totals],
+        totals=[total_message(total, column) for column, total in statement.totals.items()],
+        total=total_message(grand_total(statement.totals.values())),
+        open_days=[day.isoformat() for day in statement.open_days],
+    )
+
+
+def _day_message(day: StatementDay) -> pb2.ClearingDay:
+    return pb2.ClearingDay(
+        day=day.day.isoformat(),
+        closed_at=timestamp(day.closed.closed_at) if day.closed else None,
+        total=total_message(grand_total(day.totals.values())),
     )
 
 

@@ -1,6 +1,6 @@
 """Reconciliation in memory: the double of `PostgresReconciliationRepository`, over settlements in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from settlement.domain.reconciliation import (
@@ -47,6 +47,15 @@ class MemoryReconciliation:
         """See `ReconciliationRepository.frozen`."""
         kept = self.kept.get(day, {})
         return {column: total for column, total in kept.items() if column.fixmedins_code == fixmedins_code}
+
+    async def closed_between(self, first: date, last: date) -> Mapping[date, ClosedDay]:
+        """See `ReconciliationRepository.closed_between`."""
+        return {day: closed for day, closed in self.closed.items() if first <= day <= last}
+
+    async def frozen_between(self, first: date, last: date, fixmedins_code: str) -> Mapping[date, Totals]:
+        """See `ReconciliationRepository.frozen_between`."""
+        frozen = {day: await self.frozen(day, fixmedins_code) for day in self.kept if first <= day <= last}
+        return {day: totals for day, totals in frozen.items() if totals}
 
     async def frozen_of_all(self, day: date) -> tuple[int, Total]:
         """See `ReconciliationRepository.frozen_of_all`."""

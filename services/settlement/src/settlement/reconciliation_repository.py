@@ -1,7 +1,8 @@
 """Days and what they come to: rows ⇄ the domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from typing import Final, Protocol
 
 import asyncpg
@@ -36,6 +37,14 @@ class ReconciliationRepository(Protocol):
 
     async def frozen(self, day: date, fixmedins_code: str) -> Totals:
         """The same as it was when the day was closed."""
+        ...
+
+    async def closed_between(self, first: date, last: date) -> Mapping[date, ClosedDay]:
+        """The closed days of a period."""
+        ...
+
+    async def frozen_between(self, first: date, last: date, fixmedins_code: str) -> Mapping[date, Totals]:
+        """What the closed days of a period came to for an institution, those that have something."""
         ...
 
     async def frozen_of_all(self, day: date) -> tuple[int, Total]:
@@ -76,6 +85,16 @@ class PostgresReconciliationRepository:
     async def frozen(self, day: date, fixmedins_code: str) -> Totals:
         """See `ReconciliationRepository.frozen`."""
         return _totals(await self._raw.fetch(sql.FROZEN, fixmedins_code, day))
+
+    async def closed_between(self, first: date, last: date) -> Mapping[date, ClosedDay]:
+        """See `ReconciliationRepository.closed_between`."""
+        found = [_closed(row) for row in await self._raw.fetch(sql.CLOSED_BETWEEN, first, last)]
+        return {closed.day: closed for closed in found if closed is not None}
+
+    async def frozen_between(self, first: date, last: date, fixmedins_code: str) -> Mapping[date, Totals]:
+        """See `ReconciliationRepository.frozen_between`."""
+        rows = await self._raw.fetch(sql.FROZEN_BETWEEN, fixmedins_code, first, last)
+        return {day: _totals(list(group)) for day, group in groupby(rows, key=lambda row: row["day"])}
 
     async def frozen_of_all(self, day: date) -> tuple[int, Total]:
         """See `ReconciliationRepository.frozen_of_all`."""

@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from kit.clock import Clock
+from kit.clock import Clock, shanghai_date
 from kit.db import Work, retrying
-from settlement.domain.reconciliation import ClosedDay, DetailLine, Total, Totals, require_over
+from settlement.domain.reconciliation import (
+    ClearingStatement,
+    ClosedDay,
+    DetailLine,
+    StatementDay,
+    Total,
+    Totals,
+    days_of,
+    require_over,
+)
 from settlement.reconciliation_repository import ReconciliationRepository
 
 PAGE_LINES: Final = 500
@@ -36,6 +45,22 @@ class ReconciliationService:
             closed = await repository.closed_day(day)
             read = repository.totals if closed is None else repository.frozen
             return closed, await read(day, fixmedins_code)
+
+    async def statement(self, fixmedins_code: str, month: date) -> ClearingStatement:
+        """What a month comes to for an institution; `month` is any day of it.
+
+        Closed days are read as they were frozen, in one go; of an open day, of which there are few, what its rows say.
+        """
+        days = days_of(month)
+        async with self._work() as repository:
+            closed = await repository.closed_between(days[0], days[-1])
+            frozen = await repository.frozen_between(days[0], days[-1], fixmedins_code)
+            today = shanghai_date(self._clock.now())
+            going_on = {
+                day: await repository.totals(day, fixmedins_code) for day in days if day not in closed and day <= today
+            }
+        totals = {**going_on, **frozen}
+        return ClearingStatement(tuple(StatementDay(day, closed.get(day), totals.get(day, {})) for day in days))
 
     async def details(self, fixmedins_code: str, day: date) -> AsyncGenerator[Sequence[DetailLine], None]:
         """A day's lines in their order, page by page: each its own transaction, as a reader may be slow."""

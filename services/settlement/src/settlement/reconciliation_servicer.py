@@ -118,6 +118,15 @@ class ReconciliationServicer(reconciliation_pb2_grpc.ReconciliationServiceServic
         difference = await self._differences.resolve(resolution)
         return pb2.ResolveDifferenceResponse(difference=differences.difference_message(difference))
 
+    async def GetClearingStatement(  # noqa: N802 - the contract's name
+        self, request: pb2.GetClearingStatementRequest, context: Any
+    ) -> pb2.GetClearingStatementResponse:
+        """See the contract."""
+        del context
+        require_own(request.fixmedins_code)
+        month = codec.day_of(f"{request.month}-01", "month")
+        return codec.statement_message(await self._reconciliation.statement(request.fixmedins_code, month))
+
     async def CloseDay(  # noqa: N802 - the contract's name
         self, request: pb2.CloseDayRequest, context: Any
     ) -> pb2.CloseDayResponse:

@@ -56,6 +56,15 @@ SELECT fixmedins_code, clr_type, insutype, {", ".join(COLUMNS)} FROM daily_total
 WHERE fixmedins_code = $1 AND day = $2 ORDER BY clr_type, insutype
 """  # noqa: S608 - only our own names
 
+FROZEN_BETWEEN: Final = f"""
+SELECT day, fixmedins_code, clr_type, insutype, {", ".join(COLUMNS)} FROM daily_total
+WHERE fixmedins_code = $1 AND day BETWEEN $2 AND $3 ORDER BY day, clr_type, insutype
+"""  # noqa: S608 - only our own names
+
+CLOSED_BETWEEN: Final = """
+SELECT day, state, closed_at, closed_by FROM business_day WHERE state = 'CLOSED' AND day BETWEEN $1 AND $2
+"""
+
 FROZEN_OF_ALL: Final = f"""
 SELECT count(DISTINCT fixmedins_code) AS institutions,
        {", ".join(f"coalesce(sum({each}), 0)::bigint AS {each}" for each in COLUMNS)}

@@ -821,3 +821,105 @@ class ResolveDifferenceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveDifferenceResponse: _TypeAlias = ResolveDifferenceResponse  # noqa: Y015
+
+@_typing.final
+class GetClearingStatementRequest(_message.Message):
+    """Asks for a month."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    fixmedins_code: _builtins.str
+    """The institution; of an institution that calls, itself, else FORBIDDEN_INSTITUTION."""
+    month: _builtins.str
+    """The month by Asia/Shanghai days, YYYY-MM."""
+    def __init__(
+        self,
+        *,
+        fixmedins_code: _builtins.str = ...,
+        month: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixmedins_code", b"fixmedins_code", "month", b"month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClearingStatementRequest: _TypeAlias = GetClearingStatementRequest  # noqa: Y015
+
+@_typing.final
+class GetClearingStatementResponse(_message.Message):
+    """A month's statement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    OPEN_DAYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClearingDay]:
+        """The days that have a settlement or a reversal, in their order."""
+
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___DailyTotal]:
+        """The month by clr_type and insutype, in their order."""
+
+    @_builtins.property
+    def total(self) -> Global___DailyTotal:
+        """The whole month; its to_pay is what is owed to the institution, or by it when negative."""
+
+    @_builtins.property
+    def open_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The days of the month that are not closed, YYYY-MM-DD; while there are any, the statement may still change."""
+
+    def __init__(
+        self,
+        *,
+        days: _abc.Iterable[Global___ClearingDay] | None = ...,
+        totals: _abc.Iterable[Global___DailyTotal] | None = ...,
+        total: Global___DailyTotal | None = ...,
+        open_days: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "open_days", b"open_days", "total", b"total", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClearingStatementResponse: _TypeAlias = GetClearingStatementResponse  # noqa: Y015
+
+@_typing.final
+class ClearingDay(_message.Message):
+    """One day of a month."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    CLOSED_AT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """The Asia/Shanghai day, YYYY-MM-DD."""
+    @_builtins.property
+    def closed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was closed; absent while it is open."""
+
+    @_builtins.property
+    def total(self) -> Global___DailyTotal:
+        """What it comes to."""
+
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        closed_at: _timestamp_pb2.Timestamp | None = ...,
+        total: Global___DailyTotal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "day", b"day", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClearingDay: _TypeAlias = ClearingDay  # noqa: Y015

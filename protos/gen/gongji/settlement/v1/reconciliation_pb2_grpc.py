@@ -67,6 +67,11 @@ class ReconciliationServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceResponse.FromString,
                 _registered_method=True)
+        self.GetClearingStatement = channel.unary_unary(
+                '/gongji.settlement.v1.ReconciliationService/GetClearingStatement',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetClearingStatementRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetClearingStatementResponse.FromString,
+                _registered_method=True)
         self.CloseDay = channel.unary_unary(
                 '/gongji.settlement.v1.ReconciliationService/CloseDay',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.CloseDayRequest.SerializeToString,
@@ -127,6 +132,14 @@ class ReconciliationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetClearingStatement(self, request, context):
+        """What a month comes to for an institution, and what is owed to it (清算). Final once every day of the month is closed. An
+        institution asks for itself, an operator for any.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseDay(self, request, context):
         """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
         into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -168,6 +181,11 @@ def add_ReconciliationServiceServicer_to_server(servicer, server):
                     servicer.ResolveDifference,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceResponse.SerializeToString,
+            ),
+            'GetClearingStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClearingStatement,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetClearingStatementRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetClearingStatementResponse.SerializeToString,
             ),
             'CloseDay': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseDay,
@@ -340,6 +358,33 @@ class ReconciliationService:
             '/gongji.settlement.v1.ReconciliationService/ResolveDifference',
             gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.ResolveDifferenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetClearingStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.ReconciliationService/GetClearingStatement',
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetClearingStatementRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_reconciliation__pb2.GetClearingStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,10 @@ class ReconciliationServiceStub:
     """The worklist of an institution, oldest first. An institution asks for itself, an operator for any."""
     ResolveDifference: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.ResolveDifferenceRequest, _reconciliation_pb2.ResolveDifferenceResponse]
     """Says what became of a difference. An institution explains what is not solved; an operator may do everything."""
+    GetClearingStatement: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.GetClearingStatementRequest, _reconciliation_pb2.GetClearingStatementResponse]
+    """What a month comes to for an institution, and what is owed to it (清算). Final once every day of the month is closed. An
+    institution asks for itself, an operator for any.
+    """
     CloseDay: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.CloseDayRequest, _reconciliation_pb2.CloseDayResponse]
     """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
     into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -92,6 +96,10 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     """The worklist of an institution, oldest first. An institution asks for itself, an operator for any."""
     ResolveDifference: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.ResolveDifferenceRequest, _reconciliation_pb2.ResolveDifferenceResponse]  # type: ignore[assignment]
     """Says what became of a difference. An institution explains what is not solved; an operator may do everything."""
+    GetClearingStatement: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.GetClearingStatementRequest, _reconciliation_pb2.GetClearingStatementResponse]  # type: ignore[assignment]
+    """What a month comes to for an institution, and what is owed to it (清算). Final once every day of the month is closed. An
+    institution asks for itself, an operator for any.
+    """
     CloseDay: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.CloseDayRequest, _reconciliation_pb2.CloseDayResponse]  # type: ignore[assignment]
     """Closes a day for all institutions: nothing is posted on it any more, and its totals are frozen; a later reversal falls
     into the day on which it happens. Closing again changes nothing and is answered alike. DAY_NOT_OVER until a minute after
@@ -160,6 +168,16 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reconciliation_pb2.ResolveDifferenceResponse, _abc.Awaitable[_reconciliation_pb2.ResolveDifferenceResponse]]:
         """Says what became of a difference. An institution explains what is not solved; an operator may do everything."""
+
+    @_abc_1.abstractmethod
+    def GetClearingStatement(
+        self,
+        request: _reconciliation_pb2.GetClearingStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reconciliation_pb2.GetClearingStatementResponse, _abc.Awaitable[_reconciliation_pb2.GetClearingStatementResponse]]:
+        """What a month comes to for an institution, and what is owed to it (清算). Final once every day of the month is closed. An
+        institution asks for itself, an operator for any.
+        """
 
     @_abc_1.abstractmethod
     def CloseDay(

@@ -4,6 +4,7 @@ A settlement counts on the Asia/Shanghai day on which it was settled, a reversal
 whenever that was settled. So what a day comes to never changes once it is over.
 """
 
+from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
@@ -94,6 +95,33 @@ class ClosedDay:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementDay:
+    """What a day of a month comes to for an institution."""
+
+    day: date
+    closed: ClosedDay | None
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class ClearingStatement:
+    """A month of an institution (清算)."""
+
+    days: tuple[StatementDay, ...]
+    """All of the month, in their order."""
+
+    @property
+    def totals(self) -> Totals:
+        """The month by column, in their order."""
+        return merged(day.totals for day in self.days)
+
+    @property
+    def open_days(self) -> tuple[date, ...]:
+        """While there are any, the statement may still change."""
+        return tuple(day.day for day in self.days if day.closed is None)
+
+
+@dataclass(frozen=True, slots=True)
 class DetailLine:
     """One settlement or one reversal as a day's details show it."""
 
@@ -121,13 +149,22 @@ def grand_total(totals: Iterable[Total]) -> Total:
     return sum(totals, Total())
 
 
+def merged(several: Iterable[Totals]) -> dict[Column, Total]:
+    """What several totals come to together, by column in its order."""
+    together: dict[Column, Total] = {}
+    for totals in several:
+        for column, total in totals.items():
+            together[column] = together.get(column, Total()) + total
+    return {column: together[column] for column in sorted(together, key=lambda each: each.place)}
+
+
 def totals_of(lines: Iterable[DetailLine]) -> dict[Column, Total]:
     """What lines come to, by column in its order."""
-    totals: dict[Column, Total] = {}
-    for line in lines:
-        one = Total(refunds=line.amounts) if line.refd_setl_flag else Total(gross=line.amounts)
-        totals[line.column] = totals.get(line.column, Total()) + one
-    return {column: totals[column] for column in sorted(totals, key=lambda each: each.place)}
+    return merged({line.column: _total_of(line)} for line in lines)
+
+
+def _total_of(line: DetailLine) -> Total:
+    return Total(refunds=line.amounts) if line.refd_setl_flag else Total(gross=line.amounts)
 
 
 def lines_of(settlement: Settlement) -> Iterator[DetailLine]:
@@ -172,6 +209,12 @@ def _amounts_of(settlement: Settlement) -> Amounts:
 def bounds(day: date) -> tuple[datetime, datetime]:
     """The first moment of a day in Shanghai, and the first one after it."""
     return datetime.combine(day, time(), SHANGHAI), datetime.combine(day + timedelta(days=1), time(), SHANGHAI)
+
+
+def days_of(month: date) -> list[date]:
+    """The days of a month, which a day of it names."""
+    length = monthrange(month.year, month.month)[1]
+    return [month.replace(day=number + 1) for number in range(length)]
 
 
 def require_over(day: date, now: datetime) -> None:
