@@ -10,7 +10,7 @@ MEMBERS := protos services/kit services/identity services/binding services/settl
 CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml
 LOCAL := $(BIN)/gongji-local
 
-.PHONY: help setup demo up down status logs test unit itest cases bench bench-audit bench-import bench-authorize lint format types protos protos-check lock clean
+.PHONY: help setup demo up down status logs test unit itest cases faults bench bench-audit bench-import bench-authorize lint format types protos protos-check lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ cases: setup ## acceptance cases on running services: make cases CASES=path/to/o
 	@$(BIN)/python -m gongji_local.cases $(CASES)
 
 ROWS ?= 500000
+faults: setup ## break things while hospitals settle, and look whether anything is lost: make faults ROUNDS=50 SEED=1
+	@ROUNDS=$(ROUNDS) SEED=$(SEED) PYTHONPATH=tests $(BIN)/python -m faults.rounds
+
 bench: setup ## how fast settlement settles, against an echo over gRPC and the bare statements: make bench SECONDS_EACH=4 GROW=1
 	@SECONDS_EACH=$(or $(SECONDS_EACH),8) GROW=$(GROW) PYTHONPATH=tests $(BIN)/python -m bench.settle
 
