@@ -10,7 +10,7 @@ MEMBERS := protos services/kit services/identity services/binding services/settl
 CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml
 LOCAL := $(BIN)/gongji-local
 
-.PHONY: help setup demo up down status logs test unit itest cases faults bench bench-audit bench-import bench-authorize lint format types protos protos-check lock clean
+.PHONY: help setup demo up down status logs test unit itest cases faults bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-audit: setup ## how long sealing and auditing long books takes, in how muc
 
 bench-import: setup ## how fast a register is imported, against COPY alone: make bench-import ROWS=50000
 	@ROWS=$(ROWS) PYTHONPATH=tests $(BIN)/python -m bench.import_insured
+
+bench-contributions: setup ## how fast contributions are credited from a file: make bench-contributions ROWS=50000
+	@ROWS=$(ROWS) PYTHONPATH=tests $(BIN)/python -m bench.import_contributions
 
 bench-authorize: setup ## how fast binding authorizes over gRPC, against one SQL function: make bench-authorize SECONDS_EACH=4
 	@SECONDS_EACH=$(or $(SECONDS_EACH),8) PYTHONPATH=tests $(BIN)/python -m bench.authorize

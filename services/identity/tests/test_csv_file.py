@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from identity.domain.certificate import Certificate, CertificateType
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.register import RegisterRow, RowRefused
-from identity.importing import csv_file
-from identity.importing.csv_file import COLUMNS, MAX_LINE_BYTES, Encoding, RowParser, UnusableFile, examine, read
+from identity.importing.csv_file import COLUMNS, RowParser, examine, read
 from identity.testing import CARD_SN, NAME, TEL, identity_number
+from kit import csv_rows
+from kit.csv_rows import MAX_LINE_BYTES, Encoding, UnusableFile
 
 HEADER = ",".join(COLUMNS)
 FIELDS = {
@@ -142,7 +143,7 @@ def test_a_broken_packed_file_is_refused_before_anything_is_taken(tmp_path: Path
 
 
 def test_what_a_packed_file_unfolds_to_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_file, "MAX_CONTENT_BYTES", 5_000_000)
+    monkeypatch.setattr(csv_rows, "MAX_CONTENT_BYTES", 5_000_000)
     bomb = file_of(tmp_path, gzip.compress(f"{HEADER}\n".encode() + bytes(50_000_000)), "bomb.csv.gz")
     assert "more than 5000000 bytes" in refusal_of(bomb)
 

@@ -112,6 +112,11 @@ def test_a_contribution_tells_what_came_in() -> None:
     assert notice.body == "您的个人账户于2025年6月10日10:05入账¥500.00，入账后账户余额为¥500.00。"
 
 
+def test_interest_is_told_as_such() -> None:
+    notice = only(facts.Credited(FATHER, 123, 50_123, AT, is_interest=True))
+    assert notice.body == "您的个人账户于2025年6月10日10:05入账利息¥1.23，入账后账户余额为¥501.23。"
+
+
 @pytest.mark.parametrize(
     ("kind", "title", "said"),
     [

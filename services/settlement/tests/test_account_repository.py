@@ -27,6 +27,7 @@ from settlement.domain.accounts import (
     NotEligibleError,
 )
 from settlement.domain.bill import InstitutionType
+from settlement.domain.contributing import Row
 from settlement.domain.ledger import EntryKind, Occasion, contribution_posting, post, settlement_posting
 from settlement.domain.projection import Died, Enrolled, InstitutionTold, PersonKnown, Verified
 from settlement.domain.visit import Designation, InsuranceStatus, InsuranceType
@@ -286,8 +287,8 @@ class TestPostgresAccounts(RepositoryContract):
         async with work() as repository:
             for psn_no in ("father", "mother"):
                 await repository.add(account(psn_no))
-        same = [service.contribute("father", "c1", 500) for _ in range(3)]
-        answers = await asyncio.gather(*same, service.contribute("mother", "c1", 500), return_exceptions=True)
+        same = [service.contribute(Row("father", "c1", 500)) for _ in range(3)]
+        answers = await asyncio.gather(*same, service.contribute(Row("mother", "c1", 500)), return_exceptions=True)
         credited = [answer for answer in answers if answer == 500]
         refused = [answer for answer in answers if isinstance(answer, ContributionReusedError)]
         assert len(credited) + len(refused) == 4

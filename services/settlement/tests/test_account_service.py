@@ -17,6 +17,9 @@ from settlement.account_servicer import AccountServicer
 from settlement.closing_memory import MemoryClosing
 from settlement.closing_repository import ClosingRepository
 from settlement.closing_service import ClosingService
+from settlement.contribution_memory import MemoryContributions
+from settlement.contribution_repository import ContributionRepository
+from settlement.contribution_service import ContributionService
 from settlement.domain.accounts import (
     Account,
     AccountClosedError,
@@ -27,6 +30,7 @@ from settlement.domain.accounts import (
     NotEligibleError,
     StateForbidsError,
 )
+from settlement.domain.contributing import Row
 from settlement.domain.ledger import AccountKind
 from settlement.domain.projection import Enrolled, PersonKnown
 from settlement.domain.reasons import SettlementRefusedError
@@ -35,16 +39,21 @@ from settlement.domain.visit import InsuranceStatus, InsuranceType
 NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
 
 
+class Accounts(MemoryClosing, MemoryContributions):
+    """All that AccountService keeps."""
+
+
 class World:
     """Everything that a test asks, and the clock that it moves."""
 
     def __init__(self) -> None:
-        self.accounts = MemoryClosing()
+        self.accounts = Accounts()
         self.clock = FixedClock(NOON)
         self.work = MemoryWork[AccountRepository](self.accounts)
         self.service = AccountService(self.work, self.clock)
+        contributions = ContributionService(MemoryWork[ContributionRepository](self.accounts), self.clock)
         closing = ClosingService(MemoryWork[ClosingRepository](self.accounts), self.clock)
-        self.servicer = AccountServicer(self.service, closing)
+        self.servicer = AccountServicer(self.service, contributions, closing)
 
     def insured(self, psn_no: str, valid_from: date = date(2020, 1, 1), **facts: Any) -> None:
         enrolled = Enrolled(
@@ -64,7 +73,7 @@ class World:
         self.insured(psn_no)
         await self.service.open(psn_no)
         if balance_fen:
-            await self.service.contribute(psn_no, f"first-{psn_no}", balance_fen)
+            await self.service.contribute(Row(psn_no, f"first-{psn_no}", balance_fen))
         return self.accounts.accounts[psn_no]
 
     def told(self) -> list[tuple[str, int]]:
@@ -125,8 +134,8 @@ async def test_somebody_of_whom_nothing_was_told_gets_no_account(world: World) -
 
 async def test_a_contribution_is_a_posting_a_balance_and_an_event(world: World) -> None:
     await world.opened()
-    assert await world.service.contribute("father", "c1", 500) == 500
-    assert await world.service.contribute("father", "c2", 250) == 750
+    assert await world.service.contribute(Row("father", "c1", 500)) == 500
+    assert await world.service.contribute(Row("father", "c2", 250)) == 750
     assert world.accounts.accounts["father"].balance_fen == 750
     assert sum(row.amount_fen for row in world.accounts.entries) == 0
     assert world.told() == [("AccountCredited", 1), ("AccountCredited", 2)]
@@ -138,9 +147,9 @@ async def test_a_contribution_is_a_posting_a_balance_and_an_event(world: World) 
 
 async def test_a_contribution_repeated_gets_its_first_answer_and_credits_nothing(world: World) -> None:
     await world.opened()
-    await world.service.contribute("father", "c1", 500)
-    await world.service.contribute("father", "c2", 250)
-    assert await world.service.contribute("father", "c1", 500) == 500
+    await world.service.contribute(Row("father", "c1", 500))
+    await world.service.contribute(Row("father", "c2", 250))
+    assert await world.service.contribute(Row("father", "c1", 500)) == 500
     assert world.accounts.accounts["father"].balance_fen == 750
     assert len(world.told()) == 2
 
@@ -148,22 +157,22 @@ async def test_a_contribution_repeated_gets_its_first_answer_and_credits_nothing
 async def test_a_repeated_contribution_is_answered_also_after_the_account_was_closed(world: World) -> None:
     account = await world.opened(balance_fen=500)
     world.accounts.accounts["father"] = Account("father", AccountState.CLOSED, 0, 0, account.version)
-    assert await world.service.contribute("father", "first-father", 500) == 500
+    assert await world.service.contribute(Row("father", "first-father", 500)) == 500
 
 
 @pytest.mark.parametrize(("psn_no", "amount_fen"), [("father", 501), ("mother", 500)])
 async def test_a_contribution_id_is_never_used_for_another_body(world: World, psn_no: str, amount_fen: int) -> None:
     await world.opened()
     await world.opened("mother")
-    await world.service.contribute("father", "c1", 500)
+    await world.service.contribute(Row("father", "c1", 500))
     with pytest.raises(ContributionReusedError):
-        await world.service.contribute(psn_no, "c1", amount_fen)
+        await world.service.contribute(Row(psn_no, "c1", amount_fen))
     assert world.accounts.accounts["mother"].balance_fen == 0
 
 
 async def test_a_contribution_needs_an_account(world: World) -> None:
     with pytest.raises(AccountClosedError):
-        await world.service.contribute("stranger", "c1", 500)
+        await world.service.contribute(Row("stranger", "c1", 500))
     assert not world.accounts.contributions
 
 
@@ -171,15 +180,15 @@ async def test_a_contribution_that_cannot_be_posted_leaves_no_trace(world: World
     await world.opened()
     world.work.fail_next_commit(ConnectionError("gone"))
     with pytest.raises(ConnectionError):
-        await world.service.contribute("father", "c1", 500)
+        await world.service.contribute(Row("father", "c1", 500))
     assert (world.accounts.accounts["father"].balance_fen, world.told()) == (0, [])
-    assert await world.service.contribute("father", "c1", 500) == 500
+    assert await world.service.contribute(Row("father", "c1", 500)) == 500
 
 
 async def test_a_contribution_belongs_to_the_day_in_shanghai(world: World) -> None:
     await world.opened()
     world.clock.set(datetime(2025, 3, 10, 16, 30, tzinfo=UTC))
-    await world.service.contribute("father", "c1", 500)
+    await world.service.contribute(Row("father", "c1", 500))
     assert world.accounts.entries[0].occasion.business_day == date(2025, 3, 11)
 
 
@@ -187,7 +196,7 @@ async def test_nothing_is_posted_on_a_day_that_is_closed(world: World) -> None:
     await world.opened()
     world.accounts.closed_days.add(date(2025, 3, 10))
     with pytest.raises(SettlementRefusedError) as refused:
-        await world.service.contribute("father", "c1", 500)
+        await world.service.contribute(Row("father", "c1", 500))
     assert refused.value.reason == "UNAVAILABLE"
     assert (world.accounts.entries, world.accounts.contributions) == ([], {})
 
@@ -195,7 +204,7 @@ async def test_nothing_is_posted_on_a_day_that_is_closed(world: World) -> None:
 async def test_freezing_and_releasing_are_events_in_one_sequence_with_the_money(world: World) -> None:
     await world.opened(balance_fen=500)
     await world.service.freeze("father", Instruction("court order 7"))
-    await world.service.contribute("father", "c2", 100)
+    await world.service.contribute(Row("father", "c2", 100))
     await world.service.unfreeze("father", Instruction("order lifted"))
     await world.service.unfreeze("father", Instruction("again"))
     assert world.told() == [
@@ -236,7 +245,7 @@ async def test_the_statement_pages_from_the_newest_to_the_oldest_without_repeats
     call_as(Principal("service", "operator"))
     for number in range(5):
         world.clock.advance(timedelta(minutes=1))
-        await world.service.contribute("father", f"c{number}", 100)
+        await world.service.contribute(Row("father", f"c{number}", 100))
     seen, token = list[str](), ""
     for _ in range(3):
         request = account_pb2.ListEntriesRequest(psn_no="father", page_size=2, page_token=token)
@@ -249,7 +258,7 @@ async def test_the_statement_pages_from_the_newest_to_the_oldest_without_repeats
 async def test_an_entry_shows_the_balance_after_it(world: World) -> None:
     await world.opened(balance_fen=500)
     call_as(Principal("service", "operator"))
-    await world.service.contribute("father", "c2", 250)
+    await world.service.contribute(Row("father", "c2", 250))
     entry = (await world.servicer.ListEntries(account_pb2.ListEntriesRequest(psn_no="father"), None)).entries[0]
     assert (entry.version, entry.amount, entry.balance_after) == (2, 250, 750)
     assert entry.kind == account_pb2.ENTRY_KIND_CONTRIBUTION

@@ -17,10 +17,13 @@ from settlement.audit import SHOWN_FINDINGS, Report, Result, audit, lines_of
 from settlement.audit_checks import all_checks
 from settlement.closing_repository import ClosedRefundsAsked, PostgresClosingRepository
 from settlement.closing_service import ClosingService
-from settlement.domain.accounts import Account, AccountState, Instruction
+from settlement.contribution_repository import PostgresContributionRepository
+from settlement.contribution_service import ContributionService
+from settlement.domain.accounts import Account, AccountState, ContributionKind, Instruction
 from settlement.domain.allocate import Line, Split
 from settlement.domain.bill import Bill, MedicalType
 from settlement.domain.closing import PayoutOrder, PayoutWay
+from settlement.domain.contributing import Row
 from settlement.domain.quotes import hold
 from settlement.domain.settling import postings_of, reverse_all
 from settlement.domain.state import Fingerprint, Intent, Order, OrderKind, Settlement, abandoned, fenced, settled
@@ -46,6 +49,9 @@ class Books:
         accounts = PostgresWork[AccountRepository](database, PostgresAccountRepository)
         self.accounts_work = accounts
         self.accounts = AccountService(accounts, FixedClock(NOON))
+        self.contributions = ContributionService(
+            PostgresWork(database, PostgresContributionRepository), FixedClock(NOON)
+        )
         self.closing = ClosingService(PostgresWork(database, PostgresClosingRepository), FixedClock(NOON))
         self.settlements = PostgresWork(database, PostgresSettlementRepository)
 
@@ -53,10 +59,11 @@ class Books:
         """Accounts with contributions and a freeze, and one closed to which refunds came, of which one was paid out; a
         settlement paid, some reversed, one given up, one fenced.
         """
-        for psn_no, amount_fen in (("father", 10_000), ("child", 1_000), ("mother", 500)):
+        for psn_no, amount_fen in (("father", 10_000), ("child", 1_000), ("mother", 500), ("son", 1)):
             async with self.accounts_work() as repository:
                 await repository.add(Account(psn_no, AccountState.OPEN, 0, 0, 0))
-            await self.accounts.contribute(psn_no, f"first-{psn_no}", amount_fen)
+            await self.accounts.contribute(Row(psn_no, f"first-{psn_no}", amount_fen))
+        await self.contributions.take([(1, Row("son", "interest-son", 7, ContributionKind.INTEREST))])
         await self.accounts.freeze("father", Instruction("order"))
         await self.accounts.unfreeze("father", Instruction("lifted"))
         await self.settle(PAID, Split(1_000, 3_000, 2_000, 0, (Line("father", uuid7(), 3_000, 7_000),)))
@@ -73,7 +80,7 @@ class Books:
         """An account that paid twice is closed, gets both back, and one of them is paid out."""
         async with self.accounts_work() as repository:
             await repository.add(Account("aunt", AccountState.OPEN, 0, 0, 0))
-        await self.accounts.contribute("aunt", "first-aunt", 900)
+        await self.accounts.contribute(Row("aunt", "first-aunt", 900))
         for settlement_id, amount_fen, left_fen in ((WAITS, 200, 700), (PAID_OUT, 300, 400)):
             await self.settle(
                 settlement_id,
@@ -186,9 +193,9 @@ async def test_books_that_were_kept_are_in_order(books: Books) -> None:
     report = await books.audit()
     assert findings(report) == {}
     looked_at = {result.name: result.looked_at for result in report.results}
-    assert looked_at["postings sum to zero"] == 14
-    assert looked_at["a balance is the sum of its entries, never negative"] == 4
-    assert looked_at["every version of an account was told once, in order"] == 4
+    assert looked_at["postings sum to zero"] == 16
+    assert looked_at["a balance is the sum of its entries, never negative"] == 5
+    assert looked_at["every version of an account was told once, in order"] == 5
     assert looked_at["the parts of a bill and of its split add up (R16)"] == 6
 
 
@@ -236,6 +243,8 @@ TAMPERED = [
         "every personal entry is on an account",
     ),
     ("UPDATE contribution SET amount_fen = 1 WHERE psn_no = 'mother'", "every contribution is one entry"),
+    ("UPDATE contribution SET kind = 'INTEREST' WHERE psn_no = 'mother'", "every contribution is one entry"),
+    ("UPDATE entry SET entry_kind = 'CONTRIBUTION' WHERE entry_kind = 'INTEREST'", "every contribution is one entry"),
     ("UPDATE contribution SET balance_after_fen = 1 WHERE psn_no = 'mother'", "every contribution is one entry"),
     ("UPDATE contribution SET psn_no = 'father' WHERE psn_no = 'mother'", "every contribution is one entry"),
     ("DELETE FROM contribution WHERE psn_no = 'mother'", "every contribution is one entry"),
@@ -356,7 +365,7 @@ async def test_events_that_policy_has_dropped_are_not_missed(books: Books) -> No
 
 async def test_unsent_events_are_told_but_are_no_finding(books: Books) -> None:
     report = await books.audit()
-    assert report.unsent_events == 17
+    assert report.unsent_events == 19
     assert report.unsent_age_seconds >= 0
 
 

@@ -21,6 +21,9 @@ from settlement.account_servicer import AccountServicer
 from settlement.closing_memory import MemoryClosing
 from settlement.closing_repository import ClosingRepository
 from settlement.closing_service import ClosingService
+from settlement.contribution_memory import MemoryContributions
+from settlement.contribution_repository import ContributionRepository
+from settlement.contribution_service import ContributionService
 from settlement.domain import closing
 from settlement.domain.accounts import (
     Account,
@@ -31,6 +34,7 @@ from settlement.domain.accounts import (
     StateForbidsError,
 )
 from settlement.domain.closing import ClosedRefund, ClosedRefundNotFoundError, PayoutOrder, PayoutWay
+from settlement.domain.contributing import Row
 from settlement.domain.ledger import (
     AccountKind,
     EntryKind,
@@ -69,7 +73,8 @@ class World:
         self.clock = FixedClock(NOON)
         self.closing = ClosingService(MemoryWork[ClosingRepository](self.accounts), self.clock)
         self.service = AccountService(MemoryWork[AccountRepository](self.accounts), self.clock)
-        self.servicer = AccountServicer(self.service, self.closing)
+        contributions = ContributionService(MemoryWork[ContributionRepository](MemoryContributions()), self.clock)
+        self.servicer = AccountServicer(self.service, contributions, self.closing)
 
     def died(self, psn_no: str = "father") -> None:
         self.accounts.persons[psn_no] = PersonKnown(psn_no, 1, NOON, died_on=DAY, died_sequence=1)
@@ -165,7 +170,7 @@ async def test_nothing_is_paid_out_on_a_day_that_is_closed(world: World) -> None
 async def test_a_closed_account_takes_no_contribution_and_is_neither_frozen_nor_released(world: World) -> None:
     await world.closing.close("father", TRANSFER)
     with pytest.raises(AccountClosedError):
-        await world.service.contribute("father", "c1", 5)
+        await world.service.contribute(Row("father", "c1", 5))
     for step in (world.service.freeze, world.service.unfreeze):
         with pytest.raises(StateForbidsError):
             await step("father", Instruction("late"))

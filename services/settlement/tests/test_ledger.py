@@ -48,6 +48,7 @@ def moving(number: int, kind: EntryKind, psn_no: str, amount_fen: int) -> Postin
         EntryKind.SETTLEMENT: settlement_posting,
         EntryKind.REFUND: refund_posting,
         EntryKind.CONTRIBUTION: contribution_posting,
+        EntryKind.INTEREST: contribution_posting,
         EntryKind.PAYOUT: partial(payout_posting, way="HEIRS"),
     }
     return make[kind](UUID(int=number), occasion(kind), psn_no, amount_fen)

@@ -31,6 +31,7 @@ from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.audit import audit
 from settlement.domain.bill import ClearingType, MedicalType
+from settlement.domain.contributing import Row
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.reconciliation import Amounts, Total, bounds, grand_total, require_over
 from settlement.failpoints import Boundary, Failpoints
@@ -202,8 +203,8 @@ class TestPostgresDays(DaysContract):
             for psn_no in ("father", "grandfather"):
                 await repository.add(replace(account(psn_no, 0), version=0))
         accounts = AccountService(PostgresWork(database, PostgresAccountRepository), FixedClock(TEN_O_CLOCK))
-        await accounts.contribute("father", "c1", 50_000)
-        await accounts.contribute("grandfather", "c2", 3_000)
+        await accounts.contribute(Row("father", "c1", 50_000))
+        await accounts.contribute(Row("grandfather", "c2", 3_000))
         yield database
         await database.close()
 

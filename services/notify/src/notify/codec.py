@@ -84,7 +84,10 @@ def _movement(event: account.AccountDebited | account.AccountRefunded) -> facts.
 
 
 def _credited(event: account.AccountCredited) -> facts.Credited:
-    return facts.Credited(event.psn_no, event.amount_fen, event.balance_after_fen, _time(event.posted_at))
+    is_interest = event.kind == account.CONTRIBUTION_KIND_INTEREST
+    return facts.Credited(
+        event.psn_no, event.amount_fen, event.balance_after_fen, _time(event.posted_at), is_interest=is_interest
+    )
 
 
 def _account_change(

@@ -8,7 +8,7 @@ RECONCILIATION = "gongji.settlement.v1.ReconciliationService"
 SERVICES = (SETTLEMENTS, ACCOUNTS, RECONCILIATION)
 
 _KEEPERS = services("operator", "registry")
-_OPERATORS = services("operator")
+_CONSOLE = services("operator")
 _OWNERS = people("citizen") | services("operator")
 _OPERATORS = people("operator") | services("operator")
 _RECONCILERS = institutions() | _OPERATORS | people("auditor")
@@ -26,11 +26,12 @@ ACCESS: AccessTable = {
     f"/{SETTLEMENTS}/ListSettlements": institutions(),
     f"/{ACCOUNTS}/OpenAccount": _KEEPERS,
     f"/{ACCOUNTS}/RecordContribution": _KEEPERS,
+    f"/{ACCOUNTS}/ImportContributions": _KEEPERS,
     f"/{ACCOUNTS}/FreezeAccount": _KEEPERS,
     f"/{ACCOUNTS}/UnfreezeAccount": _KEEPERS,
-    f"/{ACCOUNTS}/CloseAccount": _OPERATORS,
-    f"/{ACCOUNTS}/ListClosedRefunds": _OPERATORS,
-    f"/{ACCOUNTS}/PayOutClosedRefund": _OPERATORS,
+    f"/{ACCOUNTS}/CloseAccount": _CONSOLE,
+    f"/{ACCOUNTS}/ListClosedRefunds": _CONSOLE,
+    f"/{ACCOUNTS}/PayOutClosedRefund": _CONSOLE,
     f"/{ACCOUNTS}/GetAccount": _OWNERS,
     f"/{ACCOUNTS}/ListEntries": _OWNERS,
     f"/{RECONCILIATION}/GetDailyTotals": _RECONCILERS,

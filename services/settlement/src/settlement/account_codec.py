@@ -21,6 +21,7 @@ _STATES: Final[Mapping[AccountState, account_pb2.AccountState.ValueType]] = {
 }
 _KINDS: Final[Mapping[EntryKind, account_pb2.EntryKind.ValueType]] = {
     EntryKind.CONTRIBUTION: account_pb2.ENTRY_KIND_CONTRIBUTION,
+    EntryKind.INTEREST: account_pb2.ENTRY_KIND_INTEREST,
     EntryKind.SETTLEMENT: account_pb2.ENTRY_KIND_SETTLEMENT,
     EntryKind.REFUND: account_pb2.ENTRY_KIND_REFUND,
     EntryKind.PAYOUT: account_pb2.ENTRY_KIND_PAYOUT,
@@ -28,6 +29,10 @@ _KINDS: Final[Mapping[EntryKind, account_pb2.EntryKind.ValueType]] = {
 _WAYS: Final[Mapping[PayoutWay, events_pb2.PayoutWay.ValueType]] = {
     PayoutWay.HEIRS: events_pb2.PAYOUT_WAY_HEIRS,
     PayoutWay.TRANSFER: events_pb2.PAYOUT_WAY_TRANSFER,
+}
+_CREDITED: Final[Mapping[EntryKind, events_pb2.ContributionKind.ValueType]] = {
+    EntryKind.CONTRIBUTION: events_pb2.CONTRIBUTION_KIND_CONTRIBUTION,
+    EntryKind.INTEREST: events_pb2.CONTRIBUTION_KIND_INTEREST,
 }
 _LONGEST_VERSION_DIGITS: Final = 19
 
@@ -107,6 +112,7 @@ def credited(row: EntryRow) -> Event:
         balance_after_fen=row.balance_after_fen or 0,
         posted_at=timestamp(row.occasion.posted_at),
         contribution_id=row.occasion.contribution_id or "",
+        kind=_CREDITED[row.occasion.kind],
     )
     return Event(message, key=row.account_key, occurred_at=row.occasion.posted_at)
 

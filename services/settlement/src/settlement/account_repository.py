@@ -13,6 +13,7 @@ from settlement.domain.accounts import (
     AccountChange,
     AccountState,
     Contribution,
+    ContributionKind,
     Insured,
     StatementLine,
 )
@@ -51,11 +52,12 @@ WHERE p.psn_no = $1 FOR SHARE OF p
 """
 _DIED_ON = "SELECT died_on FROM person_fact WHERE psn_no = $1"
 _CONTRIBUTION = """
-SELECT contribution_id, psn_no, amount_fen, balance_after_fen, body_hash FROM contribution WHERE contribution_id = $1
+SELECT contribution_id, psn_no, amount_fen, balance_after_fen, body_hash, kind FROM contribution
+WHERE contribution_id = $1
 """
 _CLAIM_CONTRIBUTION = """
-INSERT INTO contribution (contribution_id, psn_no, amount_fen, balance_after_fen, body_hash)
-VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING true
+INSERT INTO contribution (contribution_id, psn_no, amount_fen, balance_after_fen, body_hash, kind)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
 """
 _ADD_ENTRIES = """
 INSERT INTO entry (posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
@@ -195,7 +197,7 @@ class PostgresAccountRepository:
     async def contribution(self, contribution_id: str) -> Contribution | None:
         """See `AccountRepository.contribution`."""
         row = await self._raw.fetchrow(_CONTRIBUTION, contribution_id)
-        return Contribution(**dict(row)) if row else None
+        return contribution_of(row) if row else None
 
     async def claim(self, contribution: Contribution) -> bool:
         """See `AccountRepository.claim`."""
@@ -206,6 +208,7 @@ class PostgresAccountRepository:
             contribution.amount_fen,
             contribution.balance_after_fen,
             contribution.body_hash,
+            contribution.kind,
         )
         return claimed is True
 
@@ -223,6 +226,11 @@ class PostgresAccountRepository:
     async def statement(self, psn_no: str, before_version: int | None, limit: int) -> list[StatementLine]:
         """See `AccountRepository.statement`."""
         return [_line(row) for row in await self._raw.fetch(_STATEMENT, psn_no, before_version, limit)]
+
+
+def contribution_of(row: asyncpg.Record) -> Contribution:
+    """A row of `contribution`."""
+    return Contribution(**{**dict(row), "kind": ContributionKind(row["kind"])})
 
 
 def entry_columns(rows: Sequence[EntryRow]) -> tuple[list[object], ...]:

@@ -1,7 +1,6 @@
 """Operations on personal accounts, one transaction each. Amounts are in fen."""
 
-import hashlib
-from datetime import date, datetime
+from datetime import date
 
 from kit.clock import Clock, shanghai_date
 from kit.db import Work
@@ -22,7 +21,8 @@ from settlement.domain.accounts import (
     repeated_answer,
     unfreeze,
 )
-from settlement.domain.ledger import EntryKind, LedgerError, Occasion, Posting, contribution_posting, post
+from settlement.domain.contributing import Row, contribution_hash, posting_of
+from settlement.domain.ledger import LedgerError, post
 from settlement.domain.reasons import Reason, SettlementRefusedError
 
 OPENING_REASON = "opened"
@@ -52,29 +52,29 @@ class AccountService:
                 return account
             return await _found(repository, psn_no)  # somebody else opened it meanwhile
 
-    async def contribute(self, psn_no: str, contribution_id: str, amount_fen: int) -> int:
+    async def contribute(self, row: Row) -> int:
         """Credit a contribution once; the balance after it in fen, repeated for the same id.
 
         Raises:
             ContributionReusedError: the id was used before with another body.
             AccountClosedError: the account is closed or was never opened.
         """
-        body_hash = _body_hash(psn_no, amount_fen)
+        body_hash = contribution_hash(row)
         async with self._work() as repository:
-            if known := await repository.contribution(contribution_id):
+            if known := await repository.contribution(row.contribution_id):
                 return repeated_answer(known, body_hash)
-            found = await repository.lock([psn_no])
+            found = await repository.lock([row.psn_no])
             account = check_creditable(found[0] if found else None)
-            answer = account.balance_fen + amount_fen
-            if not await repository.claim(Contribution(contribution_id, psn_no, amount_fen, answer, body_hash)):
-                return await _answer_of_another(repository, contribution_id, body_hash)
-            await self._credit(repository, account, contribution_id, amount_fen)
+            answer = account.balance_fen + row.amount_fen
+            claimed = Contribution(row.contribution_id, row.psn_no, row.amount_fen, answer, body_hash, row.kind)
+            if not await repository.claim(claimed):
+                return await _answer_of_another(repository, row.contribution_id, body_hash)
+            await self._credit(repository, account, row)
             return answer
 
-    async def _credit(
-        self, repository: AccountRepository, account: Account, contribution_id: str, amount_fen: int
-    ) -> None:
-        posting = _posting(account.psn_no, contribution_id, amount_fen, self._clock.now())
+    async def _credit(self, repository: AccountRepository, account: Account, row: Row) -> None:
+        now = self._clock.now()
+        posting = posting_of(row, uuid7(), now, shanghai_date(now))
         posted = post([posting], {account.psn_no: account.standing})
         await hold_open_day(repository, posting.occasion.business_day)
         await repository.add_entries(posted.rows)
@@ -169,12 +169,3 @@ async def _answer_of_another(repository: AccountRepository, contribution_id: str
     if known is None:
         raise LedgerError("a contribution's id is taken, yet there is no such contribution")
     return repeated_answer(known, body_hash)
-
-
-def _posting(psn_no: str, contribution_id: str, amount_fen: int, now: datetime) -> Posting:
-    occasion = Occasion(EntryKind.CONTRIBUTION, now, shanghai_date(now), contribution_id=contribution_id)
-    return contribution_posting(uuid7(), occasion, psn_no, amount_fen)
-
-
-def _body_hash(psn_no: str, amount_fen: int) -> bytes:
-    return hashlib.sha256(f"contribution/1|{psn_no}|{amount_fen}".encode()).digest()

@@ -7,9 +7,10 @@ from gongji.settlement.v1 import account_pb2, account_pb2_grpc
 from kit.auth import current
 from kit.errors import Refusal
 from settlement import account_codec as codec
-from settlement import closing_codec
+from settlement import closing_codec, contribution_codec
 from settlement.account_service import AccountService
 from settlement.closing_service import ClosingService
+from settlement.contribution_service import ContributionService
 from settlement.domain.accounts import Instruction
 
 DEFAULT_PAGE_ENTRIES: Final = 50
@@ -18,8 +19,9 @@ DEFAULT_PAGE_ENTRIES: Final = 50
 class AccountServicer(account_pb2_grpc.AccountServiceServicer):
     """Serves `gongji.settlement.v1.AccountService`; who may call what is in `access.py`."""
 
-    def __init__(self, accounts: AccountService, closing: ClosingService) -> None:
+    def __init__(self, accounts: AccountService, contributions: ContributionService, closing: ClosingService) -> None:
         self._accounts = accounts
+        self._contributions = contributions
         self._closing = closing
 
     async def OpenAccount(  # noqa: N802 - the contract's name
@@ -35,8 +37,20 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
     ) -> account_pb2.RecordContributionResponse:
         """See the contract."""
         del context
-        balance_fen = await self._accounts.contribute(request.psn_no, request.contribution_id, request.amount)
+        balance_fen = await self._accounts.contribute(contribution_codec.row_of_message(request))
         return account_pb2.RecordContributionResponse(balance_after=balance_fen)
+
+    async def ImportContributions(  # noqa: N802 - the contract's name
+        self, request_iterator: Any, context: Any
+    ) -> account_pb2.ImportContributionsResponse:
+        """See the contract. Each message of the stream is a transaction of its own."""
+        del context
+        tally = contribution_codec.Tally()
+        async for request in request_iterator:
+            read = [contribution_codec.row_of_message(row) for row in request.rows]
+            taken = await self._contributions.take(list(enumerate(read, start=tally.received_count + 1)))
+            tally.count(len(read), taken)
+        return tally.answer()
 
     async def GetAccount(  # noqa: N802 - the contract's name
         self, request: account_pb2.GetAccountRequest, context: Any

@@ -132,13 +132,16 @@ CONTRIBUTIONS: Final = Check(
     SELECT coalesce(c.contribution_id, e.contribution_id) AS key,
            CASE WHEN c.contribution_id IS NULL THEN format('an entry of %s, and no such contribution', e.account_key)
                 WHEN e.contribution_id IS NULL THEN format('a contribution to %s, and no such entry', c.psn_no)
-                WHEN (c.psn_no, c.amount_fen, c.balance_after_fen)
-                     IS DISTINCT FROM (e.account_key, e.amount_fen, e.balance_after_fen)
-                THEN format('%s got %s fen and had %s, its entry says %s got %s and had %s', c.psn_no, c.amount_fen,
-                            c.balance_after_fen, e.account_key, e.amount_fen, e.balance_after_fen) END AS problem
+                WHEN (c.psn_no, c.amount_fen, c.balance_after_fen, c.kind)
+                     IS DISTINCT FROM (e.account_key, e.amount_fen, e.balance_after_fen, e.entry_kind)
+                THEN format('%s of %s got %s fen and had %s, its entry says %s of %s got %s and had %s', c.kind,
+                            c.psn_no, c.amount_fen, c.balance_after_fen, e.entry_kind, e.account_key, e.amount_fen,
+                            e.balance_after_fen) END AS problem
     FROM contribution AS c
-    FULL JOIN (SELECT contribution_id, account_key, amount_fen, balance_after_fen FROM entry
-               WHERE account_kind = 'PERSONAL' AND entry_kind = 'CONTRIBUTION') AS e USING (contribution_id)
+    FULL JOIN (SELECT contribution_id, account_key, amount_fen, balance_after_fen, entry_kind
+               FROM entry
+               WHERE account_kind = 'PERSONAL' AND entry_kind IN ('CONTRIBUTION', 'INTEREST')) AS e
+        USING (contribution_id)
     WHERE coalesce(c.contribution_id, e.contribution_id) > $1
     LIMIT $2
     """,

@@ -6,6 +6,7 @@ from kit.cli import ReplayDlq, Task, service_cli
 from kit.config import ConsumerSettings
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.config import Settings
+from settlement.contribution_command import import_contributions
 from settlement.daily_file_command import daily_file_command
 from settlement.main import audit_books, reconcile_holds, replay, serve, show_pending
 from settlement.subscriber import TOPICS
@@ -25,3 +26,4 @@ app = service_cli(
     replay_dlq=ReplayDlq(ConsumerSettings, TOPICS, replay),
 )
 app.command("daily-file")(daily_file_command)
+app.command("import-contributions")(import_contributions)

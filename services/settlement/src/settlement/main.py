@@ -43,6 +43,8 @@ from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.closing_repository import PostgresClosingRepository
 from settlement.closing_service import ClosingService
 from settlement.config import Settings
+from settlement.contribution_repository import PostgresContributionRepository
+from settlement.contribution_service import ContributionService
 from settlement.credentials import SignedCredentials
 from settlement.difference_repository import PostgresDifferenceRepository
 from settlement.difference_service import DifferenceService
@@ -117,10 +119,11 @@ def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[
     accounts = AccountService(PostgresWork(database, PostgresAccountRepository), clock)
     reconciliation = ReconciliationService(PostgresWork(database, PostgresReconciliationRepository), clock)
     differences = DifferenceService(PostgresWork(database, PostgresDifferenceRepository), clock)
+    contributions = ContributionService(PostgresWork(database, PostgresContributionRepository), clock)
     closing = ClosingService(PostgresWork(database, PostgresClosingRepository), clock)
     return [
         (add_SettlementServiceServicer_to_server, SettlementServicer(pipeline), SETTLEMENTS),
-        (add_AccountServiceServicer_to_server, AccountServicer(accounts, closing), ACCOUNTS),
+        (add_AccountServiceServicer_to_server, AccountServicer(accounts, contributions, closing), ACCOUNTS),
         (
             add_ReconciliationServiceServicer_to_server,
             ReconciliationServicer(reconciliation, differences),

@@ -4,6 +4,7 @@ isort:skip_file
 Accounts, the ledger and every way money moves. Every amount is in fen (1/100 yuan)."""
 
 from collections import abc as _abc
+from gongji.common.v1 import reason_pb2 as _reason_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -64,6 +65,8 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """A reversal gave back."""
     ENTRY_KIND_PAYOUT: _EntryKind.ValueType  # 4
     """The account was closed, or a refund that came after that was paid out."""
+    ENTRY_KIND_INTEREST: _EntryKind.ValueType  # 5
+    """Interest came in."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """What an entry is."""
@@ -78,7 +81,33 @@ ENTRY_KIND_REFUND: EntryKind.ValueType  # 3
 """A reversal gave back."""
 ENTRY_KIND_PAYOUT: EntryKind.ValueType  # 4
 """The account was closed, or a refund that came after that was paid out."""
+ENTRY_KIND_INTEREST: EntryKind.ValueType  # 5
+"""Interest came in."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
+
+class _ContributionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContributionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContributionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTRIBUTION_KIND_UNSPECIFIED: _ContributionKind.ValueType  # 0
+    """A contribution, as CONTRIBUTION_KIND_CONTRIBUTION."""
+    CONTRIBUTION_KIND_CONTRIBUTION: _ContributionKind.ValueType  # 1
+    """A contribution (缴费划入)."""
+    CONTRIBUTION_KIND_INTEREST: _ContributionKind.ValueType  # 2
+    """Interest on the balance (利息)."""
+
+class ContributionKind(_ContributionKind, metaclass=_ContributionKindEnumTypeWrapper):
+    """What a contribution is."""
+
+CONTRIBUTION_KIND_UNSPECIFIED: ContributionKind.ValueType  # 0
+"""A contribution, as CONTRIBUTION_KIND_CONTRIBUTION."""
+CONTRIBUTION_KIND_CONTRIBUTION: ContributionKind.ValueType  # 1
+"""A contribution (缴费划入)."""
+CONTRIBUTION_KIND_INTEREST: ContributionKind.ValueType  # 2
+"""Interest on the balance (利息)."""
+Global___ContributionKind: _TypeAlias = ContributionKind  # noqa: Y015
 
 class _PayoutWay:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -273,26 +302,162 @@ class RecordContributionRequest(_message.Message):
     PSN_NO_FIELD_NUMBER: _builtins.int
     CONTRIBUTION_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     contribution_id: _builtins.str
     """Id of the contribution, 1 to 64 characters, never used for another."""
     amount: _builtins.int
     """Fen, 1 to 10,000,000,000."""
+    kind: Global___ContributionKind.ValueType
+    """What it is; unspecified means a contribution."""
     def __init__(
         self,
         *,
         psn_no: _builtins.str = ...,
         contribution_id: _builtins.str = ...,
         amount: _builtins.int = ...,
+        kind: Global___ContributionKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "contribution_id", b"contribution_id", "psn_no", b"psn_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "contribution_id", b"contribution_id", "kind", b"kind", "psn_no", b"psn_no"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordContributionRequest: _TypeAlias = RecordContributionRequest  # noqa: Y015
+
+@_typing.final
+class ContributionRow(_message.Message):
+    """One contribution of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    CONTRIBUTION_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no of the owner."""
+    contribution_id: _builtins.str
+    """Id of the contribution, 1 to 64 characters, never used for another."""
+    amount: _builtins.int
+    """Fen, 1 to 10,000,000,000."""
+    kind: Global___ContributionKind.ValueType
+    """What it is; unspecified means a contribution."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        contribution_id: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        kind: Global___ContributionKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "contribution_id", b"contribution_id", "kind", b"kind", "psn_no", b"psn_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContributionRow: _TypeAlias = ContributionRow  # noqa: Y015
+
+@_typing.final
+class ImportContributionsRequest(_message.Message):
+    """Some contributions; the stream may carry many such messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContributionRow]:
+        """Rows, 1 to 5,000 a message."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ContributionRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportContributionsRequest: _TypeAlias = ImportContributionsRequest  # noqa: Y015
+
+@_typing.final
+class RefusedContribution(_message.Message):
+    """A contribution that was not credited."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_NUMBER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    row_number: _builtins.int
+    """Number of the row in the stream, from 1."""
+    reason: _reason_pb2.Reason.ValueType
+    """Why: ACCOUNT_CLOSED (closed or never opened) or REQUEST_ID_REUSED (the id was used for another body)."""
+    description: _builtins.str
+    """In words, which name no personal data."""
+    def __init__(
+        self,
+        *,
+        row_number: _builtins.int = ...,
+        reason: _reason_pb2.Reason.ValueType = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "reason", b"reason", "row_number", b"row_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedContribution: _TypeAlias = RefusedContribution  # noqa: Y015
+
+@_typing.final
+class ImportContributionsResponse(_message.Message):
+    """What an import did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIVED_COUNT_FIELD_NUMBER: _builtins.int
+    CREDITED_COUNT_FIELD_NUMBER: _builtins.int
+    REPEATED_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    CREDITED_AMOUNT_FIELD_NUMBER: _builtins.int
+    received_count: _builtins.int
+    """Rows received."""
+    credited_count: _builtins.int
+    """Rows that were credited now."""
+    repeated_count: _builtins.int
+    """Rows that had been credited before; they are not credited again."""
+    refused_count: _builtins.int
+    """How many rows were refused."""
+    credited_amount: _builtins.int
+    """What was credited now, fen."""
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedContribution]:
+        """Rows refused, at most the first 1,000; refused_count counts all."""
+
+    def __init__(
+        self,
+        *,
+        received_count: _builtins.int = ...,
+        credited_count: _builtins.int = ...,
+        repeated_count: _builtins.int = ...,
+        refused_count: _builtins.int = ...,
+        refused: _abc.Iterable[Global___RefusedContribution] | None = ...,
+        credited_amount: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credited_amount", b"credited_amount", "credited_count", b"credited_count", "received_count", b"received_count", "refused", b"refused", "refused_count", b"refused_count", "repeated_count", b"repeated_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportContributionsResponse: _TypeAlias = ImportContributionsResponse  # noqa: Y015
 
 @_typing.final
 class RecordContributionResponse(_message.Message):

@@ -45,6 +45,11 @@ class AccountServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.RecordContributionRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.RecordContributionResponse.FromString,
                 _registered_method=True)
+        self.ImportContributions = channel.stream_unary(
+                '/gongji.settlement.v1.AccountService/ImportContributions',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ImportContributionsRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ImportContributionsResponse.FromString,
+                _registered_method=True)
         self.GetAccount = channel.unary_unary(
                 '/gongji.settlement.v1.AccountService/GetAccount',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.GetAccountRequest.SerializeToString,
@@ -95,6 +100,16 @@ class AccountServiceServicer:
 
     def RecordContribution(self, request, context):
         """Credits a contribution. Idempotent by contribution_id; another body under it is REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportContributions(self, request_iterator, context):
+        """Credits many contributions, each once by its contribution_id, so that a stream that broke is sent again as a whole.
+        Each message is one transaction. A row that cannot be credited is told and does not stop the others; one that is
+        malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. The deadline is that of every call;
+        who has more rows than fit sends several streams, or uses the command `settlement import-contributions`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,6 +178,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.RecordContribution,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.RecordContributionRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.RecordContributionResponse.SerializeToString,
+            ),
+            'ImportContributions': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportContributions,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ImportContributionsRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ImportContributionsResponse.SerializeToString,
             ),
             'GetAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccount,
@@ -255,6 +275,33 @@ class AccountService:
             '/gongji.settlement.v1.AccountService/RecordContribution',
             gongji_dot_settlement_dot_v1_dot_account__pb2.RecordContributionRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_account__pb2.RecordContributionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportContributions(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/gongji.settlement.v1.AccountService/ImportContributions',
+            gongji_dot_settlement_dot_v1_dot_account__pb2.ImportContributionsRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_account__pb2.ImportContributionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

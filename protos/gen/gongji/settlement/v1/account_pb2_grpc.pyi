@@ -37,6 +37,12 @@ class AccountServiceStub:
     """Opens the account of a person insured under 310. Opening again changes nothing."""
     RecordContribution: _grpc.UnaryUnaryMultiCallable[_account_pb2.RecordContributionRequest, _account_pb2.RecordContributionResponse]
     """Credits a contribution. Idempotent by contribution_id; another body under it is REQUEST_ID_REUSED."""
+    ImportContributions: _grpc.StreamUnaryMultiCallable[_account_pb2.ImportContributionsRequest, _account_pb2.ImportContributionsResponse]
+    """Credits many contributions, each once by its contribution_id, so that a stream that broke is sent again as a whole.
+    Each message is one transaction. A row that cannot be credited is told and does not stop the others; one that is
+    malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. The deadline is that of every call;
+    who has more rows than fit sends several streams, or uses the command `settlement import-contributions`.
+    """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetAccountRequest, _account_pb2.GetAccountResponse]
     """One account; its owner through the portal, or an operator."""
     ListEntries: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListEntriesRequest, _account_pb2.ListEntriesResponse]
@@ -65,6 +71,12 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Opens the account of a person insured under 310. Opening again changes nothing."""
     RecordContribution: _aio.UnaryUnaryMultiCallable[_account_pb2.RecordContributionRequest, _account_pb2.RecordContributionResponse]  # type: ignore[assignment]
     """Credits a contribution. Idempotent by contribution_id; another body under it is REQUEST_ID_REUSED."""
+    ImportContributions: _aio.StreamUnaryMultiCallable[_account_pb2.ImportContributionsRequest, _account_pb2.ImportContributionsResponse]  # type: ignore[assignment]
+    """Credits many contributions, each once by its contribution_id, so that a stream that broke is sent again as a whole.
+    Each message is one transaction. A row that cannot be credited is told and does not stop the others; one that is
+    malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. The deadline is that of every call;
+    who has more rows than fit sends several streams, or uses the command `settlement import-contributions`.
+    """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.GetAccountRequest, _account_pb2.GetAccountResponse]  # type: ignore[assignment]
     """One account; its owner through the portal, or an operator."""
     ListEntries: _aio.UnaryUnaryMultiCallable[_account_pb2.ListEntriesRequest, _account_pb2.ListEntriesResponse]  # type: ignore[assignment]
@@ -102,6 +114,18 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RecordContributionResponse, _abc.Awaitable[_account_pb2.RecordContributionResponse]]:
         """Credits a contribution. Idempotent by contribution_id; another body under it is REQUEST_ID_REUSED."""
+
+    @_abc_1.abstractmethod
+    def ImportContributions(
+        self,
+        request_iterator: _MaybeAsyncIterator[_account_pb2.ImportContributionsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ImportContributionsResponse, _abc.Awaitable[_account_pb2.ImportContributionsResponse]]:
+        """Credits many contributions, each once by its contribution_id, so that a stream that broke is sent again as a whole.
+        Each message is one transaction. A row that cannot be credited is told and does not stop the others; one that is
+        malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. The deadline is that of every call;
+        who has more rows than fit sends several streams, or uses the command `settlement import-contributions`.
+        """
 
     @_abc_1.abstractmethod
     def GetAccount(

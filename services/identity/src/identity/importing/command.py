@@ -2,9 +2,7 @@
 
 import asyncio
 import gc
-import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,13 +10,12 @@ from typing import Final
 
 import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from identity.config import ImportSettings
 from identity.domain.refusals import IdentityRefusal
 from identity.domain.register import RegisterRow, RowRefused
 from identity.domain.register_import import Batch, Chunk, ImportChanged, Taken
-from identity.importing.csv_file import Content, Encoding, UnusableFile, examine, read
+from identity.importing.csv_file import examine, read
 from identity.importing.report import print_outcome, write_refused
 from identity.postgres import PostgresRepository
 from identity.repository import Repository
@@ -26,9 +23,11 @@ from identity.service.imports import SLICE_ROWS, ImportService
 from identity.vault import Vault
 from kit.clock import SystemClock
 from kit.crypto import KeyRing
+from kit.csv_rows import Content, Encoding, UnusableFile
 from kit.db import Database, DatabaseUnavailableError, PostgresWork, Transaction
 from kit.db_errors import is_contention, is_unavailable
 from kit.errors import Refusal
+from kit.terminal import progress_of, stop_when_told
 
 CALLER: Final = "command"
 """Who began a batch, as `GetImport` shows it."""
@@ -121,7 +120,7 @@ async def _load(
     imports: ImportService, order: ImportOrder, content: Content, start: tuple[str, int], console: Console
 ) -> None:
     batch_id, first_row = start
-    with _progress(console) as progress, _stopping() as stopping:
+    with progress_of(console) as progress, stop_when_told() as stopping:
         task = progress.add_task(batch_id, total=content.row_count, completed=first_row - 1)
 
         def tell(taken: Taken) -> None:
@@ -149,37 +148,6 @@ async def _some(rows: Iterator[RegisterRow | RowRefused], count: int) -> list[Re
         some += more
         await asyncio.sleep(0)  # the chunk before is being written
     return some
-
-
-@contextmanager
-def _stopping() -> Iterator[asyncio.Event]:
-    """Set by the first Ctrl-C or SIGTERM; a second one ends the process at once, which loses no row either."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def stop() -> None:
-        stopping.set()
-        for one in signals:
-            loop.remove_signal_handler(one)
-
-    for one in signals:
-        loop.add_signal_handler(one, stop)
-    try:
-        yield stopping
-    finally:
-        for one in signals:
-            loop.remove_signal_handler(one)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("[progress.description]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.speed:.0f} rows/s" if console.is_terminal else ""),
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 def _again(order: ImportOrder, batch_id: str) -> str:

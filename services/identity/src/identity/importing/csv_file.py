@@ -1,25 +1,17 @@
-"""The register as a CSV file (`.csv` or `.csv.gz`): each line is a row by itself, so a bad one spoils no other.
+"""The register as a CSV file: the columns, and a row of each line."""
 
-Line 1 is the header; row n is on line n + 1. A row may not go over several lines: a quote that is left open would take
-the rest of the file with it. Memory does not grow with the file, with a line, or with what a `.gz` unfolds to.
-"""
-
-import csv
-import gzip
-import hashlib
 import re
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, TypeVar, cast
+from typing import Final, TypeVar
 
 from identity.domain.certificate import Certificate, CertificateType, written_name
 from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.register import RegisterRow, RowRefused, birth_date
+from kit import csv_rows
+from kit.csv_rows import Content, Encoding, FieldReader, LineRefused
 
 V = TypeVar("V")
 
@@ -28,51 +20,11 @@ COLUMNS: Final = (
     *("insutype", "insuplc_admdvs", "psn_insu_stas", "arrears", "valid_from", "valid_to"),
 )
 """The header, in any order; the national field names."""
-MAX_LINE_BYTES: Final = 4096
-MAX_CONTENT_BYTES: Final = 4 * 1024**3
-BLOCK_BYTES: Final = 1024 * 1024
-SAMPLE_LINES: Final = 1000
-"""How many lines with other characters than ASCII are looked at to tell the encoding."""
-
-Encoding = Literal["utf-8", "gb18030"]
-
-_UTF8_BOM: Final = b"\xef\xbb\xbf"
-_UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
-
-
-class UnusableFile(Exception):
-    """The file cannot be imported at all; the sentence says why, on which line, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a file holds, known before anything is taken from it."""
-
-    sha256: bytes
-    """Of the unpacked content."""
-    row_count: int
 
 
 def examine(path: Path, encoding: Encoding) -> Content:
-    """Read the file once: its checksum, its rows, and whether header and encoding are right.
-
-    Raises:
-        UnusableFile: nothing of it can be taken.
-    """
-    digest, newlines, size, last = hashlib.sha256(), 0, 0, b""
-    with _opened(path) as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-            newlines += block.count(b"\n")
-            size += len(block)
-            last = block[-1:]
-            if size > MAX_CONTENT_BYTES:
-                raise UnusableFile(f"{path.name}: more than {MAX_CONTENT_BYTES} bytes when unpacked; split it")
-    lines = newlines + (last not in {b"", b"\n"})
-    with _opened(path) as file:
-        _header(path, file, encoding)
-        _check_encoding(path, file, encoding)
-    return Content(digest.digest(), lines - 1)
+    """See `kit.csv_rows.examine`."""
+    return csv_rows.examine(path, encoding, COLUMNS)
 
 
 def read(path: Path, encoding: Encoding, first_row: int = 1) -> Iterator[RegisterRow | RowRefused]:
@@ -81,89 +33,10 @@ def read(path: Path, encoding: Encoding, first_row: int = 1) -> Iterator[Registe
     Raises:
         UnusableFile: header or packing are broken.
     """
-    with _opened(path) as file:
-        parser = RowParser(_header(path, file, encoding), encoding)
-        lines = _lines(file)
-        for _ in range(1, first_row):
-            next(lines, None)
-        for line in lines:
-            yield parser.row(line)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The unpacked bytes; what is wrong with the packing is told as `UnusableFile`."""
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            yield cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
-    except EOFError:
-        raise UnusableFile(f"{path.name}: the packed file is cut short; copy it again") from None
-    except (gzip.BadGzipFile, zlib.error):
-        raise UnusableFile(f"{path.name}: the packed file is damaged; copy it again") from None
-    except OSError as error:
-        raise UnusableFile(f"{path.name}: cannot be read: {error.strerror or type(error).__name__}") from None
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes | None]:
-    """Line by line without the line's end; None for one that is too long, of which no more is kept."""
-    while line := file.readline(MAX_LINE_BYTES):
-        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-            while line and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE_BYTES)
-            yield None
-        else:
-            yield line.rstrip(b"\r\n")
-
-
-def _header(path: Path, file: BinaryIO, encoding: Encoding) -> tuple[int, ...]:
-    """Where each of `COLUMNS` is in a line; the file stands behind the header then."""
-    line = file.readline(MAX_LINE_BYTES)
-    if line.startswith(_UTF16_BOMS):
-        raise UnusableFile(f"{path.name}, line 1: this is UTF-16; save the file as UTF-8 (CSV UTF-8)")
-    if encoding != "utf-8" and line.startswith(_UTF8_BOM):
-        raise UnusableFile(f"{path.name}, line 1: this is UTF-8; leave out --encoding {encoding}")
-    try:
-        names = line.removeprefix(_UTF8_BOM).decode(encoding).strip().replace('"', "").split(",")
-    except UnicodeDecodeError:
-        names = [""]
-    found = [name.strip().lower() for name in names]
-    if sorted(found) != sorted(COLUMNS):
-        missing = [name for name in COLUMNS if name not in found]
-        what = f"lacks {', '.join(missing)}" if missing else "has columns that are unknown or twice"
-        raise UnusableFile(f"{path.name}, line 1: the header {what}; it must be {','.join(COLUMNS)}")
-    return tuple(found.index(name) for name in COLUMNS)
-
-
-def _check_encoding(path: Path, file: BinaryIO, encoding: Encoding) -> None:
-    """Tell a wrong encoding before the first row is taken, rather than refuse half a million rows one by one."""
-    sample = []
-    for number, line in enumerate(_lines(file), start=2):
-        if line is not None and not line.isascii():
-            sample.append((number, line))
-            if len(sample) == SAMPLE_LINES:
-                break
-    wrong = [number for number, line in sample if not _reads(line, encoding) or _is_other(line, encoding)]
-    if 2 * len(wrong) <= len(sample):
-        return  # single bad lines are refused as rows
-    other = "gb18030" if encoding == "utf-8" else "utf-8"
-    raise UnusableFile(
-        f"{path.name}, line {wrong[0]}: this is not {encoding}; if it is {other}, say --encoding {other}"
-    )
-
-
-def _is_other(line: bytes, encoding: Encoding) -> bool:
-    # Most UTF-8 can be read as GB18030, as nonsense; hardly any GB18030 can be read as UTF-8.
-    return encoding == "gb18030" and _reads(line, "utf-8")
-
-
-def _reads(line: bytes, encoding: str) -> bool:
-    try:
-        line.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
+    places, lines = csv_rows.lines_from(path, encoding, COLUMNS, first_row)
+    parser = RowParser(places, encoding)
+    for line in lines:
+        yield parser.row(line)
 
 
 _PSN_NO: Final = re.compile(r"[0-9A-Za-z]{1,30}")
@@ -184,29 +57,16 @@ class RowParser:
     """Makes rows of lines. Refuses what the contract of `ImportInsured` refuses, in words that name no value."""
 
     def __init__(self, places: tuple[int, ...], encoding: Encoding) -> None:
-        self._places = places
-        self._in_order = places == tuple(range(len(COLUMNS)))
-        self._encoding = encoding
+        self._reader = FieldReader(places, encoding)
 
     def row(self, line: bytes | None) -> RegisterRow | RowRefused:
         """The row on a line (None: a line that is too long), or why it cannot be read."""
         try:
-            return self._row(self._fields(line))
+            return self._row(self._reader.fields(line))
+        except LineRefused as refusal:
+            return RowRefused(str(refusal))
         except RowRefused as refusal:
             return refusal
-
-    def _fields(self, line: bytes | None) -> list[str]:
-        if line is None:
-            raise RowRefused(f"the line is longer than {MAX_LINE_BYTES} bytes")
-        try:
-            text = line.decode(self._encoding)
-        except UnicodeDecodeError:
-            raise RowRefused(f"the line is not {self._encoding}") from None
-        fields = _unquoted(text) if '"' in text else text.split(",")
-        if len(fields) != len(COLUMNS):
-            what = f"the line has {len(fields)} fields; {len(COLUMNS)} are needed"
-            raise RowRefused(what if text.strip() else "the line is empty")
-        return fields if self._in_order else [fields[place] for place in self._places]
 
     def _row(self, fields: list[str]) -> RegisterRow:
         psn_no, name, cert_type, certno, brdy, tel, card_sn, *enrolment = map(str.strip, fields)
@@ -225,14 +85,6 @@ class RowParser:
         certificate = Certificate(_coded(_CERTIFICATE_TYPES, cert_type, "psn_cert_type"), certno)
         born = birth_date(_day(brdy, "brdy") if brdy else None, certificate)
         return RegisterRow(psn_no, name, certificate, born, _enrolment(tuple(enrolment)), tel, card_sn)
-
-
-def _unquoted(text: str) -> list[str]:
-    try:
-        (fields,) = csv.reader([text], strict=True)
-    except (csv.Error, ValueError):
-        raise RowRefused("a quotation mark is not closed on its line, or stands inside a field") from None
-    return fields
 
 
 @lru_cache(maxsize=4096)  # a register has few different enrolments

@@ -72,12 +72,13 @@ class Refunded:
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """A contribution came in."""
+    """A contribution or interest came in."""
 
     owner: str
     amount_fen: int
     balance_after_fen: int
     at: datetime
+    is_interest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

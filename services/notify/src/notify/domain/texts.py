@@ -115,9 +115,9 @@ def _refund(move: facts.Movement) -> Notice:
 
 
 def _credit(fact: facts.Credited) -> Notice:
-    body = (
-        f"您的个人账户于{moment(fact.at)}入账{yuan(fact.amount_fen)}，入账后账户余额为{yuan(fact.balance_after_fen)}。"
-    )
+    what = "利息" if fact.is_interest else ""
+    came = f"入账{what}{yuan(fact.amount_fen)}"
+    body = f"您的个人账户于{moment(fact.at)}{came}，入账后账户余额为{yuan(fact.balance_after_fen)}。"
     return Notice(fact.owner, Category.BALANCE, "个人账户入账提醒", body)
 
 

@@ -35,6 +35,13 @@ class AccountChangeKind(StrEnum):
     CLOSED = "CLOSED"
 
 
+class ContributionKind(StrEnum):
+    """What a contribution is."""
+
+    CONTRIBUTION = "CONTRIBUTION"
+    INTEREST = "INTEREST"
+
+
 class AccountRefusalError(Exception):
     """An operation on an account that is refused; each kind has its reason in the vocabulary."""
 
@@ -137,6 +144,7 @@ class Contribution:
     amount_fen: int
     balance_after_fen: int
     body_hash: bytes
+    kind: ContributionKind = ContributionKind.CONTRIBUTION
 
 
 @dataclass(frozen=True, slots=True)

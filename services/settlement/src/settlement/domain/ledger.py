@@ -16,6 +16,8 @@ from uuid import UUID
 
 CONTRIBUTION_FUND: Final = "310"
 """The one contribution fund so far: employee insurance pays into personal accounts."""
+INTEREST_FUND: Final = "310-INTEREST"
+"""Where interest on personal accounts comes from."""
 
 
 class LedgerError(Exception):
@@ -55,6 +57,7 @@ class EntryKind(StrEnum):
     """What an entry is."""
 
     CONTRIBUTION = "CONTRIBUTION"
+    INTEREST = "INTEREST"
     SETTLEMENT = "SETTLEMENT"
     REFUND = "REFUND"
     PAYOUT = "PAYOUT"
@@ -156,8 +159,11 @@ def refund_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amount_fen
 
 
 def contribution_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amount_fen: int) -> Posting:
-    """A contribution: `amount_fen` > 0 from the contribution fund to a personal account."""
-    fund = (AccountKind.CONTRIBUTION, CONTRIBUTION_FUND)
+    """A contribution or interest: `amount_fen` > 0 from its fund to a personal account."""
+    fund = (
+        AccountKind.CONTRIBUTION,
+        INTEREST_FUND if occasion.kind is EntryKind.INTEREST else CONTRIBUTION_FUND,
+    )
     return _pair(posting_id, occasion, fund, (AccountKind.PERSONAL, psn_no), amount_fen)
 
 

@@ -18,6 +18,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ContributionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContributionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContributionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTRIBUTION_KIND_UNSPECIFIED: _ContributionKind.ValueType  # 0
+    """Not said: a contribution."""
+    CONTRIBUTION_KIND_CONTRIBUTION: _ContributionKind.ValueType  # 1
+    """A contribution (缴费划入)."""
+    CONTRIBUTION_KIND_INTEREST: _ContributionKind.ValueType  # 2
+    """Interest on the balance (利息)."""
+
+class ContributionKind(_ContributionKind, metaclass=_ContributionKindEnumTypeWrapper):
+    """What came in."""
+
+CONTRIBUTION_KIND_UNSPECIFIED: ContributionKind.ValueType  # 0
+"""Not said: a contribution."""
+CONTRIBUTION_KIND_CONTRIBUTION: ContributionKind.ValueType  # 1
+"""A contribution (缴费划入)."""
+CONTRIBUTION_KIND_INTEREST: ContributionKind.ValueType  # 2
+"""Interest on the balance (利息)."""
+Global___ContributionKind: _TypeAlias = ContributionKind  # noqa: Y015
+
 class _PayoutWay:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -158,6 +182,7 @@ class AccountCredited(_message.Message):
     BALANCE_AFTER_FEN_FIELD_NUMBER: _builtins.int
     POSTED_AT_FIELD_NUMBER: _builtins.int
     CONTRIBUTION_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     sequence: _builtins.int
@@ -168,6 +193,8 @@ class AccountCredited(_message.Message):
     """Balance after it, fen."""
     contribution_id: _builtins.str
     """Id of the contribution."""
+    kind: Global___ContributionKind.ValueType
+    """What came in; unspecified in events of an earlier release, which were contributions."""
     @_builtins.property
     def posted_at(self) -> _timestamp_pb2.Timestamp:
         """When it was posted."""
@@ -181,10 +208,11 @@ class AccountCredited(_message.Message):
         balance_after_fen: _builtins.int = ...,
         posted_at: _timestamp_pb2.Timestamp | None = ...,
         contribution_id: _builtins.str = ...,
+        kind: Global___ContributionKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["posted_at", b"posted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "balance_after_fen", b"balance_after_fen", "contribution_id", b"contribution_id", "posted_at", b"posted_at", "psn_no", b"psn_no", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "balance_after_fen", b"balance_after_fen", "contribution_id", b"contribution_id", "kind", b"kind", "posted_at", b"posted_at", "psn_no", b"psn_no", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
