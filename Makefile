@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local
-CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml
+CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml tests/integration/cases/premiums.yaml
 LOCAL := $(BIN)/gongji-local
 
 .PHONY: help setup demo up down status logs test unit itest cases faults bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check lock clean

@@ -12,12 +12,12 @@ from google.protobuf.message import Message
 from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2, review_pb2
 from gongji.identity.v1 import access_log_pb2, institution_pb2, person_pb2, register_import_pb2, visit_pb2
 from gongji.notify.v1 import inbox_pb2
-from gongji.settlement.v1 import account_pb2, reconciliation_pb2, settlement_pb2
+from gongji.settlement.v1 import account_pb2, premium_pb2, reconciliation_pb2, settlement_pb2
 
 FILES: Final = {
     "identity": (person_pb2, register_import_pb2, institution_pb2, access_log_pb2, visit_pb2),
     "binding": (application_pb2, review_pb2, relation_pb2, authorization_pb2),
-    "settlement": (settlement_pb2, account_pb2, reconciliation_pb2),
+    "settlement": (settlement_pb2, account_pb2, premium_pb2, reconciliation_pb2),
     "notify": (inbox_pb2,),
 }
 A_UUID: Final = "0197548e-7a00-7000-8000-000000000001"
@@ -34,6 +34,7 @@ TEXTS: Final = {
     "mdtrt_cert_no": "110101199003077475",
     "card_sn": "A1234567",
     "reason": "测试",
+    "insured_psn_no": "65270002",
     "tel": "13900000000",
     "code": "123456",
     "page_token": "",
@@ -42,6 +43,7 @@ TEXTS: Final = {
     "admdvs_prefix": "6527",
     "month": "2025-06",
 }
+NUMBERS: Final = {"year": 2025}
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 NOON_SECONDS: Final = 1_749_520_800
 LARGEST: Final = {"int64": 2**63 - 1, "int32": 2**31 - 1}
@@ -116,7 +118,7 @@ def _scalar(field: Any) -> object:
     if field.type == field.TYPE_STRING:
         rules = _rules(field).repeated.items.string if field.is_repeated else _rules(field).string
         return A_UUID if rules.uuid else A_DAY if DAYS in rules.pattern else _text(field.name)
-    return {field.TYPE_BOOL: True}.get(field.type, 60)
+    return {field.TYPE_BOOL: True}.get(field.type, NUMBERS.get(field.name, 60))
 
 
 def _text(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gongji_local.cases.play import differences
-from gongji_local.cases.script import Case, NotRun, ScriptError, fen, limits_fen, moment, read
+from gongji_local.cases.script import Case, Premium, ScriptError, fen, limits_fen, moment, read
 
 SETTLE = "{settle: {patient: child, medfee_sumamt: 1.00, fund_pay_sumamt: 0, psn_part_amt: 1.00}}"
 
@@ -16,7 +16,7 @@ def case_file(folder: Path, body: str) -> Path:
     return path
 
 
-def one(folder: Path, body: str) -> Case | NotRun:
+def one(folder: Path, body: str) -> Case:
     (case,) = read(case_file(folder, body))
     return case
 
@@ -74,16 +74,14 @@ def test_what_is_not_understood_is_an_error_that_names_it(tmp_path: Path, body: 
         read(case_file(tmp_path, body))
 
 
-@pytest.mark.parametrize(
-    ("step", "needs"),
-    [
-        ("{premium: {insured: child, year: 2026, payer: father}}", "PremiumService"),
-    ],
-)
-def test_a_case_that_needs_what_is_not_built_is_said_not_to_run(tmp_path: Path, step: str, needs: str) -> None:
-    case = one(tmp_path, f"- {{id: X, steps: [{step}]}}")
-    assert isinstance(case, NotRun)
-    assert needs in case.needs
+def test_a_premium_is_collected_all_the_time_unless_days_are_named(tmp_path: Path) -> None:
+    step = "{premium: {insured: baby, year: 2026, payer: aunt}}"
+    case = one(tmp_path, f"- {{id: X, premium: {{year: 2026, amount: 400.00}}, steps: [{step}]}}")
+    assert case.premium == Premium(2026, 40_000, "2025-01-01", "2026-12-31")
+    assert case.persons == {"baby", "aunt"}
+    named = "premium: {year: 2026, amount: 0.01, collect_from: 2025-09-01, collect_to: 2025-12-31}"
+    case = one(tmp_path, f"- {{id: X, {named}, steps: [{step}]}}")
+    assert case.premium == Premium(2026, 1, "2025-09-01", "2025-12-31")
 
 
 def test_an_answer_is_compared_with_all_that_is_expected() -> None:

@@ -162,3 +162,17 @@ async def test_each_patient_gets_only_their_own_payers(authorizations: Authoriza
     answers = await authorizations.authorize(asked)
     assert [grant.relation_id for answer in answers for grant in answer.grants] == [named("father-child"), named("m")]
     assert asked[0].beneficiary_psn_no == CHILD
+
+
+async def test_who_asks_one_payer_gets_no_others_and_holds_nothing_of_theirs(
+    authorizations: Authorizations, work: MemoryWork[MemoryRepository]
+) -> None:
+    another = relation("mother-child", payer_psn_no=MOTHER)
+    work.repository.relations[another.relation_id] = another
+    (answer,) = await authorizations.authorize([request("a", 10, payer_psn_no=MOTHER)])
+    assert [grant.relation_id for grant in answer.grants] == [named("mother-child")]
+    assert {key.relation_id for key in work.repository.counters} == {named("mother-child")}
+    (again,) = await authorizations.authorize([request("a", 10, payer_psn_no=MOTHER)])
+    assert again == answer
+    (nobody,) = await authorizations.authorize([request("b", 10, payer_psn_no=GRANDMA)])
+    assert (nobody.grants, nobody.refusal) == ((), None)

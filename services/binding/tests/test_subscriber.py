@@ -20,7 +20,7 @@ from binding.testing import CHILD, FATHER, MOTHER, NOON, TODAY, captured, named,
 from gongji.binding.events.v1 import events_pb2
 from gongji.identity.events.v1 import events_pb2 as identity_events
 from gongji.identity.v1 import institution_pb2, person_pb2
-from gongji.settlement.events.v1 import settlement_events_pb2
+from gongji.settlement.events.v1 import premium_events_pb2, settlement_events_pb2
 from kit.clock import FixedClock
 from kit.events import Event, UnreadableEventError
 from kit.outbox import MemoryOutbox
@@ -115,6 +115,17 @@ async def test_a_completed_settlement_captures_and_a_reversed_one_restores(aroun
     await around.bus.deliver()
     assert around.use() == {Use(700, 0)}
     await around.publish(reversed_("a"))
+    await around.bus.deliver([1])
+    assert around.use() == {Use()}
+    assert around.state.authorizations[named("a")].state is AuthorizationState.RESTORED
+
+
+async def test_a_paid_premium_captures_and_a_refunded_one_restores(around: Surroundings) -> None:
+    await around.held("a")
+    await around.publish(premium_events_pb2.PremiumPaid(settlement=facts("a", LINE), year=2026))
+    await around.bus.deliver()
+    assert around.use() == {Use(700, 0)}
+    await around.publish(premium_events_pb2.PremiumRefunded(settlement=facts("a", LINE), year=2026))
     await around.bus.deliver([1])
     assert around.use() == {Use()}
     assert around.state.authorizations[named("a")].state is AuthorizationState.RESTORED

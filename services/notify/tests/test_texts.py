@@ -107,6 +107,45 @@ def test_a_refund_of_ones_own_bill_does_not_speak_of_mutual_aid() -> None:
     assert "共济" not in notice.body
 
 
+PREMIUM = facts.Premium(FATHER, CHILD, 2026, 40_000, 123_456, AT)
+
+
+def test_a_premium_tells_the_payer_for_whom_which_year_how_much_and_what_is_left() -> None:
+    notice = only(facts.PremiumPaid(PREMIUM))
+    assert (notice.addressee, notice.category, notice.title) == (FATHER, Category.BALANCE, "居民医保缴费提醒")
+    assert notice.body.startswith(
+        "您于2025年6月10日10:05通过家庭共济使用您的个人账户，为家人（人员编号尾号2015）缴纳2026年度"
+        "城乡居民基本医疗保险费¥400.00，缴费后账户余额为¥1,234.56。"
+    )
+    assert "就医" not in notice.body
+
+
+def test_a_premium_given_back_tells_the_payer_what_came_back() -> None:
+    notice = only(facts.PremiumRefunded(PREMIUM))
+    assert (notice.addressee, notice.category, notice.title) == (FATHER, Category.BALANCE, "居民医保退费提醒")
+    assert notice.body == (
+        "您为家人（人员编号尾号2015）缴纳的2026年度城乡居民基本医疗保险费已于2025年6月10日10:05退费，"
+        "¥400.00已原路退回您的个人账户，退回后账户余额为¥1,234.56。相应的共济限额也已恢复。"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_bill", "of_premium"),
+    [
+        (account.AccountDebited, facts.Debited, facts.PremiumPaid),
+        (account.AccountRefunded, facts.Refunded, facts.PremiumRefunded),
+    ],
+)
+def test_a_year_tells_a_premium_from_a_bill(
+    kind: type[account.AccountDebited], of_bill: type[facts.Debited], of_premium: type[facts.PremiumPaid]
+) -> None:
+    event = kind(psn_no=FATHER, amount_fen=40_000, balance_after_fen=123_456, patient_psn_no=CHILD)
+    event.posted_at.FromDatetime(AT)
+    assert isinstance(fact_of(event), of_bill)
+    event.premium_year = 2026
+    assert fact_of(event) == of_premium(PREMIUM)
+
+
 def test_a_contribution_tells_what_came_in() -> None:
     notice = only(facts.Credited(FATHER, 50_000, 50_000, AT))
     assert notice.body == "您的个人账户于2025年6月10日10:05入账¥500.00，入账后账户余额为¥500.00。"

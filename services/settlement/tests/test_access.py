@@ -1,12 +1,12 @@
 """Every method says who may call it."""
 
-from gongji.settlement.v1 import account_pb2, reconciliation_pb2, settlement_pb2
+from gongji.settlement.v1 import account_pb2, premium_pb2, reconciliation_pb2, settlement_pb2
 from kit.auth import uncovered
 from settlement.access import ACCESS
 
 SERVED = {
     f"/{service.full_name}/{method.name}"
-    for file in (account_pb2, reconciliation_pb2, settlement_pb2)
+    for file in (account_pb2, premium_pb2, reconciliation_pb2, settlement_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

@@ -1,6 +1,7 @@
 """Asking binding over a real channel: what is sent, what is believed, and what becomes of calls that fail."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -194,6 +195,11 @@ async def test_a_call_that_is_refused_as_such_is_tried_for_each_alone(client: Bi
     assert isinstance(first, tuple)
     assert second == NoGrant("INVALID_ARGUMENT")
     assert isinstance(third, tuple)
+
+
+async def test_all_payers_are_asked_unless_one_is_named(client: BindingClient, binding: Binding) -> None:
+    await client.authorize([ask("child"), replace(ask("baby"), payer_psn_no="mother")])
+    assert [each.payer_psn_no for each in binding.calls[0].requests] == ["", "mother"]
 
 
 async def test_a_preview_asks_without_holding(client: BindingClient, binding: Binding) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import fields, replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,8 @@ import pytest
 
 from settlement.domain.bill import Bill, BillItem, ItemKind, MedicalType
 from settlement.domain.body_hash import UnknownHashVersionError, order_fingerprint, reversal_fingerprint
-from settlement.domain.state import Order, OrderKind
+from settlement.domain.premiums import Terms, premium_order, priced
+from settlement.domain.state import Order, OrderKind, Premium
 from settlement.testing import bill, settle
 
 ITEMS = (BillItem(ItemKind.DRUG, 4000), BillItem(ItemKind.SERVICE, 5000))
@@ -44,7 +46,7 @@ OF_ORDER: dict[str, Any] = {
 
 def test_every_field_of_bill_and_order_is_tried_here() -> None:
     assert {field.name for field in fields(Bill)} == set(OF_BILL)
-    assert {field.name for field in fields(Order)} == set(OF_ORDER) | {"bill", "msgid"}
+    assert {field.name for field in fields(Order)} == set(OF_ORDER) | {"bill", "msgid", "premium"}
 
 
 @pytest.mark.parametrize("name", OF_BILL)
@@ -88,6 +90,34 @@ def test_what_was_stored_under_version_2_is_never_read_differently() -> None:
         '"quote_id":null,"replaces":null,"use_mutual_aid":true}'
     )
     assert order_fingerprint(BASE, 2).digest == hashlib.sha256(text.encode()).digest()
+
+
+PREMIUM = premium_order("0197a000-0000-4000-8000-000000000001", "child", Premium(2026, "father"), 40_000)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        premium_order(PREMIUM.msgid, "sister", Premium(2026, "father"), 40_000),
+        premium_order(PREMIUM.msgid, "child", Premium(2027, "father"), 40_000),
+        premium_order(PREMIUM.msgid, "child", Premium(2026, "mother"), 40_000),
+        premium_order(PREMIUM.msgid, "child", Premium(2026, "father"), 40_001),
+        premium_order(PREMIUM.msgid, "child", Premium(2026, "father")),
+    ],
+)
+def test_another_premium_is_another_body(other: Order) -> None:
+    assert order_fingerprint(other) != order_fingerprint(PREMIUM)
+
+
+def test_a_premium_stays_the_same_request_when_its_amount_is_stated_anew() -> None:
+    dearer = priced(PREMIUM, Terms(2026, 50_000, date(2025, 9, 1), date(2025, 12, 31)))
+    assert order_fingerprint(dearer) == order_fingerprint(PREMIUM)
+
+
+def test_what_was_stored_of_a_premium_is_never_read_differently() -> None:
+    text = '{"expected_amount":40000,"insured_psn_no":"child","payer_psn_no":"father","year":2026}'
+    for version in (1, 2):
+        assert order_fingerprint(PREMIUM, version).digest == hashlib.sha256(text.encode()).digest()
 
 
 def test_a_version_of_a_newer_release_is_said_to_be_unknown() -> None:

@@ -1,6 +1,7 @@
 """The ledger's rules, with properties: whatever is posted sums to zero and no account goes below zero."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -37,10 +38,12 @@ HOSPITAL = "H65270100001"
 NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
 DAY = date(2025, 3, 10)
 OWNERS = ("p1", "p2", "p3")
+OF_PREMIUMS = {EntryKind.PREMIUM, EntryKind.PREMIUM_REFUND}
 
 
 def occasion(kind: EntryKind) -> Occasion:
-    return Occasion(kind, NOON, DAY, settlement_id=UUID(int=1), patient_psn_no="child", fixmedins_code=HOSPITAL)
+    of = {"premium_year": 2026} if kind in OF_PREMIUMS else {"fixmedins_code": HOSPITAL}
+    return replace(Occasion(kind, NOON, DAY, settlement_id=UUID(int=1), patient_psn_no="child"), **of)
 
 
 def moving(number: int, kind: EntryKind, psn_no: str, amount_fen: int) -> Posting:
@@ -50,6 +53,8 @@ def moving(number: int, kind: EntryKind, psn_no: str, amount_fen: int) -> Postin
         EntryKind.CONTRIBUTION: contribution_posting,
         EntryKind.INTEREST: contribution_posting,
         EntryKind.PAYOUT: partial(payout_posting, way="HEIRS"),
+        EntryKind.PREMIUM: settlement_posting,
+        EntryKind.PREMIUM_REFUND: refund_posting,
     }
     return make[kind](UUID(int=number), occasion(kind), psn_no, amount_fen)
 
@@ -71,6 +76,12 @@ def test_a_settlement_moves_money_from_the_person_to_the_institution() -> None:
 def test_a_refund_moves_it_back_to_the_account_that_paid() -> None:
     posting = moving(1, EntryKind.REFUND, "p1", 500)
     assert sides(posting) == [(AccountKind.CLEARING, HOSPITAL, -500), (AccountKind.PERSONAL, "p1", 500)]
+
+
+def test_a_premium_moves_it_to_the_account_of_its_year_and_back() -> None:
+    paid, refunded = moving(1, EntryKind.PREMIUM, "p1", 500), moving(2, EntryKind.PREMIUM_REFUND, "p1", 500)
+    assert sides(paid) == [(AccountKind.PERSONAL, "p1", -500), (AccountKind.PREMIUM, "2026", 500)]
+    assert sides(refunded) == [(AccountKind.PREMIUM, "2026", -500), (AccountKind.PERSONAL, "p1", 500)]
 
 
 def test_a_contribution_comes_from_the_fund() -> None:

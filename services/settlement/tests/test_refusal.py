@@ -258,7 +258,7 @@ class TestBill:
 
     @pytest.mark.parametrize("med_type", MedicalType)
     def test_every_kind_of_treatment_has_its_clearing_column(self, med_type: MedicalType) -> None:
-        columns = {11: 11, 13: 11, 14: 11, 21: 21, 22: 21, 24: 21, 41: 41}
+        columns = {0: 99, 11: 11, 13: 11, 14: 11, 21: 21, 22: 21, 24: 21, 41: 41}
         assert bill(med_type=med_type).clr_type == columns[med_type]
 
 

@@ -251,6 +251,7 @@ def request_of(message: authorization_pb2.AuthorizationRequest) -> Request:
         requested_at=moment(message.requested_at),
         outcomes=tuple(_outcome_of(outcome, message.beneficiary_psn_no) for outcome in message.outcomes),
         replaces=_replaces(message.replaces),
+        payer_psn_no=message.payer_psn_no,
     )
 
 

@@ -17,6 +17,7 @@ from binding.service.authorizations import Authorizations
 from binding.service.persons import Facts, Persons
 from gongji.identity.events.v1 import events_pb2 as identity_events
 from gongji.identity.v1 import person_pb2
+from gongji.settlement.events.v1 import premium_events_pb2 as premium_events
 from gongji.settlement.events.v1 import settlement_events_pb2 as settlement_events
 from kit.clock import shanghai_date
 from kit.db import Work
@@ -124,6 +125,8 @@ _OUTCOME_STATES: Mapping[type[Message], OutcomeState] = {
     settlement_events.SettlementReversed: OutcomeState.RESTORED,
     settlement_events.HoldsReleased: OutcomeState.RELEASED,
     settlement_events.HoldsTrimmed: OutcomeState.TRIMMED,
+    premium_events.PremiumPaid: OutcomeState.CAPTURED,
+    premium_events.PremiumRefunded: OutcomeState.RESTORED,
 }
 
 

@@ -83,6 +83,25 @@ def _movement(event: account.AccountDebited | account.AccountRefunded) -> facts.
     )
 
 
+def _debited(event: account.AccountDebited) -> facts.Debited | facts.PremiumPaid:
+    return facts.PremiumPaid(_premium(event)) if event.premium_year else facts.Debited(_movement(event))
+
+
+def _refunded(event: account.AccountRefunded) -> facts.Refunded | facts.PremiumRefunded:
+    return facts.PremiumRefunded(_premium(event)) if event.premium_year else facts.Refunded(_movement(event))
+
+
+def _premium(event: account.AccountDebited | account.AccountRefunded) -> facts.Premium:
+    return facts.Premium(
+        payer=event.psn_no,
+        insured=event.patient_psn_no,
+        year=event.premium_year,
+        amount_fen=event.amount_fen,
+        balance_after_fen=event.balance_after_fen,
+        at=_time(event.posted_at),
+    )
+
+
 def _credited(event: account.AccountCredited) -> facts.Credited:
     is_interest = event.kind == account.CONTRIBUTION_KIND_INTEREST
     return facts.Credited(
@@ -138,8 +157,8 @@ def _limit_nearly_used(event: binding.LimitNearlyUsed) -> facts.LimitNearlyUsed:
 
 
 _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
-    "gongji.settlement.events.v1.AccountDebited": lambda event: facts.Debited(_movement(event)),
-    "gongji.settlement.events.v1.AccountRefunded": lambda event: facts.Refunded(_movement(event)),
+    "gongji.settlement.events.v1.AccountDebited": _debited,
+    "gongji.settlement.events.v1.AccountRefunded": _refunded,
     "gongji.settlement.events.v1.AccountCredited": _credited,
     "gongji.settlement.events.v1.AccountFrozen": lambda event: facts.Frozen(_account_change(event, event.frozen_at)),
     "gongji.settlement.events.v1.AccountUnfrozen": lambda event: facts.Unfrozen(

@@ -5,7 +5,8 @@ from kit.auth import AccessTable, institutions, people, services
 SETTLEMENTS = "gongji.settlement.v1.SettlementService"
 ACCOUNTS = "gongji.settlement.v1.AccountService"
 RECONCILIATION = "gongji.settlement.v1.ReconciliationService"
-SERVICES = (SETTLEMENTS, ACCOUNTS, RECONCILIATION)
+PREMIUMS = "gongji.settlement.v1.PremiumService"
+SERVICES = (SETTLEMENTS, ACCOUNTS, RECONCILIATION, PREMIUMS)
 
 _KEEPERS = services("operator", "registry")
 _CONSOLE = services("operator")
@@ -42,4 +43,10 @@ ACCESS: AccessTable = {
     f"/{RECONCILIATION}/ResolveDifference": institutions() | _OPERATORS,
     f"/{RECONCILIATION}/GetClearingStatement": _RECONCILERS,
     f"/{RECONCILIATION}/CloseDay": _OPERATORS,
+    f"/{PREMIUMS}/SetPremium": _OPERATORS,
+    f"/{PREMIUMS}/GetPremiumTerms": people("citizen") | _OPERATORS,
+    f"/{PREMIUMS}/PayPremium": people("citizen"),
+    f"/{PREMIUMS}/RefundPremium": people("citizen") | _OPERATORS,
+    f"/{PREMIUMS}/GetPremium": people("citizen") | _OPERATORS,
+    f"/{PREMIUMS}/ListPremiums": people("citizen") | _OPERATORS,
 }

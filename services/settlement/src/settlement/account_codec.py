@@ -25,6 +25,8 @@ _KINDS: Final[Mapping[EntryKind, account_pb2.EntryKind.ValueType]] = {
     EntryKind.SETTLEMENT: account_pb2.ENTRY_KIND_SETTLEMENT,
     EntryKind.REFUND: account_pb2.ENTRY_KIND_REFUND,
     EntryKind.PAYOUT: account_pb2.ENTRY_KIND_PAYOUT,
+    EntryKind.PREMIUM: account_pb2.ENTRY_KIND_PREMIUM,
+    EntryKind.PREMIUM_REFUND: account_pb2.ENTRY_KIND_PREMIUM_REFUND,
 }
 _WAYS: Final[Mapping[PayoutWay, events_pb2.PayoutWay.ValueType]] = {
     PayoutWay.HEIRS: events_pb2.PAYOUT_WAY_HEIRS,

@@ -213,7 +213,7 @@ SETTLEMENTS: Final = Check(
                 WHEN t.refunded IS DISTINCT FROM e.given THEN format('refunds %s, entries %s', t.refunded, e.given)
                 WHEN s.state = 'REVERSED' AND e.unbalanced > 0
                 THEN format('reversed, yet %s account(s) did not get back what they paid', e.unbalanced)
-                WHEN e.elsewhere > 0 THEN format('%s clearing entries of another institution', e.elsewhere)
+                WHEN e.elsewhere > 0 THEN format('%s entries of another institution or year', e.elsewhere)
                 END AS problem
     FROM (SELECT * FROM settlement WHERE id > $1 ORDER BY id LIMIT $2) AS s
     CROSS JOIN LATERAL (
@@ -226,10 +226,12 @@ SETTLEMENTS: Final = Check(
                 FROM refund WHERE settlement_id = s.id) AS refunded) AS t
     CROSS JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_array(account_key, -amount_fen, balance_after_fen) ORDER BY account_key)
-                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind = 'SETTLEMENT') AS taken,
+                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind IN ('SETTLEMENT', 'PREMIUM')) AS taken,
                jsonb_agg(jsonb_build_array(account_key, amount_fen, balance_after_fen) ORDER BY account_key)
-                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind = 'REFUND') AS given,
-               count(*) FILTER (WHERE account_kind = 'CLEARING' AND account_key <> s.fixmedins_code) AS elsewhere,
+                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind IN ('REFUND', 'PREMIUM_REFUND')) AS given,
+               count(*) FILTER (WHERE account_kind <> 'PERSONAL' AND (account_kind, account_key) IS DISTINCT FROM
+                   (CASE WHEN s.kind = 'PREMIUM' THEN 'PREMIUM' ELSE 'CLEARING' END,
+                    coalesce(s.premium_year::text, s.fixmedins_code))) AS elsewhere,
                (SELECT count(*) FROM (SELECT FROM entry WHERE settlement_id = s.id GROUP BY account_kind, account_key
                                       HAVING sum(amount_fen) <> 0) AS open) AS unbalanced
         FROM entry WHERE settlement_id = s.id) AS e

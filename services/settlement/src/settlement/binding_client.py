@@ -55,6 +55,8 @@ class Ask:
     """The patient's recent settlements that are decided; binding takes them in first."""
     replaces: UUID | None = None
     """The settlement that is settled again, if it had asked payers."""
+    payer_psn_no: str | None = None
+    """The one payer who is asked; None: all of the patient's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ def _request(ask: Ask) -> pb2.AuthorizationRequest:
         requested_at=timestamp(ask.requested_at),
         outcomes=[_outcome(decided) for decided in ask.recent],
         replaces=str(ask.replaces) if ask.replaces else "",
+        payer_psn_no=ask.payer_psn_no or "",
     )
 
 

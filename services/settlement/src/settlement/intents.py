@@ -15,6 +15,7 @@ from settlement.domain.quotes import Quote, seen_at
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Intent, Order, Settlement, answer_from_record
 from settlement.originals import admit_again, named_originals
+from settlement.premium_intake import Priced, admit_premiums, already_paid, is_paid, paid_premiums, price_premiums
 from settlement.quote_expiry import expire_due
 from settlement.repository import SettlementRepository
 from settlement.visits import Admitted, VisitJudge
@@ -72,10 +73,12 @@ class Intake:
         async with self._work() as repository:
             now = self._clock.now()
             asked = await named_originals(repository, commands)
+            paid = await paid_premiums(repository, asked.commands.values())
             fresh = await answer_known(repository, asked.commands, begun.answers, now)
             if fresh:
                 await expire_due(repository, now)
-                intents = await self._admit(repository, fresh, asked.originals, now, begun.answers)
+                priced = await price_premiums(repository, fresh, paid)
+                intents = await self._admit(repository, priced, asked.originals, now, begun.answers)
                 await _write(repository, fresh, intents, asked.originals, begun)
         begun.under_way.sort(key=lambda each: each.place)
         return begun
@@ -83,15 +86,18 @@ class Intake:
     async def _admit(
         self,
         repository: SettlementRepository,
-        fresh: Mapping[int, Command],
+        priced: Priced,
         originals: Mapping[int, Settlement],
         now: datetime,
         answers: dict[int, Answer],
     ) -> dict[int, Intent]:
+        fresh = priced.commands
         again = {place: command for place, command in fresh.items() if command.original is not None}
-        visits = {place: command for place, command in fresh.items() if place not in again}
+        premiums = await admit_premiums(repository, priced, now)
+        visits = {place: command for place, command in fresh.items() if place not in again | premiums}
         verdicts = await self._judge.judge(repository, [command.presented for command in visits.values()], now)
         admitted = dict(zip(visits, verdicts, strict=True)) | await admit_again(repository, again, originals)
+        admitted |= premiums
         intents = {}
         for place, command in fresh.items():
             verdict = admitted[place]
@@ -173,10 +179,13 @@ async def _answer_unwritten(
     repository: SettlementRepository, unwritten: Mapping[int, Command], answers: dict[int, Answer]
 ) -> None:
     """Somebody else took the msgid meanwhile, or the patient has another settlement under way."""
+    paid = await paid_premiums(repository, unwritten.values())
     taken = await repository.find_by_msgids({command.key for command in unwritten.values()}) if unwritten else {}
     for place, command in unwritten.items():
         if (settlement := taken.get(command.key)) is not None:
             answers[place] = recorded_answer(settlement, command.order)
+        elif is_paid(command.order, paid):
+            answers[place] = already_paid()
         else:
             answers[place] = SettlementRefusedError(
                 Reason.IN_PROGRESS, "another settlement of this patient is under way; send the same again in a moment"

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import typer
 
 from gongji.settlement.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
+from gongji.settlement.v1.premium_pb2_grpc import add_PremiumServiceServicer_to_server
 from gongji.settlement.v1.reconciliation_pb2_grpc import add_ReconciliationServiceServicer_to_server
 from gongji.settlement.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
 from kit import tracing
@@ -29,7 +30,7 @@ from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
 from kit.used_assertions import UsedAssertions
-from settlement.access import ACCESS, ACCOUNTS, RECONCILIATION, SETTLEMENTS
+from settlement.access import ACCESS, ACCOUNTS, PREMIUMS, RECONCILIATION, SETTLEMENTS
 from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
@@ -53,6 +54,7 @@ from settlement.pending import Pending
 from settlement.pending import lines_of as pending_lines_of
 from settlement.pipeline import Pipeline, assemble
 from settlement.postgres_repository import PostgresSettlementRepository
+from settlement.premium_servicer import PremiumServicer
 from settlement.projection import GROUP, Projection
 from settlement.projection_repository import PostgresProjectionRepository
 from settlement.reconciliation_repository import PostgresReconciliationRepository
@@ -129,6 +131,7 @@ def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[
             ReconciliationServicer(reconciliation, differences),
             RECONCILIATION,
         ),
+        (add_PremiumServiceServicer_to_server, PremiumServicer(pipeline.premiums), PREMIUMS),
     ]
 
 

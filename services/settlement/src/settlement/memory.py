@@ -18,6 +18,7 @@ from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.state import Intent, Order, OrderKind, Settlement, SettlementState
 from settlement.domain.visit import InstitutionFacts, PersonFacts
 from settlement.listing import Place, listed_at
+from settlement.premium_memory import MemoryPremiums, insured_year
 from settlement.quote_memory import MemoryQuotes
 from settlement.repository import MsgKey, Projections, Reversal
 
@@ -45,6 +46,7 @@ class MemorySettlements:
         self.institutions = {}
         self.outbox = MemoryOutbox("settlement")
         self.quotes = MemoryQuotes(self)
+        self.premiums = MemoryPremiums(self)
         self.ticks: list[datetime] = [datetime(2025, 6, 10, 2, tzinfo=UTC)]
 
     async def real_time(self) -> datetime:
@@ -95,7 +97,9 @@ class MemorySettlements:
 
     def _is_taken(self, new: Settlement) -> bool:
         return any(
-            (each.fixmedins_code, each.msgid) == (new.fixmedins_code, new.msgid) or _same_patient_pending(each, new)
+            (each.fixmedins_code, each.msgid) == (new.fixmedins_code, new.msgid)
+            or _same_patient_pending(each, new)
+            or _same_premium(each, new)
             for each in self.settlements.values()
         )
 
@@ -204,6 +208,12 @@ def _kept(quote: Quote) -> Decided:
 
 def _asked(order: Order, psn_no: str) -> bool:
     return order.bill.psn_no == psn_no and order.asks_payers
+
+
+def _same_premium(one: Settlement, other: Settlement) -> bool:
+    living = {SettlementState.PENDING, SettlementState.SETTLED}
+    key = insured_year(one)
+    return key is not None and key == insured_year(other) and {one.state, other.state} <= living
 
 
 def _same_patient_pending(one: Settlement, other: Settlement) -> bool:

@@ -15,6 +15,7 @@ from settlement.credentials import CredentialReader
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Settlement
 from settlement.intents import Intake
+from settlement.premium_service import PremiumService, Settling
 from settlement.preview_service import Preview, PreviewCommand, PreviewService
 from settlement.query_service import QueryService
 from settlement.quote_service import QuoteService
@@ -37,6 +38,7 @@ class Pipeline:
     query: QueryService
     sandbox: Sandbox
     quotes: QuoteService
+    premiums: PremiumService
 
     async def drain(self) -> None:
         """Refuse what comes from now on, answer what was accepted before."""
@@ -66,8 +68,9 @@ def assemble(
     preview = PreviewService(work, judge, authorizer, clock, order)
     quotes, query = QuoteService(work, clock), QueryService(work)
     most, waiting = settings.batch_max, settings.batch_waiting_max
+    settling: Settling = MicroBatcher(settle.settle, most, waiting, _patient, "settle")
     return Pipeline(
-        settling=MicroBatcher(settle.settle, most, waiting, _patient, "settle"),
+        settling=settling,
         quoted=MicroBatcher(quotes.settle, most, waiting, _patient, "settle quotes"),
         previewing=MicroBatcher(preview.preview, most, waiting, lambda each: each.presented.bill.psn_no, "preview"),
         reversing=MicroBatcher(ReverseService(work, clock).reverse, most, waiting, _original, "reverse"),
@@ -75,6 +78,7 @@ def assemble(
         query=query,
         sandbox=Sandbox(settings.sandbox, query),
         quotes=quotes,
+        premiums=PremiumService(work, settling, authorizer, clock),
     )
 
 

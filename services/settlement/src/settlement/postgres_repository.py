@@ -15,6 +15,7 @@ from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
 from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState
 from settlement.listing import Place, bounds_of
+from settlement.premium_repository import PostgresPremiumRepository
 from settlement.quote_repository import PostgresQuoteRepository
 from settlement.repository import MsgKey, Projections, Reversal
 
@@ -31,6 +32,7 @@ class PostgresSettlementRepository:
         self._accounts = PostgresAccountRepository(transaction)
         self.outbox = self._accounts.outbox
         self.quotes = PostgresQuoteRepository(transaction)
+        self.premiums = PostgresPremiumRepository(transaction)
 
     async def real_time(self) -> datetime:
         """See `SettlementRepository.real_time`."""

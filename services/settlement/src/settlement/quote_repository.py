@@ -17,8 +17,9 @@ _SELECT = """
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, state, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::text AS bill_details, acct_used_flag,
        use_mutual_aid, NULL::bigint AS expected_acct_pay_fen, NULL::bigint AS expected_acct_mulaid_pay_fen,
-       'QUOTE' AS kind, NULL::uuid AS quote_id, NULL::uuid AS replaces, insutype, occurred_at, expires_at, ended_at,
-       acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
+       'QUOTE' AS kind, NULL::uuid AS quote_id, NULL::uuid AS replaces, NULL::smallint AS premium_year,
+       NULL::text AS premium_payer_psn_no, insutype, occurred_at, expires_at, ended_at, acct_pay_fen,
+       acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
 FROM quote
 """
 _BY_MSGIDS = (

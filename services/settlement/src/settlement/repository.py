@@ -13,6 +13,7 @@ from settlement.domain.ledger import Posted
 from settlement.domain.state import Fingerprint, Intent, Settlement
 from settlement.domain.visit import InstitutionFacts, PersonFacts, Projection
 from settlement.listing import Place
+from settlement.premium_repository import PremiumRepository
 from settlement.quote_repository import QuoteRepository
 
 MsgKey = tuple[str, str]
@@ -58,6 +59,11 @@ class SettlementRepository(Protocol):
     @property
     def quotes(self) -> QuoteRepository:
         """Held previews, in this transaction."""
+        ...
+
+    @property
+    def premiums(self) -> PremiumRepository:
+        """Premiums, in this transaction; their payments are settlements."""
         ...
 
     async def real_time(self) -> datetime:

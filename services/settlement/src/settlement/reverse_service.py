@@ -76,19 +76,20 @@ class ReverseService:
         paid = [settlement for settlement in locked if settlement.state is SettlementState.SETTLED]
         moved = await release(repository, pending, self._clock.now())
         if paid:
-            moved += await self._give_back(repository, paid)
+            moved += await give_back(repository, paid, self._clock.now())
         return {settlement.settlement_id: settlement for settlement in moved}
 
-    async def _give_back(self, repository: SettlementRepository, paid: Sequence[Settlement]) -> list[Settlement]:
-        now = self._clock.now()
-        accounts = await repository.lock_accounts(owner for each in paid for owner, _ in payers_of(each))
-        day = await open_day(repository, now)
-        given_back, posted = reverse_all(paid, accounts, now, day)
-        await repository.post(posted, accounts)
-        await repository.save(given_back)
-        told = [events.decided(settlement, now) for settlement in given_back]
-        await repository.outbox.add([*told, *events.moved(posted)])
-        return given_back
+
+async def give_back(repository: SettlementRepository, paid: Sequence[Settlement], now: datetime) -> list[Settlement]:
+    """These locked SETTLED settlements, reversed and told, with the money back on exactly the accounts that paid."""
+    accounts = await repository.lock_accounts(owner for each in paid for owner, _ in payers_of(each))
+    day = await open_day(repository, now)
+    given_back, posted = reverse_all(paid, accounts, now, day)
+    await repository.post(posted, accounts)
+    await repository.save(given_back)
+    told = [events.decided(settlement, now) for settlement in given_back]
+    await repository.outbox.add([*told, *events.moved(posted)])
+    return given_back
 
 
 Target = UUID | Exception

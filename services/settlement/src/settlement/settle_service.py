@@ -16,6 +16,7 @@ from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, 
 from settlement.commands import Command
 from settlement.domain.allocate import Allocation, Grant, Need, PaymentOrder, allocate_all
 from settlement.domain.decided import Decided, decided_of
+from settlement.domain.premiums import of_payer
 from settlement.domain.quotes import Quote, hold
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.settling import given_back, owed_again, postings_of, settle_or_refuse
@@ -285,7 +286,9 @@ def _ask(each: UnderWay) -> Ask:
     bill, intent = each.intent.order.bill, each.intent
     replaces = each.replaced.settlement_id if each.replaced is not None and asked_payers(each.replaced) else None
     recent = _with_original(each.recent, each.replaced) if replaces and each.replaced else each.recent
-    return Ask(each.id, bill.psn_no, bill.psn_part_amt_fen, intent.occurred_at, each.written_at, recent, replaces)
+    payer = intent.order.premium.payer_psn_no if intent.order.premium else None
+    amount_fen = bill.psn_part_amt_fen
+    return Ask(each.id, bill.psn_no, amount_fen, intent.occurred_at, each.written_at, recent, replaces, payer)
 
 
 def _with_original(recent: tuple[Decided, ...], original: Settlement) -> tuple[Decided, ...]:
@@ -314,11 +317,12 @@ def _need(settlement: Settlement, replaced: Replaced, grants: Grants) -> Need:
         psn_no=order.bill.psn_no,
         psn_part_amt_fen=order.bill.psn_part_amt_fen,
         acct_used_flag=order.acct_used_flag,
-        grants=grants.get(settlement.settlement_id, ()),
+        grants=of_payer(order, grants.get(settlement.settlement_id, ())),
         expected_acct_pay_fen=order.expected_acct_pay_fen,
         expected_acct_mulaid_pay_fen=order.expected_acct_mulaid_pay_fen,
         is_hold=order.kind is OrderKind.QUOTE,
         replaced=owed_again(replaced[order.replaces]) if order.replaces else {},
+        all_or_nothing=order.premium is not None,
     )
 
 

@@ -5,14 +5,14 @@ from datetime import datetime
 from uuid import UUID
 
 from gongji.common.v1 import reason_pb2
-from gongji.settlement.events.v1 import account_events_pb2, settlement_events_pb2
+from gongji.settlement.events.v1 import account_events_pb2, premium_events_pb2, settlement_events_pb2
 from kit.events import Event
 from settlement.domain.allocate import Line
 from settlement.domain.holds import Hold
 from settlement.domain.ledger import EntryRow, Posted
 from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.reasons import Reason
-from settlement.domain.state import Order, Settlement, SettlementState
+from settlement.domain.state import Order, Premium, Settlement, SettlementState
 from settlement.enums import clearing_type, insurance_type, medical_type
 from settlement.timestamps import timestamp
 
@@ -23,10 +23,11 @@ class UntellableError(Exception):
 
 def decided(settlement: Settlement, at: datetime, other: Settlement | None = None) -> Event:
     """The event of a settlement's last move, made at `at`; `other` is the one that it replaces or is replaced by."""
-    if settlement.state is SettlementState.SETTLED:
-        return _completed(settlement, at, other)
-    if settlement.state is SettlementState.REVERSED:
-        return _reversed(settlement, at, other)
+    is_paid = settlement.state is SettlementState.SETTLED
+    if is_paid or settlement.state is SettlementState.REVERSED:
+        if settlement.order is not None and settlement.order.premium is not None:
+            return _premium_moved(settlement, settlement.order.premium, at)
+        return _completed(settlement, at, other) if is_paid else _reversed(settlement, at, other)
     return _released(settlement, at)
 
 
@@ -67,6 +68,21 @@ def _reversed(settlement: Settlement, at: datetime, replacing: Settlement | None
         message.replaced_by = facts.setl_id
         message.replacing_lines.extend(facts.lines)
         message.replacing_occurred_at.CopyFrom(facts.occurred_at)
+    return Event(message, key=str(settlement.settlement_id), occurred_at=at)
+
+
+def _premium_moved(settlement: Settlement, premium: Premium, at: datetime) -> Event:
+    if settlement.split is None:
+        raise UntellableError(f"premium {settlement.settlement_id} was paid without a split")
+    message: premium_events_pb2.PremiumPaid | premium_events_pb2.PremiumRefunded
+    if settlement.state is SettlementState.SETTLED:
+        message = premium_events_pb2.PremiumPaid(paid_at=timestamp(at))
+    else:
+        message = premium_events_pb2.PremiumRefunded(refunded_at=timestamp(at))
+    message.settlement.CopyFrom(_facts(settlement, settlement.split.lines))
+    message.year = premium.year
+    message.payer_psn_no = premium.payer_psn_no
+    message.amount_fen = settlement.split.acct_mulaid_pay_fen
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
@@ -140,7 +156,7 @@ def _order_facts(
 
 
 def moved(posted: Posted) -> list[Event]:
-    """The events of the accounts that postings of settlements and refunds moved, in the order of the entries."""
+    """The events of the accounts that postings of payments and refunds moved, in the order of the entries."""
     return [_moved(row) for row in posted.personal_rows]
 
 
@@ -156,5 +172,6 @@ def _moved(row: EntryRow) -> Event:
         setl_id=str(row.occasion.settlement_id),
         patient_psn_no=row.occasion.patient_psn_no or "",
         fixmedins_code=row.occasion.fixmedins_code or "",
+        premium_year=row.occasion.premium_year or 0,
     )
     return Event(message, key=row.account_key, occurred_at=row.occasion.posted_at)

@@ -18,6 +18,7 @@ from settlement.domain.state import (
     Intent,
     Order,
     OrderKind,
+    Premium,
     Refund,
     Settlement,
     SettlementState,
@@ -78,6 +79,8 @@ def intent_columns(intents: Sequence[Intent]) -> tuple[list[object], ...]:
         [intent.occurred_at for intent in intents],
         [str(order.kind) for order in orders],
         [order.replaces for order in orders],
+        [order.premium.year if order.premium else None for order in orders],
+        [order.premium.payer_psn_no if order.premium else None for order in orders],
     )
 
 
@@ -105,6 +108,7 @@ def outcome_columns(settlements: Sequence[Settlement]) -> tuple[list[object], ..
         [split.psn_cash_pay_fen if split else None for split in splits],
         [split.own_balance_after_fen if split else None for split in splits],
         [settlement.replaced_by for settlement in settlements],
+        [settlement.reason_window for settlement in settlements],
     )
 
 
@@ -117,6 +121,7 @@ def settlement_of(row: asyncpg.Record, lines: Rows = (), declines: Rows = (), re
         msgid=row["msgid"],
         state=SettlementState(row["state"]),
         reason=row["reason"],
+        reason_window=row["reason_window"],
         order=order_of(row) if known else None,
         fingerprint=Fingerprint(row["hash_version"], bytes(row["body_hash"])) if known else None,
         insutype=InsuranceType(row["insutype"]) if row["insutype"] else None,
@@ -144,6 +149,7 @@ def order_of(row: asyncpg.Record) -> Order:
         kind=OrderKind(row["kind"]),
         quote_id=row["quote_id"],
         replaces=row["replaces"],
+        premium=Premium(row["premium_year"], row["premium_payer_psn_no"]) if row["premium_year"] else None,
     )
 
 

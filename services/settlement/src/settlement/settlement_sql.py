@@ -4,8 +4,8 @@ _SELECT = """
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, state, reason, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::text AS bill_details, acct_used_flag,
        use_mutual_aid, expected_acct_pay_fen, expected_acct_mulaid_pay_fen, kind, quote_id, replaces, replaced_by,
-       insutype, occurred_at, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
-       own_balance_after_fen
+       premium_year, premium_payer_psn_no, reason_window, insutype, occurred_at, setl_time, reversed_at, acct_pay_fen,
+       acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen
 FROM settlement
 """
 
@@ -90,19 +90,23 @@ ADD_INTENTS = """
 INSERT INTO settlement (
     id, fixmedins_code, msgid, hash_version, body_hash, state, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
+    premium_year, premium_payer_psn_no
 )
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, 'PENDING', psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
-       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces
+       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
+       premium_year, premium_payer_psn_no
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
-    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[]
+    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[],
+    $23::smallint[], $24::text[]
 ) AS i (
     id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
+    premium_year, premium_payer_psn_no
 )
 ORDER BY psn_no, msgid
 ON CONFLICT DO NOTHING
@@ -114,28 +118,28 @@ ADD_DECIDED = """
 INSERT INTO settlement (
     id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces, quote_id,
-    state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen,
-    replaced_by, business_day
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
+    premium_year, premium_payer_psn_no, quote_id, state, reason, setl_time, reversed_at, acct_pay_fen,
+    acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, replaced_by, reason_window, business_day
 )
 SELECT id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
        fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
-       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces, quote_id,
-       state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
-       own_balance_after_fen, replaced_by,
-       CASE WHEN setl_time IS NOT NULL THEN $33::date END
+       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
+       premium_year, premium_payer_psn_no, quote_id, state, reason, setl_time, reversed_at, acct_pay_fen,
+       acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, replaced_by, reason_window,
+       CASE WHEN setl_time IS NOT NULL THEN $36::date END
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
     $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[],
-    $23::uuid[], $24::text[], $25::text[], $26::timestamptz[], $27::timestamptz[], $28::bigint[], $29::bigint[],
-    $30::bigint[], $31::bigint[], $32::uuid[]
+    $23::smallint[], $24::text[], $25::uuid[], $26::text[], $27::text[], $28::timestamptz[], $29::timestamptz[],
+    $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::uuid[], $35::text[]
 ) AS i (
     id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces, quote_id,
-    state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen,
-    replaced_by
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
+    premium_year, premium_payer_psn_no, quote_id, state, reason, setl_time, reversed_at, acct_pay_fen,
+    acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, replaced_by, reason_window
 )
 """
 
@@ -154,13 +158,14 @@ RETURNING id
 SAVE = """
 UPDATE settlement AS s
 SET state = n.state, reason = n.reason, setl_time = n.setl_time, reversed_at = n.reversed_at,
-    business_day = coalesce($11, s.business_day), acct_pay_fen = n.acct_pay_fen,
+    business_day = coalesce($12, s.business_day), acct_pay_fen = n.acct_pay_fen,
     acct_mulaid_pay_fen = n.acct_mulaid_pay_fen, psn_cash_pay_fen = n.psn_cash_pay_fen,
-    own_balance_after_fen = n.own_balance_after_fen, replaced_by = n.replaced_by, updated_at = clock_timestamp()
+    own_balance_after_fen = n.own_balance_after_fen, replaced_by = n.replaced_by, reason_window = n.reason_window,
+    updated_at = clock_timestamp()
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::bigint[], $10::uuid[])
+            $8::bigint[], $9::bigint[], $10::uuid[], $11::text[])
   AS n (id, state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
-        own_balance_after_fen, replaced_by)
+        own_balance_after_fen, replaced_by, reason_window)
 WHERE s.id = n.id
 """
 

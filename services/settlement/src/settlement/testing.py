@@ -22,6 +22,7 @@ from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, V
 from settlement.failpoints import Failpoints
 from settlement.intents import Answer, Intake
 from settlement.pipeline import Pipeline
+from settlement.premium_service import PremiumService, Settling
 from settlement.preview_service import PreviewService
 from settlement.query_service import QueryService
 from settlement.quote_service import QuoteService
@@ -149,7 +150,7 @@ class FakeBinding:
         return tuple(
             self._grant(relation, ask.amount_fen, again.get(relation.id, 0))
             for relation in self.relations
-            if relation.beneficiary == ask.psn_no
+            if relation.beneficiary == ask.psn_no and ask.payer_psn_no in {None, relation.payer}
         )
 
     def _grant(self, relation: FakeRelation, amount_fen: int, again_fen: int) -> Grant:
@@ -222,8 +223,9 @@ class World:
     @property
     def pipeline(self) -> Pipeline:
         """All of it behind batchers."""
+        settling: Settling = MicroBatcher(self.settling.settle, 100, 100, lambda each: each.order.bill.psn_no)
         return Pipeline(
-            settling=MicroBatcher(self.settling.settle, 100, 100, lambda each: each.order.bill.psn_no),
+            settling=settling,
             quoted=MicroBatcher(self.quotes.settle, 100, 100, lambda each: each.order.bill.psn_no),
             previewing=MicroBatcher(self.previewing.preview, 100, 100),
             reversing=MicroBatcher(self.reversing.reverse, 100, 100),
@@ -231,6 +233,7 @@ class World:
             query=self.query,
             sandbox=Sandbox(frozenset({SANDBOX}), self.query, slow_seconds=0.0),
             quotes=self.quotes,
+            premiums=PremiumService(self.work, settling, self.binding, self.clock),
         )
 
     async def settle(self, *commands: Command) -> list[Settlement | Exception]:

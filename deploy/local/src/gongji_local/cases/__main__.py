@@ -1,4 +1,4 @@
-"""Plays files of acceptance cases on a stack of their own and says of each case: passed, failed, or not run and why."""
+"""Plays files of acceptance cases on a stack of their own and says of each case whether it passed."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gongji_local.cases.play import Player
-from gongji_local.cases.script import Case, NotRun, ScriptError, read
+from gongji_local.cases.script import Case, ScriptError, read
 from gongji_local.cases.world import World, WorldError
 from gongji_local.client import Connections
 from gongji_local.console import ConsoleProgress, print_error
@@ -45,14 +45,14 @@ def main(
     raise typer.Exit(EXIT_FAILED if failed else 0)
 
 
-def _chosen(files: list[Path], only: list[str] | None) -> list[Case | NotRun]:
+def _chosen(files: list[Path], only: list[str] | None) -> list[Case]:
     cases = [case for file in files for case in read(file) if not only or case.id in only]
     if not cases:
         raise ScriptError("no case has one of the ids asked for")
     return cases
 
 
-def _on_stack(state: Path | None, cases: list[Case | NotRun]) -> int:
+def _on_stack(state: Path | None, cases: list[Case]) -> int:
     if state is not None:
         return _report(Stack(state), cases)
     # A stack of their own: cases move the clock, which nobody else at this machine would like.
@@ -64,7 +64,7 @@ def _on_stack(state: Path | None, cases: list[Case | NotRun]) -> int:
             stack.wipe()
 
 
-def _report(stack: Stack, cases: list[Case | NotRun]) -> int:
+def _report(stack: Stack, cases: list[Case]) -> int:
     stack.up(ConsoleProgress(out))
     try:
         return asyncio.run(_play_all(stack, cases))
@@ -72,25 +72,21 @@ def _report(stack: Stack, cases: list[Case | NotRun]) -> int:
         stack.reset_clock()
 
 
-async def _play_all(stack: Stack, cases: list[Case | NotRun]) -> int:
-    passed, failed, not_run = 0, 0, 0
+async def _play_all(stack: Stack, cases: list[Case]) -> int:
+    passed, failed = 0, 0
     async with Connections(stack) as connections:
         for case in cases:
-            if isinstance(case, NotRun):
-                _tell(case, "[yellow]–[/yellow]", f"[yellow]not run: needs {escape(case.needs)}[/yellow]")
-                not_run += 1
-                continue
             elapsed = Elapsed()
             problems = await _play(stack, connections, case)
             _tell(case, "[red]✗[/red]" if problems else "[green]✓[/green]", f"[dim]{elapsed.seconds:.1f} s[/dim]")
             for problem in problems:
                 out.print(f"    [red]{escape(problem)}[/red]")
             failed, passed = failed + bool(problems), passed + (not problems)
-    out.print(f"cases: {passed} passed, {failed} failed, {not_run} not run yet")
+    out.print(f"cases: {passed} passed, {failed} failed")
     return failed
 
 
-def _tell(case: Case | NotRun, mark: str, end: str) -> None:
+def _tell(case: Case, mark: str, end: str) -> None:
     out.print(f"{mark} {case.id}  {escape(case.title)}  {end}")
 
 

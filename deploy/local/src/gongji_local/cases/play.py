@@ -10,7 +10,7 @@ from grpc import aio
 
 from gongji.common.v1 import reason_pb2
 from gongji.identity.v1 import person_pb2
-from gongji.settlement.v1 import settlement_pb2
+from gongji.settlement.v1 import premium_pb2, settlement_pb2
 from gongji_local.cases.script import BILL_AMOUNTS, Case, Step, Words, fen, limits_fen, moment, truth
 from gongji_local.cases.world import World, limits
 from gongji_local.client import Hospital, msgid, reason_of
@@ -56,11 +56,15 @@ class Player:
         self._case = case
         self._sent: dict[str, _Sent] = {}
         self._quotes: dict[str, _Held] = {}
+        self._payments: dict[str, str] = {}
+        self._premiums: dict[str, premium_pb2.Premium] = {}
         self._steps: Mapping[str, Callable[[Words], Awaitable[Outcome]]] = {
             "settle": self._settle,
             "preview": self._preview,
             "reverse": self._reverse,
             "resettle": self._resettle,
+            "premium": self._premium,
+            "refund_premium": self._refund_premium,
             "unbind": self._unbind,
             "suspend": self._suspend,
             "limits": self._limits,
@@ -225,6 +229,22 @@ class Player:
         window = settlement_pb2.LimitWindow.Name(decline.window).removeprefix("LIMIT_WINDOW_").lower()
         told = [self._name(decline.payer_psn_no), _reason(decline.reason)]
         return [*told, window] if decline.window else [*told]
+
+    # premiums; a payment that is sent again under its name has its former id
+
+    async def _premium(self, words: Words) -> Outcome:
+        name = words.get("msgid") or uuid.uuid4().hex
+        payment_id = self._payments.setdefault(name, str(uuid.uuid4()))
+        payer = self._world.portal(words["payer"])
+        premium = await payer.pay_premium(self._psn_no(words["insured"]), int(words["year"]), payment_id)
+        same = self._premiums.get(name) == premium
+        self._premiums.setdefault(name, premium)
+        return Outcome({"paid": premium.amount, "balance_after": premium.balance_after, "same_answer": same})
+
+    async def _refund_premium(self, words: Words) -> Outcome:
+        premium = await self._world.portal(words["by"]).refund_premium(self._premiums[words["of"]].premium_id)
+        state = settlement_pb2.SettlementState.Name(premium.state).removeprefix("SETTLEMENT_STATE_")
+        return Outcome({"state": state, "balance_after": premium.balance_after_refund})
 
     # steps of families and operators; each takes effect elsewhere by an event, so the world is let become quiet
 

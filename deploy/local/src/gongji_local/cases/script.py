@@ -37,10 +37,12 @@ _WORDS: Final[Mapping[str, frozenset[str]]] = {
     "unfreeze": frozenset({"person"}),
     "enrolment": frozenset({"person", "psn_insu_stas", "arrears"}),
     "death": frozenset({"person"}),
+    "premium": frozenset({"insured", "year", "payer", "msgid"}),
+    "refund_premium": frozenset({"of", "by"}),
     "filing": frozenset({"person", "admdvs", "from", "to"}),
     "clock": frozenset({"to"}),
 }
-_NOT_BUILT_STEPS: Final = {"premium": "PremiumService"}
+_PREMIUM_WORDS: Final = frozenset({"year", "amount", "collect_from", "collect_to"})
 _CASE_WORDS: Final = frozenset({"id", "title", "rules", "accounts", "relations", "institutions", "premium", "steps"})
 _RELATION_WORDS: Final = frozenset({"payer", "beneficiary", "priority", "limits", "valid_from", "valid_to"})
 _INSTITUTION_WORDS: Final = frozenset({"name", "fixmedins_type", "admdvs", "designated", "remote_settlement"})
@@ -55,6 +57,8 @@ _EXPECTED_WORDS: Final = frozenset(
         "same_answer",
         "refunds",
         "state",
+        "paid",
+        "balance_after",
     }
 )
 
@@ -63,10 +67,6 @@ Words = Mapping[str, Any]
 
 class ScriptError(Exception):
     """The file is no file of cases; says where and what."""
-
-
-class NotBuiltError(Exception):
-    """The case needs something that the services do not offer yet; says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,16 @@ class Institution:
 
 
 @dataclass(frozen=True, slots=True)
+class Premium:
+    """What the premium of a year is."""
+
+    year: int
+    amount_fen: int
+    collect_from: str
+    collect_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One case, understood."""
 
@@ -113,18 +123,10 @@ class Case:
     institutions: Sequence[Institution]
     steps: Sequence[Step]
     persons: frozenset[str] = field(default_factory=frozenset)
+    premium: Premium | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotRun:
-    """A case that cannot be played yet, and what it waits for."""
-
-    id: str
-    title: str
-    needs: str
-
-
-def read(path: Path) -> list[Case | NotRun]:
+def read(path: Path) -> list[Case]:
     """The cases of a file, in order.
 
     Raises:
@@ -139,16 +141,14 @@ def read(path: Path) -> list[Case | NotRun]:
         raise ScriptError(f"{path} is no YAML: {error}") from error
     if not isinstance(documents, list) or not documents:
         raise ScriptError(f"{path} is no list of cases")
-    return [_case_or_reason(document, path) for document in documents]
+    return [_case_of(document, path) for document in documents]
 
 
-def _case_or_reason(document: Any, path: Path) -> Case | NotRun:
+def _case_of(document: Any, path: Path) -> Case:
     if not isinstance(document, dict) or "id" not in document:
         raise ScriptError(f"{path}: a case without an id")
     try:
         return _case(document)
-    except NotBuiltError as error:
-        return NotRun(document["id"], document.get("title", ""), str(error))
     except ScriptError as error:
         raise ScriptError(f"{path}: case {document['id']}: {error}") from error
 
@@ -164,6 +164,7 @@ def _case(document: Words) -> Case:
         institutions=[_institution(words) for words in _list(document, "institutions")],
         steps=steps,
         persons=frozenset(_persons_in(document)),
+        premium=_premium(document["premium"]) if "premium" in document else None,
     )
     if not steps:
         raise ScriptError("has no steps")
@@ -175,8 +176,6 @@ def _step(words: Words) -> Step:
     if len(kinds) != 1:
         raise ScriptError(f"a step is one of {', '.join(_WORDS)}; this has {kinds}")
     kind = kinds[0]
-    if kind in _NOT_BUILT_STEPS:
-        raise NotBuiltError(_NOT_BUILT_STEPS[kind])
     if kind not in _WORDS:
         raise ScriptError(f"the step {kind!r} is not known")
     said: Words = {"to": words[kind]} if kind == "clock" else words[kind]
@@ -209,6 +208,17 @@ def _institution(words: Words) -> Institution:
     )
 
 
+def _premium(words: Words) -> Premium:
+    _only(words, _PREMIUM_WORDS, "the premium")
+    year = int(words["year"])
+    return Premium(
+        year=year,
+        amount_fen=fen(words["amount"]),
+        collect_from=day(words.get("collect_from", f"{year - 1}-01-01")),
+        collect_to=day(words.get("collect_to", f"{year}-12-31")),
+    )
+
+
 def _persons_in(document: Words) -> set[str]:
     named = set(document.get("accounts", {}))
     for relation in _list(document, "relations"):
@@ -217,7 +227,9 @@ def _persons_in(document: Words) -> set[str]:
         for words in step.values():
             if isinstance(words, dict):
                 named |= {
-                    words[role] for role in ("patient", "bill_of", "person", "payer", "beneficiary") if role in words
+                    words[role]
+                    for role in ("patient", "bill_of", "person", "payer", "beneficiary", "insured")
+                    if role in words
                 }
     return {_person(name) for name in named}
 

@@ -57,6 +57,7 @@ class World:
         self.stack.move_clock(REGISTERED_AT)
         await self._make_institutions()
         await self._make_persons()
+        await self._state_premium()
         await self.quiet()
         await self._make_accounts()
         await self.quiet()
@@ -107,6 +108,10 @@ class World:
                 await self.portal("father").register(person.psn_name, person.certificate)
             else:
                 await Portal(self._connections).register_in_person(person.psn_name, person.certificate)
+
+    async def _state_premium(self) -> None:
+        if premium := self._case.premium:
+            await self.operator.set_premium(premium.year, premium.amount_fen, premium.collect_from, premium.collect_to)
 
     async def _make_accounts(self) -> None:
         for name in self.account_holders():

@@ -5,7 +5,7 @@ from typing import Final
 
 from gongji.binding.v1 import relation_pb2, relation_pb2_grpc
 from gongji.identity.v1 import institution_pb2, institution_pb2_grpc, person_pb2, person_pb2_grpc
-from gongji.settlement.v1 import account_pb2, account_pb2_grpc
+from gongji.settlement.v1 import account_pb2, account_pb2_grpc, premium_pb2, premium_pb2_grpc
 from gongji_local.client.connections import Caller, Connections
 from gongji_local.client.paging import gathered
 
@@ -50,9 +50,21 @@ class Operator:
         return account_pb2_grpc.AccountServiceStub(self.console.channel("settlement"))
 
     @property
+    def premiums(self) -> "premium_pb2_grpc.PremiumServiceAsyncStub":
+        """The stub, for a request that the methods here do not build."""
+        return premium_pb2_grpc.PremiumServiceStub(self.console.channel("settlement"))
+
+    @property
     def relations(self) -> "relation_pb2_grpc.RelationServiceAsyncStub":
         """The stub, for a request that the methods here do not build."""
         return relation_pb2_grpc.RelationServiceStub(self.person_at_portal.channel("binding"))
+
+    async def set_premium(self, year: int, amount_fen: int, collect_from: str, collect_to: str) -> None:
+        """States what the premium of a year is and from when to when it is collected (YYYY-MM-DD)."""
+        request = premium_pb2.SetPremiumRequest(
+            year=year, amount=amount_fen, collect_from=collect_from, collect_to=collect_to
+        )
+        await self.console.call(self.premiums.SetPremium, request)
 
     async def import_insured(
         self, batch_id: str, rows: Sequence[person_pb2.InsuredRow]

@@ -9,7 +9,7 @@ from typing import Final
 from gongji.binding.v1 import application_pb2, application_pb2_grpc, relation_pb2, relation_pb2_grpc
 from gongji.identity.v1 import person_pb2, person_pb2_grpc
 from gongji.notify.v1 import inbox_pb2, inbox_pb2_grpc
-from gongji.settlement.v1 import account_pb2, account_pb2_grpc
+from gongji.settlement.v1 import account_pb2, account_pb2_grpc, premium_pb2, premium_pb2_grpc
 from gongji_local.client.connections import Caller, Connections
 from gongji_local.client.paging import gathered
 
@@ -60,9 +60,26 @@ class Portal(Caller):
         return account_pb2_grpc.AccountServiceStub(self.channel("settlement"))
 
     @property
+    def premiums(self) -> "premium_pb2_grpc.PremiumServiceAsyncStub":
+        """The stub, for a request that the methods here do not build."""
+        return premium_pb2_grpc.PremiumServiceStub(self.channel("settlement"))
+
+    @property
     def inbox(self) -> "inbox_pb2_grpc.InboxServiceAsyncStub":
         """The stub, for a request that the methods here do not build."""
         return inbox_pb2_grpc.InboxServiceStub(self.channel("notify"))
+
+    async def pay_premium(self, insured_psn_no: str, year: int, payment_id: str) -> premium_pb2.Premium:
+        """Pays somebody's resident premium from one's own account."""
+        request = premium_pb2.PayPremiumRequest(
+            payment_id=payment_id, payer_psn_no=self.psn_no, insured_psn_no=insured_psn_no, year=year
+        )
+        return (await self.call(self.premiums.PayPremium, request)).premium
+
+    async def refund_premium(self, premium_id: str) -> premium_pb2.Premium:
+        """Has a premium given back before its year."""
+        request = premium_pb2.RefundPremiumRequest(premium_id=premium_id)
+        return (await self.call(self.premiums.RefundPremium, request)).premium
 
     async def register(self, psn_name: str, certificate: person_pb2.PersonCertificate) -> str:
         """Registers a minor of one's own, or hears one's own psn_no again; after the real-name check, the psn_no."""

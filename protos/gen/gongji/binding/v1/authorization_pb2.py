@@ -28,7 +28,7 @@ from gongji.common.v1 import reason_pb2 as gongji_dot_common_dot_v1_dot_reason__
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%gongji/binding/v1/authorization.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a gongji/binding/v1/relation.proto\x1a\x1dgongji/common/v1/reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n\x0bOutcomeLine\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\namount_fen\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x00\"\x8d\x02\n\x07Outcome\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x05state\x18\x02 \x01(\x0e\x32\x1f.gongji.binding.v1.OutcomeStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.gongji.binding.v1.OutcomeLineB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x1d\n\x08replaces\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x86\x03\n\x14\x41uthorizationRequest\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x12\x62\x65neficiary_psn_no\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12!\n\namount_fen\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12K\n\x0crequested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x37\n\x08outcomes\x18\x06 \x03(\x0b\x32\x1a.gongji.binding.v1.OutcomeB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x1d\n\x08replaces\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xa6\x01\n\nPayerGrant\x12\x14\n\x0cpayer_psn_no\x18\x01 \x01(\t\x12\x13\n\x0brelation_id\x18\x02 \x01(\t\x12\x13\n\x0bgranted_fen\x18\x03 \x01(\x03\x12(\n\x06reason\x18\x04 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12.\n\x06window\x18\x05 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\"\x89\x01\n\x13\x41uthorizationResult\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12)\n\x07refusal\x18\x02 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12-\n\x06grants\x18\x03 \x03(\x0b\x32\x1d.gongji.binding.v1.PayerGrant\"Z\n\x10\x41uthorizeRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"L\n\x11\x41uthorizeResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult\"e\n\x1bPreviewAuthorizationRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"W\n\x1cPreviewAuthorizationResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult\"F\n\x0b\x43hargedLine\x12\x13\n\x0brelation_id\x18\x01 \x01(\t\x12\x10\n\x08held_fen\x18\x02 \x01(\x03\x12\x10\n\x08used_fen\x18\x03 \x01(\x03\"\x91\x02\n\x13\x41uthorizationRecord\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.gongji.binding.v1.AuthorizationState\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05lines\x18\x06 \x03(\x0b\x32\x1e.gongji.binding.v1.ChargedLine\"u\n\x0fListHeldRequest\x12&\n\x0fmin_age_seconds\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x86\xb0\x96\x01(\x00\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"k\n\x10ListHeldResponse\x12>\n\x0e\x61uthorizations\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x18GetAuthorizationsRequest\x12/\n\x11\x61uthorization_ids\x18\x01 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xf4\x03\x18\x01\"\x05r\x03\xb0\x01\x01\"[\n\x19GetAuthorizationsResponse\x12>\n\x0e\x61uthorizations\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationRecord*\xbd\x01\n\x12\x41uthorizationState\x12#\n\x1f\x41UTHORIZATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UTHORIZATION_STATE_HELD\x10\x01\x12 \n\x1c\x41UTHORIZATION_STATE_CAPTURED\x10\x02\x12 \n\x1c\x41UTHORIZATION_STATE_RELEASED\x10\x03\x12 \n\x1c\x41UTHORIZATION_STATE_RESTORED\x10\x04*\x9c\x01\n\x0cOutcomeState\x12\x1d\n\x19OUTCOME_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OUTCOME_STATE_CAPTURED\x10\x01\x12\x1a\n\x16OUTCOME_STATE_RELEASED\x10\x02\x12\x1a\n\x16OUTCOME_STATE_RESTORED\x10\x03\x12\x19\n\x15OUTCOME_STATE_TRIMMED\x10\x04\x32\xb6\x03\n\x14\x41uthorizationService\x12V\n\tAuthorize\x12#.gongji.binding.v1.AuthorizeRequest\x1a$.gongji.binding.v1.AuthorizeResponse\x12w\n\x14PreviewAuthorization\x12..gongji.binding.v1.PreviewAuthorizationRequest\x1a/.gongji.binding.v1.PreviewAuthorizationResponse\x12X\n\x08ListHeld\x12\".gongji.binding.v1.ListHeldRequest\x1a#.gongji.binding.v1.ListHeldResponse\"\x03\x90\x02\x01\x12s\n\x11GetAuthorizations\x12+.gongji.binding.v1.GetAuthorizationsRequest\x1a,.gongji.binding.v1.GetAuthorizationsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%gongji/binding/v1/authorization.proto\x12\x11gongji.binding.v1\x1a\x1b\x62uf/validate/validate.proto\x1a gongji/binding/v1/relation.proto\x1a\x1dgongji/common/v1/reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n\x0bOutcomeLine\x12\x1d\n\x0brelation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12!\n\namount_fen\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x00\"\x8d\x02\n\x07Outcome\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x05state\x18\x02 \x01(\x0e\x32\x1f.gongji.binding.v1.OutcomeStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.gongji.binding.v1.OutcomeLineB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x1d\n\x08replaces\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xb8\x03\n\x14\x41uthorizationRequest\x12\"\n\x10\x61uthorization_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x36\n\x12\x62\x65neficiary_psn_no\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12!\n\namount_fen\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01\x12J\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12K\n\x0crequested_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x37\n\x08outcomes\x18\x06 \x03(\x0b\x32\x1a.gongji.binding.v1.OutcomeB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x1d\n\x08replaces\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x30\n\x0cpayer_psn_no\x18\x08 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{0,30}$\"\xa6\x01\n\nPayerGrant\x12\x14\n\x0cpayer_psn_no\x18\x01 \x01(\t\x12\x13\n\x0brelation_id\x18\x02 \x01(\t\x12\x13\n\x0bgranted_fen\x18\x03 \x01(\x03\x12(\n\x06reason\x18\x04 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12.\n\x06window\x18\x05 \x01(\x0e\x32\x1e.gongji.binding.v1.LimitWindow\"\x89\x01\n\x13\x41uthorizationResult\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12)\n\x07refusal\x18\x02 \x01(\x0e\x32\x18.gongji.common.v1.Reason\x12-\n\x06grants\x18\x03 \x03(\x0b\x32\x1d.gongji.binding.v1.PayerGrant\"Z\n\x10\x41uthorizeRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"L\n\x11\x41uthorizeResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult\"e\n\x1bPreviewAuthorizationRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\'.gongji.binding.v1.AuthorizationRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"W\n\x1cPreviewAuthorizationResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationResult\"F\n\x0b\x43hargedLine\x12\x13\n\x0brelation_id\x18\x01 \x01(\t\x12\x10\n\x08held_fen\x18\x02 \x01(\x03\x12\x10\n\x08used_fen\x18\x03 \x01(\x03\"\x91\x02\n\x13\x41uthorizationRecord\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.gongji.binding.v1.AuthorizationState\x12\x1a\n\x12\x62\x65neficiary_psn_no\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05lines\x18\x06 \x03(\x0b\x32\x1e.gongji.binding.v1.ChargedLine\"u\n\x0fListHeldRequest\x12&\n\x0fmin_age_seconds\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x86\xb0\x96\x01(\x00\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"k\n\x10ListHeldResponse\x12>\n\x0e\x61uthorizations\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x18GetAuthorizationsRequest\x12/\n\x11\x61uthorization_ids\x18\x01 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xf4\x03\x18\x01\"\x05r\x03\xb0\x01\x01\"[\n\x19GetAuthorizationsResponse\x12>\n\x0e\x61uthorizations\x18\x01 \x03(\x0b\x32&.gongji.binding.v1.AuthorizationRecord*\xbd\x01\n\x12\x41uthorizationState\x12#\n\x1f\x41UTHORIZATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UTHORIZATION_STATE_HELD\x10\x01\x12 \n\x1c\x41UTHORIZATION_STATE_CAPTURED\x10\x02\x12 \n\x1c\x41UTHORIZATION_STATE_RELEASED\x10\x03\x12 \n\x1c\x41UTHORIZATION_STATE_RESTORED\x10\x04*\x9c\x01\n\x0cOutcomeState\x12\x1d\n\x19OUTCOME_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OUTCOME_STATE_CAPTURED\x10\x01\x12\x1a\n\x16OUTCOME_STATE_RELEASED\x10\x02\x12\x1a\n\x16OUTCOME_STATE_RESTORED\x10\x03\x12\x19\n\x15OUTCOME_STATE_TRIMMED\x10\x04\x32\xb6\x03\n\x14\x41uthorizationService\x12V\n\tAuthorize\x12#.gongji.binding.v1.AuthorizeRequest\x1a$.gongji.binding.v1.AuthorizeResponse\x12w\n\x14PreviewAuthorization\x12..gongji.binding.v1.PreviewAuthorizationRequest\x1a/.gongji.binding.v1.PreviewAuthorizationResponse\x12X\n\x08ListHeld\x12\".gongji.binding.v1.ListHeldRequest\x1a#.gongji.binding.v1.ListHeldResponse\"\x03\x90\x02\x01\x12s\n\x11GetAuthorizations\x12+.gongji.binding.v1.GetAuthorizationsRequest\x1a,.gongji.binding.v1.GetAuthorizationsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,6 +63,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['outcomes']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['replaces']._loaded_options = None
   _globals['_AUTHORIZATIONREQUEST'].fields_by_name['replaces']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_AUTHORIZATIONREQUEST'].fields_by_name['payer_psn_no']._loaded_options = None
+  _globals['_AUTHORIZATIONREQUEST'].fields_by_name['payer_psn_no']._serialized_options = b'\272H\027r\0252\023^[0-9A-Za-z]{0,30}$'
   _globals['_AUTHORIZEREQUEST'].fields_by_name['requests']._loaded_options = None
   _globals['_AUTHORIZEREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
   _globals['_PREVIEWAUTHORIZATIONREQUEST'].fields_by_name['requests']._loaded_options = None
@@ -79,40 +81,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['ListHeld']._serialized_options = b'\220\002\001'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['GetAuthorizations']._loaded_options = None
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['GetAuthorizations']._serialized_options = b'\220\002\001'
-  _globals['_AUTHORIZATIONSTATE']._serialized_start=2351
-  _globals['_AUTHORIZATIONSTATE']._serialized_end=2540
-  _globals['_OUTCOMESTATE']._serialized_start=2543
-  _globals['_OUTCOMESTATE']._serialized_end=2699
+  _globals['_AUTHORIZATIONSTATE']._serialized_start=2401
+  _globals['_AUTHORIZATIONSTATE']._serialized_end=2590
+  _globals['_OUTCOMESTATE']._serialized_start=2593
+  _globals['_OUTCOMESTATE']._serialized_end=2749
   _globals['_OUTCOMELINE']._serialized_start=187
   _globals['_OUTCOMELINE']._serialized_end=266
   _globals['_OUTCOME']._serialized_start=269
   _globals['_OUTCOME']._serialized_end=538
   _globals['_AUTHORIZATIONREQUEST']._serialized_start=541
-  _globals['_AUTHORIZATIONREQUEST']._serialized_end=931
-  _globals['_PAYERGRANT']._serialized_start=934
-  _globals['_PAYERGRANT']._serialized_end=1100
-  _globals['_AUTHORIZATIONRESULT']._serialized_start=1103
-  _globals['_AUTHORIZATIONRESULT']._serialized_end=1240
-  _globals['_AUTHORIZEREQUEST']._serialized_start=1242
-  _globals['_AUTHORIZEREQUEST']._serialized_end=1332
-  _globals['_AUTHORIZERESPONSE']._serialized_start=1334
-  _globals['_AUTHORIZERESPONSE']._serialized_end=1410
-  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_start=1412
-  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_end=1513
-  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_start=1515
-  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_end=1602
-  _globals['_CHARGEDLINE']._serialized_start=1604
-  _globals['_CHARGEDLINE']._serialized_end=1674
-  _globals['_AUTHORIZATIONRECORD']._serialized_start=1677
-  _globals['_AUTHORIZATIONRECORD']._serialized_end=1950
-  _globals['_LISTHELDREQUEST']._serialized_start=1952
-  _globals['_LISTHELDREQUEST']._serialized_end=2069
-  _globals['_LISTHELDRESPONSE']._serialized_start=2071
-  _globals['_LISTHELDRESPONSE']._serialized_end=2178
-  _globals['_GETAUTHORIZATIONSREQUEST']._serialized_start=2180
-  _globals['_GETAUTHORIZATIONSREQUEST']._serialized_end=2255
-  _globals['_GETAUTHORIZATIONSRESPONSE']._serialized_start=2257
-  _globals['_GETAUTHORIZATIONSRESPONSE']._serialized_end=2348
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2702
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=3140
+  _globals['_AUTHORIZATIONREQUEST']._serialized_end=981
+  _globals['_PAYERGRANT']._serialized_start=984
+  _globals['_PAYERGRANT']._serialized_end=1150
+  _globals['_AUTHORIZATIONRESULT']._serialized_start=1153
+  _globals['_AUTHORIZATIONRESULT']._serialized_end=1290
+  _globals['_AUTHORIZEREQUEST']._serialized_start=1292
+  _globals['_AUTHORIZEREQUEST']._serialized_end=1382
+  _globals['_AUTHORIZERESPONSE']._serialized_start=1384
+  _globals['_AUTHORIZERESPONSE']._serialized_end=1460
+  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_start=1462
+  _globals['_PREVIEWAUTHORIZATIONREQUEST']._serialized_end=1563
+  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_start=1565
+  _globals['_PREVIEWAUTHORIZATIONRESPONSE']._serialized_end=1652
+  _globals['_CHARGEDLINE']._serialized_start=1654
+  _globals['_CHARGEDLINE']._serialized_end=1724
+  _globals['_AUTHORIZATIONRECORD']._serialized_start=1727
+  _globals['_AUTHORIZATIONRECORD']._serialized_end=2000
+  _globals['_LISTHELDREQUEST']._serialized_start=2002
+  _globals['_LISTHELDREQUEST']._serialized_end=2119
+  _globals['_LISTHELDRESPONSE']._serialized_start=2121
+  _globals['_LISTHELDRESPONSE']._serialized_end=2228
+  _globals['_GETAUTHORIZATIONSREQUEST']._serialized_start=2230
+  _globals['_GETAUTHORIZATIONSREQUEST']._serialized_end=2305
+  _globals['_GETAUTHORIZATIONSRESPONSE']._serialized_start=2307
+  _globals['_GETAUTHORIZATIONSRESPONSE']._serialized_end=2398
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2752
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=3190
 # @@protoc_insertion_point(module_scope)

@@ -171,6 +171,7 @@ class AuthorizationRequest(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     OUTCOMES_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
+    PAYER_PSN_NO_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
     """UUID, the settlement's."""
     beneficiary_psn_no: _builtins.str
@@ -183,6 +184,8 @@ class AuthorizationRequest(_message.Message):
     had charged counts as free for this one, and each of its payers may give again what that one paid, even where the
     relation has ended since. A settlement that asked no payers has no authorization and cannot be named here.
     """
+    payer_psn_no: _builtins.str
+    """psn_no of the one payer who is asked, as for a premium; empty means all of the patient's payers."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """The time that decides every window and validity; from 2000 to 2099."""
@@ -205,10 +208,11 @@ class AuthorizationRequest(_message.Message):
         requested_at: _timestamp_pb2.Timestamp | None = ...,
         outcomes: _abc.Iterable[Global___Outcome] | None = ...,
         replaces: _builtins.str = ...,
+        payer_psn_no: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "authorization_id", b"authorization_id", "beneficiary_psn_no", b"beneficiary_psn_no", "occurred_at", b"occurred_at", "outcomes", b"outcomes", "replaces", b"replaces", "requested_at", b"requested_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "authorization_id", b"authorization_id", "beneficiary_psn_no", b"beneficiary_psn_no", "occurred_at", b"occurred_at", "outcomes", b"outcomes", "payer_psn_no", b"payer_psn_no", "replaces", b"replaces", "requested_at", b"requested_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,6 +67,10 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """The account was closed, or a refund that came after that was paid out."""
     ENTRY_KIND_INTEREST: _EntryKind.ValueType  # 5
     """Interest came in."""
+    ENTRY_KIND_PREMIUM: _EntryKind.ValueType  # 6
+    """A resident premium was paid."""
+    ENTRY_KIND_PREMIUM_REFUND: _EntryKind.ValueType  # 7
+    """A resident premium was given back."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """What an entry is."""
@@ -83,6 +87,10 @@ ENTRY_KIND_PAYOUT: EntryKind.ValueType  # 4
 """The account was closed, or a refund that came after that was paid out."""
 ENTRY_KIND_INTEREST: EntryKind.ValueType  # 5
 """Interest came in."""
+ENTRY_KIND_PREMIUM: EntryKind.ValueType  # 6
+"""A resident premium was paid."""
+ENTRY_KIND_PREMIUM_REFUND: EntryKind.ValueType  # 7
+"""A resident premium was given back."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 class _ContributionKind:
@@ -220,7 +228,7 @@ class Entry(_message.Message):
     reference: _builtins.str
     """setl_id, the contribution's id, or the payout's."""
     patient_psn_no: _builtins.str
-    """psn_no of the patient, of a settlement or refund; empty otherwise."""
+    """psn_no of the patient, or of the insured of a premium; empty otherwise."""
     fixmedins_code: _builtins.str
     """fixmedins_code, of a settlement or refund; empty otherwise."""
     @_builtins.property

@@ -50,6 +50,8 @@ class Request:
     outcomes: tuple[Outcome, ...] = ()
     replaces: UUID | None = None
     """The authorization of the settlement that this one settles again (R12)."""
+    payer_psn_no: str = ""
+    """The one payer who is asked, as for a premium; empty: all of the patient's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ def _grants(request: Request, replaced: Authorization | None, book: Book) -> tup
     return tuple(
         grant(request.need_fen, it, day, uses, book.persons, paid_before_fen=paid.get(it.relation_id, 0))
         for it in book.payers_of(request.beneficiary_psn_no, paid)
+        if request.payer_psn_no in ("", it.payer_psn_no)
     )
 
 

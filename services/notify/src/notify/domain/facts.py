@@ -57,6 +57,33 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
+class Premium:
+    """Money that left or came back to a payer's account because of a relative's resident premium."""
+
+    payer: str
+    insured: str
+    year: int
+    """That it insures."""
+    amount_fen: int
+    balance_after_fen: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PremiumPaid:
+    """A premium took money."""
+
+    premium: Premium
+
+
+@dataclass(frozen=True, slots=True)
+class PremiumRefunded:
+    """A premium was given back before its year."""
+
+    premium: Premium
+
+
+@dataclass(frozen=True, slots=True)
 class Debited:
     """A settlement took money."""
 
@@ -270,7 +297,8 @@ class LimitNearlyUsed:
     at: datetime
 
 
+PremiumFact = PremiumPaid | PremiumRefunded
 AccountFact = Debited | Refunded | Credited | Frozen | Unfrozen | Closed | PaidOut
 ApplicationFact = Submitted | Consented | Withdrawn | LapsedDraft | Returned | Rejected
 RelationFact = Activated | Resumed | Changed | Suspended | Ended | Expiring | ComesOfAge | LimitNearlyUsed
-Fact = AccountFact | ApplicationFact | RelationFact
+Fact = AccountFact | PremiumFact | ApplicationFact | RelationFact

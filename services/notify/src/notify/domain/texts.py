@@ -60,6 +60,8 @@ def notices(fact: facts.Fact) -> tuple[Notice, ...]:
             return (_application(fact),)
         case facts.Activated() | facts.Ended() | facts.Expiring() | facts.ComesOfAge():
             return _both_sides(fact)
+        case facts.PremiumPaid() | facts.PremiumRefunded():
+            return (_premium(fact),)
         case facts.Resumed() | facts.Changed() | facts.Suspended() | facts.LimitNearlyUsed():
             return (_relation(fact),)
         case _:
@@ -112,6 +114,28 @@ def _refund(move: facts.Movement) -> Notice:
         f"{yuan(move.amount_fen)}{rest}相应的共济限额也已恢复。"
     )
     return Notice(move.owner, Category.BALANCE, "共济账户退款提醒", body)
+
+
+def _premium(fact: facts.PremiumFact) -> Notice:
+    return _premium_paid(fact.premium) if isinstance(fact, facts.PremiumPaid) else _premium_refunded(fact.premium)
+
+
+def _premium_paid(premium: facts.Premium) -> Notice:
+    body = (
+        f"您于{moment(premium.at)}通过家庭共济使用您的个人账户，为家人（{person(premium.insured)}）缴纳{premium.year}年度"
+        f"城乡居民基本医疗保险费{yuan(premium.amount_fen)}，缴费后账户余额为{yuan(premium.balance_after_fen)}。"
+        "该年度开始前可以申请退费。如非本人操作，请联系当地医保经办机构。"
+    )
+    return Notice(premium.payer, Category.BALANCE, "居民医保缴费提醒", body)
+
+
+def _premium_refunded(premium: facts.Premium) -> Notice:
+    body = (
+        f"您为家人（{person(premium.insured)}）缴纳的{premium.year}年度城乡居民基本医疗保险费已于{moment(premium.at)}退费，"
+        f"{yuan(premium.amount_fen)}已原路退回您的个人账户，退回后账户余额为{yuan(premium.balance_after_fen)}。"
+        "相应的共济限额也已恢复。"
+    )
+    return Notice(premium.payer, Category.BALANCE, "居民医保退费提醒", body)
 
 
 def _credit(fact: facts.Credited) -> Notice:

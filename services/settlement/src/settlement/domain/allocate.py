@@ -47,6 +47,8 @@ class Need:
     pay that much again whatever has become of relation or account since (R12)."""
     expected_acct_pay_fen: int | None = None
     expected_acct_mulaid_pay_fen: int | None = None
+    all_or_nothing: bool = False
+    """Whether nothing is taken unless accounts pay all of it (R10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ class Allocation:
 
     split: Split
     as_expected: bool
+    """Not so: nothing is taken."""
 
 
 def allocate_all(
@@ -220,6 +223,8 @@ def _given_back(standing: dict[str, Account], paid_fen: Mapping[str, int]) -> di
 
 
 def _is_expected(need: Need, split: Split) -> bool:
+    if need.all_or_nothing and split.psn_cash_pay_fen:
+        return False
     return need.expected_acct_pay_fen in {None, split.acct_pay_fen} and need.expected_acct_mulaid_pay_fen in {
         None,
         split.acct_mulaid_pay_fen,

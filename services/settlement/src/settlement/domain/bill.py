@@ -7,6 +7,8 @@ from enum import IntEnum
 class MedicalType(IntEnum):
     """med_type, by national code."""
 
+    UNSPECIFIED = 0
+    """No treatment: a premium, which has no national code."""
     OUTPATIENT = 11
     EMERGENCY = 13
     CHRONIC = 14

@@ -52,7 +52,15 @@ def _order_v2(order: Order) -> Fields:
     return {**_order_v1(order), "kind": str(order.kind), **ids}
 
 
+def _premium_v1(order: Order) -> Fields:
+    # Not the amount: what the premium is may be stated anew, and the same request must still be known.
+    premium = order.premium
+    paid = {"year": premium.year, "payer_psn_no": premium.payer_psn_no} if premium else {}
+    return {"insured_psn_no": order.bill.psn_no, "expected_amount": order.expected_acct_mulaid_pay_fen, **paid}
+
+
 _ORDER_FIELDS: Final[Mapping[int, Callable[[Order], Fields]]] = {1: _order_v1, 2: _order_v2}
+_PREMIUM_FIELDS: Final[Mapping[int, Callable[[Order], Fields]]] = {1: _premium_v1, 2: _premium_v1}
 
 
 def order_fingerprint(order: Order, version: int = CURRENT_VERSION) -> Fingerprint:
@@ -61,7 +69,7 @@ def order_fingerprint(order: Order, version: int = CURRENT_VERSION) -> Fingerpri
     Raises:
         UnknownHashVersionError: there is no such version.
     """
-    fields = _ORDER_FIELDS.get(version)
+    fields = (_PREMIUM_FIELDS if order.premium else _ORDER_FIELDS).get(version)
     if fields is None:
         raise UnknownHashVersionError(f"there is no version {version} of the body hash")
     return Fingerprint(version, _digest(fields(order)))

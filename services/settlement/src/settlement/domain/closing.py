@@ -20,7 +20,7 @@ from settlement.domain.accounts import (
     Instruction,
     StateForbidsError,
 )
-from settlement.domain.ledger import EntryKind, EntryRow, LedgerError, Posted
+from settlement.domain.ledger import REFUNDS, EntryRow, LedgerError, Posted
 
 
 class PayoutWay(StrEnum):
@@ -134,7 +134,7 @@ def refunds_to_closed(posted: Posted, accounts: Mapping[str, Account]) -> list[C
     }
     for row in posted.personal_rows if left else ():
         if row.account_key in left:
-            take_in = _come if row.occasion.kind is EntryKind.REFUND else _go
+            take_in = _come if row.occasion.kind in REFUNDS else _go
             take_in(left[row.account_key], row)
     return [refund for refunds in left.values() for refund in refunds]
 

@@ -51,6 +51,8 @@ class AccountKind(StrEnum):
     """Where contributions come from; the key is the fund's name."""
     PAYOUT = "PAYOUT"
     """What has left the platform with closed accounts; the key is the way."""
+    PREMIUM = "PREMIUM"
+    """What residents' premiums have brought for a year; the key is the year."""
 
 
 class EntryKind(StrEnum):
@@ -61,6 +63,14 @@ class EntryKind(StrEnum):
     SETTLEMENT = "SETTLEMENT"
     REFUND = "REFUND"
     PAYOUT = "PAYOUT"
+    PREMIUM = "PREMIUM"
+    PREMIUM_REFUND = "PREMIUM_REFUND"
+
+
+PAYMENTS: Final = frozenset({EntryKind.SETTLEMENT, EntryKind.PREMIUM})
+"""What takes money from a personal account."""
+REFUNDS: Final = frozenset({EntryKind.REFUND, EntryKind.PREMIUM_REFUND})
+"""What gives it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,8 @@ class Occasion:
     contribution_id: str | None = None
     patient_psn_no: str | None = None
     fixmedins_code: str | None = None
+    premium_year: int | None = None
+    """Of a premium, which is no institution's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +161,16 @@ class Posted:
 
 
 def settlement_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amount_fen: int) -> Posting:
-    """One line of a settlement: `amount_fen` > 0 from a personal account to the institution's clearing account."""
-    return _pair(posting_id, occasion, (AccountKind.PERSONAL, psn_no), _clearing(occasion), amount_fen)
+    """One line of a settlement: `amount_fen` > 0 from a personal account to the institution's clearing account.
+
+    A premium's goes to the account of its year.
+    """
+    return _pair(posting_id, occasion, (AccountKind.PERSONAL, psn_no), _taker(occasion), amount_fen)
 
 
 def refund_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amount_fen: int) -> Posting:
-    """One line given back: `amount_fen` > 0 from the clearing account to exactly the account that paid (R11)."""
-    return _pair(posting_id, occasion, _clearing(occasion), (AccountKind.PERSONAL, psn_no), amount_fen)
+    """One line given back: `amount_fen` > 0 from where it went to exactly the account that paid (R11)."""
+    return _pair(posting_id, occasion, _taker(occasion), (AccountKind.PERSONAL, psn_no), amount_fen)
 
 
 def contribution_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amount_fen: int) -> Posting:
@@ -172,7 +187,9 @@ def payout_posting(posting_id: UUID, occasion: Occasion, psn_no: str, amount_fen
     return _pair(posting_id, occasion, (AccountKind.PERSONAL, psn_no), (AccountKind.PAYOUT, way), amount_fen)
 
 
-def _clearing(occasion: Occasion) -> tuple[AccountKind, str]:
+def _taker(occasion: Occasion) -> tuple[AccountKind, str]:
+    if occasion.premium_year is not None:
+        return AccountKind.PREMIUM, str(occasion.premium_year)
     if not occasion.fixmedins_code:
         raise LedgerError("a settlement or refund is posted without the institution whose clearing account it is on")
     return AccountKind.CLEARING, occasion.fixmedins_code

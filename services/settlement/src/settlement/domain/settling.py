@@ -7,6 +7,8 @@ from uuid import UUID, uuid5
 from settlement.domain.accounts import Account
 from settlement.domain.allocate import Allocation, payments
 from settlement.domain.ledger import (
+    PAYMENTS,
+    REFUNDS,
     EntryKind,
     LedgerError,
     Occasion,
@@ -17,6 +19,7 @@ from settlement.domain.ledger import (
     refund_posting,
     settlement_posting,
 )
+from settlement.domain.premiums import is_premium, why_not_paid
 from settlement.domain.reasons import Reason
 from settlement.domain.state import Refund, Settlement, refused, reversed_with, settled
 
@@ -34,9 +37,11 @@ def owed_again(settlement: Settlement) -> dict[str, int]:
 
 
 def settle_or_refuse(settlement: Settlement, allocation: Allocation, at: datetime) -> Settlement:
-    """The settlement paid by its split; refused if that is not what was expected."""
+    """The settlement paid by its split; refused if that is not what was expected, a premium if it is not all of it."""
     if allocation.as_expected:
         return settled(settlement, allocation.split, at)
+    if is_premium(settlement):
+        return refused(settlement, *why_not_paid(allocation.split))
     return refused(settlement, Reason.AMOUNT_CHANGED)
 
 
@@ -85,7 +90,8 @@ def given_back(
 def _debits(settlement: Settlement, day: date) -> Iterator[Posting]:
     if settlement.setl_time is None:
         return
-    occasion = _occasion(settlement, EntryKind.SETTLEMENT, settlement.setl_time, day)
+    kind = EntryKind.PREMIUM if is_premium(settlement) else EntryKind.SETTLEMENT
+    occasion = _occasion(settlement, kind, settlement.setl_time, day)
     for place, (psn_no, amount_fen) in enumerate(payers_of(settlement)):
         yield settlement_posting(_posting_id(settlement, occasion.kind, place, psn_no), occasion, psn_no, amount_fen)
 
@@ -93,7 +99,7 @@ def _debits(settlement: Settlement, day: date) -> Iterator[Posting]:
 def _must_agree(settlements: Sequence[Settlement], posted: Posted) -> None:
     """What the payers are told and what the ledger says were computed apart, and have to be the same."""
     told = [balance for settlement in settlements for balance in _told_balances(settlement)]
-    debits = [row for row in posted.personal_rows if row.occasion.kind is EntryKind.SETTLEMENT]
+    debits = [row for row in posted.personal_rows if row.occasion.kind in PAYMENTS]
     kept = [(row.occasion.settlement_id, row.account_key, row.balance_after_fen) for row in debits]
     if told != kept:
         raise DisagreementError(f"the settlements tell the balances {told}, the ledger {kept}")
@@ -123,7 +129,7 @@ def reverse_all(
 def _refunds(posted: Posted) -> dict[UUID | None, tuple[Refund, ...]]:
     refunds: dict[UUID | None, tuple[Refund, ...]] = {}
     for row in posted.personal_rows:
-        if row.occasion.kind is EntryKind.REFUND:
+        if row.occasion.kind in REFUNDS:
             refund = Refund(row.account_key, row.amount_fen, row.balance_after_fen or 0)
             refunds[row.occasion.settlement_id] = (*refunds.get(row.occasion.settlement_id, ()), refund)
     return refunds
@@ -137,19 +143,22 @@ def payers_of(settlement: Settlement) -> list[tuple[str, int]]:
 
 
 def _credits(settlement: Settlement, at: datetime, day: date) -> Iterator[Posting]:
-    occasion = _occasion(settlement, EntryKind.REFUND, at, day)
+    kind = EntryKind.PREMIUM_REFUND if is_premium(settlement) else EntryKind.REFUND
+    occasion = _occasion(settlement, kind, at, day)
     for place, (psn_no, amount_fen) in enumerate(payers_of(settlement)):
         yield refund_posting(_posting_id(settlement, occasion.kind, place, psn_no), occasion, psn_no, amount_fen)
 
 
 def _occasion(settlement: Settlement, kind: EntryKind, at: datetime, day: date) -> Occasion:
+    premium = settlement.order.premium if settlement.order else None
     return Occasion(
         kind=kind,
         posted_at=at,
         business_day=day,
         settlement_id=settlement.settlement_id,
         patient_psn_no=settlement.order.bill.psn_no if settlement.order else None,
-        fixmedins_code=settlement.fixmedins_code,
+        fixmedins_code=None if premium else settlement.fixmedins_code,
+        premium_year=premium.year if premium else None,
     )
 
 

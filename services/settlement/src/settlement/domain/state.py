@@ -36,6 +36,16 @@ class OrderKind(StrEnum):
     """A bill is paid."""
     QUOTE = "QUOTE"
     """A preview that holds: the amounts are kept."""
+    PREMIUM = "PREMIUM"
+    """A resident premium is paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Premium:
+    """Which premium an order pays; the insured is its patient."""
+
+    year: int
+    payer_psn_no: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,8 @@ class Order:
     """The held preview that is settled; None when there is none."""
     replaces: UUID | None = None
     """The settlement that is settled again (R12); None when there is none."""
+    premium: Premium | None = None
+    """The premium that is paid; None of a bill."""
 
     @property
     def asks_payers(self) -> bool:
@@ -87,6 +99,8 @@ class Settlement:
     msgid: str
     state: SettlementState
     reason: str | None = None
+    reason_window: str | None = None
+    """The tightest window, when the reason is LIMIT_REACHED."""
     order: Order | None = None
     fingerprint: Fingerprint | None = None
     insutype: InsuranceType | None = None
@@ -159,10 +173,10 @@ def settled(settlement: Settlement, split: Split, at: datetime) -> Settlement:
     return replace(settlement, state=SettlementState.SETTLED, split=split, setl_time=at)
 
 
-def refused(settlement: Settlement, reason: Reason) -> Settlement:
+def refused(settlement: Settlement, reason: Reason | str, window: str | None = None) -> Settlement:
     """Refused after its intent: nothing is taken."""
     _must_be(settlement, SettlementState.PENDING)
-    return replace(settlement, state=SettlementState.REFUSED, reason=str(reason))
+    return replace(settlement, state=SettlementState.REFUSED, reason=str(reason), reason_window=window)
 
 
 def abandoned(settlement: Settlement, reason: Reason = Reason.ABANDONED) -> Settlement:
@@ -211,6 +225,8 @@ def answer_from_record(settlement: Settlement, fingerprint: Fingerprint | None =
     if settlement.state is SettlementState.PENDING:
         raise SettlementRefusedError(Reason.IN_PROGRESS, "this msgid is being settled; ask again in a moment", ids)
     reason = settlement.reason or str(Reason.ABANDONED)
+    if settlement.reason_window:
+        ids["window"] = settlement.reason_window
     raise SettlementRefusedError(reason, _SPENT.get(reason, "nothing was taken, this msgid is spent"), ids)
 
 

@@ -160,15 +160,26 @@ def _designated_on(designations: Iterable[Designation], day: date) -> bool:
 
 def _with_person(facts: VisitFacts, told: PersonFacts, now: datetime) -> VisitFacts:
     facts = replace(facts, deceased=facts.deceased or told.died_on is not None)  # nobody comes back from it
-    begun = [fact for fact in told.enrolments if fact.enrolment.valid_from <= day_of(now)]
-    if not begun:
+    latest = _latest(told, day_of(now))
+    if latest is None:
         return facts
-    latest = begun[-1]
     enrolment = latest.enrolment
     if _true_since(latest.as_of, enrolment.valid_from, enrolment.valid_to, now) <= facts.issued_at:
         return facts
-    in_force = _within(enrolment.valid_from, enrolment.valid_to, day_of(now))
-    return replace(facts, enrolment=enrolment if in_force else None)
+    return replace(facts, enrolment=enrolment_on(told, day_of(now)))
+
+
+def enrolment_on(person: PersonFacts, day: date) -> Enrolment | None:
+    """The enrolment in force on a day: the last that has begun, unless it has ended."""
+    latest = _latest(person, day)
+    if latest is None or not _within(latest.enrolment.valid_from, latest.enrolment.valid_to, day):
+        return None
+    return latest.enrolment
+
+
+def _latest(person: PersonFacts, day: date) -> EnrolmentFact | None:
+    begun = [fact for fact in person.enrolments if fact.enrolment.valid_from <= day]
+    return begun[-1] if begun else None
 
 
 def _within(first_day: date, last_day: date | None, day: date) -> bool:

@@ -25,29 +25,29 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0gongji/settlement/events/v1/account_events.proto\x12\x1bgongji.settlement.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n\x0e\x41\x63\x63ountDebited\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07setl_id\x18\x06 \x01(\t\x12\x16\n\x0epatient_psn_no\x18\x07 \x01(\t\x12\x16\n\x0e\x66ixmedins_code\x18\x08 \x01(\t\"\xd2\x01\n\x0f\x41\x63\x63ountRefunded\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07setl_id\x18\x06 \x01(\t\x12\x16\n\x0epatient_psn_no\x18\x07 \x01(\t\x12\x16\n\x0e\x66ixmedins_code\x18\x08 \x01(\t\"\xe7\x01\n\x0f\x41\x63\x63ountCredited\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63ontribution_id\x18\x06 \x01(\t\x12;\n\x04kind\x18\x07 \x01(\x0e\x32-.gongji.settlement.events.v1.ContributionKind\"\x9e\x01\n\rAccountFrozen\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x03 \x01(\x03\x12-\n\tfrozen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\tauthority\x18\x06 \x01(\t\"\xa2\x01\n\x0f\x41\x63\x63ountUnfrozen\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x03 \x01(\x03\x12/\n\x0bunfrozen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\tauthority\x18\x06 \x01(\t\"\x9e\x01\n\rAccountClosed\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x03 \x01(\x03\x12-\n\tclosed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\tauthority\x18\x06 \x01(\t\"\xe8\x01\n\x0e\x41\x63\x63ountPaidOut\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpayout_id\x18\x06 \x01(\t\x12\x33\n\x03way\x18\x07 \x01(\x0e\x32&.gongji.settlement.events.v1.PayoutWay\x12\x0e\n\x06reason\x18\x08 \x01(\t*y\n\x10\x43ontributionKind\x12!\n\x1d\x43ONTRIBUTION_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43ONTRIBUTION_KIND_CONTRIBUTION\x10\x01\x12\x1e\n\x1a\x43ONTRIBUTION_KIND_INTEREST\x10\x02*V\n\tPayoutWay\x12\x1a\n\x16PAYOUT_WAY_UNSPECIFIED\x10\x00\x12\x14\n\x10PAYOUT_WAY_HEIRS\x10\x01\x12\x17\n\x13PAYOUT_WAY_TRANSFER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0gongji/settlement/events/v1/account_events.proto\x12\x1bgongji.settlement.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x01\n\x0e\x41\x63\x63ountDebited\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07setl_id\x18\x06 \x01(\t\x12\x16\n\x0epatient_psn_no\x18\x07 \x01(\t\x12\x16\n\x0e\x66ixmedins_code\x18\x08 \x01(\t\x12\x14\n\x0cpremium_year\x18\t \x01(\x05\"\xe8\x01\n\x0f\x41\x63\x63ountRefunded\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07setl_id\x18\x06 \x01(\t\x12\x16\n\x0epatient_psn_no\x18\x07 \x01(\t\x12\x16\n\x0e\x66ixmedins_code\x18\x08 \x01(\t\x12\x14\n\x0cpremium_year\x18\t \x01(\x05\"\xe7\x01\n\x0f\x41\x63\x63ountCredited\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63ontribution_id\x18\x06 \x01(\t\x12;\n\x04kind\x18\x07 \x01(\x0e\x32-.gongji.settlement.events.v1.ContributionKind\"\x9e\x01\n\rAccountFrozen\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x03 \x01(\x03\x12-\n\tfrozen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\tauthority\x18\x06 \x01(\t\"\xa2\x01\n\x0f\x41\x63\x63ountUnfrozen\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x03 \x01(\x03\x12/\n\x0bunfrozen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\tauthority\x18\x06 \x01(\t\"\x9e\x01\n\rAccountClosed\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x03 \x01(\x03\x12-\n\tclosed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\tauthority\x18\x06 \x01(\t\"\xe8\x01\n\x0e\x41\x63\x63ountPaidOut\x12\x0e\n\x06psn_no\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x12\n\namount_fen\x18\x03 \x01(\x03\x12\x19\n\x11\x62\x61lance_after_fen\x18\x04 \x01(\x03\x12-\n\tposted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpayout_id\x18\x06 \x01(\t\x12\x33\n\x03way\x18\x07 \x01(\x0e\x32&.gongji.settlement.events.v1.PayoutWay\x12\x0e\n\x06reason\x18\x08 \x01(\t*y\n\x10\x43ontributionKind\x12!\n\x1d\x43ONTRIBUTION_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43ONTRIBUTION_KIND_CONTRIBUTION\x10\x01\x12\x1e\n\x1a\x43ONTRIBUTION_KIND_INTEREST\x10\x02*V\n\tPayoutWay\x12\x1a\n\x16PAYOUT_WAY_UNSPECIFIED\x10\x00\x12\x14\n\x10PAYOUT_WAY_HEIRS\x10\x01\x12\x17\n\x13PAYOUT_WAY_TRANSFER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gongji.settlement.events.v1.account_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTRIBUTIONKIND']._serialized_start=1495
-  _globals['_CONTRIBUTIONKIND']._serialized_end=1616
-  _globals['_PAYOUTWAY']._serialized_start=1618
-  _globals['_PAYOUTWAY']._serialized_end=1704
+  _globals['_CONTRIBUTIONKIND']._serialized_start=1539
+  _globals['_CONTRIBUTIONKIND']._serialized_end=1660
+  _globals['_PAYOUTWAY']._serialized_start=1662
+  _globals['_PAYOUTWAY']._serialized_end=1748
   _globals['_ACCOUNTDEBITED']._serialized_start=115
-  _globals['_ACCOUNTDEBITED']._serialized_end=324
-  _globals['_ACCOUNTREFUNDED']._serialized_start=327
-  _globals['_ACCOUNTREFUNDED']._serialized_end=537
-  _globals['_ACCOUNTCREDITED']._serialized_start=540
-  _globals['_ACCOUNTCREDITED']._serialized_end=771
-  _globals['_ACCOUNTFROZEN']._serialized_start=774
-  _globals['_ACCOUNTFROZEN']._serialized_end=932
-  _globals['_ACCOUNTUNFROZEN']._serialized_start=935
-  _globals['_ACCOUNTUNFROZEN']._serialized_end=1097
-  _globals['_ACCOUNTCLOSED']._serialized_start=1100
-  _globals['_ACCOUNTCLOSED']._serialized_end=1258
-  _globals['_ACCOUNTPAIDOUT']._serialized_start=1261
-  _globals['_ACCOUNTPAIDOUT']._serialized_end=1493
+  _globals['_ACCOUNTDEBITED']._serialized_end=346
+  _globals['_ACCOUNTREFUNDED']._serialized_start=349
+  _globals['_ACCOUNTREFUNDED']._serialized_end=581
+  _globals['_ACCOUNTCREDITED']._serialized_start=584
+  _globals['_ACCOUNTCREDITED']._serialized_end=815
+  _globals['_ACCOUNTFROZEN']._serialized_start=818
+  _globals['_ACCOUNTFROZEN']._serialized_end=976
+  _globals['_ACCOUNTUNFROZEN']._serialized_start=979
+  _globals['_ACCOUNTUNFROZEN']._serialized_end=1141
+  _globals['_ACCOUNTCLOSED']._serialized_start=1144
+  _globals['_ACCOUNTCLOSED']._serialized_end=1302
+  _globals['_ACCOUNTPAIDOUT']._serialized_start=1305
+  _globals['_ACCOUNTPAIDOUT']._serialized_end=1537
 # @@protoc_insertion_point(module_scope)

@@ -68,7 +68,7 @@ Global___PayoutWay: _TypeAlias = PayoutWay  # noqa: Y015
 
 @_typing.final
 class AccountDebited(_message.Message):
-    """A settlement took money from an account. Key: psn_no of the owner."""
+    """A settlement or a premium took money from an account. Key: psn_no of the owner."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,6 +80,7 @@ class AccountDebited(_message.Message):
     SETL_ID_FIELD_NUMBER: _builtins.int
     PATIENT_PSN_NO_FIELD_NUMBER: _builtins.int
     FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    PREMIUM_YEAR_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     sequence: _builtins.int
@@ -91,9 +92,11 @@ class AccountDebited(_message.Message):
     setl_id: _builtins.str
     """UUID of the settlement."""
     patient_psn_no: _builtins.str
-    """psn_no of the patient; the owner's own bill when equal."""
+    """psn_no of the patient, or of the insured of a premium; the owner's own bill when equal."""
     fixmedins_code: _builtins.str
-    """fixmedins_code."""
+    """fixmedins_code; empty of a premium."""
+    premium_year: _builtins.int
+    """Calendar year of the resident premium that was paid; 0 of a bill."""
     @_builtins.property
     def posted_at(self) -> _timestamp_pb2.Timestamp:
         """When it was posted."""
@@ -109,10 +112,11 @@ class AccountDebited(_message.Message):
         setl_id: _builtins.str = ...,
         patient_psn_no: _builtins.str = ...,
         fixmedins_code: _builtins.str = ...,
+        premium_year: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["posted_at", b"posted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "balance_after_fen", b"balance_after_fen", "fixmedins_code", b"fixmedins_code", "patient_psn_no", b"patient_psn_no", "posted_at", b"posted_at", "psn_no", b"psn_no", "sequence", b"sequence", "setl_id", b"setl_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "balance_after_fen", b"balance_after_fen", "fixmedins_code", b"fixmedins_code", "patient_psn_no", b"patient_psn_no", "posted_at", b"posted_at", "premium_year", b"premium_year", "psn_no", b"psn_no", "sequence", b"sequence", "setl_id", b"setl_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,7 +124,7 @@ Global___AccountDebited: _TypeAlias = AccountDebited  # noqa: Y015
 
 @_typing.final
 class AccountRefunded(_message.Message):
-    """A reversal gave money back. Key: psn_no of the owner."""
+    """A reversal or the refund of a premium gave money back. Key: psn_no of the owner."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -132,6 +136,7 @@ class AccountRefunded(_message.Message):
     SETL_ID_FIELD_NUMBER: _builtins.int
     PATIENT_PSN_NO_FIELD_NUMBER: _builtins.int
     FIXMEDINS_CODE_FIELD_NUMBER: _builtins.int
+    PREMIUM_YEAR_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     sequence: _builtins.int
@@ -143,9 +148,11 @@ class AccountRefunded(_message.Message):
     setl_id: _builtins.str
     """UUID of the settlement that was reversed."""
     patient_psn_no: _builtins.str
-    """psn_no of the patient."""
+    """psn_no of the patient, or of the insured of a premium."""
     fixmedins_code: _builtins.str
-    """fixmedins_code."""
+    """fixmedins_code; empty of a premium."""
+    premium_year: _builtins.int
+    """Calendar year of the resident premium that was given back; 0 of a bill."""
     @_builtins.property
     def posted_at(self) -> _timestamp_pb2.Timestamp:
         """When it was posted."""
@@ -161,10 +168,11 @@ class AccountRefunded(_message.Message):
         setl_id: _builtins.str = ...,
         patient_psn_no: _builtins.str = ...,
         fixmedins_code: _builtins.str = ...,
+        premium_year: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["posted_at", b"posted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "balance_after_fen", b"balance_after_fen", "fixmedins_code", b"fixmedins_code", "patient_psn_no", b"patient_psn_no", "posted_at", b"posted_at", "psn_no", b"psn_no", "sequence", b"sequence", "setl_id", b"setl_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "balance_after_fen", b"balance_after_fen", "fixmedins_code", b"fixmedins_code", "patient_psn_no", b"patient_psn_no", "posted_at", b"posted_at", "premium_year", b"premium_year", "psn_no", b"psn_no", "sequence", b"sequence", "setl_id", b"setl_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

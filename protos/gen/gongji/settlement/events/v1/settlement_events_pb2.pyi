@@ -241,7 +241,7 @@ class HoldsReleased(_message.Message):
     RELEASED_AT_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
     reason: _reason_pb2.Reason.ValueType
-    """Why: ABANDONED, AMOUNT_CHANGED, QUOTE_EXPIRED."""
+    """Why: ABANDONED, AMOUNT_CHANGED, QUOTE_EXPIRED; of a premium, why its payer could not pay."""
     replaces: _builtins.str
     """setl_id of the settlement that this one was to replace, which stands; empty when none."""
     @_builtins.property

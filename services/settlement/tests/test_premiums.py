@@ -1,0 +1,552 @@
+"""Premiums (R7, R10) on memory with a fake binding: who may pay when, all or nothing, once, back before the year."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gongji.settlement.events.v1 import account_events_pb2, premium_events_pb2, settlement_events_pb2
+from kit.errors import Refusal
+from kit.testing import MemoryWork
+from settlement.domain.accounts import Account, AccountState
+from settlement.domain.ledger import AccountKind, EntryKind
+from settlement.domain.premiums import Terms, premium_order
+from settlement.domain.reasons import SettlementRefusedError
+from settlement.domain.state import Premium, Settlement, SettlementState
+from settlement.domain.visit import EnrolmentFact, InsuranceStatus, InsuranceType, PersonFacts
+from settlement.failpoints import Boundary, Failpoints
+from settlement.memory import MemorySettlements
+from settlement.premium_memory import MemoryPremiums
+from settlement.testing import TEN_O_CLOCK, FakeRelation, World, account, bill, enrolment, settle
+
+TERMS = Terms(2026, 40_000, date(2025, 6, 1), date(2025, 9, 30))
+
+
+def resident(**changes: Any) -> PersonFacts:
+    return PersonFacts(enrolments=(EnrolmentFact(enrolment(**changes), TEN_O_CLOCK),))
+
+
+class Family:
+    """A father and a mother with money, a child insured under 390, and a premium that is being collected."""
+
+    def __init__(
+        self, *, money_fen: int = 100_000, limit_fen: int = 500_000, failpoints: Failpoints | None = None
+    ) -> None:
+        self.memory = MemorySettlements()
+        for name in ("father", "mother"):
+            self.memory.accounts[name] = account(name, money_fen)
+        self.memory.persons["child"] = resident()
+        self.memory.premiums.stated.append((TERMS, "operator", TEN_O_CLOCK))
+        self.father_to_child = FakeRelation("father", "child", limit_fen)
+        self.mother_to_child = FakeRelation("mother", "child", limit_fen)
+        work = MemoryWork(self.memory)
+        self.world = World(work, self.father_to_child, self.mother_to_child, failpoints=failpoints)
+        self.premiums = self.world.pipeline.premiums
+
+    async def pay(
+        self, payer: str = "father", payment_id: str = "", *, insured: str = "child", year: int = 2026, **more: Any
+    ) -> Settlement:
+        premium = Premium(year, payer)
+        return await self.premiums.pay(premium_order(payment_id or str(uuid4()), insured, premium, **more), premium)
+
+    async def refused(self, payer: str = "father", payment_id: str = "", **more: Any) -> str:
+        with pytest.raises((SettlementRefusedError, Refusal)) as caught:
+            await self.pay(payer, payment_id, **more)
+        return str(getattr(caught.value, "reason", ""))
+
+    @property
+    def father(self) -> Account:
+        return self.memory.accounts["father"]
+
+    @property
+    def told(self) -> list[str]:
+        return [type(message).__name__ for message in self.memory.outbox.messages]
+
+
+def shanghai(*at: int) -> datetime:
+    return datetime(*at, tzinfo=UTC) - timedelta(hours=8)  # type: ignore[misc, arg-type]
+
+
+async def test_a_premium_moves_from_the_payers_account_to_the_account_of_its_year() -> None:
+    family = Family()
+    paid = await family.pay()
+    assert paid.state is SettlementState.SETTLED
+    assert family.father.balance_fen == 60_000
+    personal, premium = family.memory.entries
+    assert (personal.account_key, personal.amount_fen, personal.balance_after_fen) == ("father", -40_000, 60_000)
+    assert (premium.account_kind, premium.account_key, premium.amount_fen) == (AccountKind.PREMIUM, "2026", 40_000)
+    assert personal.occasion.kind is EntryKind.PREMIUM
+    assert personal.occasion.patient_psn_no == "child"
+    assert personal.occasion.fixmedins_code is None
+
+
+async def test_binding_and_the_payer_are_told() -> None:
+    family = Family()
+    paid = await family.pay()
+    told, debited = family.memory.outbox.messages
+    assert isinstance(told, premium_events_pb2.PremiumPaid)
+    assert told.settlement.setl_id == str(paid.settlement_id)
+    assert (told.settlement.psn_no, told.settlement.use_mutual_aid) == ("child", True)
+    (line,) = told.settlement.lines
+    assert (line.payer_psn_no, line.amount_fen, line.relation_id) == ("father", 40_000, str(family.father_to_child.id))
+    assert (told.year, told.payer_psn_no, told.amount_fen) == (2026, "father", 40_000)
+    assert isinstance(debited, account_events_pb2.AccountDebited)
+    assert (debited.premium_year, debited.fixmedins_code, debited.patient_psn_no) == (2026, "", "child")
+    assert (debited.sequence, debited.balance_after_fen) == (2, 60_000)
+
+
+async def test_the_one_payer_is_asked_and_nobody_else() -> None:
+    family = Family()
+    await family.pay("mother")
+    asked = [ask.payer_psn_no for asks in family.world.binding.asked for ask in asks]
+    assert asked == ["mother", "mother"]
+    assert family.father.balance_fen == 100_000
+    assert list(family.world.binding.holds.values()) == [{family.mother_to_child.id: 40_000}]
+
+
+async def test_the_same_request_again_is_answered_from_the_record_whatever_has_changed() -> None:
+    family = Family()
+    first = await family.pay(payment_id="one")
+    family.world.clock.advance(timedelta(days=400))
+    family.memory.persons["child"] = PersonFacts(died_on=date(2025, 8, 1))
+    family.memory.premiums.stated.append((replace(TERMS, amount_fen=1), "operator", TEN_O_CLOCK))
+    family.world.binding.down = True
+    assert await family.pay(payment_id="one") == first
+    assert family.father.balance_fen == 60_000
+
+
+@pytest.mark.parametrize("other", [{"insured": "sister"}, {"year": 2027}, {"payer": "mother"}, {"expected_fen": 1}])
+async def test_another_body_under_a_payment_id_is_refused(other: dict[str, Any]) -> None:
+    family = Family()
+    await family.pay(payment_id="one")
+    assert await family.refused(payment_id="one", **other) == "MSGID_REUSED"
+
+
+async def test_it_is_paid_once_a_person_and_year_whoever_pays() -> None:
+    family = Family()
+    await family.pay("father")
+    assert await family.refused("father") == "PREMIUM_ALREADY_PAID"
+    assert await family.refused("mother") == "PREMIUM_ALREADY_PAID"
+    family.memory.premiums.stated.append((replace(TERMS, year=2027), "operator", TEN_O_CLOCK))
+    assert (await family.pay("mother", year=2027)).state is SettlementState.SETTLED
+    assert len(family.memory.settlements) == 2, "refusals leave no trace"
+
+
+class Overtaken(MemoryPremiums):
+    """Somebody else's process pays while this one is looking what the premium is."""
+
+    def __init__(self, beside: MemorySettlements) -> None:
+        super().__init__(beside)
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def terms(self, years: Iterable[int]) -> dict[int, Terms]:
+        """See `PremiumRepository.terms`."""
+        if self.meanwhile:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return await super().terms(years)
+
+
+@pytest.mark.parametrize(("payer", "payment_id"), [("father", "one"), ("mother", "another")])
+async def test_who_is_overtaken_by_another_process_hears_of_its_own_payment_or_of_the_others(
+    payer: str, payment_id: str
+) -> None:
+    family = Family()
+    overtaken = Overtaken(family.memory)
+    overtaken.stated = family.memory.premiums.stated
+    family.memory.premiums = overtaken
+    other = World(MemoryWork(family.memory), family.father_to_child, family.mother_to_child).pipeline.premiums
+    premium = Premium(2026, payer)
+    overtaken.meanwhile = lambda: other.pay(premium_order(payment_id, "child", premium), premium)
+    if payer == "father":
+        assert (await family.pay("father", "one")).state is SettlementState.SETTLED
+    else:
+        assert await family.refused("father", "one") == "PREMIUM_ALREADY_PAID"
+    assert sum(each.balance_fen for each in family.memory.accounts.values()) == 160_000
+
+
+async def test_of_two_payers_at_once_one_pays() -> None:
+    family = Family()
+    answers = await asyncio.gather(family.pay("father"), family.pay("mother"), return_exceptions=True)
+    assert sorted(getattr(answer, "reason", None) or answer.state for answer in answers) == [  # type: ignore[union-attr]
+        "PREMIUM_ALREADY_PAID",
+        "SETTLED",
+    ]
+    assert sum(each.balance_fen for each in family.memory.accounts.values()) == 160_000
+
+
+@pytest.mark.parametrize(
+    ("balance_fen", "held_fen", "limit_fen", "state", "relation_reason", "expected"),
+    [
+        (39_999, 0, 500_000, AccountState.OPEN, None, "INSUFFICIENT_BALANCE"),
+        (40_000, 1, 500_000, AccountState.OPEN, None, "INSUFFICIENT_BALANCE"),
+        (100_000, 0, 39_999, AccountState.OPEN, None, "LIMIT_REACHED"),
+        (100_000, 0, 500_000, AccountState.FROZEN, None, "ACCOUNT_FROZEN"),
+        (100_000, 0, 500_000, AccountState.CLOSED, None, "ACCOUNT_CLOSED"),
+        (100_000, 0, 500_000, AccountState.OPEN, "RELATION_ENDED", "RELATION_ENDED"),
+        (100_000, 0, 500_000, AccountState.OPEN, "PAYER_ARREARS", "PAYER_ARREARS"),
+    ],
+)
+async def test_a_payer_who_cannot_pay_all_of_it_pays_nothing(
+    *, balance_fen: int, held_fen: int, limit_fen: int, state: AccountState, relation_reason: str | None, expected: str
+) -> None:
+    family = Family(limit_fen=limit_fen)
+    family.memory.accounts["father"] = account("father", balance_fen, state, held_fen=held_fen)
+    family.father_to_child.reason = relation_reason
+    assert await family.refused(payment_id="one") == expected
+    assert family.father == account("father", balance_fen, state, held_fen=held_fen)
+    assert family.memory.entries == []
+    (refused,) = family.memory.settlements.values()
+    assert (refused.state, refused.reason) == (SettlementState.REFUSED, expected)
+    (released,) = family.memory.outbox.messages
+    assert isinstance(released, settlement_events_pb2.HoldsReleased)
+    assert released.settlement.use_mutual_aid
+
+
+async def test_what_could_not_be_paid_stays_refused_under_its_id_and_is_paid_under_another() -> None:
+    family = Family(money_fen=39_999)
+    assert await family.refused(payment_id="one") == "INSUFFICIENT_BALANCE"
+    family.memory.accounts["father"] = account("father", 90_000)
+    assert await family.refused(payment_id="one") == "INSUFFICIENT_BALANCE"
+    assert (await family.pay(payment_id="two")).state is SettlementState.SETTLED
+
+
+async def test_a_limit_is_told_with_its_window_again_and_again() -> None:
+    family = Family(limit_fen=39_999)
+    for _ in range(2):
+        with pytest.raises(SettlementRefusedError) as caught:
+            await family.pay(payment_id="one")
+        assert caught.value.metadata["window"] == "TOTAL"
+
+
+async def test_just_enough_is_enough() -> None:
+    family = Family(money_fen=40_000, limit_fen=40_000)
+    await family.pay()
+    assert family.father.balance_fen == 0
+
+
+@pytest.mark.parametrize(
+    ("insured", "expected"),
+    [
+        (None, "NOT_INSURED"),
+        (PersonFacts(), "NOT_INSURED"),
+        (resident(insutype=InsuranceType.EMPLOYEE), "NOT_INSURED"),
+        (resident(status=InsuranceStatus.SUSPENDED), "NOT_INSURED"),
+        (resident(valid_from=date(2025, 6, 11)), "NOT_INSURED"),
+        (resident(valid_to=date(2025, 6, 9)), "NOT_INSURED"),
+        (replace(resident(), died_on=date(2025, 6, 1)), "DECEASED"),
+    ],
+)
+async def test_the_insured_lives_and_is_normally_insured_under_390(insured: PersonFacts | None, expected: str) -> None:
+    family = Family()
+    if insured is None:
+        del family.memory.persons["child"]
+    else:
+        family.memory.persons["child"] = insured
+    assert await family.refused() == expected
+    assert family.memory.settlements == {}
+
+
+@pytest.mark.parametrize(
+    ("at", "is_open"),
+    [
+        (shanghai(2025, 5, 31, 23, 59, 59), False),
+        (shanghai(2025, 6, 1), True),
+        (shanghai(2025, 9, 30, 23, 59, 59), True),
+        (shanghai(2025, 10, 1), False),
+    ],
+)
+async def test_it_is_collected_from_the_first_to_the_last_day_in_shanghai(at: datetime, *, is_open: bool) -> None:
+    family = Family()
+    family.world.clock.advance(at - TEN_O_CLOCK)
+    if is_open:
+        assert (await family.pay()).setl_time == at
+    else:
+        assert await family.refused() == "PREMIUM_CLOSED"
+        assert family.memory.settlements == {}
+
+
+async def test_a_year_of_which_nobody_has_said_what_it_costs_is_closed() -> None:
+    assert await Family().refused(year=2027) == "PREMIUM_CLOSED"
+
+
+async def test_another_amount_than_the_payer_was_shown_is_refused_without_a_trace() -> None:
+    family = Family()
+    assert await family.refused(expected_fen=39_999) == "AMOUNT_CHANGED"
+    assert family.memory.settlements == {}
+    assert (await family.pay(expected_fen=40_000)).state is SettlementState.SETTLED
+
+
+async def test_a_stranger_learns_nothing_about_a_person() -> None:
+    family = Family()
+    alive = await family.refused("stranger")
+    family.memory.persons["child"] = replace(resident(), died_on=date(2025, 6, 1))
+    dead = await family.refused("stranger")
+    unknown = await family.refused("stranger", insured="nobody")
+    assert (alive, dead, unknown) == ("NO_RELATION",) * 3
+    assert family.memory.settlements == {}
+
+
+async def test_nothing_is_written_while_the_relation_cannot_be_looked_up() -> None:
+    family = Family()
+    family.world.binding.down = True
+    with pytest.raises(Exception, match="down") as caught:
+        await family.pay()
+    assert getattr(caught.value, "reason", None) == "UNAVAILABLE"
+    family.world.binding.down = False
+    family.world.binding.refuse["child"] = "INTERNAL"
+    assert await family.refused() == "UNAVAILABLE"
+    assert family.memory.settlements == {}
+
+
+async def test_what_binding_does_not_answer_is_given_up_and_paid_under_another_id() -> None:
+    family = Family()
+    family.world.binding.lose_replies = 1
+    assert await family.refused(payment_id="one") == "ABANDONED"
+    assert family.told == ["HoldsReleased"]
+    assert (await family.pay(payment_id="two")).state is SettlementState.SETTLED
+    assert family.father.balance_fen == 60_000
+
+
+class Crash(Exception):
+    """The process dies."""
+
+
+class Dying(Failpoints):
+    """Dies at a boundary."""
+
+    def __init__(self, boundary: Boundary) -> None:
+        super().__init__()
+        self.boundary: Boundary | None = boundary
+
+    async def reach(self, boundary: Boundary) -> None:
+        if boundary is self.boundary:
+            raise Crash(boundary)
+
+
+@pytest.mark.parametrize("boundary", [Boundary.AFTER_INTENT, Boundary.AFTER_AUTHORIZE])
+async def test_what_a_crash_leaves_is_swept_and_nothing_is_paid_twice(boundary: Boundary) -> None:
+    dying = Dying(boundary)
+    family = Family(failpoints=dying)
+    with pytest.raises(Crash):
+        await family.pay(payment_id="one")
+    assert await family.refused(payment_id="one") == "IN_PROGRESS"
+    assert await family.refused("mother") == "IN_PROGRESS"
+    dying.boundary = None
+    assert await family.world.sweep() == 1
+    assert family.told == ["HoldsReleased"]
+    assert await family.refused(payment_id="one") == "ABANDONED"
+    assert (await family.pay("mother")).state is SettlementState.SETTLED
+    assert (family.father.balance_fen, family.memory.accounts["mother"].balance_fen) == (100_000, 60_000)
+
+
+async def test_after_a_crash_with_the_money_moved_the_answer_is_the_payment() -> None:
+    dying = Dying(Boundary.AFTER_COMMIT)
+    family = Family(failpoints=dying)
+    with pytest.raises(Crash):
+        await family.pay(payment_id="one")
+    assert (await family.pay(payment_id="one")).state is SettlementState.SETTLED
+    assert family.father.balance_fen == 60_000
+
+
+# giving back
+
+
+async def test_a_refund_goes_back_to_the_account_that_paid_and_restores_the_limit() -> None:
+    family = Family(limit_fen=40_000)
+    paid = await family.pay()
+    refunded = await family.premiums.refund(paid.settlement_id, "father")
+    assert refunded.state is SettlementState.REVERSED
+    assert family.father.balance_fen == 100_000
+    told, refund = family.memory.outbox.messages[2:]
+    assert isinstance(told, premium_events_pb2.PremiumRefunded)
+    assert (told.year, told.payer_psn_no, told.amount_fen, len(told.settlement.lines)) == (2026, "father", 40_000, 1)
+    assert isinstance(refund, account_events_pb2.AccountRefunded)
+    assert (refund.premium_year, refund.fixmedins_code, refund.balance_after_fen) == (2026, "", 100_000)
+    assert family.memory.entries[-1].occasion.kind is EntryKind.PREMIUM_REFUND
+    assert sum(each.amount_fen for each in family.memory.entries) == 0
+    again = await family.pay()
+    assert again.state is SettlementState.SETTLED, "the limit of just one premium is free again, and so is the year"
+
+
+async def test_refunding_again_repeats_the_answer() -> None:
+    family = Family()
+    paid = await family.pay()
+    first = await family.premiums.refund(paid.settlement_id, "father")
+    family.world.clock.advance(timedelta(days=400))
+    assert await family.premiums.refund(paid.settlement_id, None) == first
+    assert family.father.balance_fen == 100_000
+
+
+@pytest.mark.parametrize(("at", "goes"), [(shanghai(2025, 12, 31, 23, 59, 59), True), (shanghai(2026, 1, 1), False)])
+async def test_it_is_given_back_until_its_year_begins_in_shanghai(at: datetime, *, goes: bool) -> None:
+    family = Family()
+    paid = await family.pay()
+    family.world.clock.advance(at - TEN_O_CLOCK)
+    if goes:
+        assert (await family.premiums.refund(paid.settlement_id, None)).reversed_at == at
+        return
+    with pytest.raises(SettlementRefusedError, match="year has begun") as caught:
+        await family.premiums.refund(paid.settlement_id, None)
+    assert caught.value.reason == "PREMIUM_CLOSED"
+    assert family.father.balance_fen == 60_000
+
+
+@pytest.mark.parametrize("state", [AccountState.FROZEN, AccountState.CLOSED])
+async def test_it_is_given_back_whatever_has_become_of_relation_and_account(state: AccountState) -> None:
+    family = Family()
+    paid = await family.pay()
+    family.father_to_child.reason = "RELATION_ENDED"
+    family.memory.accounts["father"] = replace(family.father, state=state)
+    await family.premiums.refund(paid.settlement_id, "father")
+    assert (family.father.balance_fen, family.father.state) == (100_000, state)
+    waiting = [(each.psn_no, each.settlement_id, each.amount_fen) for each in family.memory.closed_refunds]
+    assert waiting == ([("father", paid.settlement_id, 40_000)] if state is AccountState.CLOSED else [])
+
+
+@pytest.mark.parametrize("who", ["mother", "child", ""])
+async def test_nobody_but_the_payer_or_an_operator_has_it_given_back(who: str) -> None:
+    family = Family()
+    paid = await family.pay()
+    with pytest.raises(Refusal) as caught:
+        await family.premiums.refund(paid.settlement_id, who)
+    assert caught.value.reason == "FORBIDDEN"
+    assert family.father.balance_fen == 60_000
+
+
+async def test_what_took_nothing_and_what_is_no_premium_is_not_given_back() -> None:
+    family = Family(money_fen=39_999)
+    assert await family.refused() == "INSUFFICIENT_BALANCE"
+    (refused,) = family.memory.settlements
+    (settled,) = await family.world.settle(settle(1, bill("child", 100)))
+    assert isinstance(settled, Settlement)
+    for premium_id in (refused, settled.settlement_id, UUID(int=9)):
+        with pytest.raises(SettlementRefusedError) as caught:
+            await family.premiums.refund(premium_id, None)
+        assert caught.value.reason == "NOT_FOUND"
+    assert family.father.balance_fen == 39_899
+
+
+async def test_one_that_is_being_paid_is_not_given_back() -> None:
+    family = Family(failpoints=Dying(Boundary.AFTER_AUTHORIZE))
+    with pytest.raises(Crash):
+        await family.pay()
+    (pending,) = family.memory.settlements
+    with pytest.raises(SettlementRefusedError) as caught:
+        await family.premiums.refund(pending, "father")
+    assert caught.value.reason == "IN_PROGRESS"
+
+
+# asking
+
+
+async def test_a_payment_is_shown_to_payer_insured_and_operators_only() -> None:
+    family = Family()
+    payment_id = uuid4()
+    paid = await family.pay(payment_id=str(payment_id))
+    for who in ("father", "child", None):
+        assert await family.premiums.by_id(paid.settlement_id, who) == paid
+        assert await family.premiums.by_payment_id(payment_id, who) == paid
+    for stranger in ("mother", ""):
+        with pytest.raises(Refusal, match="payer and the insured"):
+            await family.premiums.by_id(paid.settlement_id, stranger)
+    with pytest.raises(SettlementRefusedError) as caught:
+        await family.premiums.by_payment_id(uuid4(), None)
+    assert caught.value.reason == "NOT_FOUND"
+
+
+async def test_a_premium_counts_in_the_limits_of_bills_at_once() -> None:
+    family = Family(limit_fen=45_000)
+    await family.pay()
+    (settled,) = await family.world.settle(settle(1, bill("child", 9_000)))
+    assert isinstance(settled, Settlement)
+    assert settled.split is not None
+    assert [(line.payer_psn_no, line.amount_fen) for line in settled.split.lines] == [
+        ("father", 5_000),
+        ("mother", 4_000),
+    ]
+
+
+# whatever happens
+
+
+Step = tuple[str, str, str, int]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["pay", "pay", "refund", "bill"]),
+        st.sampled_from(["father", "mother"]),
+        st.sampled_from(["child", "baby"]),
+        st.integers(1, 60_000),
+    ),
+    max_size=14,
+)
+
+
+class Ledger:
+    """What must come of it, by the rules alone."""
+
+    def __init__(self, money_fen: int, limit_fen: int) -> None:
+        self.money = dict.fromkeys(("father", "mother"), money_fen)
+        self.left = {(payer, insured): limit_fen for payer in self.money for insured in ("child", "baby")}
+        self.paid: dict[str, str] = {}
+
+    def pay(self, payer: str, insured: str) -> str:
+        if insured in self.paid:
+            return "PREMIUM_ALREADY_PAID"
+        left = self.left[payer, insured]
+        if min(left, self.money[payer]) < TERMS.amount_fen:
+            return "INSUFFICIENT_BALANCE" if self.money[payer] < min(left, TERMS.amount_fen) else "LIMIT_REACHED"
+        self.move(payer, insured, TERMS.amount_fen)
+        self.paid[insured] = payer
+        return "SETTLED"
+
+    def refund(self, insured: str) -> None:
+        payer = self.paid.pop(insured)
+        self.move(payer, insured, -TERMS.amount_fen)
+
+    def settle(self, insured: str, amount_fen: int) -> None:
+        for payer in self.money:
+            given = min(amount_fen, self.money[payer], self.left[payer, insured])
+            self.move(payer, insured, given)
+            amount_fen -= given
+
+    def move(self, payer: str, insured: str, amount_fen: int) -> None:
+        self.money[payer] -= amount_fen
+        self.left[payer, insured] -= amount_fen
+
+
+@settings(max_examples=60)
+@given(steps, st.integers(0, 200_000), st.integers(0, 120_000))
+def test_money_and_limits_are_those_of_the_rules(chosen: list[Step], money_fen: int, limit_fen: int) -> None:
+    asyncio.run(_play(chosen, money_fen, limit_fen))
+
+
+async def _play(chosen: list[Step], money_fen: int, limit_fen: int) -> None:
+    family, model = Family(money_fen=money_fen, limit_fen=limit_fen), Ledger(money_fen, limit_fen)
+    family.memory.persons["baby"] = resident()
+    family.world.binding.relations += [FakeRelation(payer, "baby", limit_fen) for payer in ("father", "mother")]
+    ids: dict[str, UUID] = {}
+    for number, (kind, payer, insured, amount_fen) in enumerate(chosen):
+        if kind == "pay":
+            try:
+                paid = await family.pay(payer, insured=insured)
+                ids[insured], came = paid.settlement_id, str(paid.state)
+            except SettlementRefusedError as refusal:
+                came = refusal.reason
+            assert came == model.pay(payer, insured)
+        elif kind == "refund" and insured in ids:
+            await family.premiums.refund(ids.pop(insured), None)
+            model.refund(insured)
+        elif kind == "bill":
+            await family.world.settle(settle(number, bill(insured, amount_fen)))
+            model.settle(insured, amount_fen)
+        assert {name: each.balance_fen for name, each in family.memory.accounts.items()} == model.money
+    assert sum(each.amount_fen for each in family.memory.entries) == 0
+    versions = [(row.account_key, row.version) for row in family.memory.entries if row.version is not None]
+    assert len(versions) == len(set(versions))
