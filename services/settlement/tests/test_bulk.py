@@ -162,6 +162,25 @@ async def test_a_batch_that_finds_no_room_is_refused_as_a_whole_with_nothing_don
     assert done == []
 
 
+async def test_batches_beyond_what_may_wait_are_refused_at_once_however_they_are_cut() -> None:
+    go = asyncio.Event()
+
+    async def answer(commands: Sequence[Command]) -> Sequence[Answer]:
+        await go.wait()
+        return [Refusal("UNAVAILABLE") for _ in commands]
+
+    bulk = Bulk(answer, answer, most_in_flight=1, max_waiting=500)
+    of_one_patient = [settle(number, bill("child", 1)) for number in range(BATCH_MAX)]
+    accepted = [asyncio.create_task(bulk.settle(of_one_patient)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Refusal) as caught:
+        await bulk.settle([settle(1)])
+    assert caught.value.reason == "OVERLOADED"
+    go.set()
+    assert [len(answers) for answers in await asyncio.gather(*accepted)] == [BATCH_MAX] * 2
+    assert len(await bulk.settle([settle(1)])) == 1
+
+
 async def test_overload_in_the_middle_is_told_of_those_that_it_met() -> None:
     bulk, done = overloaded(1)
     answers = await bulk.settle([settle(1), settle(2), settle(3)])

@@ -13,7 +13,7 @@ from kit.batcher import BatchHandlerError
 from kit.errors import Refusal
 from kit.testing import MemoryWork
 from settlement import bulk_stream, codec
-from settlement.bulk import Bulk
+from settlement.bulk import UNANSWERED_IN_ALL, Bulk
 from settlement.bulk_stream import LIST_MAX, UNANSWERED_MAX, BulkStream
 from settlement.commands import Command
 from settlement.intents import Answer
@@ -171,6 +171,26 @@ async def test_results_that_are_not_taken_keep_their_places() -> None:
             await anext(results)
 
 
+async def test_many_streams_share_the_room_that_there_is() -> None:
+    held, streams, read = Held(), 40, 0
+
+    async def requests(code: int) -> AsyncIterator[pb2.SettleStreamRequest]:
+        nonlocal read
+        for message in range(10):
+            read += 100
+            yield pb2.SettleStreamRequest(items=[item(message * 100 + n, f"{code}x{message}x{n}") for n in range(100)])
+
+    bulk = held.bulk
+    tasks = [asyncio.create_task(drained(BulkStream(bulk, HOSPITAL), requests(code))) for code in range(streams)]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert UNANSWERED_IN_ALL <= read <= UNANSWERED_IN_ALL + streams * 100, "each has begun a message at most beyond it"
+    assert bulk.unanswered == read
+    held.go.set()
+    assert [len(results) for results in await asyncio.gather(*tasks)] == [1000] * streams
+    assert bulk.unanswered == 0
+
+
 class Broken(Exception):
     """A message that breaks the contract."""
 
@@ -207,6 +227,7 @@ async def test_when_the_caller_goes_away_lists_on_their_way_are_settled_and_thos
     held.go.set()
     await asyncio.wait_for(bulk.drain(), 5)
     assert held.lists == [["child"]]
+    assert bulk.unanswered == 0
 
 
 async def test_a_stream_that_was_cut_is_sent_again_and_takes_nothing_twice(world: World) -> None:
@@ -225,7 +246,7 @@ async def test_a_stream_that_was_cut_is_sent_again_and_takes_nothing_twice(world
 
 async def test_a_full_platform_is_told_of_each_bill_that_found_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held()
-    bulk = Bulk(held, held, most_in_flight=1, max_waiting=1)
+    bulk = Bulk(held, held, most_in_flight=1, max_waiting=1, most_in_streams=0)
     monkeypatch.setattr(bulk_stream, "LIST_MAX", 1)
     task = asyncio.create_task(drained(BulkStream(bulk, HOSPITAL), messages([item(n) for n in range(3)])))
     await asyncio.wait_for(held.arrived.acquire(), 5)

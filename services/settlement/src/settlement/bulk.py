@@ -11,6 +11,9 @@ from settlement.intents import Answer
 BATCH_MAX: Final = 500
 """Bills in one batch; as many as binding takes in one call."""
 
+UNANSWERED_IN_ALL: Final = 20_000
+"""Bills of all streams together that came and have no result on its way; each stream has a bound of its own, too."""
+
 SettleMany = Callable[[Sequence[Command]], Awaitable[Sequence[Answer]]]
 
 
@@ -21,13 +24,28 @@ class Bulk:
         settle: settles a list of bills, no patient and no msgid twice in it.
         settle_quotes: the same for orders that name the held preview that they settle.
         most_in_flight: lists in flight at a time.
-        max_waiting: bills in lists that wait.
+        max_waiting: bills of batches that wait, beside the lists in flight.
+        most_in_streams: bills of streams without a result, beyond which streams are read no faster than settled.
     """
 
-    def __init__(self, settle: SettleMany, settle_quotes: SettleMany, most_in_flight: int, max_waiting: int) -> None:
+    def __init__(
+        self,
+        settle: SettleMany,
+        settle_quotes: SettleMany,
+        most_in_flight: int,
+        max_waiting: int,
+        most_in_streams: int = UNANSWERED_IN_ALL,
+    ) -> None:
         self._settle = settle
         self._settle_quotes = settle_quotes
-        self._lanes: Lanes[Command, Answer] = Lanes(self._ask, most_in_flight, max_waiting, _patient, "bulk")
+        self._most = max_waiting + most_in_flight * BATCH_MAX
+        self._taken = 0
+        self.most_in_streams = most_in_streams
+        self.unanswered = 0
+        """Bills of all streams that have come and have no result on its way."""
+        self._lanes: Lanes[Command, Answer] = Lanes(
+            self._ask, most_in_flight, max_waiting + most_in_streams, _patient, "bulk"
+        )
 
     async def settle(self, commands: Sequence[Command]) -> list[Answer]:
         """An answer for each command, in their order, as if each had been settled before the next one came.
@@ -35,6 +53,15 @@ class Bulk:
         Raises:
             Refusal: OVERLOADED or UNAVAILABLE, and nothing has been done.
         """
+        if self._taken + len(commands) > self._most:
+            raise Refusal("OVERLOADED", "too many bills are waiting; wait a little and send the same again")
+        self._taken += len(commands)
+        try:
+            return await self._settle_runs(commands)
+        finally:
+            self._taken -= len(commands)
+
+    async def _settle_runs(self, commands: Sequence[Command]) -> list[Answer]:
         answers: list[Answer] = []
         for run in runs(commands):
             try:

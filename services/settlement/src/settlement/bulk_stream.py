@@ -57,6 +57,7 @@ class BulkStream:
         finally:
             self._waiting.clear()
             await _end([reader, *self._lists])
+            self._count(-self._unanswered)
 
     async def _known(self, reader: "asyncio.Task[None]") -> AsyncIterator[Sequence[pb2.SettleResult]]:
         while True:
@@ -65,7 +66,7 @@ class BulkStream:
                 del self._results[: len(some)]
                 yield some
                 # Only now: what its reader does not take is not known to be on its way, and keeps its place.
-                self._unanswered -= len(some)
+                self._count(-len(some))
                 self._room.set()
             if self._fault is not None:
                 raise self._fault
@@ -77,13 +78,22 @@ class BulkStream:
     async def _read(self, requests: AsyncIterator[pb2.SettleStreamRequest]) -> None:
         async for request in requests:
             asked = BulkRequest(request.items, self._institution, self._refuse)
-            self._unanswered += len(request.items)
+            self._count(len(request.items))
             self._waiting += asked.commands
             self._tell(asked.refusals)
             self._start()
-            while self._unanswered >= UNANSWERED_MAX:
+            while self._is_full():
                 self._room.clear()
                 await self._room.wait()
+
+    def _is_full(self) -> bool:
+        if self._bulk.unanswered >= self._bulk.most_in_streams:
+            return self._unanswered > 0  # one message at a time
+        return self._unanswered >= UNANSWERED_MAX
+
+    def _count(self, bills: int) -> None:
+        self._unanswered += bills
+        self._bulk.unanswered += bills
 
     def _start(self) -> None:
         while self._waiting and len(self._lists) < LISTS_MAX:
