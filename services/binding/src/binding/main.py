@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import typer
+
 from binding.access import ACCESS, APPLICATIONS, AUTHORIZATIONS, RELATIONS, REVIEWS
+from binding.audit import Report, audit, lines_of
 from binding.calendars import ChineseCalendar, RegionalDays
 from binding.config import ReplaySettings, Settings
 from binding.domain.working_days import Promise
@@ -33,7 +36,9 @@ from gongji.binding.v1.authorization_pb2_grpc import add_AuthorizationServiceSer
 from gongji.binding.v1.relation_pb2_grpc import add_RelationServiceServicer_to_server
 from gongji.binding.v1.review_pb2_grpc import add_ReviewServiceServicer_to_server
 from kit import tracing
+from kit.cli import EXIT_FAILED
 from kit.clock import Clock, SystemClock, clock_from
+from kit.config import DatabaseSettings
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Work
 from kit.forgetting import forgetting_jobs
@@ -141,7 +146,22 @@ async def _replay(settings: ReplaySettings, topic: str, limit: int) -> int:
         await database.close()
 
 
-def _database(settings: ReplaySettings) -> Database:
+def audit_limits(settings: DatabaseSettings) -> int:
+    """Check that every counter of a limit is what the authorizations charge to it; status 1 if one is not."""
+    report = asyncio.run(_audit(settings))
+    typer.echo("\n".join(lines_of(report)))
+    return EXIT_FAILED if report.found else 0
+
+
+async def _audit(settings: DatabaseSettings) -> Report:
+    database = _database(settings)
+    try:
+        return await audit(database)
+    finally:
+        await database.close()
+
+
+def _database(settings: DatabaseSettings) -> Database:
     return Database(settings.database_url, settings.database_pool_size, SERVICE)
 
 
