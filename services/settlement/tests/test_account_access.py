@@ -11,7 +11,7 @@ from settlement.access import ACCESS, ACCOUNTS
 
 SERVICE = account_pb2.DESCRIPTOR.services_by_name["AccountService"]
 METHODS = [f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods]
-READING = {f"/{ACCOUNTS}/GetAccount", f"/{ACCOUNTS}/ListEntries"}
+READING = {f"/{ACCOUNTS}/{name}" for name in ("GetAccount", "ListEntries", "GetStatement", "ExportStatement")}
 CLOSING = {f"/{ACCOUNTS}/{name}" for name in ("CloseAccount", "ListClosedRefunds", "PayOutClosedRefund")}
 
 OPERATOR = Principal("service", "operator")

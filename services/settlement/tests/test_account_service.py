@@ -35,6 +35,9 @@ from settlement.domain.ledger import AccountKind
 from settlement.domain.projection import Enrolled, PersonKnown
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.visit import InsuranceStatus, InsuranceType
+from settlement.statement_memory import MemoryStatements
+from settlement.statement_repository import StatementRepository
+from settlement.statement_service import StatementService
 
 NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
 
@@ -53,7 +56,9 @@ class World:
         self.service = AccountService(self.work, self.clock)
         contributions = ContributionService(MemoryWork[ContributionRepository](self.accounts), self.clock)
         closing = ClosingService(MemoryWork[ClosingRepository](self.accounts), self.clock)
-        self.servicer = AccountServicer(self.service, contributions, closing)
+        self.servicer = AccountServicer(
+            self.service, contributions, closing, StatementService(MemoryWork[StatementRepository](MemoryStatements()))
+        )
 
     def insured(self, psn_no: str, valid_from: date = date(2020, 1, 1), **facts: Any) -> None:
         enrolled = Enrolled(

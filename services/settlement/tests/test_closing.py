@@ -49,6 +49,9 @@ from settlement.domain.projection import PersonKnown
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Settlement
 from settlement.memory import MemorySettlements
+from settlement.statement_memory import MemoryStatements
+from settlement.statement_repository import StatementRepository
+from settlement.statement_service import StatementService
 from settlement.testing import FakeRelation, bill, resettle, settle
 from settlement.testing import World as Pipeline
 from settlement.testing import account as paying
@@ -74,7 +77,12 @@ class World:
         self.closing = ClosingService(MemoryWork[ClosingRepository](self.accounts), self.clock)
         self.service = AccountService(MemoryWork[AccountRepository](self.accounts), self.clock)
         contributions = ContributionService(MemoryWork[ContributionRepository](MemoryContributions()), self.clock)
-        self.servicer = AccountServicer(self.service, contributions, self.closing)
+        self.servicer = AccountServicer(
+            self.service,
+            contributions,
+            self.closing,
+            StatementService(MemoryWork[StatementRepository](MemoryStatements())),
+        )
 
     def died(self, psn_no: str = "father") -> None:
         self.accounts.persons[psn_no] = PersonKnown(psn_no, 1, NOON, died_on=DAY, died_sequence=1)

@@ -35,6 +35,9 @@ from settlement.domain.accounts import (
 from settlement.domain.contributing import MAX_AMOUNT_FEN, Books, Row, RowRefused, contribution_hash, row_of, take
 from settlement.domain.ledger import INTEREST_FUND, AccountKind, EntryKind
 from settlement.domain.reasons import SettlementRefusedError
+from settlement.statement_memory import MemoryStatements
+from settlement.statement_repository import StatementRepository
+from settlement.statement_service import StatementService
 
 NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
 DAY = date(2025, 3, 10)
@@ -59,7 +62,8 @@ class World:
     @property
     def servicer(self) -> AccountServicer:
         closing = ClosingService(MemoryWork[ClosingRepository](MemoryClosing()), self.clock)
-        return AccountServicer(self.one_by_one, self.service, closing)
+        statements = StatementService(MemoryWork[StatementRepository](MemoryStatements()))
+        return AccountServicer(self.one_by_one, self.service, closing, statements)
 
     def balances(self) -> dict[str, tuple[int, int]]:
         return {psn_no: (each.balance_fen, each.version) for psn_no, each in self.accounts.accounts.items()}

@@ -35,6 +35,8 @@ ACCESS: AccessTable = {
     f"/{ACCOUNTS}/PayOutClosedRefund": _CONSOLE,
     f"/{ACCOUNTS}/GetAccount": _OWNERS,
     f"/{ACCOUNTS}/ListEntries": _OWNERS,
+    f"/{ACCOUNTS}/GetStatement": _OWNERS,
+    f"/{ACCOUNTS}/ExportStatement": _OWNERS,
     f"/{RECONCILIATION}/GetDailyTotals": _RECONCILERS,
     f"/{RECONCILIATION}/StreamDetails": _RECONCILERS,
     f"/{RECONCILIATION}/DownloadDailyFile": _RECONCILERS,

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from gongji.settlement.events.v1 import account_events_pb2 as events_pb2
@@ -12,6 +13,7 @@ from kit.events import Event
 from settlement.domain.accounts import Account, AccountChange, AccountChangeKind, AccountState, StatementLine
 from settlement.domain.closing import Payout, PayoutWay
 from settlement.domain.ledger import EntryKind, EntryRow
+from settlement.domain.statements import Period
 from settlement.timestamps import timestamp
 
 _STATES: Final[Mapping[AccountState, account_pb2.AccountState.ValueType]] = {
@@ -62,6 +64,25 @@ def entry_message(line: StatementLine) -> account_pb2.Entry:
         patient_psn_no=line.patient_psn_no,
         fixmedins_code=line.fixmedins_code,
     )
+
+
+def period_of(request: account_pb2.GetStatementRequest | account_pb2.ExportStatementRequest) -> Period:
+    """The period that is asked for.
+
+    Raises:
+        InvalidFields: a day is none of the calendar, or the last is before the first.
+    """
+    period = Period(_day(request.from_day, "from_day"), _day(request.to_day, "to_day"))
+    if period.last < period.first:
+        raise InvalidFields([FieldViolation("to_day", "must not be before from_day")])
+    return period
+
+
+def _day(text: str, field: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidFields([FieldViolation(field, "is not a day of the calendar")]) from None
 
 
 def page_token(last: int) -> str:

@@ -83,7 +83,7 @@ class MemoryAccounts:
     async def statement(self, psn_no: str, before_version: int | None, limit: int) -> list[StatementLine]:
         """See `AccountRepository.statement`."""
         lines = [
-            _line(row)
+            statement_line(row)
             for row in self.entries
             if (row.account_kind, row.account_key) == (AccountKind.PERSONAL, psn_no)
             and (before_version is None or (row.version or 0) < before_version)
@@ -111,7 +111,8 @@ def _in_force(person: PersonKnown, day: date) -> Enrolled | None:
     return None
 
 
-def _line(row: EntryRow) -> StatementLine:
+def statement_line(row: EntryRow) -> StatementLine:
+    """An entry as its owner reads it."""
     occasion = row.occasion
     return StatementLine(
         version=row.version or 0,

@@ -225,7 +225,7 @@ class PostgresAccountRepository:
 
     async def statement(self, psn_no: str, before_version: int | None, limit: int) -> list[StatementLine]:
         """See `AccountRepository.statement`."""
-        return [_line(row) for row in await self._raw.fetch(_STATEMENT, psn_no, before_version, limit)]
+        return [statement_line(row) for row in await self._raw.fetch(_STATEMENT, psn_no, before_version, limit)]
 
 
 def contribution_of(row: asyncpg.Record) -> Contribution:
@@ -256,7 +256,8 @@ def _account(row: asyncpg.Record) -> Account:
     return Account(row["psn_no"], AccountState(row["state"]), row["balance_fen"], row["held_fen"], row["version"])
 
 
-def _line(row: asyncpg.Record) -> StatementLine:
+def statement_line(row: asyncpg.Record) -> StatementLine:
+    """A row of an entry as its owner reads it."""
     return StatementLine(
         version=row["version"],
         kind=EntryKind(row["entry_kind"]),

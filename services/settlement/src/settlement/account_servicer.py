@@ -1,5 +1,7 @@
 """AccountService of the contract: proto ⇄ domain, and the owner's right to see only the own account."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +14,8 @@ from settlement.account_service import AccountService
 from settlement.closing_service import ClosingService
 from settlement.contribution_service import ContributionService
 from settlement.domain.accounts import Instruction
+from settlement.statement_file import csv_file, file_name
+from settlement.statement_service import StatementService
 
 DEFAULT_PAGE_ENTRIES: Final = 50
 
@@ -19,10 +23,17 @@ DEFAULT_PAGE_ENTRIES: Final = 50
 class AccountServicer(account_pb2_grpc.AccountServiceServicer):
     """Serves `gongji.settlement.v1.AccountService`; who may call what is in `access.py`."""
 
-    def __init__(self, accounts: AccountService, contributions: ContributionService, closing: ClosingService) -> None:
+    def __init__(
+        self,
+        accounts: AccountService,
+        contributions: ContributionService,
+        closing: ClosingService,
+        statements: StatementService,
+    ) -> None:
         self._accounts = accounts
         self._contributions = contributions
         self._closing = closing
+        self._statements = statements
 
     async def OpenAccount(  # noqa: N802 - the contract's name
         self, request: account_pb2.OpenAccountRequest, context: Any
@@ -74,6 +85,41 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
             entries=[codec.entry_message(line) for line in page],
             next_page_token=codec.page_token(page[-1].version) if len(lines) > size else "",
         )
+
+    async def GetStatement(  # noqa: N802 - the contract's name
+        self, request: account_pb2.GetStatementRequest, context: Any
+    ) -> account_pb2.GetStatementResponse:
+        """See the contract."""
+        del context
+        require_owner(request.psn_no)
+        after, size = codec.number_of(request.page_token) or 0, request.page_size or DEFAULT_PAGE_ENTRIES
+        summary, lines = await self._statements.page(request.psn_no, codec.period_of(request), after, size + 1)
+        page = lines[:size]
+        return account_pb2.GetStatementResponse(
+            opening_balance=summary.opening_fen,
+            closing_balance=summary.closing_fen,
+            came_in=summary.came_in_fen,
+            went_out=summary.went_out_fen,
+            entry_count=summary.entry_count,
+            entries=[codec.entry_message(line) for line in page],
+            next_page_token=codec.page_token(page[-1].version) if len(lines) > size else "",
+        )
+
+    async def ExportStatement(  # noqa: N802 - the contract's name
+        self, request: account_pb2.ExportStatementRequest, context: Any
+    ) -> AsyncIterator[account_pb2.ExportStatementResponse]:
+        """See the contract."""
+        del context
+        require_owner(request.psn_no)
+        period = codec.period_of(request)
+        summary, _ = await self._statements.page(request.psn_no, period, 0, 1)
+        yield account_pb2.ExportStatementResponse(file_name=file_name(request.psn_no, period))
+        async with (
+            aclosing(self._statements.pages(request.psn_no, period, summary)) as pages,
+            aclosing(csv_file(period, summary, pages)) as chunks,
+        ):
+            async for chunk in chunks:
+                yield account_pb2.ExportStatementResponse(chunk=chunk)
 
     async def FreezeAccount(  # noqa: N802 - the contract's name
         self, request: account_pb2.FreezeAccountRequest, context: Any

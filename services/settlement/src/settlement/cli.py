@@ -9,6 +9,7 @@ from settlement.config import Settings
 from settlement.contribution_command import import_contributions
 from settlement.daily_file_command import daily_file_command
 from settlement.main import audit_books, reconcile_holds, replay, serve, show_pending
+from settlement.statement_command import export_statement
 from settlement.subscriber import TOPICS
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -27,3 +28,4 @@ app = service_cli(
 )
 app.command("daily-file")(daily_file_command)
 app.command("import-contributions")(import_contributions)
+app.command("export-statement")(export_statement)

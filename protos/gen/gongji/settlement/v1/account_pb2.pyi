@@ -968,3 +968,145 @@ class PayOutClosedRefundResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PayOutClosedRefundResponse: _TypeAlias = PayOutClosedRefundResponse  # noqa: Y015
+
+@_typing.final
+class GetStatementRequest(_message.Message):
+    """Asks for a period's statement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    FROM_DAY_FIELD_NUMBER: _builtins.int
+    TO_DAY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no of the owner."""
+    from_day: _builtins.str
+    """First Asia/Shanghai day, YYYY-MM-DD."""
+    to_day: _builtins.str
+    """Last Asia/Shanghai day, YYYY-MM-DD; not before from_day."""
+    page_size: _builtins.int
+    """How many entries at most, 1 to 500; 0 means 50."""
+    page_token: _builtins.str
+    """From the answer before; empty means from the first entry."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        from_day: _builtins.str = ...,
+        to_day: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_day", b"from_day", "page_size", b"page_size", "page_token", b"page_token", "psn_no", b"psn_no", "to_day", b"to_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementRequest: _TypeAlias = GetStatementRequest  # noqa: Y015
+
+@_typing.final
+class GetStatementResponse(_message.Message):
+    """A page of a statement, and what the whole period comes to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENING_BALANCE_FIELD_NUMBER: _builtins.int
+    CLOSING_BALANCE_FIELD_NUMBER: _builtins.int
+    CAME_IN_FIELD_NUMBER: _builtins.int
+    WENT_OUT_FIELD_NUMBER: _builtins.int
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    opening_balance: _builtins.int
+    """Balance before the period's first entry, fen."""
+    closing_balance: _builtins.int
+    """Balance after its last entry so far, fen."""
+    came_in: _builtins.int
+    """What came in in the period, fen."""
+    went_out: _builtins.int
+    """What went out in the period, fen; not negative."""
+    entry_count: _builtins.int
+    """How many entries the period has."""
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        opening_balance: _builtins.int = ...,
+        closing_balance: _builtins.int = ...,
+        came_in: _builtins.int = ...,
+        went_out: _builtins.int = ...,
+        entry_count: _builtins.int = ...,
+        entries: _abc.Iterable[Global___Entry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["came_in", b"came_in", "closing_balance", b"closing_balance", "entries", b"entries", "entry_count", b"entry_count", "next_page_token", b"next_page_token", "opening_balance", b"opening_balance", "went_out", b"went_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementResponse: _TypeAlias = GetStatementResponse  # noqa: Y015
+
+@_typing.final
+class ExportStatementRequest(_message.Message):
+    """Asks for a period's statement as a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PSN_NO_FIELD_NUMBER: _builtins.int
+    FROM_DAY_FIELD_NUMBER: _builtins.int
+    TO_DAY_FIELD_NUMBER: _builtins.int
+    psn_no: _builtins.str
+    """psn_no of the owner."""
+    from_day: _builtins.str
+    """First Asia/Shanghai day, YYYY-MM-DD."""
+    to_day: _builtins.str
+    """Last Asia/Shanghai day, YYYY-MM-DD; not before from_day."""
+    def __init__(
+        self,
+        *,
+        psn_no: _builtins.str = ...,
+        from_day: _builtins.str = ...,
+        to_day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_day", b"from_day", "psn_no", b"psn_no", "to_day", b"to_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportStatementRequest: _TypeAlias = ExportStatementRequest  # noqa: Y015
+
+@_typing.final
+class ExportStatementResponse(_message.Message):
+    """A part of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    file_name: _builtins.str
+    """Name of the file; in the first message only."""
+    chunk: _builtins.bytes
+    """The next bytes; none in the first message."""
+    def __init__(
+        self,
+        *,
+        file_name: _builtins.str = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "file_name", b"file_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportStatementResponse: _TypeAlias = ExportStatementResponse  # noqa: Y015

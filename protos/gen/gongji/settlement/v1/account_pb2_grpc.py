@@ -60,6 +60,16 @@ class AccountServiceStub:
                 request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.GetStatement = channel.unary_unary(
+                '/gongji.settlement.v1.AccountService/GetStatement',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.GetStatementResponse.FromString,
+                _registered_method=True)
+        self.ExportStatement = channel.unary_stream(
+                '/gongji.settlement.v1.AccountService/ExportStatement',
+                request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ExportStatementRequest.SerializeToString,
+                response_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ExportStatementResponse.FromString,
+                _registered_method=True)
         self.FreezeAccount = channel.unary_unary(
                 '/gongji.settlement.v1.AccountService/FreezeAccount',
                 request_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.FreezeAccountRequest.SerializeToString,
@@ -129,6 +139,21 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatement(self, request, context):
+        """The account's entries of a period in the order in which they were posted, with the balance after each, and what the
+        period began and ended with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportStatement(self, request, context):
+        """The same as a CSV file, in Chinese; the README of settlement describes its columns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FreezeAccount(self, request, context):
         """Freezes an account: it gives nothing until it is released; refunds still arrive.
         """
@@ -193,6 +218,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListEntries,
                     request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListEntriesRequest.FromString,
                     response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.GetStatementRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.GetStatementResponse.SerializeToString,
+            ),
+            'ExportStatement': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportStatement,
+                    request_deserializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ExportStatementRequest.FromString,
+                    response_serializer=gongji_dot_settlement_dot_v1_dot_account__pb2.ExportStatementResponse.SerializeToString,
             ),
             'FreezeAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.FreezeAccount,
@@ -356,6 +391,60 @@ class AccountService:
             '/gongji.settlement.v1.AccountService/ListEntries',
             gongji_dot_settlement_dot_v1_dot_account__pb2.ListEntriesRequest.SerializeToString,
             gongji_dot_settlement_dot_v1_dot_account__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.settlement.v1.AccountService/GetStatement',
+            gongji_dot_settlement_dot_v1_dot_account__pb2.GetStatementRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_account__pb2.GetStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gongji.settlement.v1.AccountService/ExportStatement',
+            gongji_dot_settlement_dot_v1_dot_account__pb2.ExportStatementRequest.SerializeToString,
+            gongji_dot_settlement_dot_v1_dot_account__pb2.ExportStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,12 @@ class AccountServiceStub:
     """One account; its owner through the portal, or an operator."""
     ListEntries: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListEntriesRequest, _account_pb2.ListEntriesResponse]
     """The account's entries, newest first, with the balance after each."""
+    GetStatement: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetStatementRequest, _account_pb2.GetStatementResponse]
+    """The account's entries of a period in the order in which they were posted, with the balance after each, and what the
+    period began and ended with.
+    """
+    ExportStatement: _grpc.UnaryStreamMultiCallable[_account_pb2.ExportStatementRequest, _account_pb2.ExportStatementResponse]
+    """The same as a CSV file, in Chinese; the README of settlement describes its columns."""
     FreezeAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.FreezeAccountRequest, _account_pb2.FreezeAccountResponse]
     """Freezes an account: it gives nothing until it is released; refunds still arrive."""
     UnfreezeAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.UnfreezeAccountRequest, _account_pb2.UnfreezeAccountResponse]
@@ -81,6 +87,12 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """One account; its owner through the portal, or an operator."""
     ListEntries: _aio.UnaryUnaryMultiCallable[_account_pb2.ListEntriesRequest, _account_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """The account's entries, newest first, with the balance after each."""
+    GetStatement: _aio.UnaryUnaryMultiCallable[_account_pb2.GetStatementRequest, _account_pb2.GetStatementResponse]  # type: ignore[assignment]
+    """The account's entries of a period in the order in which they were posted, with the balance after each, and what the
+    period began and ended with.
+    """
+    ExportStatement: _aio.UnaryStreamMultiCallable[_account_pb2.ExportStatementRequest, _account_pb2.ExportStatementResponse]  # type: ignore[assignment]
+    """The same as a CSV file, in Chinese; the README of settlement describes its columns."""
     FreezeAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.FreezeAccountRequest, _account_pb2.FreezeAccountResponse]  # type: ignore[assignment]
     """Freezes an account: it gives nothing until it is released; refunds still arrive."""
     UnfreezeAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.UnfreezeAccountRequest, _account_pb2.UnfreezeAccountResponse]  # type: ignore[assignment]
@@ -142,6 +154,24 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.ListEntriesResponse, _abc.Awaitable[_account_pb2.ListEntriesResponse]]:
         """The account's entries, newest first, with the balance after each."""
+
+    @_abc_1.abstractmethod
+    def GetStatement(
+        self,
+        request: _account_pb2.GetStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.GetStatementResponse, _abc.Awaitable[_account_pb2.GetStatementResponse]]:
+        """The account's entries of a period in the order in which they were posted, with the balance after each, and what the
+        period began and ended with.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportStatement(
+        self,
+        request: _account_pb2.ExportStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_account_pb2.ExportStatementResponse], _abc.AsyncIterator[_account_pb2.ExportStatementResponse]]:
+        """The same as a CSV file, in Chinese; the README of settlement describes its columns."""
 
     @_abc_1.abstractmethod
     def FreezeAccount(
