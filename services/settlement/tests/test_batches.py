@@ -8,16 +8,20 @@ from hypothesis import strategies as st
 
 from settlement.commands import Command
 from settlement.domain.ledger import AccountKind
+from settlement.domain.premiums import is_premium, premium_order
 from settlement.domain.quotes import Quote
-from settlement.domain.state import Settlement
+from settlement.domain.state import Premium, Settlement
 from settlement.reverse_service import ReverseCommand
 from settlement.testing import HOSPITAL, bill, hold, msgid, settle
-from settlement.testing_books import PATIENTS, PAYERS, Books, History, gist
+from settlement.testing_books import PATIENTS, PAYERS, PREMIUM, Books, History, gist
 
 
 @st.composite
 def commands(draw: st.DrawFn, number: int, patient: str) -> Command:
     left = draw(st.integers(0, 300))
+    if draw(st.integers(0, 5)) == 0:
+        payer = draw(st.sampled_from([each for each in PAYERS if each != patient]))
+        return Command(premium_order(f"payment-{number}", patient, Premium(PREMIUM.year, payer)), credential="")
     if draw(st.integers(0, 3)) == 0:
         return hold(number, bill(patient, left), acct_used_flag=draw(st.booleans()))
     return settle(
@@ -70,7 +74,10 @@ def test_reversing_everything_in_any_order_restores_every_balance_and_limit(hist
         done = [answer for answer in answers if isinstance(answer, Settlement)]
         getattr(random, "shuffle")(done)  # noqa: B009 - hypothesis gives its own kind of Random
         for number, settlement in enumerate(done):
-            await books.world.reverse(5000 + number, of=settlement.settlement_id)
+            if is_premium(settlement):
+                await books.world.pipeline.premiums.refund(settlement.settlement_id, None)
+            else:
+                await books.world.reverse(5000 + number, of=settlement.settlement_id)
         for number, patient in enumerate(PATIENTS):  # an ask tells binding what was decided lately
             await books.world.settle(settle(9000 + number, bill(patient, 1), expected_acct_pay_fen=1000))
 

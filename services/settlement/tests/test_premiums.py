@@ -15,8 +15,9 @@ from gongji.settlement.events.v1 import account_events_pb2, premium_events_pb2, 
 from kit.errors import Refusal
 from kit.testing import MemoryWork
 from settlement.domain.accounts import Account, AccountState
+from settlement.domain.allocate import Grant
 from settlement.domain.ledger import AccountKind, EntryKind
-from settlement.domain.premiums import Terms, premium_order
+from settlement.domain.premiums import Terms, of_payer, premium_order
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Premium, Settlement, SettlementState
 from settlement.domain.visit import EnrolmentFact, InsuranceStatus, InsuranceType, PersonFacts
@@ -108,6 +109,14 @@ async def test_the_one_payer_is_asked_and_nobody_else() -> None:
     assert asked == ["mother", "mother"]
     assert family.father.balance_fen == 100_000
     assert list(family.world.binding.holds.values()) == [{family.mother_to_child.id: 40_000}]
+
+
+def test_what_other_payers_are_granted_is_not_taken_for_a_premium() -> None:
+    order = premium_order("one", "child", Premium(2026, "father"))
+    grants = [Grant(payer, UUID(int=7), 40_000) for payer in ("mother", "father", "aunt")]
+    assert of_payer(order, grants) == (grants[1],)
+    assert of_payer(order, grants[:1]) == ()
+    assert of_payer(settle(1).order, grants) == tuple(grants)
 
 
 async def test_the_same_request_again_is_answered_from_the_record_whatever_has_changed() -> None:

@@ -1,18 +1,23 @@
 """Histories of requests, and the books that they leave, for properties about batches."""
 
 from dataclasses import dataclass, replace
+from datetime import date
 
 from kit.testing import MemoryWork
 from settlement.commands import Command
 from settlement.domain.accounts import AccountState
+from settlement.domain.premiums import Terms
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Settlement
+from settlement.domain.visit import EnrolmentFact, PersonFacts
 from settlement.intents import Answer
 from settlement.memory import MemorySettlements
-from settlement.testing import FakeRelation, World, account
+from settlement.testing import TEN_O_CLOCK, FakeRelation, World, account, enrolment
 
 PATIENTS = ("child", "baby", "grandma", "mother")
 PAYERS = ("father", "mother", "aunt")
+PREMIUM = Terms(2026, 120, date(2025, 6, 1), date(2025, 6, 30))
+"""What every patient's premium is."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class Books:
         for owner, balance in history.balances.items():
             state = AccountState.FROZEN if owner in history.frozen else AccountState.OPEN
             self.memory.accounts[owner] = account(owner, balance, state)
+        resident = PersonFacts(enrolments=(EnrolmentFact(enrolment(), TEN_O_CLOCK),))
+        self.memory.persons = dict.fromkeys(PATIENTS, resident)
+        self.memory.premiums.stated.append((PREMIUM, "operator", TEN_O_CLOCK))
         relations = [FakeRelation(payer, patient, limit) for (payer, patient), limit in history.limits.items()]
         self.world = World(MemoryWork(self.memory), *relations)
 
