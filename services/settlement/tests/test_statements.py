@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pypdf import PdfReader
 from typer.testing import CliRunner
 
 from gongji.settlement.v1 import account_pb2
@@ -33,8 +34,9 @@ from settlement.contribution_service import ContributionService
 from settlement.domain.accounts import Account, AccountNotFoundError, AccountState
 from settlement.domain.ledger import EntryKind, Occasion, contribution_posting, post, settlement_posting
 from settlement.domain.statements import Period, Summary
-from settlement.statement_file import KINDS, csv_file
+from settlement.statement_file import KINDS, csv_file, yuan
 from settlement.statement_memory import MemoryStatements
+from settlement.statement_pdf import StatementPdf
 from settlement.statement_repository import PostgresStatementRepository, StatementRepository
 from settlement.statement_service import PAGE_ENTRIES, StatementService
 
@@ -274,3 +276,24 @@ def test_the_command_writes_the_file_and_refuses_what_is_no_period(database_url:
     assert not list(tmp_path.iterdir())
     assert run("father", "2025-03-10", "2025-03-10") == 0
     assert [row["余额（元）"] for row in read(target.read_bytes())] == ["5.00", "5.70", "5.40", "5.40"]
+
+
+async def test_a_statement_as_pdf_tells_every_entry_in_chinese_and_brings_its_font(tmp_path: Path) -> None:
+    work, period = MemoryWork[StatementRepository](MemoryStatements()), Period(DAY, DAY)
+    await move(work, *((MIDNIGHT, 100 + number) for number in range(60)))
+    service = StatementService(work)
+    summary, lines = await service.page("father", period, 0, 100)
+    pdf = StatementPdf("father", period, summary)
+    pdf.add(lines)
+    assert pdf.write(tmp_path / "statement.pdf") == (tmp_path / "statement.pdf").stat().st_size
+    read_back = PdfReader(tmp_path / "statement.pdf")
+    texts = [page.extract_text() for page in read_back.pages]
+    assert len(texts) > 1
+    assert all("余额（元）" in text for text in texts)
+    assert all(f"c{100 + number}" in "".join(texts) for number in range(60))
+    assert "医疗保险个人账户对账单" in texts[0]
+    assert "期末余额" in texts[-1]
+    assert yuan(summary.closing_fen) in texts[-1]
+    fonts = read_back.pages[0]["/Resources"]["/Font"]  # type: ignore[index]
+    (descendant,) = next(iter(fonts.values())).get_object()["/DescendantFonts"]
+    assert set(descendant.get_object()["/FontDescriptor"].get_object()) & {"/FontFile2", "/FontFile3"}

@@ -29,24 +29,34 @@ def yuan(amount_fen: int) -> str:
     return f"{amount_fen // _FEN_A_YUAN}.{amount_fen % _FEN_A_YUAN:02}"
 
 
-def file_name(psn_no: str, period: Period) -> str:
+def file_name(psn_no: str, period: Period, suffix: str = "csv") -> str:
     """What the file is called."""
-    return f"{psn_no}_{period.first:%Y%m%d}_{period.last:%Y%m%d}.csv"
+    return f"{psn_no}_{period.first:%Y%m%d}_{period.last:%Y%m%d}.{suffix}"
 
 
 async def csv_file(
     period: Period, summary: Summary, pages: AsyncIterator[Sequence[StatementLine]]
 ) -> AsyncGenerator[bytes, None]:
     """The bytes of the file, a part for each page; the same entries are always the same bytes."""
-    opening = (f"{period.first}", "期初余额", "", "", yuan(summary.opening_fen), "", "", "")
-    yield (MARK + _text([HEADER, opening])).encode()
+    yield (MARK + _text([HEADER, opening_row(period, summary)])).encode()
     async for page in pages:
-        yield _text([_row(line) for line in page]).encode()
+        yield _text([statement_row(line) for line in page]).encode()
+    yield _text([closing_row(period, summary)]).encode()
+
+
+def opening_row(period: Period, summary: Summary) -> Sequence[str]:
+    """The first row: the balance before."""
+    return (f"{period.first}", "期初余额", "", "", yuan(summary.opening_fen), "", "", "")
+
+
+def closing_row(period: Period, summary: Summary) -> Sequence[str]:
+    """The last row: what came and went, and the balance after."""
     sums = (yuan(summary.came_in_fen), yuan(summary.went_out_fen), yuan(summary.closing_fen))
-    yield _text([(f"{period.last}", "期末余额", *sums, "", "", "")]).encode()
+    return (f"{period.last}", "期末余额", *sums, "", "", "")
 
 
-def _row(line: StatementLine) -> Sequence[str]:
+def statement_row(line: StatementLine) -> Sequence[str]:
+    """An entry."""
     came, went = (yuan(line.amount_fen), "") if line.amount_fen > 0 else ("", yuan(-line.amount_fen))
     at = f"{line.posted_at.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
     amounts = (came, went, yuan(line.balance_after_fen))
