@@ -1,21 +1,34 @@
 """Reconciling holds: what binding has held for long is told its outcome again, and what is unknown is given up."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
 
 from gongji.common.v1 import reason_pb2
-from gongji.settlement.events.v1 import settlement_events_pb2
+from gongji.settlement.events.v1 import premium_events_pb2, settlement_events_pb2
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 from settlement.binding_holds import BindingSilentError
 from settlement.domain.holds import UNKNOWN_INSTITUTION
+from settlement.domain.premiums import Terms, premium_order
 from settlement.domain.quotes import Quote
-from settlement.domain.state import Settlement, SettlementState
+from settlement.domain.state import Premium, Settlement, SettlementState
+from settlement.domain.visit import EnrolmentFact, PersonFacts
 from settlement.holds_reconciler import HoldsReconciler, Reconciled
 from settlement.memory import MemorySettlements
-from settlement.testing import QUOTES_LAST, TEN_O_CLOCK, FakeRelation, World, account, bill, hold, resettle, settle
+from settlement.testing import (
+    QUOTES_LAST,
+    TEN_O_CLOCK,
+    FakeRelation,
+    World,
+    account,
+    bill,
+    enrolment,
+    hold,
+    resettle,
+    settle,
+)
 from settlement.testing_holds import FakeHolds
 from settlement.timestamps import timestamp
 
@@ -157,6 +170,19 @@ async def test_a_preview_that_has_ended_is_told_by_its_end(end: str) -> None:
     assert isinstance(message, settlement_events_pb2.HoldsReleased | settlement_events_pb2.SettlementCompleted)
     assert type(message).__name__ == {"expire": "HoldsReleased", "use": "SettlementCompleted"}[end]
     assert message.settlement.setl_id == str(quote.quote_id)
+
+
+async def test_a_premium_is_told_as_a_premium() -> None:
+    desk = Desk()
+    desk.memory.persons["child"] = PersonFacts(enrolments=(EnrolmentFact(enrolment(), TEN_O_CLOCK),))
+    desk.memory.premiums.stated.append((Terms(2026, 4_000, date(2025, 6, 1), date(2025, 9, 30)), "op", TEN_O_CLOCK))
+    premium = Premium(2026, "father")
+    paid = await desk.world.pipeline.premiums.pay(premium_order(str(uuid7()), "child", premium), premium)
+    before = list(desk.memory.outbox.messages)
+    desk.binding.put(paid.settlement_id)
+    (message,) = await desk.told()
+    assert isinstance(message, premium_events_pb2.PremiumPaid)
+    assert message in before
 
 
 async def test_every_page_is_walked_and_counted() -> None:

@@ -37,16 +37,20 @@ FIELDS_OF_FORMAT_1: Final = (
 )
 """What of an entry is sealed: all of it. A field that is added makes format 2; blocks of format 1 stay as they are."""
 
+_FIELDS = ", ".join(f"e.{field}" for field in FIELDS_OF_FORMAT_1)
+# Read by the index from one place on, as many as are asked for, and only then cut off: compared with a last place, too,
+# the index would be read to the end of the last transaction, which may have written most of the ledger.
 _CONTENT = """
-WITH chunk AS MATERIALIZED (
+WITH behind AS MATERIALIZED (
     SELECT e.tx, e.id, ROW({fields})::text AS line
-    FROM entry AS e WHERE (e.tx, e.id) > ($1::text::xid8, $2) AND {until} ORDER BY e.tx, e.id LIMIT $3
+    FROM entry AS e WHERE (e.tx, e.id) > ($1::text::xid8, $2) ORDER BY e.tx, e.id LIMIT $3
+), chunk AS MATERIALIZED (
+    SELECT * FROM behind AS e WHERE {until}
 )
 SELECT (SELECT count(*) FROM chunk) AS entries, (SELECT string_agg(line, E'\\n' ORDER BY tx, id) FROM chunk) AS content,
        last.tx::text AS tx, last.id
 FROM (SELECT tx, id FROM chunk ORDER BY tx DESC, id DESC LIMIT 1) AS last
 """
-_FIELDS = ", ".join(f"e.{field}" for field in FIELDS_OF_FORMAT_1)
 # What transactions below the oldest running one have written is all there, and nothing will ever come between.
 _SEALABLE = _CONTENT.format(fields=_FIELDS, until="e.tx < pg_snapshot_xmin(pg_current_snapshot())")
 _SEALED = _CONTENT.format(fields=_FIELDS, until="(e.tx, e.id) <= ($4::text::xid8, $5)")
