@@ -69,7 +69,7 @@ class MemorySettlements:
         places = {
             Place(at, each.settlement_id): each
             for each in self.settlements.values()
-            if each.fixmedins_code == fixmedins_code and not _holds(each) and (at := listed_at(each)) is not None
+            if each.fixmedins_code == fixmedins_code and _is_bill(each) and (at := listed_at(each)) is not None
         }
         return [places[place] for place in sorted(places) if shanghai_date(place.at) == day and place > after][:limit]
 
@@ -223,5 +223,5 @@ def _same_patient_pending(one: Settlement, other: Settlement) -> bool:
     return one.order.bill.psn_no == other.order.bill.psn_no
 
 
-def _holds(settlement: Settlement) -> bool:
-    return settlement.order is not None and settlement.order.kind is OrderKind.QUOTE
+def _is_bill(settlement: Settlement) -> bool:
+    return settlement.order is None or settlement.order.kind is OrderKind.BILL
