@@ -292,6 +292,17 @@ class TestPostgresDays(DaysContract):
             assert any(name.startswith(finding) for name in told), (statement, told)
         assert (await audit(database, 60)).found == 0
 
+    async def test_premiums_are_in_no_totals_and_no_lines(self, database: Database, region: Region) -> None:
+        await region.settle(100)
+        await region.settle(30)
+        await region.reverse()
+        for statement in (*GUARDS, "UPDATE settlement SET kind = 'PREMIUM'"):
+            await run(database, statement)
+        assert await region.totals(TODAY) == {}
+        assert [page async for page in region.service.details(HOSPITAL, TODAY)] == []
+        region.at(MIDNIGHT + timedelta(minutes=1))
+        assert (await region.service.close_day(TODAY, "clerk:zhao")).institutions == 0
+
     async def test_a_day_is_found_by_its_index(self, database: Database, region: Region) -> None:
         await run(database, MANY_SETTLEMENTS)
         await run(database, "ANALYZE settlement")
