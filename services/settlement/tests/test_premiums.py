@@ -24,6 +24,7 @@ from settlement.domain.visit import EnrolmentFact, InsuranceStatus, InsuranceTyp
 from settlement.failpoints import Boundary, Failpoints
 from settlement.memory import MemorySettlements
 from settlement.premium_memory import MemoryPremiums
+from settlement.premium_repository import InsuredYear
 from settlement.testing import TEN_O_CLOCK, FakeRelation, World, account, bill, enrolment, settle
 
 TERMS = Terms(2026, 40_000, date(2025, 6, 1), date(2025, 9, 30))
@@ -148,26 +149,36 @@ async def test_it_is_paid_once_a_person_and_year_whoever_pays() -> None:
 
 
 class Overtaken(MemoryPremiums):
-    """Somebody else's process pays while this one is looking what the premium is."""
+    """Somebody else's process pays just before this one looks who has paid, or what the premium is."""
 
-    def __init__(self, beside: MemorySettlements) -> None:
+    def __init__(self, beside: MemorySettlements, before: str) -> None:
         super().__init__(beside)
+        self._before = before
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def terms(self, years: Iterable[int]) -> dict[int, Terms]:
         """See `PremiumRepository.terms`."""
-        if self.meanwhile:
-            meanwhile, self.meanwhile = self.meanwhile, None
-            await meanwhile()
+        await self._overtake("terms")
         return await super().terms(years)
 
+    async def paid(self, asked: Iterable[InsuredYear]) -> set[InsuredYear]:
+        """See `PremiumRepository.paid`."""
+        await self._overtake("paid")
+        return await super().paid(asked)
 
+    async def _overtake(self, before: str) -> None:
+        if self.meanwhile and before == self._before:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+
+
+@pytest.mark.parametrize("before", ["paid", "terms"])
 @pytest.mark.parametrize(("payer", "payment_id"), [("father", "one"), ("mother", "another")])
 async def test_who_is_overtaken_by_another_process_hears_of_its_own_payment_or_of_the_others(
-    payer: str, payment_id: str
+    payer: str, payment_id: str, before: str
 ) -> None:
     family = Family()
-    overtaken = Overtaken(family.memory)
+    overtaken = Overtaken(family.memory, before)
     overtaken.stated = family.memory.premiums.stated
     family.memory.premiums = overtaken
     other = World(MemoryWork(family.memory), family.father_to_child, family.mother_to_child).pipeline.premiums
