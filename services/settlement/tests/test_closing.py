@@ -229,8 +229,8 @@ def moving(number: int, kind: EntryKind, amount_fen: int, psn_no: str = "father"
     return make(UUID(int=number), occasion, psn_no, amount_fen)
 
 
-def left(*postings: Posting, state: AccountState = AccountState.CLOSED) -> list[ClosedRefund]:
-    accounts = {"father": account(state, 0), "mother": replace(account(), psn_no="mother", balance_fen=10**12)}
+def left(*postings: Posting, state: AccountState = AccountState.CLOSED, start_fen: int = 0) -> list[ClosedRefund]:
+    accounts = {"father": account(state, start_fen), "mother": replace(account(), psn_no="mother", balance_fen=10**12)}
     posted = post(postings, {psn_no: each.standing for psn_no, each in accounts.items()})
     return closing.refunds_to_closed(posted, accounts)
 
@@ -253,6 +253,14 @@ def test_what_settling_again_takes_right_away_is_not_paid_out() -> None:
     assert left(moving(1, EntryKind.REFUND, 500), moving(2, EntryKind.SETTLEMENT, 500)) == []
     (rest,) = left(moving(1, EntryKind.REFUND, 500), moving(2, EntryKind.SETTLEMENT, 200))
     assert (rest.closed_refund_id, rest.amount_fen) == (UUID(int=1), 300)
+
+
+def test_what_is_taken_again_may_be_more_than_the_last_refund() -> None:
+    refunds = (moving(1, EntryKind.REFUND, 500), moving(2, EntryKind.REFUND, 70))
+    (rest,) = left(*refunds, moving(3, EntryKind.SETTLEMENT, 300))
+    assert (rest.closed_refund_id, rest.amount_fen) == (UUID(int=1), 270)
+    with pytest.raises(LedgerError):
+        left(moving(1, EntryKind.REFUND, 500, "mother"), moving(3, EntryKind.SETTLEMENT, 5), start_fen=5)
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 10**9)), max_size=8))
