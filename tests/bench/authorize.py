@@ -17,7 +17,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Final
 import asyncpg
 import grpc
 import psutil
+from bench import cpu
 from bench.authorize_world import HOT, NEED_FEN, STRIDE, is_sound, make_world, patient
 from rich.console import Console
 from rich.table import Table
@@ -105,10 +105,12 @@ def _row(stack: Stack, url: str, batch: int, *, hot: bool) -> Row:
     callers = CALLERS[batch]
     cpus = _cpus(stack, url)
     asyncio.run(_load(stack, batch, callers, WARM_UP_SECONDS, hot=hot))
-    before, started = [cpu() for cpu in cpus], time.monotonic()
+    before, started = [seconds_of() for seconds_of in cpus], time.monotonic()
     measured = asyncio.run(_load(stack, batch, callers, SECONDS, hot=hot))
     seconds = time.monotonic() - started
-    binding, postgres, generator = (round((cpu() - was) / seconds, 2) for cpu, was in zip(cpus, before, strict=True))
+    binding, postgres, generator = (
+        round((seconds_of() - was) / seconds, 2) for seconds_of, was in zip(cpus, before, strict=True)
+    )
     speed = round(measured.requests / seconds)
     ceiling = _ceiling(url, batch, callers, hot=hot)
     cuts = statistics.quantiles(measured.latencies_ms, n=100) if measured.requests > batch else [0.0] * 99
@@ -187,27 +189,15 @@ def _cpus(stack: Stack, url: str) -> list[Callable[[], float]]:
     """Tell the CPU seconds so far of binding, of PostgreSQL's processes, and of this process."""
     server = asyncio.run(_server(url))
     binding = psutil.Process(stack.info.services["binding"].pid)
-    return [lambda: _own(binding), lambda: _whole(server), lambda: _own(psutil.Process())]
+    return [lambda: cpu.own(binding), lambda: cpu.whole(server), lambda: cpu.own(psutil.Process())]
 
 
 async def _server(url: str) -> psutil.Process:
     connection = await asyncpg.connect(url)
     try:
-        return psutil.Process(psutil.Process(await connection.fetchval("SELECT pg_backend_pid()")).ppid())
+        return await cpu.postgres(connection)
     finally:
         await connection.close()
-
-
-def _own(process: psutil.Process) -> float:
-    return float(sum(process.cpu_times()[:2]))
-
-
-def _whole(server: psutil.Process) -> float:
-    total = float(sum(server.cpu_times()[:4]))  # with its children that have ended
-    for child in server.children():
-        with suppress(psutil.NoSuchProcess):
-            total += _own(child)
-    return total
 
 
 def _table(rows: list[Row]) -> Table:

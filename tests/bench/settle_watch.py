@@ -4,12 +4,12 @@ import asyncio
 import re
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
 import psutil
+from bench import cpu
 
 from gongji_local.stack import Stack
 
@@ -138,7 +138,7 @@ class Watch:
             for name, service in self._stack.info.services.items()
             if service.pid is not None
         }
-        server = psutil.Process(psutil.Process(await self._connection.fetchval("SELECT pg_backend_pid()")).ppid())
+        server = await cpu.postgres(self._connection)
         kafka = next((status.pid for status in self._stack.status() if status.name == "kafka"), None)
         if kafka is not None:
             processes["kafka"] = [psutil.Process(kafka)]
@@ -148,7 +148,7 @@ class Watch:
 
     def _seconds(self) -> dict[str, float]:
         return {
-            name: sum(_whole(it) if name == "postgres" else _own(it) for it in its)
+            name: sum(cpu.whole(it) if name == "postgres" else cpu.own(it) for it in its)
             for name, its in self._processes.items()
         }
 
@@ -163,18 +163,6 @@ class Watch:
 
 def _quantile(values: list[float], share: float) -> float:
     return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 1) if values else 0.0
-
-
-def _own(process: psutil.Process) -> float:
-    return float(sum(process.cpu_times()[:2]))
-
-
-def _whole(server: psutil.Process) -> float:
-    total = float(sum(server.cpu_times()[:4]))  # with its children that have ended
-    for child in server.children():
-        with suppress(psutil.NoSuchProcess):
-            total += _own(child)
-    return total
 
 
 def _rss(process: psutil.Process) -> int:
