@@ -1,5 +1,6 @@
 """Crediting many contributions: the fold against crediting one by one, the service, and the stream of the contract."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -12,11 +13,12 @@ from gongji.common.v1 import reason_pb2
 from gongji.settlement.events.v1 import account_events_pb2 as events_pb2
 from gongji.settlement.v1 import account_pb2
 from kit.clock import FixedClock
+from kit.errors import Refusal
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 from settlement.account_repository import AccountRepository
 from settlement.account_service import AccountService
-from settlement.account_servicer import AccountServicer
+from settlement.account_servicer import IMPORTS_AT_ONCE, AccountServicer
 from settlement.closing_memory import MemoryClosing
 from settlement.closing_repository import ClosingRepository
 from settlement.closing_service import ClosingService
@@ -267,3 +269,38 @@ async def test_the_answer_to_a_stream_describes_only_so_many_refused_rows(world:
     bad = [row("closed", f"c{number}") for number in range(MAX_REFUSED_ROWS)]
     answer = await world.servicer.ImportContributions(stream(bad, bad), None)
     assert (answer.refused_count, len(answer.refused)) == (2 * MAX_REFUSED_ROWS, MAX_REFUSED_ROWS)
+
+
+async def test_one_stream_too_many_is_told_to_come_again_and_a_place_is_given_back(world: World) -> None:
+    servicer, begun, go_on = world.servicer, asyncio.Semaphore(0), asyncio.Event()
+
+    async def held(number: int) -> AsyncIterator[account_pb2.ImportContributionsRequest]:
+        begun.release()
+        await go_on.wait()
+        yield account_pb2.ImportContributionsRequest(rows=[row("father", f"c{number}")])
+
+    streams = [
+        asyncio.ensure_future(servicer.ImportContributions(held(number), None)) for number in range(IMPORTS_AT_ONCE)
+    ]
+    for _ in streams:
+        await begun.acquire()
+    with pytest.raises(Refusal, match="later") as refused:
+        await servicer.ImportContributions(stream([row("father", "late")]), None)
+    assert refused.value.reason == "OVERLOADED"
+    go_on.set()
+    assert [answer.credited_count for answer in await asyncio.gather(*streams)] == [1] * IMPORTS_AT_ONCE
+    assert (await servicer.ImportContributions(stream([row("father", "late")]), None)).credited_count == 1
+
+
+async def test_a_stream_that_broke_gives_its_place_back_and_is_sent_again_as_a_whole(world: World) -> None:
+    servicer = world.servicer
+
+    async def breaks() -> AsyncIterator[account_pb2.ImportContributionsRequest]:
+        yield account_pb2.ImportContributionsRequest(rows=[row("father", "c1")])
+        raise Refusal("UNAVAILABLE", "this process is stopping")
+
+    for _ in range(IMPORTS_AT_ONCE + 1):
+        with pytest.raises(Refusal, match="stopping"):
+            await servicer.ImportContributions(breaks(), None)
+    answer = await servicer.ImportContributions(stream([row("father", "c1")], [row("father", "c2")]), None)
+    assert (answer.repeated_count, answer.credited_count) == (1, 1)

@@ -10,6 +10,9 @@ _IMPORTS: Final = "/gongji.identity.v1.RegisterImportService"
 _ACCESS_LOG: Final = "/gongji.identity.v1.AccessLogService"
 _VISITS: Final = "/gongji.identity.v1.VisitService"
 
+OWN_CAPS_SECONDS: Final = {f"{_PERSONS}/ImportInsured": 300.0}
+"""Streams that may take longer than other calls: half a million rows of the register."""
+
 _feed = services("registry")
 _office = services("operator", "registry")
 _operators = people("operator")

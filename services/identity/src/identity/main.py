@@ -9,7 +9,7 @@ from gongji.identity.v1 import (
     register_import_pb2_grpc,
     visit_pb2_grpc,
 )
-from identity.access import ACCESS
+from identity.access import ACCESS, OWN_CAPS_SECONDS
 from identity.config import Settings
 from identity.credential import VisitCredentials
 from identity.domain.attempts import Bounds
@@ -110,6 +110,7 @@ def build(settings: Settings) -> Serving:
         service_name=SERVICE,
         use_once=used,
         once=once,
+        own_caps_seconds=OWN_CAPS_SECONDS,
     )
     relay = Relay(database, settings.database_url, settings, f"{SERVICE}-{uuid7()}")
     application = _application(settings, health, database, platform=platform, server=server, relay=relay)

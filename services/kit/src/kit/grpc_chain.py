@@ -5,7 +5,7 @@ In this order:
 1. trace and request id: taken over from the caller or made, told back in the trailing metadata;
 2. log and metrics: one line per call, never a payload;
 3. principal and access: who is at the other end, and whether the table lets them;
-4. deadline: required, capped, and really ending the work;
+4. deadline: required, capped (long streams by a cap of their own), and really ending the work;
 5. concurrency: over the limit is refused at once;
 6. contract: bytes that are a message, a message that keeps every rule (each message, for streams); then an assertion is
    used up, if the method writes, and a request with an id is answered once;
@@ -15,9 +15,9 @@ It is one coroutine around each method and not seven interceptors, each of which
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -59,6 +59,12 @@ class Gate:
     use_once: UseOnce | None = None
     reading: frozenset[str] = frozenset()
     """Methods that only read: their assertions may be shown again."""
+    own_caps_seconds: Mapping[str, float] = field(default_factory=dict)
+    """By method, for streams that take longer than a call may."""
+
+    def cap_seconds(self, method: str) -> float:
+        """The most that a call of this method is given."""
+        return self.own_caps_seconds.get(method, self.deadline_cap_seconds)
 
 
 class Call:
@@ -109,13 +115,14 @@ class Chain:
         Raises:
             ServicerError: the servicer's method is not asynchronous.
         """
-        reading = self._while_open(read) if handler.request_streaming and handler.response_streaming else read
+        long = handler.request_streaming and (handler.response_streaming or method in self._gate.own_caps_seconds)
+        reading = self._while_open(read) if long else read
         return handler_of(
             handler, self._serve(method, work_of(method, handler, reading, partial(self._use, method), once))
         )
 
     def _while_open(self, read: Read) -> Read:
-        """Reads messages of a conversation until this process stops: its other side would go on for long.
+        """Reads messages of a long stream until this process stops: its other side would go on for long.
 
         The servicer meets the refusal where the next message would have come, and still answers what it took.
         """
@@ -165,7 +172,7 @@ class Chain:
         if access is None:
             raise Refusal("FORBIDDEN", "this call is open to nobody")
         access.check(principal, assertion)
-        deadline = self._deadline(call.context)
+        deadline = self._deadline(method, call.context)
         auth.enter(CallContext(method, principal, assertion, call.request_id, deadline))
         return deadline
 
@@ -178,12 +185,11 @@ class Chain:
         token = call.headers.get(ASSERTION)
         return None if token is None else self._gate.verifier.verify(str(token), principal)
 
-    def _deadline(self, context: Context) -> Deadline:
-        remaining_seconds = context.time_remaining()
+    def _deadline(self, method: str, context: Context) -> Deadline:
+        remaining_seconds, cap_seconds = context.time_remaining(), self._gate.cap_seconds(method)
         if remaining_seconds is None:
-            cap = self._gate.deadline_cap_seconds
-            raise Refusal("DEADLINE_REQUIRED", f"set a deadline on every call; at most {cap:g} s are given")
-        return Deadline(min(remaining_seconds, self._gate.deadline_cap_seconds))
+            raise Refusal("DEADLINE_REQUIRED", f"set a deadline on every call; at most {cap_seconds:g} s are given")
+        return Deadline(min(remaining_seconds, cap_seconds))
 
     async def _limited(self, work: Work, incoming: Any, context: Context) -> bytes | None:
         if self._closed:

@@ -79,6 +79,7 @@ class GrpcServer:
         max_connection_age_seconds: after which clients are asked to connect again, to spread over new servers and to
             show certificates that are still good.
         deadline_cap_seconds: the most that a caller is given.
+        own_caps_seconds: by the method's whole path, for streams that take longer.
     """
 
     def __init__(
@@ -95,10 +96,12 @@ class GrpcServer:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_connection_age_seconds: float = MAX_CONNECTION_AGE_SECONDS,
         deadline_cap_seconds: float = DEADLINE_CAP_SECONDS,
+        own_caps_seconds: Mapping[str, float] | None = None,
     ) -> None:
         self._settings = settings
         self._handlers = _collect(services)
         self._descriptors = _descriptors(self._handlers)
+        self._own_caps_seconds = _of_methods(own_caps_seconds or {}, self._descriptors)
         self._once = once
         self._max_message_bytes = max_message_bytes
         self._max_connection_age_seconds = max_connection_age_seconds
@@ -112,6 +115,7 @@ class GrpcServer:
             deadline_cap_seconds,
             use_once,
             frozenset(path for path, method in self._descriptors.items() if only_reads(method)),
+            self._own_caps_seconds,
         )
         self.health = grpc_health.aio.HealthServicer()
         self.port = 0
@@ -134,7 +138,7 @@ class GrpcServer:
         warm_up(request_types.values())
         await self._verifier.issuers.refresh()
         self._fresh = asyncio.create_task(self._verifier.issuers.keep_fresh())
-        server = grpc.aio.server(options=self._options())
+        server = grpc.aio.server(options=self.options)
         for name, methods in self._handlers.items():
             wrapped = {
                 method: self._chain.wrap(
@@ -166,7 +170,9 @@ class GrpcServer:
             await self._server.stop(min(grace_seconds, _LAST_ANSWERS_SECONDS))
             self._server = None
 
-    def _options(self) -> list[tuple[str, Any]]:
+    @property
+    def options(self) -> list[tuple[str, Any]]:
+        """What gRPC's own server is told."""
         return [
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", self._max_message_bytes + _TRANSPORT_MARGIN_BYTES),
@@ -174,12 +180,17 @@ class GrpcServer:
             # More than are served at a time, so that one more is told so at once, and does not wait in the client.
             ("grpc.max_concurrent_streams", 4 * self._settings.grpc_max_concurrent),
             ("grpc.max_connection_age_ms", int(self._max_connection_age_seconds * 1000)),
-            ("grpc.max_connection_age_grace_ms", int(_CONNECTION_GRACE_SECONDS * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(self._grace_seconds * 1000)),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ]
+
+    @property
+    def _grace_seconds(self) -> float:
+        """For what is under way on a connection that has become old: a call is not cut off before its own end."""
+        return max([_CONNECTION_GRACE_SECONDS, *self._own_caps_seconds.values()])
 
     def _once_of(self, path: str) -> Once | None:
         if not takes_request_id(self._descriptors[path]):
@@ -234,6 +245,12 @@ def _collect(services: Sequence[Service]) -> dict[str, Mapping[str, Handler]]:
 def _descriptors(full_names: Iterable[str]) -> dict[str, MethodDescriptor]:
     pool = descriptor_pool.Default()
     return {_path(name, method.name): method for name in full_names for method in pool.FindServiceByName(name).methods}
+
+
+def _of_methods(caps_seconds: Mapping[str, float], served: Mapping[str, object]) -> Mapping[str, float]:
+    if unknown := sorted(set(caps_seconds) - set(served)):
+        raise ServicerError(f"{', '.join(unknown)} has a cap of its own, and is not served")
+    return caps_seconds
 
 
 def _class_of(method: MethodDescriptor) -> type[Message]:

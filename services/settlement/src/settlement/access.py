@@ -8,6 +8,15 @@ RECONCILIATION = "gongji.settlement.v1.ReconciliationService"
 PREMIUMS = "gongji.settlement.v1.PremiumService"
 SERVICES = (SETTLEMENTS, ACCOUNTS, RECONCILIATION, PREMIUMS)
 
+OWN_CAPS_SECONDS = {
+    f"/{ACCOUNTS}/ImportContributions": 300.0,
+    f"/{ACCOUNTS}/ExportStatement": 60.0,
+    f"/{RECONCILIATION}/StreamDetails": 60.0,
+    f"/{RECONCILIATION}/DownloadDailyFile": 60.0,
+    f"/{RECONCILIATION}/CompareDetails": 60.0,
+}
+"""Streams that may take longer than other calls: half a million contributions, and files of a large hospital's day."""
+
 _KEEPERS = services("operator", "registry")
 _CONSOLE = services("operator")
 _OWNERS = people("citizen") | services("operator")

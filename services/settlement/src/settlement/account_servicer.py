@@ -1,5 +1,6 @@
 """AccountService of the contract: proto ⇄ domain, and the owner's right to see only the own account."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
@@ -18,6 +19,8 @@ from settlement.statement_file import csv_file, file_name
 from settlement.statement_service import StatementService
 
 DEFAULT_PAGE_ENTRIES: Final = 50
+IMPORTS_AT_ONCE: Final = 4
+"""Streams of contributions that are taken at a time: each keeps a connection to the database busy for minutes."""
 
 
 class AccountServicer(account_pb2_grpc.AccountServiceServicer):
@@ -34,6 +37,7 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
         self._contributions = contributions
         self._closing = closing
         self._statements = statements
+        self._importing = asyncio.Semaphore(IMPORTS_AT_ONCE)
 
     async def OpenAccount(  # noqa: N802 - the contract's name
         self, request: account_pb2.OpenAccountRequest, context: Any
@@ -56,11 +60,14 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
     ) -> account_pb2.ImportContributionsResponse:
         """See the contract. Each message of the stream is a transaction of its own."""
         del context
+        if self._importing.locked():
+            raise Refusal("OVERLOADED", "other streams of contributions are being taken; send the same again later")
         tally = contribution_codec.Tally()
-        async for request in request_iterator:
-            read = [contribution_codec.row_of_message(row) for row in request.rows]
-            taken = await self._contributions.take(list(enumerate(read, start=tally.received_count + 1)))
-            tally.count(len(read), taken)
+        async with self._importing:
+            async for request in request_iterator:
+                read = [contribution_codec.row_of_message(row) for row in request.rows]
+                taken = await self._contributions.take(list(enumerate(read, start=tally.received_count + 1)))
+                tally.count(len(read), taken)
         return tally.answer()
 
     async def GetAccount(  # noqa: N802 - the contract's name

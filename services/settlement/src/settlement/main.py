@@ -30,7 +30,7 @@ from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
 from kit.used_assertions import UsedAssertions
-from settlement.access import ACCESS, ACCOUNTS, PREMIUMS, RECONCILIATION, SETTLEMENTS
+from settlement.access import ACCESS, ACCOUNTS, OWN_CAPS_SECONDS, PREMIUMS, RECONCILIATION, SETTLEMENTS
 from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
 from settlement.account_servicer import AccountServicer
@@ -95,6 +95,7 @@ def build(settings: Settings) -> Application:
         denylist=suspended,
         use_once=used,
         once=once,
+        own_caps_seconds=OWN_CAPS_SECONDS,
     )
     application = Application(health)
     probes = HttpProbes(settings.http_address, health)

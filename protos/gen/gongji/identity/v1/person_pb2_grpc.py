@@ -121,6 +121,7 @@ class PersonServiceServicer:
         row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
         nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
         a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
+        A stream is given up to 300 s, other calls 15 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,6 +38,7 @@ class PersonServiceStub:
     row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
     nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
     a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
+    A stream is given up to 300 s, other calls 15 s.
     """
     StartVerification: _grpc.UnaryUnaryMultiCallable[_person_pb2.StartVerificationRequest, _person_pb2.StartVerificationResponse]
     """Sends a one-time code to the telephone on file of the adult with this name and certificate, who then registers with
@@ -86,6 +87,7 @@ class PersonServiceAsyncStub(PersonServiceStub):
     row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
     nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
     a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
+    A stream is given up to 300 s, other calls 15 s.
     """
     StartVerification: _aio.UnaryUnaryMultiCallable[_person_pb2.StartVerificationRequest, _person_pb2.StartVerificationResponse]  # type: ignore[assignment]
     """Sends a one-time code to the telephone on file of the adult with this name and certificate, who then registers with
@@ -137,6 +139,7 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
         row number before is not taken again (and must be the same), whatever the messages are cut into. A row that changes
         nothing is counted as unchanged; a bad one is told and does not stop the others. Each message is one transaction, so
         a stream that broke is sent again, whole or from RegisterImportService.GetImport's next_row on.
+        A stream is given up to 300 s, other calls 15 s.
         """
 
     @_abc_1.abstractmethod

@@ -40,8 +40,8 @@ class AccountServiceStub:
     ImportContributions: _grpc.StreamUnaryMultiCallable[_account_pb2.ImportContributionsRequest, _account_pb2.ImportContributionsResponse]
     """Credits many contributions, each once by its contribution_id, so that a stream that broke is sent again as a whole.
     Each message is one transaction. A row that cannot be credited is told and does not stop the others; one that is
-    malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. The deadline is that of every call;
-    who has more rows than fit sends several streams, or uses the command `settlement import-contributions`.
+    malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. A stream is given up to 300 s,
+    other calls 15 s; four are taken at a time, more are OVERLOADED.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetAccountRequest, _account_pb2.GetAccountResponse]
     """One account; its owner through the portal, or an operator."""
@@ -80,8 +80,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ImportContributions: _aio.StreamUnaryMultiCallable[_account_pb2.ImportContributionsRequest, _account_pb2.ImportContributionsResponse]  # type: ignore[assignment]
     """Credits many contributions, each once by its contribution_id, so that a stream that broke is sent again as a whole.
     Each message is one transaction. A row that cannot be credited is told and does not stop the others; one that is
-    malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. The deadline is that of every call;
-    who has more rows than fit sends several streams, or uses the command `settlement import-contributions`.
+    malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. A stream is given up to 300 s,
+    other calls 15 s; four are taken at a time, more are OVERLOADED.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.GetAccountRequest, _account_pb2.GetAccountResponse]  # type: ignore[assignment]
     """One account; its owner through the portal, or an operator."""
@@ -135,8 +135,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.ImportContributionsResponse, _abc.Awaitable[_account_pb2.ImportContributionsResponse]]:
         """Credits many contributions, each once by its contribution_id, so that a stream that broke is sent again as a whole.
         Each message is one transaction. A row that cannot be credited is told and does not stop the others; one that is
-        malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. The deadline is that of every call;
-        who has more rows than fit sends several streams, or uses the command `settlement import-contributions`.
+        malformed ends the stream with INVALID_FIELDS, and the messages before it stay credited. A stream is given up to 300 s,
+        other calls 15 s; four are taken at a time, more are OVERLOADED.
         """
 
     @_abc_1.abstractmethod

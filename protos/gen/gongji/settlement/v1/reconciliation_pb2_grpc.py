@@ -96,6 +96,7 @@ class ReconciliationServiceServicer:
     def StreamDetails(self, request, context):
         """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
         over, what there is so far. An institution asks for itself, an operator for any.
+        A call is given up to 60 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,6 +105,7 @@ class ReconciliationServiceServicer:
     def DownloadDailyFile(self, request, context):
         """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
         of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
+        A call is given up to 60 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +115,7 @@ class ReconciliationServiceServicer:
         """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
         BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
         the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+        A call is given up to 60 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,15 +43,18 @@ class ReconciliationServiceStub:
     StreamDetails: _grpc.UnaryStreamMultiCallable[_reconciliation_pb2.StreamDetailsRequest, _reconciliation_pb2.StreamDetailsResponse]
     """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
     over, what there is so far. An institution asks for itself, an operator for any.
+    A call is given up to 60 s.
     """
     DownloadDailyFile: _grpc.UnaryStreamMultiCallable[_reconciliation_pb2.DownloadDailyFileRequest, _reconciliation_pb2.DownloadDailyFileResponse]
     """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
     of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
+    A call is given up to 60 s.
     """
     CompareDetails: _grpc.StreamUnaryMultiCallable[_reconciliation_pb2.CompareDetailsRequest, _reconciliation_pb2.CompareDetailsResponse]
     """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
     BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
     the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+    A call is given up to 60 s.
     """
     ListDifferences: _grpc.UnaryUnaryMultiCallable[_reconciliation_pb2.ListDifferencesRequest, _reconciliation_pb2.ListDifferencesResponse]
     """The worklist of an institution, oldest first. An institution asks for itself, an operator for any."""
@@ -82,15 +85,18 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     StreamDetails: _aio.UnaryStreamMultiCallable[_reconciliation_pb2.StreamDetailsRequest, _reconciliation_pb2.StreamDetailsResponse]  # type: ignore[assignment]
     """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
     over, what there is so far. An institution asks for itself, an operator for any.
+    A call is given up to 60 s.
     """
     DownloadDailyFile: _aio.UnaryStreamMultiCallable[_reconciliation_pb2.DownloadDailyFileRequest, _reconciliation_pb2.DownloadDailyFileResponse]  # type: ignore[assignment]
     """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
     of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
+    A call is given up to 60 s.
     """
     CompareDetails: _aio.StreamUnaryMultiCallable[_reconciliation_pb2.CompareDetailsRequest, _reconciliation_pb2.CompareDetailsResponse]  # type: ignore[assignment]
     """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
     BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
     the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+    A call is given up to 60 s.
     """
     ListDifferences: _aio.UnaryUnaryMultiCallable[_reconciliation_pb2.ListDifferencesRequest, _reconciliation_pb2.ListDifferencesResponse]  # type: ignore[assignment]
     """The worklist of an institution, oldest first. An institution asks for itself, an operator for any."""
@@ -130,6 +136,7 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_reconciliation_pb2.StreamDetailsResponse], _abc.AsyncIterator[_reconciliation_pb2.StreamDetailsResponse]]:
         """The lines of a day (对明细): one for each settlement, by time, then one for each reversal, by time. Of a day that is not
         over, what there is so far. An institution asks for itself, an operator for any.
+        A call is given up to 60 s.
         """
 
     @_abc_1.abstractmethod
@@ -140,6 +147,7 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_reconciliation_pb2.DownloadDailyFileResponse], _abc.AsyncIterator[_reconciliation_pb2.DownloadDailyFileResponse]]:
         """The same lines as a file: `<fixmedins_code>_<yyyyMMdd>.zip` with one TAB-separated text in it, whose columns the README
         of settlement describes. Of a closed day it is always the same bytes. An institution asks for itself, an operator for any.
+        A call is given up to 60 s.
         """
 
     @_abc_1.abstractmethod
@@ -151,6 +159,7 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Compares an institution's own lines of a day with those here: at most 1,000 lines a message and 50,000 in all, else
         BATCH_TOO_LARGE; a line that is there twice is refused. What differs is kept as a worklist until it is solved. Comparing
         the same day again brings the list up to date: what agrees by then is solved, what differs in another way is open again.
+        A call is given up to 60 s.
         """
 
     @_abc_1.abstractmethod
