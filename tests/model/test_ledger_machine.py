@@ -1,26 +1,27 @@
 """Whatever families, hospitals and operators do, settlement and binding together give what the rules say.
 
-A state machine over accounts, relations, limits, settlements, reversals, settling again, held previews, freezes and the
-clock. Both services run with their own domain, codecs and services; the model is `support.ledger_model`.
+A state machine over accounts from contributions to payout, relations, limits, arrears, settlements, reversals, settling
+again, previews that hold and that do not, premiums, freezes and the clock. Both services run with their own domain,
+codecs and services; the model is `support.ledger_model`.
 """
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
-from support.both_services import BothServices
-from support.ledger_model import WINDOWS, Account, Bill, Ledger, Relation
+from support.both_services import BY_ORDER, BothServices
+from support.ledger_model import WINDOWS, Account, Bill, Ledger, Relation, Terms
 
 from settlement.commands import Command
-from settlement.domain.accounts import AccountState
+from settlement.domain.accounts import AccountRefusalError
 from settlement.domain.allocate import Split
-from settlement.domain.ledger import AccountKind
 from settlement.domain.quotes import Quote
+from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Settlement
 from settlement.preview_service import Preview, PreviewCommand
 from settlement.testing import HOSPITAL, QUOTES_LAST, bill, hold, resettle, settle
@@ -28,7 +29,9 @@ from settlement.testing import HOSPITAL, QUOTES_LAST, bill, hold, resettle, sett
 PAYERS = ("father", "mother")
 PATIENTS = ("child", "baby", "mother")
 PAIRS = (("father", "child"), ("mother", "child"), ("father", "baby"), ("mother", "baby"), ("father", "mother"))
-UNFIT = ("ENDED", "SUSPENDED")
+INSURED = ("child", "baby", "mother", "sister")
+"""Mother is an employee and has no premium; sister has nobody who may pay."""
+YEARS = st.sampled_from([2025, 2026])
 AMOUNTS = st.integers(1, 300)
 LIMITS = st.dictionaries(st.sampled_from(WINDOWS), st.integers(0, 400), min_size=1, max_size=3)
 FLAGS = st.tuples(st.booleans(), st.sampled_from([True, True, True, False]))
@@ -46,6 +49,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     settled = Bundle("settled")
     held = Bundle("held")
+    premiums = Bundle("premiums")
 
     @initialize(
         money=st.tuples(st.integers(0, 600), st.integers(0, 600)),
@@ -54,6 +58,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self, money: tuple[int, int], limits: list[dict[str, int]]) -> None:
         self.model = Ledger()
         self.services = BothServices(PAYERS, PATIENTS)
+        self.model.residents = {"child", "baby", "sister"}
+        self.services.insure_as_resident("child", "baby", "sister")
         self.world = self.services.world
         self.number = 0
         self.relation_ids: list[Any] = []
@@ -143,9 +149,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.world.previewing.preview([PreviewCommand(presented, acct_used_flag=flags[0], use_mutual_aid=flags[1])])
         )
         assert isinstance(answer, Preview), answer
-        expected = self._bill(patient, amount, flags)
-        self.model._split(expected, {})
-        assert _told(answer.split) == _expected(expected)
+        assert _told(answer.split) == _expected(self.model.preview(self._bill(patient, amount, flags)))
 
     @rule(target=held, patient=st.sampled_from(PATIENTS), amount=AMOUNTS, flags=FLAGS)
     def hold(self, patient: str, amount: int, flags: tuple[bool, bool]) -> tuple[Bill, Quote]:
@@ -174,6 +178,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert getattr(answer, "reason", "") in {"QUOTE_USED", "QUOTE_EXPIRED"}
             return
         self.model.use(expected)
+        self.model.hear(expected)
         self._agrees(answer, expected)
 
     @rule(one=held)
@@ -181,7 +186,53 @@ class LedgerMachine(RuleBasedStateMachine):
         expected, quote = one
         run(self.world.quotes.cancel(HOSPITAL, quote.quote_id))
         if expected.state == "HELD":
-            self.model.free(expected)
+            self.model.cancel(expected)
+
+    # premiums
+
+    @rule(year=YEARS, amount=AMOUNTS, first=st.integers(0, 30), days=st.integers(0, 40))
+    def state_premium(self, year: int, amount: int, first: int, days: int) -> None:
+        opens = date(2025, 6, 1) + timedelta(days=first)
+        self.model.terms[year] = Terms(amount, opens, opens + timedelta(days=days))
+        run(self.services.state_premium(year, amount, opens, opens + timedelta(days=days)))
+
+    @rule(target=premiums, payer=st.sampled_from(PAYERS), insured=st.sampled_from(INSURED), year=YEARS)
+    def pay_premium(self, payer: str, insured: str, year: int) -> Any:
+        if payer == insured:
+            return multiple()
+        self._expire()
+        refusal = self.model.premium_refusal(payer, insured, year, self.world.clock.now())
+        payment_id = uuid4()
+        pay = self.services.pay_premium(payment_id, payer, insured, year)
+        if refusal:
+            assert _refusal(pay) == refusal
+            return multiple()
+        expected = self.model.settle(self.model.premium(payer, insured, year, self.world.clock.now()))
+        self._agrees_on_premium(pay, expected)
+        return expected, payment_id, payer
+
+    @rule(one=premiums)
+    def pay_the_same_premium_again(self, one: tuple[Bill, UUID, str]) -> None:
+        expected, payment_id, payer = one
+        before = len(self.services.settlements.entries)
+        self._agrees_on_premium(
+            self.services.pay_premium(payment_id, payer, expected.patient, expected.premium_year), expected
+        )
+        assert len(self.services.settlements.entries) == before
+
+    @rule(one=premiums)
+    def refund_premium(self, one: tuple[Bill, UUID, str]) -> None:
+        expected, payment_id, payer = one
+        premium_id = run(self.world.pipeline.premiums.by_payment_id(payment_id, payer)).settlement_id
+        refund = self.services.refund_premium(premium_id, payer)
+        refusal = self.model.refund_refusal(expected, self.world.clock.now())
+        if refusal:
+            assert _refusal(refund) == refusal
+            return
+        answer = run(refund)
+        if expected.state == "SETTLED":
+            self.model.reverse(expected)
+        assert [(each.psn_no, each.amount_fen) for each in answer.refunds] == expected.lines
 
     # families, operators and time
 
@@ -198,13 +249,41 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(psn_no=st.sampled_from(PAYERS))
     def freeze_or_release(self, psn_no: str) -> None:
-        frozen = not self.model.accounts[psn_no].frozen
-        self.model.accounts[psn_no].frozen = frozen
-        before = self.services.settlements.accounts[psn_no]
-        state = AccountState.FROZEN if frozen else AccountState.OPEN
-        self.services.settlements.accounts[psn_no] = replace(before, state=state)
+        account = self.model.accounts[psn_no]
+        freezes = account.state == "OPEN"
+        act = self.services.accounts.freeze if freezes else self.services.accounts.unfreeze
+        refused = _refusal(act(psn_no, BY_ORDER))
+        assert refused == ("STATE_FORBIDS" if account.state == "CLOSED" else "")
+        if not refused:
+            account.state = "FROZEN" if freezes else "OPEN"
 
-    @rule(minutes=st.sampled_from([1, 5, 11, 60, 24 * 60, 20 * 24 * 60]))
+    @rule(psn_no=st.sampled_from(PAYERS), amount=AMOUNTS)
+    def contribute(self, psn_no: str, amount: int) -> None:
+        account = self.model.accounts[psn_no]
+        refused = _refusal(self.services.contribute(psn_no, amount))
+        assert refused == ("ACCOUNT_CLOSED" if account.state == "CLOSED" else "")
+        account.balance += 0 if refused else amount
+
+    @precondition(lambda self: self.number % 7 == 6)
+    @rule(psn_no=st.sampled_from(PAYERS))
+    def close_account(self, psn_no: str) -> None:
+        self.sweep()
+        assert _refusal(self.services.close(psn_no)) == self.model.close(psn_no)
+
+    @rule(psn_no=st.sampled_from(PAYERS))
+    def pay_out_what_came_to_a_closed_account(self, psn_no: str) -> None:
+        account = self.model.accounts[psn_no]
+        paid = run(self.services.pay_out_refunds(psn_no))
+        assert paid == (account.balance if account.state == "CLOSED" else 0)
+        account.balance -= paid
+
+    @rule(psn_no=st.sampled_from(PAYERS))
+    def fall_into_arrears_or_catch_up(self, psn_no: str) -> None:
+        account = self.model.accounts[psn_no]
+        account.arrears = not account.arrears
+        self.services.owes_contributions(psn_no, arrears=account.arrears)
+
+    @rule(minutes=st.sampled_from([1, 5, 11, 60, 24 * 60, 20 * 24 * 60, 200 * 24 * 60]))
     def wait(self, minutes: int) -> None:
         self.world.clock.advance(timedelta(minutes=minutes))
 
@@ -223,6 +302,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for psn_no, expected in self.model.accounts.items():
             found = self.services.settlements.accounts[psn_no]
             assert found.balance_fen == expected.balance >= 0
+            assert found.state == expected.state
             if not any(self._is_over(quote) for quote in self._held_quotes()):
                 assert found.held_fen == expected.held
 
@@ -233,8 +313,18 @@ class LedgerMachine(RuleBasedStateMachine):
         rows = self.services.settlements.entries
         assert sum(row.amount_fen for row in rows) == 0
         for psn_no in PAYERS:
-            own = [row.version for row in rows if (row.account_kind, row.account_key) == (AccountKind.PERSONAL, psn_no)]
-            assert own == list(range(2, 2 + len(own)))
+            versions = self.services.versions(psn_no)
+            assert versions == list(range(2, 2 + len(versions)))
+
+    @invariant()
+    def what_waits_on_a_closed_account_is_its_balance(self) -> None:
+        for psn_no, account in self.model.accounts.items() if hasattr(self, "model") else ():
+            waiting = [
+                each.amount_fen
+                for each in self.services.settlements.closed_refunds
+                if each.psn_no == psn_no and each.payout_id is None
+            ]
+            assert sum(waiting) == (account.balance if account.state == "CLOSED" else 0)
 
     def _next(self) -> int:
         self.number += 1
@@ -253,12 +343,34 @@ class LedgerMachine(RuleBasedStateMachine):
         """Every request first frees what previews kept beyond their time."""
         for one in self.model.bills:
             if one.state == "HELD" and self.world.clock.now() >= one.at + QUOTES_LAST:
-                self.model.free(one)
+                self.model.cancel(one)
+
+    def _agrees_on_premium(self, paying: Coroutine[Any, Any, Settlement], expected: Bill) -> None:
+        if expected.state == "REFUSED":
+            ((_, reason, window),) = expected.declines
+            assert _refused_with_window(paying) == (reason, window)
+            return
+        answer = run(paying)
+        assert answer.state == expected.state
+        self._agrees(answer, expected)
 
     def _agrees(self, answer: Settlement | Exception, expected: Bill) -> None:
         assert isinstance(answer, Settlement), repr(answer)
         assert answer.split is not None
         assert _told(answer.split) == _expected(expected)
+
+
+def _refusal(work: Coroutine[Any, Any, object]) -> str:
+    """Why something is refused; empty if it is not."""
+    return _refused_with_window(work)[0]
+
+
+def _refused_with_window(work: Coroutine[Any, Any, object]) -> tuple[str, str]:
+    try:
+        run(work)
+    except (SettlementRefusedError, AccountRefusalError) as refused:
+        return str(refused.reason), refused.metadata.get("window", "").lower()
+    return "", ""
 
 
 def _told(split: Split) -> tuple[object, ...]:

@@ -1,7 +1,10 @@
-"""A family's money by the rules of product.md alone: accounts, relations with limits, and who pays what.
+"""A family's money by the rules of product.md alone: accounts, relations with limits, premiums, and who pays what.
 
-It knows nothing of entries, batches, events or holds at two services. What is used under a relation is a list of
-charges with their days; a window's use is their sum. It shares no code with the services.
+It knows nothing of entries, batches, events or two services. What is used under a relation is what its bills charge to
+it, with their days; a window's use is their sum. It shares no code with the services.
+
+A bill is settled in one step (`settle`), or in those that others may come between: payers are asked and the limits that
+they grant are charged (`authorize`), accounts pay (`pay`), and the limits learn what it came to (`hear`).
 """
 
 from collections.abc import Iterator
@@ -16,11 +19,22 @@ WINDOWS = ("settlement", "day", "month", "year", "total")
 class Account:
     balance: int = 0
     held: int = 0
-    frozen: bool = False
+    state: str = "OPEN"
+    arrears: bool = False
+    """Whether its owner is in arrears, who then pays for nobody else."""
 
     @property
     def available(self) -> int:
         return self.balance - self.held
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the resident premium of a year is, and on which days it is collected."""
+
+    amount: int
+    collect_from: date
+    collect_to: date
 
 
 @dataclass
@@ -32,32 +46,70 @@ class Relation:
     state: str = "ACTIVE"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a relation said when its payer was asked."""
+
+    payer: str
+    unfit: str
+    """Why it pays nothing anew; empty if it may."""
+    room: int
+    window: str
+    """The tightest window and what it leaves."""
+
+    def grants(self, needed: int, again: int) -> int:
+        """What the limits let it give; `again` is what it may pay whatever has become of it."""
+        return min(min(needed, again) if self.unfit else needed, self.room)
+
+
 @dataclass
 class Bill:
-    """A settlement or a held preview."""
+    """A settlement, a held preview, or the payment of a premium."""
 
     patient: str
     amount: int
     at: datetime
     own: bool
     aid: bool
+    premium_year: int = 0
+    only_payer: str = ""
+    """The one who is asked, as for a premium; empty: all of the patient's."""
+    expected: tuple[int | None, int | None] = (None, None)
+    """What own account and mutual aid are expected to pay."""
+    replaces: "Bill | None" = None
     acct_pay: int = 0
     lines: list[tuple[str, int]] = field(default_factory=list)
     declines: list[tuple[str, str, str]] = field(default_factory=list)
-    state: str = "SETTLED"
+    state: str = "NEW"
+    reason: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    charged: dict[str, int] = field(default_factory=dict)
+    """By payer, what counts against the limits, as far as they have heard."""
+    after: dict[str, int] = field(default_factory=dict)
+    """By account, the balance as this left it."""
+    refunded: dict[str, int] = field(default_factory=dict)
+    """By account, the balance after it was given back."""
+
+    @property
+    def aid_pay(self) -> int:
+        return sum(amount for _, amount in self.lines)
 
     @property
     def cash(self) -> int:
-        return self.amount - self.acct_pay - sum(amount for _, amount in self.lines)
+        return self.amount - self.acct_pay - self.aid_pay
 
     @property
     def day(self) -> date:
-        return self.at.astimezone(ZoneInfo("Asia/Shanghai")).date()
+        return _day(self.at)
 
     def payments(self) -> Iterator[tuple[str, int]]:
         if self.acct_pay:
             yield self.patient, self.acct_pay
         yield from self.lines
+
+    def again(self, owner: str) -> int:
+        """R12: what an account may pay once more because it paid in the settlement that this one replaces."""
+        return dict(self.replaces.payments()).get(owner, 0) if self.replaces else 0
 
 
 class Ledger:
@@ -68,32 +120,83 @@ class Ledger:
         self.relations: list[Relation] = []
         """In the order in which they pay."""
         self.bills: list[Bill] = []
+        self.terms: dict[int, Terms] = {}
+        """By year."""
+        self.residents: set[str] = set()
+        """Whose premiums there are."""
 
-    # what happens
+    # in one step
 
     def settle(self, bill: Bill) -> Bill:
         """R9, R10: own account, payers in order, cash."""
-        self._split(bill, {})
-        for owner, amount in bill.payments():
-            self.accounts[owner].balance -= amount
-        self.bills.append(bill)
+        self.authorize(bill)
+        self.pay(bill)
+        self.hear(bill)
         return bill
 
     def hold(self, bill: Bill) -> Bill:
         """A preview that keeps its amounts."""
-        self._split(bill, {})
+        self.authorize(bill)
+        self.keep(bill)
+        self.hear(bill)
+        return bill
+
+    def preview(self, bill: Bill) -> Bill:
+        """What it would come to."""
+        self._ask(bill)
+        self._split(bill)
+        return bill
+
+    def reverse(self, bill: Bill) -> None:
+        """R11: exactly those who paid get it back, and the limits with it."""
+        self.give_back(bill)
+        self.hear(bill)
+
+    def cancel(self, bill: Bill) -> None:
+        """A held preview ends unpaid: cancelled or expired."""
+        self.free(bill)
+        self.hear(bill)
+
+    def resettle(self, first: Bill, bill: Bill) -> Bill:
+        """R12: given back and settled again; each may pay again what that one paid."""
+        bill.replaces = first
+        return self.settle(bill)
+
+    # in the steps that others may come between
+
+    def authorize(self, bill: Bill) -> None:
+        """Payers are asked; what they grant is charged to their limits until it is known what was paid."""
+        self._ask(bill)
+        bill.charged = {each.payer: each.grants(bill.amount, bill.again(each.payer)) for each in bill.asked}
+        self.bills.append(bill)
+
+    def pay(self, bill: Bill) -> None:
+        """The accounts pay, or nothing is taken: the split is not the expected one, or a premium would not be whole."""
+        first = bill.replaces
+        if first:
+            self.give_back(first)
+        self._split(bill)
+        bill.reason = self._refusal(bill)
+        bill.state = "REFUSED" if bill.reason else "SETTLED"
+        if bill.state == "SETTLED":
+            self._move(bill, -1)
+        elif first:
+            self._move(first, -1)
+            first.state, first.refunded = "SETTLED", {}
+
+    def keep(self, bill: Bill) -> None:
+        """The accounts keep what a preview came to."""
+        self._split(bill)
         bill.state = "HELD"
         for owner, amount in bill.payments():
             self.accounts[owner].held += amount
-        self.bills.append(bill)
-        return bill
 
     def use(self, bill: Bill) -> None:
         """R13: what was held is paid, whatever happened since."""
         self.free(bill)
         bill.state = "SETTLED"
-        for owner, amount in bill.payments():
-            self.accounts[owner].balance -= amount
+        self._move(bill, -1)
+        bill.after |= {owner: self.accounts[owner].balance for owner, _ in bill.payments()}
 
     def free(self, bill: Bill) -> None:
         """A held preview ends: cancelled, expired, or about to be paid."""
@@ -101,83 +204,149 @@ class Ledger:
         for owner, amount in bill.payments():
             self.accounts[owner].held -= amount
 
-    def reverse(self, bill: Bill) -> None:
-        """R11: exactly those who paid get it back, and the limits with it."""
+    def give_back(self, bill: Bill) -> None:
+        """Exactly those who paid get it back."""
         bill.state = "REVERSED"
-        for owner, amount in bill.payments():
-            self.accounts[owner].balance += amount
+        self._move(bill, 1)
+        bill.refunded = {owner: self.accounts[owner].balance for owner, _ in bill.payments()}
 
-    def resettle(self, first: Bill, bill: Bill) -> Bill:
-        """R12: given back and settled again; each may pay again what that one paid."""
-        self.reverse(first)
-        self._split(bill, dict(first.payments()))
+    def hear(self, bill: Bill) -> None:
+        """The limits learn what a bill came to, and with it that what it replaces was given back."""
+        bill.charged = dict(bill.lines) if bill.state in {"SETTLED", "HELD"} else {}
+        if bill.replaces and bill.state in {"SETTLED", "REVERSED"}:
+            bill.replaces.charged = {}
+
+    def _move(self, bill: Bill, sign: int) -> None:
         for owner, amount in bill.payments():
-            self.accounts[owner].balance -= amount
-        self.bills.append(bill)
-        return bill
+            self.accounts[owner].balance += sign * amount
+
+    # premiums
+
+    def premium(self, payer: str, insured: str, year: int, at: datetime) -> Bill:
+        """R7: the payment of one, which is asked of nobody but the one payer."""
+        amount = self.terms[year].amount
+        return Bill(insured, amount, at, own=False, aid=True, premium_year=year, only_payer=payer)
+
+    def premium_refusal(self, payer: str, insured: str, year: int, at: datetime) -> str:
+        """Why a premium is not even asked for; of several the first in the vocabulary's order."""
+        if not any((each.payer, each.patient) == (payer, insured) for each in self.relations):
+            return "NO_RELATION"
+        if insured not in self.residents:
+            return "NOT_INSURED"
+        if any((bill.patient, bill.premium_year, bill.state) == (insured, year, "SETTLED") for bill in self.bills):
+            return "PREMIUM_ALREADY_PAID"
+        terms, today = self.terms.get(year), _day(at)
+        return "" if terms and terms.collect_from <= today <= terms.collect_to else "PREMIUM_CLOSED"
+
+    def refund_refusal(self, premium: Bill, at: datetime) -> str:
+        """Why a premium is not given back: it took nothing, or its year has begun."""
+        if premium.state == "REFUSED":
+            return "NOT_FOUND"
+        return "PREMIUM_CLOSED" if premium.state == "SETTLED" and _day(at).year >= premium.premium_year else ""
+
+    # accounts
+
+    def close(self, psn_no: str) -> str:
+        """An account ends and its balance leaves; or why it may not."""
+        account = self.accounts[psn_no]
+        if account.state != "CLOSED" and (account.held or account.state == "FROZEN"):
+            return "STATE_FORBIDS"
+        if account.state == "OPEN":
+            account.balance, account.state = 0, "CLOSED"
+        return ""
 
     # who pays what
 
-    def _split(self, bill: Bill, again: dict[str, int]) -> None:
+    def _refusal(self, bill: Bill) -> str:
+        if bill.only_payer and bill.cash:
+            return bill.declines[-1][1]
+        found = (bill.acct_pay, bill.aid_pay)
+        wrong = any(wanted not in {None, paid} for wanted, paid in zip(bill.expected, found, strict=True))
+        return "AMOUNT_CHANGED" if wrong else ""
+
+    def _ask(self, bill: Bill) -> None:
+        of_patient = [each for each in self.relations if each.patient == bill.patient] if bill.aid else []
+        bill.asked = [self.ask(each, bill) for each in of_patient if bill.only_payer in {"", each.payer}]
+
+    def ask(self, relation: Relation, bill: Bill) -> Asked:
+        """What one relation says to a bill now."""
+        room, window = self._room(relation, bill)
+        return Asked(relation.payer, self._unfit(relation, bill.day), room, window)
+
+    def _split(self, bill: Bill) -> None:
         left = bill.amount
         own = self.accounts.get(bill.patient)
-        if bill.own and own is not None:
-            bill.acct_pay = min(left, self._spendable(own, again.get(bill.patient, 0)))
+        if own is not None:
+            bill.acct_pay = min(left, spendable(own, bill.again(bill.patient))) if bill.own else 0
+            bill.after[bill.patient] = own.balance - bill.acct_pay
             left -= bill.acct_pay
-        for relation in self.relations if bill.aid else ():
-            if relation.patient != bill.patient or not left:
-                continue
-            given, why, window = self._share(relation, bill, left, again.get(relation.payer, 0))
+        for asked in bill.asked:
+            if not left:
+                break
+            account = self.accounts[asked.payer]
+            given, why, window = share(asked, account, bill, left)
             if given:
-                bill.lines.append((relation.payer, given))
+                bill.lines.append((asked.payer, given))
+                bill.after[asked.payer] = account.balance - given
             if given < left:
-                bill.declines.append((relation.payer, why, window))
+                bill.declines.append((asked.payer, why, window))
             left -= given
-
-    def _share(self, relation: Relation, bill: Bill, needed: int, again: int) -> tuple[int, str, str]:
-        """What one payer gives of what is needed; and what set that amount, with the window of a limit."""
-        account = self.accounts[relation.payer]
-        unfit = self._unfit(relation, bill.day)
-        room, window = self._room(relation, bill.day)
-        may = min(needed, again) if unfit else needed
-        limit_sets_it = room < (min(bill.amount, again) if unfit else bill.amount)
-        granted = min(may, room)
-        spendable = self._spendable(account, again)
-        if unfit and not limit_sets_it:
-            return min(granted, spendable), unfit, ""
-        if account.frozen:
-            return min(granted, spendable), "ACCOUNT_FROZEN", ""
-        if spendable < granted:
-            return spendable, "INSUFFICIENT_BALANCE", ""
-        return granted, "LIMIT_REACHED", window
-
-    def _spendable(self, account: Account, again: int) -> int:
-        return min(account.available, again) if account.frozen else account.available
 
     def _unfit(self, relation: Relation, day: date) -> str:
         if relation.state == "ENDED":
             return "RELATION_ENDED"
         if relation.valid_to < day:
             return "RELATION_EXPIRED"
-        return "RELATION_SUSPENDED" if relation.state == "SUSPENDED" else ""
+        if relation.state == "SUSPENDED":
+            return "RELATION_SUSPENDED"
+        return "PAYER_ARREARS" if self.accounts[relation.payer].arrears else ""
 
-    def _room(self, relation: Relation, day: date) -> tuple[int, str]:
+    def _room(self, relation: Relation, bill: Bill) -> tuple[int, str]:
         """R6: what the tightest window leaves, and which that is; on a tie the first."""
         rooms = {
-            window: limit - (0 if window == "settlement" else self._used(relation, window, day))
+            window: limit - (0 if window == "settlement" else self.charged(relation, window, bill.day, bill.replaces))
             for window, limit in relation.limits.items()
         }
         tightest = min((window for window in WINDOWS if window in rooms), key=rooms.__getitem__)
         return max(0, rooms[tightest]), tightest
 
-    def _used(self, relation: Relation, window: str, day: date) -> int:
-        return sum(
-            amount
-            for bill in self.bills
-            if bill.patient == relation.patient and bill.state in {"SETTLED", "HELD"} and _shares(window, bill.day, day)
-            for payer, amount in bill.lines
-            if payer == relation.payer
-        )
+    def charged(self, relation: Relation, window: str, day: date, without: Bill | None = None) -> int:
+        """What counts in one window of a relation; of a bill and what it replaces the greater of the two."""
+        total = 0
+        for bill in self.bills:
+            if bill.patient != relation.patient or bill is without:
+                continue
+            own = _charge(bill, relation.payer, window, day)
+            replaced = _charge(bill.replaces, relation.payer, window, day) if bill.replaces else 0
+            total += max(0, own - replaced)
+        return total
+
+
+def share(asked: Asked, account: Account, bill: Bill, needed: int) -> tuple[int, str, str]:
+    """What one payer gives of what is needed; and what set that amount, with the window of a limit."""
+    again = bill.again(asked.payer)
+    limit_sets_it = asked.room < (min(bill.amount, again) if asked.unfit else bill.amount)
+    granted, available = asked.grants(needed, again), spendable(account, again)
+    if asked.unfit and not limit_sets_it:
+        return min(granted, available), asked.unfit, ""
+    if account.state != "OPEN":
+        return min(granted, available), f"ACCOUNT_{account.state}", ""
+    if available < granted:
+        return available, "INSUFFICIENT_BALANCE", ""
+    return granted, "LIMIT_REACHED", asked.window
+
+
+def spendable(account: Account, again: int) -> int:
+    """What an account may give; one that is frozen or closed no more than what it gives again."""
+    return account.available if account.state == "OPEN" else min(account.available, again)
+
+
+def _charge(bill: Bill, payer: str, window: str, day: date) -> int:
+    return bill.charged.get(payer, 0) if _shares(window, bill.day, day) else 0
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(ZoneInfo("Asia/Shanghai")).date()
 
 
 def _shares(window: str, one: date, other: date) -> bool:

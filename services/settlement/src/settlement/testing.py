@@ -201,7 +201,7 @@ class World:
         self.work = work
         self.clock = FixedClock(TEN_O_CLOCK)
         self.binding = FakeBinding(list(relations))
-        asked = authorizer or self.binding
+        self.authorizer = asked = authorizer or self.binding
         self.credentials = FakeCredentials()
         judge = VisitJudge(self.credentials, "65")
         order = PaymentOrder.OWN_ACCOUNT_FIRST
@@ -233,7 +233,7 @@ class World:
             query=self.query,
             sandbox=Sandbox(frozenset({SANDBOX}), self.query, slow_seconds=0.0),
             quotes=self.quotes,
-            premiums=PremiumService(self.work, settling, self.binding, self.clock),
+            premiums=PremiumService(self.work, settling, self.authorizer, self.clock),
         )
 
     async def settle(self, *commands: Command) -> list[Settlement | Exception]:
