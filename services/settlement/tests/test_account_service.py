@@ -35,7 +35,9 @@ from settlement.domain.ledger import AccountKind
 from settlement.domain.projection import Enrolled, PersonKnown
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.visit import InsuranceStatus, InsuranceType
+from settlement.statement_export import StatementExport
 from settlement.statement_memory import MemoryStatements
+from settlement.statement_printing import Printing
 from settlement.statement_repository import StatementRepository
 from settlement.statement_service import StatementService
 
@@ -56,9 +58,9 @@ class World:
         self.service = AccountService(self.work, self.clock)
         contributions = ContributionService(MemoryWork[ContributionRepository](self.accounts), self.clock)
         closing = ClosingService(MemoryWork[ClosingRepository](self.accounts), self.clock)
-        self.servicer = AccountServicer(
-            self.service, contributions, closing, StatementService(MemoryWork[StatementRepository](MemoryStatements()))
-        )
+        statements = StatementService(MemoryWork[StatementRepository](MemoryStatements()))
+        exports = StatementExport(statements, Printing(), self.clock)
+        self.servicer = AccountServicer(self.service, contributions, closing, statements, exports)
 
     def insured(self, psn_no: str, valid_from: date = date(2020, 1, 1), **facts: Any) -> None:
         enrolled = Enrolled(

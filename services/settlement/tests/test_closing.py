@@ -49,7 +49,9 @@ from settlement.domain.projection import PersonKnown
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Settlement
 from settlement.memory import MemorySettlements
+from settlement.statement_export import StatementExport
 from settlement.statement_memory import MemoryStatements
+from settlement.statement_printing import Printing
 from settlement.statement_repository import StatementRepository
 from settlement.statement_service import StatementService
 from settlement.testing import FakeRelation, bill, resettle, settle
@@ -77,12 +79,9 @@ class World:
         self.closing = ClosingService(MemoryWork[ClosingRepository](self.accounts), self.clock)
         self.service = AccountService(MemoryWork[AccountRepository](self.accounts), self.clock)
         contributions = ContributionService(MemoryWork[ContributionRepository](MemoryContributions()), self.clock)
-        self.servicer = AccountServicer(
-            self.service,
-            contributions,
-            self.closing,
-            StatementService(MemoryWork[StatementRepository](MemoryStatements())),
-        )
+        statements = StatementService(MemoryWork[StatementRepository](MemoryStatements()))
+        exports = StatementExport(statements, Printing(), self.clock)
+        self.servicer = AccountServicer(self.service, contributions, self.closing, statements, exports)
 
     def died(self, psn_no: str = "father") -> None:
         self.accounts.persons[psn_no] = PersonKnown(psn_no, 1, NOON, died_on=DAY, died_sequence=1)

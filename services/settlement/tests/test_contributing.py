@@ -37,7 +37,9 @@ from settlement.domain.accounts import (
 from settlement.domain.contributing import MAX_AMOUNT_FEN, Books, Row, RowRefused, contribution_hash, row_of, take
 from settlement.domain.ledger import INTEREST_FUND, AccountKind, EntryKind
 from settlement.domain.reasons import SettlementRefusedError
+from settlement.statement_export import StatementExport
 from settlement.statement_memory import MemoryStatements
+from settlement.statement_printing import Printing
 from settlement.statement_repository import StatementRepository
 from settlement.statement_service import StatementService
 
@@ -65,7 +67,8 @@ class World:
     def servicer(self) -> AccountServicer:
         closing = ClosingService(MemoryWork[ClosingRepository](MemoryClosing()), self.clock)
         statements = StatementService(MemoryWork[StatementRepository](MemoryStatements()))
-        return AccountServicer(self.one_by_one, self.service, closing, statements)
+        exports = StatementExport(statements, Printing(), self.clock)
+        return AccountServicer(self.one_by_one, self.service, closing, statements, exports)
 
     def balances(self) -> dict[str, tuple[int, int]]:
         return {psn_no: (each.balance_fen, each.version) for psn_no, each in self.accounts.accounts.items()}

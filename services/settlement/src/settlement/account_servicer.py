@@ -10,12 +10,12 @@ from gongji.settlement.v1 import account_pb2, account_pb2_grpc
 from kit.auth import current
 from kit.errors import Refusal
 from settlement import account_codec as codec
-from settlement import closing_codec, contribution_codec
+from settlement import closing_codec, contribution_codec, statement_codec
 from settlement.account_service import AccountService
 from settlement.closing_service import ClosingService
 from settlement.contribution_service import ContributionService
 from settlement.domain.accounts import Instruction
-from settlement.statement_file import csv_file, file_name
+from settlement.statement_export import StatementExport
 from settlement.statement_service import StatementService
 
 DEFAULT_PAGE_ENTRIES: Final = 50
@@ -32,11 +32,13 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
         contributions: ContributionService,
         closing: ClosingService,
         statements: StatementService,
+        exports: StatementExport,
     ) -> None:
         self._accounts = accounts
         self._contributions = contributions
         self._closing = closing
         self._statements = statements
+        self._exports = exports
         self._importing = asyncio.Semaphore(IMPORTS_AT_ONCE)
 
     async def OpenAccount(  # noqa: N802 - the contract's name
@@ -118,15 +120,13 @@ class AccountServicer(account_pb2_grpc.AccountServiceServicer):
         """See the contract."""
         del context
         require_owner(request.psn_no)
-        period = codec.period_of(request)
-        summary, _ = await self._statements.page(request.psn_no, period, 0, 1)
-        yield account_pb2.ExportStatementResponse(file_name=file_name(request.psn_no, period))
-        async with (
-            aclosing(self._statements.pages(request.psn_no, period, summary)) as pages,
-            aclosing(csv_file(period, summary, pages)) as chunks,
-        ):
-            async for chunk in chunks:
-                yield account_pb2.ExportStatementResponse(chunk=chunk)
+        export = statement_codec.export_of(request)
+        async with aclosing(self._exports.parts(export)) as parts:
+            first = await anext(parts)  # what is refused is refused before the file's name
+            yield account_pb2.ExportStatementResponse(file_name=export.file_name)
+            yield account_pb2.ExportStatementResponse(chunk=first)
+            async for part in parts:
+                yield account_pb2.ExportStatementResponse(chunk=part)
 
     async def FreezeAccount(  # noqa: N802 - the contract's name
         self, request: account_pb2.FreezeAccountRequest, context: Any

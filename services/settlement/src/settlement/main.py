@@ -64,6 +64,8 @@ from settlement.repository import SettlementRepository
 from settlement.seal_repository import PostgresSealRepository
 from settlement.sealer import Sealer
 from settlement.servicer import SettlementServicer
+from settlement.statement_export import StatementExport
+from settlement.statement_printing import Printing
 from settlement.statement_repository import PostgresStatementRepository
 from settlement.statement_service import StatementService
 from settlement.subscriber import TOPICS, Subscriber
@@ -126,10 +128,15 @@ def _services(database: Database, pipeline: Pipeline, clock: Clock) -> Sequence[
     differences = DifferenceService(PostgresWork(database, PostgresDifferenceRepository), clock)
     contributions = ContributionService(PostgresWork(database, PostgresContributionRepository), clock)
     statements = StatementService(PostgresWork(database, PostgresStatementRepository))
+    exports = StatementExport(statements, Printing(), clock)
     closing = ClosingService(PostgresWork(database, PostgresClosingRepository), clock)
     return [
         (add_SettlementServiceServicer_to_server, SettlementServicer(pipeline), SETTLEMENTS),
-        (add_AccountServiceServicer_to_server, AccountServicer(accounts, contributions, closing, statements), ACCOUNTS),
+        (
+            add_AccountServiceServicer_to_server,
+            AccountServicer(accounts, contributions, closing, statements, exports),
+            ACCOUNTS,
+        ),
         (
             add_ReconciliationServiceServicer_to_server,
             ReconciliationServicer(reconciliation, differences),

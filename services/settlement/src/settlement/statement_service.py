@@ -1,6 +1,7 @@
 """Statements by period; reads only, page by page, so that memory does not grow with the period."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from kit.db import Work
@@ -43,3 +44,8 @@ class StatementService:
                 return
             after = found[-1].version
             yield [line for line in found if line.version <= summary.last_version]
+
+    async def whole(self, psn_no: str, period: Period, summary: Summary) -> Sequence[StatementLine]:
+        """All entries that the summary is about, in memory; its caller has seen that they are not too many."""
+        async with aclosing(self.pages(psn_no, period, summary)) as pages:
+            return [line async for page in pages for line in page]

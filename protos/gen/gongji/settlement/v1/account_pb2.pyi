@@ -165,6 +165,30 @@ CLOSED_REFUND_STATE_PAID_OUT: ClosedRefundState.ValueType  # 2
 """It was paid out."""
 Global___ClosedRefundState: _TypeAlias = ClosedRefundState  # noqa: Y015
 
+class _StatementFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StatementFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StatementFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STATEMENT_FORMAT_UNSPECIFIED: _StatementFormat.ValueType  # 0
+    """CSV, as STATEMENT_FORMAT_CSV."""
+    STATEMENT_FORMAT_CSV: _StatementFormat.ValueType  # 1
+    """Text that office programs open."""
+    STATEMENT_FORMAT_PDF: _StatementFormat.ValueType  # 2
+    """To be read and printed, with a font of its own; at most 5,000 entries."""
+
+class StatementFormat(_StatementFormat, metaclass=_StatementFormatEnumTypeWrapper):
+    """What kind of file a statement is."""
+
+STATEMENT_FORMAT_UNSPECIFIED: StatementFormat.ValueType  # 0
+"""CSV, as STATEMENT_FORMAT_CSV."""
+STATEMENT_FORMAT_CSV: StatementFormat.ValueType  # 1
+"""Text that office programs open."""
+STATEMENT_FORMAT_PDF: StatementFormat.ValueType  # 2
+"""To be read and printed, with a font of its own; at most 5,000 entries."""
+Global___StatementFormat: _TypeAlias = StatementFormat  # noqa: Y015
+
 @_typing.final
 class Account(_message.Message):
     """A personal account."""
@@ -1064,22 +1088,32 @@ class ExportStatementRequest(_message.Message):
     PSN_NO_FIELD_NUMBER: _builtins.int
     FROM_DAY_FIELD_NUMBER: _builtins.int
     TO_DAY_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    HOLDER_NAME_FIELD_NUMBER: _builtins.int
     psn_no: _builtins.str
     """psn_no of the owner."""
     from_day: _builtins.str
     """First Asia/Shanghai day, YYYY-MM-DD."""
     to_day: _builtins.str
     """Last Asia/Shanghai day, YYYY-MM-DD; not before from_day."""
+    format: Global___StatementFormat.ValueType
+    """What kind of file; unspecified means CSV."""
+    holder_name: _builtins.str
+    """Name of the owner, as the portal knows it from identity, at most 50 characters. A PDF shows it with all but its first
+    character masked; it is kept nowhere. Empty: no name is shown. A CSV file has none.
+    """
     def __init__(
         self,
         *,
         psn_no: _builtins.str = ...,
         from_day: _builtins.str = ...,
         to_day: _builtins.str = ...,
+        format: Global___StatementFormat.ValueType = ...,
+        holder_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_day", b"from_day", "psn_no", b"psn_no", "to_day", b"to_day"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "from_day", b"from_day", "holder_name", b"holder_name", "psn_no", b"psn_no", "to_day", b"to_day"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -148,7 +148,8 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportStatement(self, request, context):
-        """The same as a CSV file, in Chinese; the README of settlement describes its columns.
+        """The same as a file in Chinese, CSV or PDF; the README of settlement describes it. A call is given up to 60 s. Two PDFs are
+        drawn at a time, more are OVERLOADED; of a period with more than 5,000 entries there is only CSV.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,9 @@ class AccountServiceStub:
     period began and ended with.
     """
     ExportStatement: _grpc.UnaryStreamMultiCallable[_account_pb2.ExportStatementRequest, _account_pb2.ExportStatementResponse]
-    """The same as a CSV file, in Chinese; the README of settlement describes its columns."""
+    """The same as a file in Chinese, CSV or PDF; the README of settlement describes it. A call is given up to 60 s. Two PDFs are
+    drawn at a time, more are OVERLOADED; of a period with more than 5,000 entries there is only CSV.
+    """
     FreezeAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.FreezeAccountRequest, _account_pb2.FreezeAccountResponse]
     """Freezes an account: it gives nothing until it is released; refunds still arrive."""
     UnfreezeAccount: _grpc.UnaryUnaryMultiCallable[_account_pb2.UnfreezeAccountRequest, _account_pb2.UnfreezeAccountResponse]
@@ -92,7 +94,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
     period began and ended with.
     """
     ExportStatement: _aio.UnaryStreamMultiCallable[_account_pb2.ExportStatementRequest, _account_pb2.ExportStatementResponse]  # type: ignore[assignment]
-    """The same as a CSV file, in Chinese; the README of settlement describes its columns."""
+    """The same as a file in Chinese, CSV or PDF; the README of settlement describes it. A call is given up to 60 s. Two PDFs are
+    drawn at a time, more are OVERLOADED; of a period with more than 5,000 entries there is only CSV.
+    """
     FreezeAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.FreezeAccountRequest, _account_pb2.FreezeAccountResponse]  # type: ignore[assignment]
     """Freezes an account: it gives nothing until it is released; refunds still arrive."""
     UnfreezeAccount: _aio.UnaryUnaryMultiCallable[_account_pb2.UnfreezeAccountRequest, _account_pb2.UnfreezeAccountResponse]  # type: ignore[assignment]
@@ -171,7 +175,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.ExportStatementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_account_pb2.ExportStatementResponse], _abc.AsyncIterator[_account_pb2.ExportStatementResponse]]:
-        """The same as a CSV file, in Chinese; the README of settlement describes its columns."""
+        """The same as a file in Chinese, CSV or PDF; the README of settlement describes it. A call is given up to 60 s. Two PDFs are
+        drawn at a time, more are OVERLOADED; of a period with more than 5,000 entries there is only CSV.
+        """
 
     @_abc_1.abstractmethod
     def FreezeAccount(

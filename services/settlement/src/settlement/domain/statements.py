@@ -29,3 +29,8 @@ class Summary:
     def closing_fen(self) -> int:
         """The balance after its last entry."""
         return self.opening_fen + self.came_in_fen - self.went_out_fen
+
+
+def masked_name(name: str) -> str:
+    """The name with all but the first character masked: `张*`; a name of one character is masked whole."""
+    return "*" if len(name) < len("张*") else name[0] + "*" * (len(name) - 1)
