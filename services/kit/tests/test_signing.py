@@ -28,14 +28,14 @@ def ring(tmp_path: Path) -> Path:
 
 
 @given(payload=st.binary(max_size=500))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_signed_payload_comes_back_unchanged(ring: Path, payload: bytes) -> None:
     signer = TokenSigner(ring)
     assert signer.verify(signer.sign(payload)) == payload
 
 
 @given(payload=st.binary(min_size=1, max_size=80), data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_token_with_any_character_changed_is_refused(ring: Path, payload: bytes, data: st.DataObject) -> None:
     signer = TokenSigner(ring)
     token = signer.sign(payload)

@@ -541,7 +541,7 @@ class Ledger:
         self.left[payer, insured] -= amount_fen
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(steps, st.integers(0, 200_000), st.integers(0, 120_000))
 def test_money_and_limits_are_those_of_the_rules(chosen: list[Step], money_fen: int, limit_fen: int) -> None:
     asyncio.run(_play(chosen, money_fen, limit_fen))
