@@ -1,44 +1,40 @@
 """The database: one pool, one transaction helper, and what its errors mean.
 
-The pool is SQLAlchemy's, on asyncpg. A `Transaction` gives both faces of one checked-out connection: `.sql` for
-statements built with SQLAlchemy, `.raw` for asyncpg with `unnest` arrays on the hot paths. They share one transaction.
+A `Transaction` gives both faces of one connection of the pool (`kit.db_pool`): `.sql` for statements built with
+SQLAlchemy, `.raw` for asyncpg with `unnest` arrays on the hot paths. They share one transaction.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from sqlalchemy import text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
-from kit.db_errors import ConnectTimedOut, is_contention, is_unavailable
-from kit.errors import Refusal
+from kit.db_errors import is_contention, is_unavailable
+from kit.db_pool import Limits, Pool, engine_url
 from kit.failures import OperatorError
-from kit.observability import get_logger
 from kit.surroundings import database_failure
 
 if TYPE_CHECKING:
     import asyncpg
 
+__all__ = [
+    "Database",
+    "DatabaseUnavailableError",
+    "LeavesTrace",
+    "PostgresWork",
+    "Transaction",
+    "Work",
+    "engine_url",
+    "retrying",
+]
+
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-CONNECT_TIMEOUT_SECONDS = 5.0
-COMMAND_MARGIN_SECONDS = 5.0
-IDLE_IN_TRANSACTION_SECONDS = 60
-STATEMENT_CACHE_SIZE = 256
-OPEN_ATTEMPTS = 3
-
-# It also opens the transaction: what is sent first is preceded by BEGIN.
-_LIMITS = text("SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)")
 
 
 class DatabaseUnavailableError(OperatorError):
@@ -70,15 +66,6 @@ class Work(Protocol[R_co]):
         ...
 
 
-def engine_url(url: str) -> URL:
-    """The URL as SQLAlchemy wants it, on the asyncpg driver; pass the original as `dsn` in `connect_args` as well.
-
-    What follows the question mark (`sslmode`, `sslrootcert`) is in asyncpg's vocabulary, not in SQLAlchemy's, so it
-    travels with the `dsn`.
-    """
-    return make_url(url).set(drivername="postgresql+asyncpg", query={})
-
-
 class Database:
     """The pool of one service.
 
@@ -101,16 +88,15 @@ class Database:
         lock_timeout_seconds: float = 3.0,
         statement_timeout_seconds: float = 10.0,
     ) -> None:
-        self._lock_timeout = _milliseconds(lock_timeout_seconds)
-        self._statement_timeout_seconds = statement_timeout_seconds
         self._url = url
-        self._engine = _engine(url, pool_size, pool_timeout_seconds, application_name)
+        limits = Limits(pool_timeout_seconds, lock_timeout_seconds, statement_timeout_seconds)
+        self._pool = Pool(url, pool_size, application_name, limits)
         self._shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
 
     @property
     def engine(self) -> AsyncEngine:
         """The engine, for what needs its own dialect or metadata; work goes through `transaction`."""
-        return self._engine
+        return self._pool.engine
 
     async def connect(self, wait_seconds: float = 30.0) -> None:
         """Wait until the database answers.
@@ -135,7 +121,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; those still in use are closed when they come back."""
-        await self._engine.dispose()
+        await self._pool.close()
 
     async def ping(self) -> None:
         """One round trip on a pooled connection; raises what went wrong."""
@@ -155,17 +141,16 @@ class Database:
         if shared := self._shared.get():
             yield shared
             return
-        connection = await self._open(statement_timeout_seconds or self._statement_timeout_seconds)
+        connection = await self._pool.begin(statement_timeout_seconds)
         try:
-            try:
-                yield Transaction(connection, await _raw(connection))
-            except LeavesTrace:
-                await connection.commit()
-                raise
-            await connection.commit()
-        finally:
-            # Shielded, so that a cancelled caller leaks no connection.
-            await asyncio.shield(asyncio.ensure_future(_give_back(connection)))
+            yield Transaction(connection.sql, connection.raw)
+        except LeavesTrace:
+            await self._pool.commit(connection)
+            raise
+        except BaseException:
+            await self._pool.roll_back(connection)
+            raise
+        await self._pool.commit(connection)
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[Transaction]:
@@ -176,74 +161,6 @@ class Database:
                 yield transaction
             finally:
                 self._shared.reset(token)
-
-    async def _open(self, statement_timeout_seconds: float) -> AsyncConnection:
-        # After a restart of the server the pool holds dead connections. The first statement finds that out before any
-        # work is done, so trying again with a fresh one is safe, and cheaper than a ping at every checkout.
-        for attempt in range(1, OPEN_ATTEMPTS + 1):
-            connection = await self._checkout()
-            try:
-                await connection.execute(
-                    _LIMITS, {"lock": self._lock_timeout, "statement": _milliseconds(statement_timeout_seconds)}
-                )
-            except BaseException as error:
-                await asyncio.shield(asyncio.ensure_future(_give_back(connection)))
-                stale = isinstance(error, DBAPIError) and error.connection_invalidated
-                if not stale or attempt == OPEN_ATTEMPTS:
-                    raise
-            else:
-                return connection
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def _checkout(self) -> AsyncConnection:
-        try:
-            return await self._engine.connect()
-        except PoolTimeoutError as error:
-            raise Refusal("OVERLOADED", "every database connection is busy; send again later") from error
-        except TimeoutError as error:
-            raise ConnectTimedOut(f"no connection to the database within {CONNECT_TIMEOUT_SECONDS:g} s") from error
-
-
-def _engine(url: str, pool_size: int, pool_timeout_seconds: float, application_name: str) -> AsyncEngine:
-    return create_async_engine(
-        engine_url(url),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=pool_timeout_seconds,
-        isolation_level="READ COMMITTED",
-        hide_parameters=True,  # values are personal data, and errors end in logs
-        connect_args={
-            "dsn": url,
-            "timeout": CONNECT_TIMEOUT_SECONDS,
-            "prepared_statement_cache_size": STATEMENT_CACHE_SIZE,
-            "statement_cache_size": STATEMENT_CACHE_SIZE,
-            "server_settings": {
-                "application_name": application_name,
-                "TimeZone": "UTC",
-                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_SECONDS * 1000),
-            },
-        },
-    )
-
-
-async def _raw(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
-    pooled = await connection.get_raw_connection()
-    return cast("asyncpg.Connection[asyncpg.Record]", pooled.driver_connection)
-
-
-async def _give_back(connection: AsyncConnection) -> None:
-    try:
-        await connection.close()  # rolls back what is not committed
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not hide why the work failed
-        # The connection is of no use any more: discarded here, rolled back by the server.
-        get_logger().info("a connection is discarded", error=type(error).__name__)
-        if not connection.closed:
-            await connection.invalidate()
-            await connection.close()
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(max(1, round(seconds * 1000)))
 
 
 class PostgresWork(Generic[R]):

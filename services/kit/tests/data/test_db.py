@@ -96,6 +96,62 @@ async def test_a_cancelled_transaction_rolls_back_and_returns_its_connection(dat
     assert await count(database) == 0
 
 
+async def test_a_transaction_costs_begin_and_commit_beside_its_own_statements(database_url: str) -> None:
+    database = Database(database_url, pool_size=1)
+    await database.connect()
+    sent: list[str] = []
+    async with database.transaction() as transaction:
+        raw = transaction.raw
+        raw.add_query_logger(lambda query: sent.append(query.query))
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("SELECT 1")
+    async with database.transaction() as transaction:
+        await transaction.sql.execute(text("SELECT 2"))
+    with pytest.raises(BrokenOnPurposeError):
+        await write(database, broken=True)
+    assert [query.rstrip(";") for query in sent if query != "SELECT 2"] == [
+        *("COMMIT", "BEGIN", "SELECT 1", "COMMIT", "BEGIN", "COMMIT", "BEGIN", "ROLLBACK"),
+    ]
+    await database.close()
+
+
+async def test_a_block_of_asyncpg_inside_is_a_savepoint_for_both(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("INSERT INTO fact VALUES ('kept')")
+        savepoint = transaction.raw.transaction()
+        await savepoint.start()
+        await transaction.sql.execute(text("INSERT INTO fact VALUES ('undone')"))
+        await savepoint.rollback()
+    assert await count(database) == 1
+
+
+async def test_a_connection_that_cannot_be_rolled_back_in_time_is_replaced(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url, pool_size=1)
+    await database.connect()
+    async with database.transaction() as transaction:
+        before = transaction.raw
+    monkeypatch.setattr("kit.db_pool.ROLLBACK_TIMEOUT_SECONDS", 0.0)
+    with pytest.raises(BrokenOnPurposeError):
+        await write(database, ("raw", 1), broken=True)
+    async with database.transaction() as transaction:
+        assert transaction.raw is not before
+    assert await count(database) == 0
+    await database.close()
+
+
+async def test_a_connection_in_use_when_the_pool_closes_ends_with_its_transaction(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("INSERT INTO fact VALUES ('x')")
+        await database.close()
+        raw = transaction.raw
+        assert not raw.is_closed()
+    assert raw.is_closed()
+    assert await count(database) == 1
+    await database.close()
+
+
 async def test_the_limits_hold_inside_and_are_gone_after(database_url: str) -> None:
     database = Database(database_url, pool_size=1, lock_timeout_seconds=0.5, statement_timeout_seconds=7)
     settings = "SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')"
@@ -122,10 +178,10 @@ async def test_a_lock_that_is_not_given_in_time_is_contention(database_url: str,
 
 
 async def test_a_statement_that_takes_too_long_is_neither_contention_nor_an_outage(database_url: str) -> None:
-    database = Database(database_url, statement_timeout_seconds=0.05)
+    database = Database(database_url, statement_timeout_seconds=1)
     with pytest.raises(DBAPIError) as caught:
         async with database.transaction() as transaction:
-            await transaction.sql.execute(text("SELECT pg_sleep(5)"))
+            await transaction.sql.execute(text("SELECT pg_sleep(30)"))
     assert sqlstate_of(caught.value) == "57014"
     assert not is_contention(caught.value)
     assert not is_unavailable(caught.value)
@@ -198,7 +254,7 @@ async def test_a_refused_connection_is_an_outage(unused_tcp_port: int) -> None:
 
 
 async def test_a_server_that_takes_connections_and_says_nothing_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.db.CONNECT_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("kit.db_pool.CONNECT_TIMEOUT_SECONDS", 0.1)
     async with await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
         database = Database(f"postgresql://nobody:nothing@127.0.0.1:{port}/nowhere")
