@@ -13,6 +13,7 @@ from gongji.binding.v1 import authorization_pb2_grpc, relation_pb2
 from gongji.common.v1 import reason_pb2
 from kit.errors import reason_of
 from kit.grpc_client import TlsFiles, call, secure_channel
+from kit.ids import uuid_of
 from settlement.domain.allocate import Grant
 from settlement.domain.decided import Decided
 from settlement.domain.quotes import QuoteState
@@ -229,7 +230,7 @@ def _is_sound(request: pb2.AuthorizationRequest, grant: pb2.PayerGrant) -> bool:
 def _grant(grant: pb2.PayerGrant) -> Grant:
     return Grant(
         payer_psn_no=grant.payer_psn_no,
-        relation_id=UUID(grant.relation_id),
+        relation_id=uuid_of(grant.relation_id),
         granted_fen=grant.granted_fen,
         reason=_name(grant.reason) if grant.reason else None,
         window=relation_pb2.LimitWindow.Name(grant.window).removeprefix(_WINDOW) if grant.window else None,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import date
+from uuid import UUID
 
 from kit.testing import MemoryWork
 from settlement.commands import Command
@@ -76,7 +77,7 @@ def _without_ids(message: object) -> str:
 def gist(answer: Answer) -> object:
     """What an answer says, without the ids that every run draws anew."""
     if isinstance(answer, Settlement):
-        return replace(answer, settlement_id=answer.settlement_id.__class__(int=0))
+        return replace(answer, settlement_id=UUID(int=0))
     if isinstance(answer, Quote):
-        return replace(answer, quote_id=answer.quote_id.__class__(int=0))
+        return replace(answer, quote_id=UUID(int=0))
     return getattr(answer, "reason", repr(answer))

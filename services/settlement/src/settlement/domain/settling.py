@@ -1,8 +1,10 @@
 """From allocations to settlements and postings, and back again when a settlement is reversed (R11)."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from uuid import UUID, uuid5
+from typing import Final
+from uuid import UUID
 
 from settlement.domain.accounts import Account
 from settlement.domain.allocate import Allocation, payments
@@ -163,8 +165,14 @@ def _occasion(settlement: Settlement, kind: EntryKind, at: datetime, day: date) 
 
 
 def _posting_id(settlement: Settlement, kind: EntryKind, place: int, psn_no: str) -> UUID:
-    """Derived, not drawn: posting the same line twice would show as the same id."""
-    return uuid5(settlement.settlement_id, f"{kind}:{place}:{psn_no}")
+    """Derived, not drawn: posting the same line twice would show as the same id. A UUIDv5, at half of its price."""
+    name = settlement.settlement_id.bytes + f"{kind}:{place}:{psn_no}".encode()
+    digest = hashlib.sha1(name, usedforsecurity=False).digest()
+    return UUID(int=int.from_bytes(digest[:16]) & _HASHED | _VERSION_5)
+
+
+_HASHED: Final = ~(0xF000 << 64 | 0xC000 << 48)
+_VERSION_5: Final = 0x5000 << 64 | 0x8000 << 48
 
 
 def _standings(accounts: Mapping[str, Account]) -> dict[str, Standing]:
