@@ -1,7 +1,12 @@
 """What the README says of reasons is what the contract says."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import kit
+import settlement
 from gongji.common.v1 import reason_pb2
 from kit.errors import table
 from settlement.domain.accounts import AccountRefusalError
@@ -24,6 +29,19 @@ def test_every_reason_that_settlement_gives_is_in_the_table() -> None:
     told = markdown(PROTO.read_text(encoding="utf-8"))
     assert {name for name in given if f"| `{name}` |" not in told} == set()
     assert given <= set(table())
+
+
+def test_every_reason_that_the_code_names_is_in_the_table() -> None:
+    """Also those of the kit, which any call may end with."""
+    sources = [file for package in (kit, settlement) for file in Path(package.__path__[0]).rglob("*.py")]
+    named = {
+        name
+        for file in sources
+        for name in re.findall(r'(?:Refusal\(\s*|reason = )"([A-Z_]+)"', file.read_text(encoding="utf-8"))
+    }
+    told = markdown(PROTO.read_text(encoding="utf-8"))
+    assert {"INSTITUTION_SUSPENDED", "OVERLOADED", "UNAUTHENTICATED"} <= named
+    assert {name for name in named if f"| `{name}` |" not in told} == set()
 
 
 def test_a_row_says_code_meaning_and_whether_to_send_again() -> None:

@@ -25,7 +25,7 @@ END: Final = "<!-- end of reasons -->"
 
 _VALUE: Final = re.compile(r"((?:^ *//[^\n]*\n)+) *REASON_([A-Z_]+) =", re.MULTILINE)
 _LAST_SHARED_NUMBER: Final = 79
-_OF_ACCOUNTS: Final = frozenset({"PAYER_NOT_ELIGIBLE", "STATE_FORBIDS", "DAY_NOT_OVER"})
+_BEYOND_SHARED: Final = frozenset({"PAYER_NOT_ELIGIBLE", "STATE_FORBIDS", "DAY_NOT_OVER", "INSTITUTION_SUSPENDED"})
 _AGAIN: Final[Mapping[str, str]] = {
     "SAME_ID": "again, **same** msgid",
     "NEW_ID": "again, **new** msgid",
@@ -56,7 +56,7 @@ def _lines(meaning: Mapping[str, str]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for value in reason_pb2.Reason.DESCRIPTOR.values:
         name = value.name.removeprefix("REASON_")
-        if value.number and (value.number <= _LAST_SHARED_NUMBER or name in _OF_ACCOUNTS):
+        if value.number and (value.number <= _LAST_SHARED_NUMBER or name in _BEYOND_SHARED):
             yield _line(table()[name], meaning[name])
 
 
