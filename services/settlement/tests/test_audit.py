@@ -383,6 +383,20 @@ def test_the_report_says_what_was_looked_at_and_what_was_found() -> None:
     assert told[-2:] == ["  … and 3 more", f"{SHOWN_FINDINGS + 3} finding(s): see above"]
 
 
+def test_a_report_without_bindings_answer_says_what_is_missing_and_is_not_clean() -> None:
+    clean, wrong = Result("postings", 7, 0, ()), Result("a balance", 3, 1, ("father: wrong",))
+    silent = Report((clean,), 0, 0.0, "binding did not say what it holds: UNAVAILABLE")
+    told = list(lines_of(silent))
+    assert told[-2].startswith("NOT COMPLETE: binding did not say what it holds: UNAVAILABLE; limits were not compared")
+    assert told[-1] == "what was looked at is in order"
+    assert list(lines_of(Report((clean, wrong), 0, 0.0, "silence")))[-1] == "1 finding(s): see above"
+    assert [report.clean for report in (Report((clean,), 0, 0.0), Report((wrong,), 0, 0.0), silent)] == [
+        True,
+        False,
+        False,
+    ]
+
+
 async def test_whoever_watches_is_told_of_each_check_as_it_goes(books: Books) -> None:
     watched = list[Result]()
     report = await audit(books.database, PENDING_AGE_SECONDS, chunk_keys=3, watch=watched.append)

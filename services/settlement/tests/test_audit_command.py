@@ -1,11 +1,13 @@
 """`settlement audit` as an operator runs it."""
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
 from typer.testing import CliRunner
 
+from kit.testing_tls import Pki
 from settlement.cli import app
 
 
@@ -39,6 +41,34 @@ def test_a_finding_is_printed_and_ends_with_status_1(environment: dict[str, str]
     ended = CliRunner().invoke(app, ["audit"], env=environment)
     assert ended.exit_code == 1, ended.output
     assert "  father: the balance is 5 fen, the entries sum to 0\n" in ended.output
+
+
+@pytest.fixture
+def silent_binding(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """Where binding should be, nobody is."""
+    mine = Pki(tmp_path).service("settlement")
+    return environment | {
+        "GONGJI_BINDING_TARGET": "127.0.0.1:1",
+        "GONGJI_BINDING_TIMEOUT_SECONDS": "0.5",
+        "GONGJI_TLS_CERT_FILE": str(mine.cert),
+        "GONGJI_TLS_KEY_FILE": str(mine.key),
+        "GONGJI_SERVICE_CA_FILE": str(mine.ca),
+    }
+
+
+def test_what_was_found_is_told_also_when_binding_is_away(silent_binding: dict[str, str]) -> None:
+    run(silent_binding["GONGJI_DATABASE_URL"], "INSERT INTO account (psn_no, balance_fen) VALUES ('father', 5)")
+    ended = CliRunner().invoke(app, ["audit"], env=silent_binding)
+    assert ended.exit_code == 1, ended.output
+    assert "  father: the balance is 5 fen, the entries sum to 0\n" in ended.output
+    assert "NOT COMPLETE: binding did not say what it holds" in ended.output
+
+
+def test_what_is_pending_here_is_told_also_when_binding_is_away(silent_binding: dict[str, str]) -> None:
+    ended = CliRunner().invoke(app, ["pending"], env=silent_binding)
+    assert ended.exit_code == 1, ended.output
+    assert "settlements and previews PENDING: 0\n" in ended.output
+    assert "holds at binding that are decided here: not known\n  binding did not say what it holds" in ended.output
 
 
 @pytest.mark.parametrize(("age_seconds", "status"), [(60, 0), (141, 1)])

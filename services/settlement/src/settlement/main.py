@@ -50,7 +50,7 @@ from settlement.credentials import SignedCredentials
 from settlement.difference_repository import PostgresDifferenceRepository
 from settlement.difference_service import DifferenceService
 from settlement.holds_reconciler import HoldsReconciler, Reconciled
-from settlement.pending import Pending
+from settlement.pending import Listed, Pending
 from settlement.pending import lines_of as pending_lines_of
 from settlement.pipeline import Pipeline, assemble
 from settlement.postgres_repository import PostgresSettlementRepository
@@ -197,12 +197,12 @@ async def _replay(settings: ConsumerSettings, topic: str, limit: int) -> int:
 
 
 def audit_books(settings: AuditSettings) -> int:
-    """Check every invariant of the books, reading only; status 1 if anything is not as it must be."""
+    """Check every invariant of the books, reading only; status 1 if one does not hold or binding does not answer."""
     report = asyncio.run(_audit(settings))
     if settings.binding_target is None:
         typer.echo("binding was not asked for its limits: set GONGJI_BINDING_TARGET and this service's certificate")
     typer.echo("\n".join(lines_of(report)))
-    return EXIT_FAILED if report.found else 0
+    return 0 if report.clean else EXIT_FAILED
 
 
 async def _audit(settings: AuditSettings) -> Report:
@@ -229,16 +229,16 @@ def _further_checks(database: Database, binding: HoldsClient | None, lag_seconds
 
 def show_pending(settings: AuditSettings) -> int:
     """Show what is unresolved and why: what is PENDING, previews near their end, events not sent, holds not ended."""
-    typer.echo("\n".join(asyncio.run(_pending(settings))))
-    return 0
+    listed = asyncio.run(_pending(settings))
+    typer.echo("\n".join(pending_lines_of(listed, asked_binding=settings.binding_target is not None)))
+    return 0 if all(each.known for each in listed) else EXIT_FAILED
 
 
-async def _pending(settings: AuditSettings) -> list[str]:
+async def _pending(settings: AuditSettings) -> Sequence[Listed]:
     database = _database(settings)
     try:
         async with _asking(settings) as binding:
-            listed = await Pending(database, clock_from(settings), settings.sweep_age_seconds, binding).look()
-            return list(pending_lines_of(listed, asked_binding=binding is not None))
+            return await Pending(database, clock_from(settings), settings.sweep_age_seconds, binding).look()
     finally:
         await database.close()
 

@@ -8,11 +8,12 @@ import asyncpg
 
 from kit.clock import Clock
 from kit.db import Database
-from settlement.binding_holds import HoldsAtBinding, held_pages
+from settlement.binding_holds import BindingSilentError, HoldsAtBinding, held_pages
 
 SHOWN: Final = 20
 """Of each kind; all are counted."""
 NEAR_EXPIRY_SECONDS: Final = 120.0
+HOLDS: Final = "holds at binding that are decided here"
 
 _PENDING = """
 SELECT count(*) OVER () AS found, id, kind, fixmedins_code, msgid,
@@ -51,6 +52,8 @@ class Listed:
     found: int
     lines: tuple[str, ...]
     """Those that are shown."""
+    known: bool = True
+    """Whether it could be looked at; the one line says why not."""
 
 
 class Pending:
@@ -107,12 +110,18 @@ class Pending:
         return Listed("events that are not sent", sum(row["events"] for row in rows), lines)
 
     async def _holds(self, binding: HoldsAtBinding) -> Listed:
+        try:
+            return await self._held(binding)
+        except BindingSilentError as error:  # what waits here may wait because binding is away
+            return Listed(HOLDS, 0, (str(error),), known=False)
+
+    async def _held(self, binding: HoldsAtBinding) -> Listed:
         found, shown = 0, list[str]()
         async for page in held_pages(binding, 0):
             rows = await self._fetch(_DECIDED, [hold.authorization_id for hold in page], [hold.since for hold in page])
             found += len(rows)
             shown += [f"{row['id']}: {_why_still_held(row)}" for row in rows[: SHOWN - len(shown)]]
-        return Listed("holds at binding that are decided here", found, tuple(shown))
+        return Listed(HOLDS, found, tuple(shown))
 
     async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         async with self._database.transaction() as transaction:
@@ -145,7 +154,7 @@ def _why_still_held(row: asyncpg.Record) -> str:
 def lines_of(listed: Sequence[Listed], *, asked_binding: bool) -> Iterator[str]:
     """What was found as plain text, a line at a time."""
     for each in listed:
-        yield f"{each.title}: {each.found}"
+        yield f"{each.title}: {each.found if each.known else 'not known'}"
         yield from (f"  {line}" for line in each.lines)
         if each.found > SHOWN == len(each.lines):
             yield f"  … and {each.found - len(each.lines)} more"
