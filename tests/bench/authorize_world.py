@@ -44,41 +44,38 @@ BEGIN
         asked[1] := '{HOT}';
     END IF;
     ids := array(SELECT gen_random_uuid() AS id FROM unnest(asked) ORDER BY id);
-    INSERT INTO authorization_record (authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on)
-    SELECT id, 'HELD', patient, now(), today FROM unnest(ids, asked) AS t (id, patient) ON CONFLICT DO NOTHING;
     PERFORM 1 FROM relation WHERE beneficiary_psn_no = ANY (asked) ORDER BY relation_id FOR NO KEY UPDATE;
     WITH granted AS (
-        SELECT t.id, r.relation_id,
-               least({NEED_FEN}, coalesce(r.year_fen - c.used_fen - c.held_fen, {NEED_FEN})) AS granted_fen
+        SELECT t.id, t.patient, r.relation_id, r.open_day = today AS same_day,
+               date_trunc('month', r.open_day) = date_trunc('month', today) AS same_month,
+               date_trunc('year', r.open_day) = date_trunc('year', today) AS same_year,
+               least({NEED_FEN}, coalesce(r.year_fen - r.year_used_fen - r.year_held_fen, {NEED_FEN})) AS granted_fen
         FROM unnest(ids, asked) AS t (id, patient) JOIN relation AS r ON r.beneficiary_psn_no = t.patient
-        LEFT JOIN limit_counter AS c ON c.relation_id = r.relation_id AND c.window_kind = 'YEAR'
-                                    AND c.window_start = date_trunc('year', today)::date
         WHERE r.state = 'ACTIVE' AND today BETWEEN r.valid_from AND r.valid_to
           AND NOT EXISTS (SELECT FROM person AS d
                           WHERE d.psn_no IN (r.payer_psn_no, r.beneficiary_psn_no) AND d.died_on IS NOT NULL)
           AND NOT EXISTS (SELECT FROM person_enrolment AS e
                           WHERE e.psn_no = r.payer_psn_no AND e.valid_from <= today AND e.arrears)
-    ), lines AS (
-        INSERT INTO authorization_line (authorization_id, relation_id, position, granted_fen, held_fen, used_fen)
-        SELECT id, relation_id, 0, granted_fen, granted_fen, 0 FROM granted
+    ), made AS (
+        INSERT INTO authorization_record (
+            authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on, relation_ids, granted_fen, reasons,
+            windows, held_fen, used_fen)
+        SELECT id, 'HELD', patient, now(), today, ARRAY[relation_id], ARRAY[granted_fen], ARRAY[NULL], ARRAY[NULL],
+               ARRAY[granted_fen], ARRAY[0]
+        FROM granted ON CONFLICT DO NOTHING
     )
-    INSERT INTO limit_counter AS c (relation_id, window_kind, window_start, held_fen)
-    SELECT g.relation_id, w.kind, w.start, g.granted_fen
-    FROM granted AS g, LATERAL (VALUES ('DAY', today), ('MONTH', date_trunc('month', today)::date),
-                                       ('YEAR', date_trunc('year', today)::date), ('TOTAL', '1970-01-01'::date)
-                               ) AS w (kind, start)
-    ON CONFLICT (relation_id, window_kind, window_start) DO UPDATE SET held_fen = c.held_fen + excluded.held_fen;
+    UPDATE relation AS r SET
+        open_day = today, day_held_fen = g.granted_fen + CASE WHEN g.same_day THEN r.day_held_fen ELSE 0 END,
+        month_held_fen = g.granted_fen + CASE WHEN g.same_month THEN r.month_held_fen ELSE 0 END,
+        year_held_fen = g.granted_fen + CASE WHEN g.same_year THEN r.year_held_fen ELSE 0 END,
+        total_held_fen = g.granted_fen + r.total_held_fen
+    FROM granted AS g WHERE g.relation_id = r.relation_id;
 END
 $$
 """  # noqa: S608 - constants of this file
 
 
 _HISTORY = f"""
-INSERT INTO limit_counter (relation_id, window_kind, window_start)
-SELECT relation_id, w.kind, w.start
-FROM relation, LATERAL (SELECT (now() AT TIME ZONE 'Asia/Shanghai')::date AS today) AS t,
-     LATERAL (VALUES ('DAY', today), ('MONTH', date_trunc('month', today)::date),
-                     ('YEAR', date_trunc('year', today)::date), ('TOTAL', '1970-01-01'::date)) AS w (kind, start);
 SELECT bench_authorize(250, false) FROM generate_series(1, {PATIENTS // 250});
 """  # noqa: S608 - constants of this file
 

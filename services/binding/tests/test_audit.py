@@ -93,12 +93,15 @@ async def test_what_is_given_up_leaves_the_one_that_it_was_to_replace_counted(
 
 
 TAMPERED = [
-    "UPDATE limit_counter SET used_fen = used_fen + 1 WHERE window_kind = 'DAY'",
-    "UPDATE limit_counter SET held_fen = held_fen + 1 WHERE window_kind = 'TOTAL'",
-    "UPDATE limit_counter SET window_start = window_start + 1 WHERE window_kind = 'MONTH'",
-    "DELETE FROM limit_counter WHERE window_kind = 'YEAR'",
-    "UPDATE authorization_line SET used_fen = used_fen + 1 WHERE used_fen > 0",
-    "UPDATE authorization_line SET held_fen = 0",
+    "UPDATE relation SET day_used_fen = day_used_fen + 1",
+    "UPDATE relation SET total_held_fen = total_held_fen + 1",
+    "UPDATE relation SET open_day = open_day + 40",
+    "UPDATE relation SET year_used_fen = 0, year_held_fen = 0",
+    "UPDATE limit_counter_closed SET used_fen = used_fen + 1 WHERE window_kind = 'DAY'",
+    "UPDATE limit_counter_closed SET window_start = window_start + 1 WHERE window_kind = 'MONTH'",
+    "DELETE FROM limit_counter_closed WHERE window_kind = 'MONTH'",
+    "UPDATE authorization_record SET used_fen[1] = used_fen[1] + 1 WHERE used_fen[1] > 0",
+    "UPDATE authorization_record SET held_fen[1] = 0, held_fen[2] = 0 WHERE state = 'HELD'",
     "UPDATE authorization_record SET occurred_on = occurred_on + 40",
 ]
 
@@ -124,7 +127,7 @@ async def test_a_finding_says_what_is_counted_and_what_is_charged(postgres_work:
     await authorize(postgres_work, request("a", 1_000))
     day, *_ = counter_keys(named("father-child"), date(2025, 6, 10))
     async with database.transaction() as transaction:
-        await transaction.raw.execute("UPDATE limit_counter SET held_fen = 7 WHERE window_kind = 'DAY'")
+        await transaction.raw.execute("UPDATE relation SET day_held_fen = 7")
     assert (await audit(database)).findings == (
         f"{day.relation_id} DAY from 2025-06-10: 0 used and 7 held, the authorizations charge 0 and 1000",
     )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from binding.domain.authorizations import AuthorizationState, Outcome, charges, grants_of
@@ -25,6 +26,8 @@ from binding.testing import (
 )
 from kit.db import PostgresWork, Work
 from kit.testing import MemoryWork
+
+JUNE, JULY = datetime(2025, 6, 30, 4, tzinfo=UTC), datetime(2025, 7, 1, 4, tzinfo=UTC)
 
 
 async def authorize(work: Work[Repository], *requests: Request) -> list[Answer]:
@@ -172,6 +175,59 @@ class AuthorizationContract:
         assert await uses(work, day=date(2025, 6, 30)) == [Use(0, 500), Use(0, 500), Use(0, 570), Use(0, 570)]
         assert await uses(work, day=date(2025, 7, 1)) == [Use(0, 70), Use(0, 70), Use(0, 570), Use(0, 570)]
 
+    async def test_a_bill_of_a_day_before_counts_in_its_own_windows(self, work: Work[Repository]) -> None:
+        await have_relations(work, relation(limits=Limits(day_fen=1_000, month_fen=1_500)))
+        await authorize(work, request("june", 300, occurred_at=JUNE))
+        await authorize(work, request("july", 400, occurred_at=JULY))
+        answers = await authorize(work, request("late", 900, occurred_at=JUNE))
+        assert [(it.granted_fen, it.window) for it in answers[0].grants] == [(700, LimitWindow.DAY)]
+        assert await uses(work, day=JUNE.date()) == [Use(0, 1_000), Use(0, 1_000), Use(0, 1_400), Use(0, 1_400)]
+        assert await uses(work, day=JULY.date()) == [Use(0, 400), Use(0, 400), Use(0, 1_400), Use(0, 1_400)]
+
+    async def test_a_refund_goes_back_to_the_windows_of_its_day(self, work: Work[Repository]) -> None:
+        await have_relations(work, relation())
+        await authorize(work, request("june", 300, occurred_at=JUNE))
+        june = captured("june", ("father-child", 300), occurred_at=JUNE)
+        # The day's windows are closed by the very batch that still moves them, and moved again once they are closed.
+        await authorize(work, request("july", 400, june, occurred_at=JULY))
+        assert await uses(work, day=JUNE.date()) == [Use(300, 0), Use(300, 0), Use(300, 400), Use(300, 400)]
+        await apply(work, restored("june", ("father-child", 300), occurred_at=JUNE))
+        assert await uses(work, day=JUNE.date()) == [Use(), Use(), Use(0, 400), Use(0, 400)]
+        assert await uses(work, day=JULY.date()) == [Use(0, 400)] * 4
+
+    async def test_a_day_that_comes_first_and_one_that_comes_later_are_counted_alike(
+        self, work: Work[Repository]
+    ) -> None:
+        await have_relations(work, relation())
+        for name, at in (("july", JULY), ("june", JUNE), ("july again", JULY)):
+            await authorize(work, request(name, 100, occurred_at=at))
+        assert await uses(work, day=JUNE.date()) == [Use(0, 100), Use(0, 100), Use(0, 300), Use(0, 300)]
+        assert await uses(work, day=JULY.date()) == [Use(0, 200), Use(0, 200), Use(0, 300), Use(0, 300)]
+
+    @pytest.mark.parametrize("day", [date(2025, 6, 30), date(2025, 7, 1)])
+    async def test_a_window_that_was_told_stays_told_when_a_later_day_closes_it(
+        self, work: Work[Repository], day: date
+    ) -> None:
+        keys = counter_keys(named("father-child"), day)
+        await have_relations(work, relation(limits=Limits(day_fen=100, month_fen=100)))
+        for name, at in (("june", JUNE), ("july", JULY)):
+            async with work() as repository:
+                book = await repository.open_book([request(name, 90, occurred_at=at)], [], hold=True)
+                authorize_all([request(name, 90, occurred_at=at)], book)
+                await repository.close_book(book)
+                await repository.note_nearly_used(book.notices)
+        async with work() as repository:
+            assert await repository.nearly_used_told(keys) == set(keys[:2])
+
+    async def test_the_guard_holds_for_windows_that_are_closed(self, work: Work[Repository]) -> None:
+        await have_relations(work, relation(limits=Limits(day_fen=1_000)))
+        await authorize(work, request("june", 600, occurred_at=JUNE))
+        await authorize(work, request("july", 600, occurred_at=JULY))
+        with pytest.raises(GuardBroken):
+            await self._hold_blindly(work, request("late", 401, occurred_at=JUNE))
+        await self._hold_blindly(work, request("late", 400, occurred_at=JUNE))
+        assert (await uses(work, day=JUNE.date()))[0] == Use(0, 1_000)
+
     async def test_the_guard_refuses_what_the_rules_should_never_have_granted(self, work: Work[Repository]) -> None:
         await have_relations(work, relation(limits=Limits(month_fen=1_000)))
         await authorize(work, request("a", 600))
@@ -216,6 +272,33 @@ class TestPostgres(AuthorizationContract):
     @pytest.fixture
     def work(self, postgres_work: PostgresWork[PostgresRepository]) -> Work[Repository]:
         return postgres_work
+
+    async def test_whoever_makes_an_id_second_finds_it_when_run_again(self, work: Work[Repository]) -> None:
+        await have_relations(work, relation())
+        async with work() as repository:
+            asked = await repository.open_book([request("a")], [], hold=True)
+            await apply(work, released("a"))
+            authorize_all([request("a")], asked)
+            with pytest.raises(asyncpg.SerializationError):
+                await repository.close_book(asked)
+        assert await authorize(work, request("a")) == [Answer(named("a"), refusal="ABANDONED")]
+
+    async def test_a_batch_is_three_statements_however_many_it_asks_or_tells(
+        self, work: Work[Repository], postgres_work: PostgresWork[PostgresRepository]
+    ) -> None:
+        patients = [f"B{number}" for number in range(20)]
+        await have_relations(work, *(relation(f"r {it}", beneficiary_psn_no=it) for it in patients))
+        asked = [request(it, 100, beneficiary_psn_no=it) for it in patients]
+        told = [captured(it, (f"r {it}", 100)) for it in patients]
+        for requests, outcomes in ((asked, []), ([], told)):
+            statements: list[str] = []
+            async with postgres_work() as repository:
+                with repository._raw.query_logger(lambda record: statements.append(record.query)):  # noqa: B023
+                    book = await repository.open_book(requests, outcomes, hold=bool(requests))
+                    authorize_all(requests, book)
+                    apply_all(outcomes, book)
+                    await repository.close_book(book)
+            assert len(statements) == 3
 
     async def test_counters_are_kept_for_every_window(
         self, work: Work[Repository], postgres_work: PostgresWork[PostgresRepository]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -36,13 +37,15 @@ from binding.testing import (
     request,
     restored,
 )
-from kit.clock import FixedClock
-from kit.db import Database, PostgresWork, Work
+from kit.clock import FixedClock, shanghai_date
+from kit.db import Database, PostgresWork, Work, retrying
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 
 PG = PostgresWork[PostgresRepository]
 PATIENTS = [f"B{number}" for number in range(4)]
+DAYS = [NOON + timedelta(days=days) for days in (0, 0, 0, -20, -1, 1, 25)]
+"""Bills of days before come after those of later days, too."""
 
 
 def of_patient(patient: str, **changes: object) -> Relation:
@@ -51,7 +54,7 @@ def of_patient(patient: str, **changes: object) -> Relation:
 
 
 async def counters(work: Work[Repository], *names: str) -> dict[CounterKey, Use]:
-    keys = [key for name in names for key in counter_keys(named(name), TODAY)]
+    keys = [key for name in names for at in DAYS for key in counter_keys(named(name), shanghai_date(at))]
     async with work() as repository:
         return await repository.uses(keys)
 
@@ -101,8 +104,11 @@ async def test_an_authorize_and_its_release_at_once_leave_nothing_held(
 
 
 async def applied(work: Work[Repository], outcomes: Sequence[Outcome]) -> None:
-    async with work() as repository:
-        await Authorizations(work, FixedClock(NOON), FixedClock(NOON)).apply(repository, outcomes)
+    async def apply() -> None:
+        async with work() as repository:
+            await Authorizations(work, FixedClock(NOON), FixedClock(NOON)).apply(repository, outcomes)
+
+    await retrying(apply)
 
 
 async def test_batches_and_events_in_every_order_never_wait_in_a_circle(
@@ -174,7 +180,12 @@ async def _long_story(authorizations: Authorizations, work: Work[Repository], ch
     for number in range(40):
         patients = chance.sample(PATIENTS, chance.randint(1, 4))
         requests: list[Request] = [
-            replace(request(f"w0 {number % 12} {patient}", chance.randint(1, 600)), beneficiary_psn_no=patient)
+            request(
+                f"w0 {number % 12} {patient}",
+                chance.randint(1, 600),
+                beneficiary_psn_no=patient,
+                occurred_at=chance.choice(DAYS),
+            )
             for patient in patients
         ]
         told = [replace(it, outcomes=tuple(_outcomes(chance, it.beneficiary_psn_no, 2))) for it in requests]

@@ -4,7 +4,7 @@ import base64
 import binascii
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2
 from gongji.common.v1 import reason_pb2
 from kit.clock import shanghai_date
 from kit.errors import FieldViolation, InvalidFields
+from kit.ids import uuid_of
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 
@@ -87,7 +88,10 @@ def timestamp(at: datetime) -> Timestamp:
 
 def moment(at: Timestamp) -> datetime:
     """The contract's moment, aware, in UTC."""
-    return at.ToDatetime(tzinfo=UTC)
+    return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1000)
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def date_text(day: date | None) -> str:
@@ -243,7 +247,7 @@ def request_of(message: authorization_pb2.AuthorizationRequest) -> Request:
     """What settlement asks about one bill."""
     occurred_at = moment(message.occurred_at)
     return Request(
-        authorization_id=UUID(message.authorization_id),
+        authorization_id=uuid_of(message.authorization_id),
         beneficiary_psn_no=message.beneficiary_psn_no,
         need_fen=message.amount_fen,
         occurred_at=occurred_at,
@@ -258,18 +262,18 @@ def request_of(message: authorization_pb2.AuthorizationRequest) -> Request:
 def _outcome_of(message: authorization_pb2.Outcome, beneficiary_psn_no: str) -> Outcome:
     occurred_at = moment(message.occurred_at)
     return Outcome(
-        authorization_id=UUID(message.authorization_id),
+        authorization_id=uuid_of(message.authorization_id),
         state=_OUTCOMES[message.state],
         beneficiary_psn_no=beneficiary_psn_no,
         occurred_at=occurred_at,
         occurred_on=shanghai_date(occurred_at),
-        lines=tuple(OutcomeLine(UUID(line.relation_id), line.amount_fen) for line in message.lines),
+        lines=tuple(OutcomeLine(uuid_of(line.relation_id), line.amount_fen) for line in message.lines),
         replaces=_replaces(message.replaces),
     )
 
 
 def _replaces(text: str) -> UUID | None:
-    return UUID(text) if text else None
+    return uuid_of(text) if text else None
 
 
 def answer_message(answer: Answer) -> authorization_pb2.AuthorizationResult:
@@ -293,7 +297,10 @@ def _grant_message(grant: Grant) -> authorization_pb2.PayerGrant:
 
 def reason_value(name: str | None) -> reason_pb2.Reason.ValueType:
     """A reason of the vocabulary as the contract carries it; None is unspecified."""
-    return reason_pb2.Reason.Value(f"REASON_{name or 'UNSPECIFIED'}")
+    return _REASONS[name or "UNSPECIFIED"]
+
+
+_REASONS = {name.removeprefix("REASON_"): value for name, value in reason_pb2.Reason.items()}
 
 
 def page_size_of(asked: int) -> int:

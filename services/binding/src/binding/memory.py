@@ -263,7 +263,6 @@ class MemoryRepository(MemoryReviews, MemoryDue):
             persons=dict(self.known_persons),
             uses=dict(self.counters),
             authorizations=dict(self.authorizations),
-            counted=frozenset(self.counters),
             told=set(self.told),
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +21,9 @@ from gongji.identity.v1 import person_pb2
 from gongji.settlement.events.v1 import premium_events_pb2 as premium_events
 from gongji.settlement.events.v1 import settlement_events_pb2 as settlement_events
 from kit.clock import shanghai_date
-from kit.db import Work
+from kit.db import Work, retrying
 from kit.events import Envelope, UnreadableEventError
+from kit.ids import uuid_of
 
 GROUP = "binding"
 IDENTITY, SETTLEMENT = "identity-events-v1", "settlement-events-v1"
@@ -51,7 +53,8 @@ class Subscriber:
         Identity's and settlement's in a unit of work each: together their locks would be taken out of order.
         """
         await self._take_in([envelope for envelope in envelopes if envelope.topic == IDENTITY])
-        await self._apply([envelope for envelope in envelopes if envelope.topic == SETTLEMENT])
+        if told := [envelope for envelope in envelopes if envelope.topic == SETTLEMENT]:
+            await retrying(partial(self._apply, told))
 
     async def _take_in(self, envelopes: Sequence[Envelope]) -> None:
         if not envelopes:
@@ -63,8 +66,6 @@ class Subscriber:
             await self._persons.take_in(repository, facts)
 
     async def _apply(self, envelopes: Sequence[Envelope]) -> None:
-        if not envelopes:
-            return
         async with self._work() as repository:
             new = await _new(repository, envelopes)
             outcomes = [outcome for envelope in new for outcome in outcomes_of(envelope.message)]
@@ -185,7 +186,7 @@ def _outcome(
 
 def _uuid(text: str) -> UUID:
     try:
-        return UUID(text)
+        return uuid_of(text)
     except ValueError:
         raise UnreadableEventError("an id of the event is not a UUID") from None
 

@@ -71,6 +71,10 @@ class Line:
     held_fen: int = 0
     used_fen: int = 0
 
+    def charging(self, held_fen: int, used_fen: int) -> "Line":
+        """The same answer, with what it charges now."""
+        return Line(self.relation_id, self.payer_psn_no, self.granted_fen, self.reason, self.window, held_fen, used_fen)
+
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
@@ -105,6 +109,7 @@ _FORWARD = {
     AuthorizationState.RELEASED: frozenset[OutcomeState](),
     AuthorizationState.RESTORED: frozenset[OutcomeState](),
 }
+_ENDED = {it: AuthorizationState(it) for it in OutcomeState if it is not OutcomeState.TRIMMED}
 _CONTRADICTIONS = frozenset(
     {
         (AuthorizationState.RELEASED, OutcomeState.CAPTURED),
@@ -159,7 +164,7 @@ def apply_outcome(known: Authorization | None, outcome: Outcome) -> Authorizatio
     if outcome.state is OutcomeState.TRIMMED:
         return _trimmed(before, outcome) if known else _held_by_trim(before, outcome)
     paid = _paid(outcome) if outcome.state is OutcomeState.CAPTURED else {}
-    return replace(before, state=AuthorizationState(outcome.state), lines=_charged(before.lines, paid))
+    return replace(before, state=_ENDED[outcome.state], lines=_charged(before.lines, paid))
 
 
 def _unknown(outcome: Outcome) -> Authorization:
@@ -183,12 +188,14 @@ def _charged(lines: tuple[Line, ...], paid: dict[UUID, int]) -> tuple[Line, ...]
     # The hold is over; what was paid is used. Payments under relations that nothing was held for count just the same.
     known = {line.relation_id for line in lines}
     rest = (Line(relation_id) for relation_id in paid if relation_id not in known)
-    return tuple(replace(line, held_fen=0, used_fen=paid.get(line.relation_id, 0)) for line in (*lines, *rest))
+    return tuple(line.charging(0, paid.get(line.relation_id, 0)) for line in (*lines, *rest))
 
 
 def _trimmed(before: Authorization, outcome: Outcome) -> Authorization:
     kept = _paid(outcome)
-    lines = tuple(replace(line, held_fen=min(line.held_fen, kept.get(line.relation_id, 0))) for line in before.lines)
+    lines = tuple(
+        line.charging(min(line.held_fen, kept.get(line.relation_id, 0)), line.used_fen) for line in before.lines
+    )
     return before if lines == before.lines else replace(before, lines=lines)
 
 
@@ -201,18 +208,18 @@ def _held_by_trim(before: Authorization, outcome: Outcome) -> Authorization:
 
 def charges(authorization: Authorization | None) -> Charges:
     """What an authorization contributes to each counter, fen."""
+    charged: Charges = {}
     if authorization is None:
-        return {}
-    return {
-        key: Use(line.used_fen, line.held_fen)
-        for line in authorization.lines
-        if line.used_fen or line.held_fen
-        for key in counter_keys(line.relation_id, authorization.occurred_on)
-    }
+        return charged
+    for line in authorization.lines:
+        if line.used_fen or line.held_fen:
+            keys = counter_keys(line.relation_id, authorization.occurred_on)
+            charged |= dict.fromkeys(keys, Use(line.used_fen, line.held_fen))
+    return charged
 
 
 def change_of_charges(old: Charges, new: Charges) -> Charges:
     """By how much each counter moves from some charges to others, fen; unmoved ones are left out."""
-    keys = dict.fromkeys((*old, *new))
-    changes = {key: new.get(key, NO_USE) - old.get(key, NO_USE) for key in keys}
-    return {key: change for key, change in changes.items() if change != NO_USE}
+    changes = {key: NO_USE - use for key, use in old.items() if key not in new}
+    changes |= {key: use - old[key] if key in old else use for key, use in new.items()}
+    return {key: change for key, change in changes.items() if change}

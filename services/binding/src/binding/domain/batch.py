@@ -82,10 +82,10 @@ class Book:
     uses: dict[CounterKey, Use]
     authorizations: dict[UUID, Authorization]
     """Known ones only."""
-    counted: frozenset[CounterKey] = frozenset()
-    """Counters that have a row already."""
-    taken: frozenset[UUID] = frozenset()
-    """Ids that were unknown and are taken for this batch; what it does not keep is given back."""
+    open_days: Mapping[UUID, date] = field(default_factory=dict)
+    """For whoever keeps the counters: the latest day that was spent on under each relation."""
+    known: frozenset[UUID] = frozenset()
+    """For whoever keeps the authorizations: those that it has already."""
     told: set[CounterKey] = field(default_factory=set)
     """Counters of which it was told that they are nearly used."""
     nearly_used_percent: int = NEARLY_USED_PERCENT
@@ -146,8 +146,8 @@ class Book:
         before = self._charged_around(after.authorization_id)
         self._keep(after)
         for key, change in change_of_charges(before, self._charged_around(after.authorization_id)).items():
-            ledger[key] = ledger.get(key, NO_USE) + change
-            self.uses[key] = self.uses.get(key, NO_USE) + change
+            ledger[key] = ledger[key] + change if key in ledger else change
+            self.uses[key] = self.uses[key] + change if key in self.uses else change
             self._notice(key)
 
     def _keep(self, authorization: Authorization) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -37,13 +38,11 @@ class Limits:
 
     def of(self, window: LimitWindow) -> int | None:
         """The limit of one window, fen."""
-        return {
-            LimitWindow.SETTLEMENT: self.settlement_fen,
-            LimitWindow.DAY: self.day_fen,
-            LimitWindow.MONTH: self.month_fen,
-            LimitWindow.YEAR: self.year_fen,
-            LimitWindow.TOTAL: self.total_fen,
-        }[window]
+        limit_fen: int | None = getattr(self, _LIMITS[window])
+        return limit_fen
+
+
+_LIMITS = {window: f"{window.lower()}_fen" for window in LimitWindow}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,10 @@ class Use:
 
     def __sub__(self, other: "Use") -> "Use":
         return Use(self.used_fen - other.used_fen, self.held_fen - other.held_fen)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to count."""
+        return self.used_fen != 0 or self.held_fen != 0
 
     @property
     def taken_fen(self) -> int:
@@ -97,16 +100,26 @@ def window_start(window: LimitWindow, day: date) -> date:
             return day
 
 
+@lru_cache(maxsize=1024)
+def window_starts(day: date) -> tuple[tuple[LimitWindow, date], ...]:
+    """The counted windows that `day` falls into, with their first days."""
+    return tuple((window, window_start(window, day)) for window in COUNTED_WINDOWS)
+
+
+@lru_cache(maxsize=4096)  # a batch asks for the same keys at every step; what is one object compares at once
 def counter_keys(relation_id: UUID, day: date) -> tuple[CounterKey, ...]:
     """The counters that spending on `day` moves."""
-    return tuple(CounterKey(relation_id, window, window_start(window, day)) for window in COUNTED_WINDOWS)
+    return tuple(CounterKey(relation_id, window, start) for window, start in window_starts(day))
 
 
 def tightest(limits: Limits, relation_id: UUID, day: date, uses: Mapping[CounterKey, Use]) -> Left | None:
     """The window with the least left on `day`, on a tie the first of `LimitWindow`; None when nothing is limited."""
-    rows = [] if limits.settlement_fen is None else [Left(limits.settlement_fen, LimitWindow.SETTLEMENT)]
+    tightest = None if limits.settlement_fen is None else Left(limits.settlement_fen, LimitWindow.SETTLEMENT)
     for key in counter_keys(relation_id, day):
         limit_fen = limits.of(key.window)
-        if limit_fen is not None:
-            rows.append(Left(limit_fen - uses.get(key, NO_USE).taken_fen, key.window))
-    return min(rows, key=lambda row: row.left_fen, default=None)  # min keeps the first of equals
+        if limit_fen is None:
+            continue
+        left_fen = limit_fen - uses.get(key, NO_USE).taken_fen
+        if tightest is None or left_fen < tightest.left_fen:  # on a tie the first stays
+            tightest = Left(left_fen, key.window)
+    return tightest

@@ -98,7 +98,7 @@ class Repository(Protocol):
     """The data of binding in one unit of work.
 
     Locks are taken in one order everywhere, so that nobody waits in a circle: applications, persons by psn_no,
-    authorizations by id, relations by id.
+    authorizations by id, relations by id, new authorizations by id.
     """
 
     @property
@@ -307,7 +307,7 @@ class Repository(Protocol):
         ...
 
     async def uses(self, keys: Collection[CounterKey]) -> dict[CounterKey, Use]:
-        """What is used and held in these windows; a counter that never moved is left out."""
+        """What is used and held in these windows; one that counts nothing may be left out."""
         ...
 
     # histories
@@ -341,8 +341,7 @@ class Repository(Protocol):
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """Everything that these requests (with the outcomes that they carry) and outcomes touch.
 
-        With `hold`, unknown ids of requests are taken: whoever comes second with the same id waits here. Whatever an
-        outcome may move is locked, and so is what a request replaces.
+        Whatever an outcome may move is locked, with `hold` also what a request replaces and every payer's relation.
         """
         ...
 
@@ -351,5 +350,7 @@ class Repository(Protocol):
 
         Raises:
             GuardBroken: a grant would exceed a limit; nothing may be committed then.
+            asyncpg.SerializationError: somebody else has made one of the new authorizations meanwhile; `retrying` runs
+                the unit of work again, which finds it then.
         """
         ...

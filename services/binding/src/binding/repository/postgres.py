@@ -1,7 +1,8 @@
 """The repository on PostgreSQL: its parts share one transaction."""
 
 from binding.repository.applications import RelationRows
-from binding.repository.authorizations import AuthorizationRows, GuardBroken
+from binding.repository.authorizations import AuthorizationRows
+from binding.repository.counters import GuardBroken
 from binding.repository.due import DueRows
 from binding.repository.history import HistoryRows
 from binding.repository.persons import PersonRows
@@ -22,7 +23,7 @@ class PostgresRepository(ReviewRows, RelationRows, PersonRows, AuthorizationRows
         ReviewRows.__init__(self, transaction)
         RelationRows.__init__(self, transaction)
         PersonRows.__init__(self, transaction)
-        AuthorizationRows.__init__(self, transaction, self)
+        AuthorizationRows.__init__(self, transaction)
         HistoryRows.__init__(self, transaction)
         DueRows.__init__(self, transaction)
         self.outbox = PostgresOutbox(transaction, SERVICE)

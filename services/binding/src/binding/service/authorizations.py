@@ -62,8 +62,8 @@ class Authorizations:
         book = await repository.open_book([], outcomes, hold=False)
         book.nearly_used_percent = self._nearly_used_percent
         apply_all(outcomes, book)
-        self._report(book)
         await self._close(repository, book)
+        self._report(book)
 
     async def _answers(
         self, requests: Sequence[Request], ask: Callable[[Sequence[Request]], Awaitable[list[Answer]]]
