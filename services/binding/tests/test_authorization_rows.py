@@ -298,7 +298,9 @@ class TestPostgres(AuthorizationContract):
                     authorize_all(requests, book)
                     apply_all(outcomes, book)
                     await repository.close_book(book)
-            assert len(statements) == 3
+            # The driver's own questions about types, once for each connection, are none of ours.
+            ours = [it for it in statements if "typeinfo" not in it and "'jit'" not in it]
+            assert len(ours) == 3
 
     async def test_counters_are_kept_for_every_window(
         self, work: Work[Repository], postgres_work: PostgresWork[PostgresRepository]
