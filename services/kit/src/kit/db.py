@@ -133,7 +133,8 @@ class Database:
         """The one way to talk to the database: READ COMMITTED, with time-outs, committed when the block ends well.
 
         It never runs the block again. Inside of `shared` it is that transaction, which ends there and not here.
-        `statement_timeout_seconds` widens the limit for an audit or a report.
+        `statement_timeout_seconds` widens the limit for an audit or a report, which may also read whole tables; other
+        statements do so only where there is no index for them.
 
         Raises:
             Refusal: `OVERLOADED`, every connection of the pool stayed busy.

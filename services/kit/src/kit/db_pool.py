@@ -24,6 +24,8 @@ ROLLBACK_TIMEOUT_SECONDS = 5.0
 IDLE_IN_TRANSACTION_SECONDS = 60
 STATEMENT_CACHE_SIZE = 256
 
+_FOR_A_REPORT = "SET LOCAL statement_timeout = {}; SET LOCAL enable_seqscan = on"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -49,8 +51,8 @@ class Connection:
         """`BEGIN`, by asyncpg's own object for it, so that `raw.transaction()` inside is a savepoint."""
         self._under_way = self.raw.transaction()
         await self._under_way.start()
-        if statement_timeout_seconds is not None:
-            await self.raw.execute(f"SET LOCAL statement_timeout = {milliseconds(statement_timeout_seconds)}")
+        if statement_timeout_seconds is not None:  # a report: it may well read whole tables
+            await self.raw.execute(_FOR_A_REPORT.format(milliseconds(statement_timeout_seconds)))
 
     async def commit(self) -> None:
         """`COMMIT`."""
@@ -217,6 +219,10 @@ def _engine(url: str, application_name: str, limits: Limits) -> AsyncEngine:
                 "lock_timeout": milliseconds(limits.lock_timeout_seconds),
                 "statement_timeout": milliseconds(limits.statement_timeout_seconds),
                 "idle_in_transaction_session_timeout": milliseconds(IDLE_IN_TRANSACTION_SECONDS),
+                # A statement is planned within its first calls and keeps its plan. Made while a table was small, that
+                # would read the whole of it ever after, until the table is analysed.
+                "enable_seqscan": "off",
+                "jit": "off",
             },
         },
     )

@@ -165,6 +165,20 @@ async def test_the_limits_hold_inside_and_are_gone_after(database_url: str) -> N
     await database.close()
 
 
+async def test_a_plan_made_while_the_table_was_empty_uses_the_index_when_it_is_full(database_url: str) -> None:
+    database = Database(database_url, pool_size=1)
+    async with database.transaction() as transaction:
+        statement = await transaction.raw.prepare("EXPLAIN SELECT number FROM fact WHERE id = ANY ($1)")
+        plan = await statement.fetchval(["a"])
+        assert "Index" in plan
+    async with database.transaction(statement_timeout_seconds=90) as transaction:
+        assert "Seq Scan" in await transaction.raw.fetchval("EXPLAIN SELECT number FROM fact")
+        assert await transaction.raw.fetchval("SHOW enable_seqscan") == "on"
+    async with database.transaction() as transaction:
+        assert await transaction.raw.fetchval("SHOW enable_seqscan") == "off"
+    await database.close()
+
+
 async def test_a_lock_that_is_not_given_in_time_is_contention(database_url: str, database: Database) -> None:
     impatient = Database(database_url, lock_timeout_seconds=0.05)
     async with database.transaction() as transaction:
