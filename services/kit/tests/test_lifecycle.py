@@ -1,15 +1,24 @@
 """A process starts its parts in order and stops them backwards, whatever happens."""
 
 import asyncio
+import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from kit.health import Health
-from kit.lifecycle import Application
+from kit.lifecycle import COLLECT_AFTER, Application
+
+
+@pytest.fixture(autouse=True)
+def _collections_as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -55,6 +64,15 @@ async def test_parts_start_in_order_and_stop_backwards_after_draining() -> None:
         *("stop grpc", "stop batcher", "stop database"),
     ]
     assert not parts.health.ready()
+
+
+async def test_what_a_serving_process_is_made_of_is_spared_from_collections() -> None:
+    parts = Parts()
+    frozen = gc.get_freeze_count()
+    parts.app.background("stopper", parts.stop_when_ready)
+    await parts.app.serve()
+    assert gc.get_freeze_count() > frozen + 1000
+    assert gc.get_threshold() == COLLECT_AFTER
 
 
 async def test_a_part_that_cannot_start_stops_those_before_it_and_tells_by_the_status() -> None:

@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import grpc
@@ -67,6 +67,11 @@ class Gate:
         return self.own_caps_seconds.get(method, self.deadline_cap_seconds)
 
 
+# Finding a metric by its labels costs more than counting.
+_calls = cache(CALLS.labels)
+_duration = cache(DURATION.labels)
+
+
 class Call:
     """One call on its way through the chain."""
 
@@ -85,8 +90,8 @@ class Call:
     def finish(self, code: str, reason: str = "", **more: object) -> None:
         """Step 2: the call's line in the log and its metrics."""
         seconds = self._elapsed.seconds
-        CALLS.labels(self._method, code, reason).inc()
-        DURATION.labels(self._method).observe(seconds)
+        _calls(self._method, code, reason).inc()
+        _duration(self._method).observe(seconds)
         _log.info(
             "call",
             method=self._method,

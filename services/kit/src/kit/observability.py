@@ -38,7 +38,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*before, *_LAST],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(_standard_output),
+        logger_factory=structlog.WriteLoggerFactory(_standard_output),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(_standard_output)
@@ -57,19 +57,19 @@ def _before(service: str) -> list[Processor]:
         return event
 
     return [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         with_service,
     ]
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False)
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _render(_logger: object, _method: str, event: Any) -> str:
+    line = _encode(event)
     # Half a surrogate pair, as from a file name, can be printed to no stream.
-    return _encoder.encode(event).encode("utf-8", "backslashreplace").decode("utf-8")
+    return line if line.isascii() else line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _LAST: list[Processor] = [structlog.processors.format_exc_info, redaction.processor, _render]
