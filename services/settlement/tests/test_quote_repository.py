@@ -20,7 +20,7 @@ from settlement.domain.state import Intent, SettlementState, abandoned
 from settlement.domain.visit import InsuranceType
 from settlement.memory import MemorySettlements
 from settlement.postgres_repository import PostgresSettlementRepository
-from settlement.repository import SettlementRepository
+from settlement.repository import SettlementRepository, Sought
 from settlement.testing import HOSPITAL, QUOTES_LAST, TEN_O_CLOCK, account, bill, hold, msgid, settle
 
 RELATION = uuid7()
@@ -112,6 +112,9 @@ class QuotesContract:
         await end(work, await keep(work, 0), QuoteState.CANCELLED)
         async with work() as repository:
             assert await repository.quotes.take_expired(first.expires_at - timedelta(seconds=1), 10) == []
+            assert not (await repository.look(Sought(), first.expires_at - timedelta(seconds=1))).any_due
+            seen = await repository.look(Sought([(HOSPITAL, first.order.msgid)]), first.expires_at)
+            assert (seen.any_known, seen.any_due) == (True, True)
             assert await repository.quotes.take_expired(first.expires_at, 10) == [first]
             assert await repository.quotes.take_expired(second.expires_at, 1) == [first]
             assert await repository.quotes.take_expired(second.expires_at, 10) == [first, second]

@@ -11,7 +11,7 @@ from kit.db import Database, PostgresWork, Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 from settlement.account_repository import PostgresAccountRepository
-from settlement.domain.accounts import Account
+from settlement.domain.accounts import Account, AccountState
 from settlement.domain.allocate import Decline, Line, Split
 from settlement.domain.bill import Bill, BillItem, ItemKind
 from settlement.domain.body_hash import order_fingerprint, reversal_fingerprint
@@ -30,11 +30,11 @@ from settlement.domain.state import (
     reversed_with,
     settled,
 )
-from settlement.domain.visit import InsuranceType
+from settlement.domain.visit import InsuranceType, PersonFacts
 from settlement.listing import Place, beginning_of, listed_at, page_token, place_of
 from settlement.memory import MemorySettlements
 from settlement.postgres_repository import PostgresSettlementRepository
-from settlement.repository import Reversal, SettlementRepository
+from settlement.repository import Locked, Projections, Reversal, Seen, SettlementRepository, Sought
 from settlement.testing import HOSPITAL, TEN_O_CLOCK, account, bill, hold, msgid, settle
 
 RELATION = UUID("0197a000-0000-7000-8000-00000000000a")
@@ -173,24 +173,58 @@ class RepositoryContract:
             assert await repository.find_by_ids([first.settlement_id]) == {}
 
     async def test_credentials_stay_with_the_visit_that_they_were_bound_to(self, work: Settlements) -> None:
+        first, other = intent(1), intent(2, settle(2, bill("baby")).order)
         async with work() as repository:
-            assert await repository.bind_credentials({"a": "visit-1", "b": "visit-2"}) == {
-                "a": "visit-1",
-                "b": "visit-2",
-            }
+            written = await repository.add_intents([first, other])
+            assert [written[each.settlement_id].binds for each in (first, other)] == [True, True]
+        again = replace(intent(3, settle(3, bill("aunt")).order), jti=first.jti)
+        new, without = (
+            intent(4, settle(4, bill("uncle")).order),
+            replace(intent(5, settle(5, bill("x")).order), jti=None),
+        )
         async with work() as repository:
-            assert await repository.bind_credentials({"a": "visit-9", "c": "visit-3"}) == {
-                "a": "visit-1",
-                "c": "visit-3",
-            }
-            assert await repository.bound_visits(["b", "unknown"]) == {"b": "visit-2"}
+            written = await repository.add_intents([again, new, without])
+            assert [written[each.settlement_id].binds for each in (again, new, without)] == [False, True, False]
+            bound = await repository.bound_visits(["jti-1", "jti-2", "jti-4", "unknown"])
+        assert bound == {"jti-1": "visit-child", "jti-2": "visit-baby", "jti-4": "visit-uncle"}
 
-    async def test_only_pending_ones_are_locked_as_pending(self, work: Settlements) -> None:
+    async def test_what_is_not_written_binds_nothing(self, work: Settlements) -> None:
+        await begin(work, intent(1))
+        async with work() as repository:
+            assert await repository.add_intents([intent(2)]) == {}  # its patient has one under way
+        async with work() as repository:
+            assert await repository.bound_visits(["jti-2"]) == {}
+
+    async def test_a_look_finds_what_is_known_and_bound(self, work: Settlements) -> None:
+        await begin(work, intent(1))
+        sought = Sought([(HOSPITAL, msgid(1)), (HOSPITAL, msgid(2))], ["jti-1", "jti-2"], ["child"], [HOSPITAL])
+        nothing = Sought([(HOSPITAL, msgid(2)), (OTHER, msgid(1))])
+        async with work() as repository:
+            seen = await repository.look(sought, TEN_O_CLOCK)
+            assert seen == Seen(True, False, {"jti-1": "visit-child"}, Projections({}, {}))
+            assert await repository.look(nothing, TEN_O_CLOCK) == Seen(False, False, {}, Projections({}, {}))
+
+    async def test_a_look_knows_msgids_of_reversals(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent())
+        reversal = Reversal(
+            HOSPITAL, msgid(9), pending.settlement_id, reversal_fingerprint(HOSPITAL, "a"), "wrong bill"
+        )
+        async with work() as repository:
+            await repository.add_reversals([reversal])
+            assert (await repository.look(Sought([reversal.key]), TEN_O_CLOCK)).any_known
+            assert not (await repository.look(Sought([(HOSPITAL, msgid(8))]), TEN_O_CLOCK)).any_known
+
+    async def test_only_pending_ones_are_locked_as_pending(self, work: Settlements, opening: Opening) -> None:
+        father, mother = account("father", 10000), account("mother", 5000, AccountState.FROZEN)
+        await opening([father, mother, account("aunt", 1)])
         first, second = await begin(work, intent(1), intent(2, settle(2, bill("baby")).order))
         await save(work, abandoned(first))
         async with work() as repository:
+            await repository.hold_business_day(TODAY)  # the first to post on a day makes its row
+        async with work() as repository:
             ids = [first.settlement_id, second.settlement_id, uuid7()]
-            assert await repository.lock_pending(ids) == {second.settlement_id}
+            locked = await repository.lock_to_settle(ids, ["mother", "father", "nobody"], TODAY)
+            assert locked == Locked({second.settlement_id}, {"father": father, "mother": mother}, day_is_open=True)
             assert set(await repository.lock(ids)) == {first.settlement_id, second.settlement_id}
 
     async def test_recent_outcomes_are_those_of_settlements_that_asked_payers(self, work: Settlements) -> None:
@@ -323,3 +357,29 @@ class TestPostgres(RepositoryContract):
                     await repository.add(each)
 
         return put
+
+    async def test_a_look_finds_what_identity_has_told(self, work: Settlements, database: Database) -> None:
+        async with database.transaction() as transaction:
+            await transaction.raw.execute(TOLD)
+        sought = Sought(psn_nos=["child", "nobody", "late"], fixmedins_codes=[HOSPITAL, OTHER])
+        async with work() as repository:
+            told = (await repository.look(sought, TEN_O_CLOCK)).told
+            assert told == await repository.projections(sought.psn_nos, sought.fixmedins_codes)
+        assert [fact.enrolment.valid_from.year for fact in told.persons["child"].enrolments] == [2024, 2025]
+        assert told.persons["late"] == PersonFacts(died_on=date(2025, 1, 2))
+        assert set(told.institutions) == {HOSPITAL}
+        assert [period.valid_to for period in told.institutions[HOSPITAL].designations] == [date(2024, 6, 30), None]
+
+
+TOLD = f"""
+INSERT INTO person_fact (psn_no, sequence, as_of, died_on, died_sequence)
+VALUES ('child', 1, now(), NULL, NULL), ('late', 1, now(), '2025-01-02', 1), ('other', 1, now(), NULL, NULL);
+INSERT INTO person_enrolment (psn_no, sequence, as_of, valid_from, valid_to, insutype, insuplc_admdvs, psn_insu_stas,
+                              arrears)
+VALUES ('child', 1, now(), '2025-01-01', NULL, 390, '652701', 1, false),
+       ('child', 1, now(), '2024-01-01', '2024-12-31', 310, '652701', 2, true),
+       ('other', 1, now(), '2024-01-01', NULL, 310, '652701', 1, false);
+INSERT INTO institution_fact (fixmedins_code, sequence, as_of, fixmedins_type, admdvs, designations_from,
+                              designations_to, remote_settlement, suspended)
+VALUES ('{HOSPITAL}', 1, now(), 1, '652701', '{{2024-01-01,2025-01-01}}', '{{2024-06-30,NULL}}', true, false);
+"""  # noqa: S608 - constants of this file

@@ -17,7 +17,7 @@ from settlement.domain.accounts import (
     Insured,
     StatementLine,
 )
-from settlement.domain.ledger import EntryKind, EntryRow
+from settlement.domain.ledger import EntryKind, EntryRow, Occasion
 
 SERVICE: Final = "settlement"
 
@@ -33,8 +33,7 @@ ON CONFLICT DO NOTHING RETURNING true
 _SAVE_ACCOUNTS = """
 UPDATE account AS a
 SET state = n.state, balance_fen = n.balance_fen, version = n.version, updated_at = clock_timestamp()
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS n (psn_no, state, balance_fen, version)
-WHERE a.psn_no = n.psn_no
+FROM unnest($1::new_standing[]) AS n WHERE a.psn_no = n.psn_no
 """
 _ADD_CHANGES = """
 INSERT INTO account_change (psn_no, version, change, reason, changed_at, authority, changed_by)
@@ -59,18 +58,20 @@ _CLAIM_CONTRIBUTION = """
 INSERT INTO contribution (contribution_id, psn_no, amount_fen, balance_after_fen, body_hash, kind)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
 """
-_ADD_ENTRIES = """
-INSERT INTO entry (posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
-                   settlement_id, contribution_id, patient_psn_no, fixmedins_code, posted_at, business_day)
-SELECT posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
-       settlement_id, contribution_id, patient_psn_no, fixmedins_code, posted_at, business_day
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::uuid[],
-            $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::date[])
-     WITH ORDINALITY AS e (posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
-                           settlement_id, contribution_id, patient_psn_no, fixmedins_code, posted_at, business_day,
-                           position)
-ORDER BY position
-"""
+_ENTRY_COLUMNS = """posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
+    settlement_id, contribution_id, patient_psn_no, fixmedins_code, posted_at, business_day"""
+_ADD_ENTRIES = f"""
+INSERT INTO entry ({_ENTRY_COLUMNS})
+SELECT {_ENTRY_COLUMNS} FROM unnest($1::new_entry[]) WITH ORDINALITY AS e ({_ENTRY_COLUMNS}, place) ORDER BY place
+"""  # noqa: S608 - constants of this file
+_POST = f"""
+WITH changed AS (
+    UPDATE account AS a
+    SET state = n.state, balance_fen = n.balance_fen, version = n.version, updated_at = clock_timestamp()
+    FROM unnest($2::new_standing[]) AS n WHERE a.psn_no = n.psn_no
+)
+{_ADD_ENTRIES}
+"""  # noqa: S608 - constants of this file
 _OPEN_DAY = "INSERT INTO business_day (day) VALUES ($1) ON CONFLICT DO NOTHING"
 _HOLD_DAY = "SELECT state = 'OPEN' FROM business_day WHERE day = $1 FOR SHARE"
 _STATEMENT = """
@@ -163,13 +164,11 @@ class PostgresAccountRepository:
 
     async def save(self, accounts: Sequence[Account]) -> None:
         """See `AccountRepository.save`."""
-        await self._raw.execute(
-            _SAVE_ACCOUNTS,
-            [account.psn_no for account in accounts],
-            [account.state for account in accounts],
-            [account.balance_fen for account in accounts],
-            [account.version for account in accounts],
-        )
+        await self._raw.execute(_SAVE_ACCOUNTS, _standing_rows(accounts))
+
+    async def post(self, rows: Sequence[EntryRow], accounts: Sequence[Account]) -> None:
+        """Write whole postings, and the locked accounts as they are after them."""
+        await self._raw.execute(_POST, entry_rows(rows), _standing_rows(accounts))
 
     async def add_changes(self, changes: Sequence[AccountChange]) -> None:
         """See `AccountRepository.add_changes`."""
@@ -214,7 +213,7 @@ class PostgresAccountRepository:
 
     async def add_entries(self, rows: Sequence[EntryRow]) -> None:
         """See `AccountRepository.add_entries`."""
-        await self._raw.execute(_ADD_ENTRIES, *entry_columns(rows))
+        await self._raw.execute(_ADD_ENTRIES, entry_rows(rows))
 
     async def hold_day(self, day: date) -> bool:
         """See `AccountRepository.hold_day`."""
@@ -233,23 +232,31 @@ def contribution_of(row: asyncpg.Record) -> Contribution:
     return Contribution(**{**dict(row), "kind": ContributionKind(row["kind"])})
 
 
-def entry_columns(rows: Sequence[EntryRow]) -> tuple[list[object], ...]:
-    """The rows as one array per column of `_ADD_ENTRIES`."""
+def entry_rows(rows: Sequence[EntryRow]) -> list[tuple[object, ...]]:
+    """Of the type `new_entry`."""
+    return [_entry_row(row, row.occasion) for row in rows]
+
+
+def _entry_row(row: EntryRow, occasion: Occasion) -> tuple[object, ...]:
     return (
-        [row.posting_id for row in rows],
-        [row.account_kind for row in rows],
-        [row.account_key for row in rows],
-        [row.amount_fen for row in rows],
-        [row.balance_after_fen for row in rows],
-        [row.version for row in rows],
-        [row.occasion.kind for row in rows],
-        [row.occasion.settlement_id for row in rows],
-        [row.occasion.contribution_id for row in rows],
-        [row.occasion.patient_psn_no for row in rows],
-        [row.occasion.fixmedins_code for row in rows],
-        [row.occasion.posted_at for row in rows],
-        [row.occasion.business_day for row in rows],
+        row.posting_id,
+        row.account_kind,
+        row.account_key,
+        row.amount_fen,
+        row.balance_after_fen,
+        row.version,
+        occasion.kind,
+        occasion.settlement_id,
+        occasion.contribution_id,
+        occasion.patient_psn_no,
+        occasion.fixmedins_code,
+        occasion.posted_at,
+        occasion.business_day,
     )
+
+
+def _standing_rows(accounts: Sequence[Account]) -> list[tuple[object, ...]]:
+    return [(account.psn_no, account.state, account.balance_fen, account.version) for account in accounts]
 
 
 def _account(row: asyncpg.Record) -> Account:

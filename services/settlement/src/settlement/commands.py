@@ -23,6 +23,11 @@ class Command:
         return self.order.fixmedins_code, self.order.msgid
 
     @property
+    def is_visit(self) -> bool:
+        """Whether it comes with a credential: neither a premium nor a bill that is settled again."""
+        return self.original is None and self.order.premium is None
+
+    @property
     def presented(self) -> Presented:
         """The visit that it is about."""
         return Presented(self.order.fixmedins_code, self.order.bill, self.credential)

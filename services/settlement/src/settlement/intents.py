@@ -14,11 +14,12 @@ from settlement.domain.decided import Decided
 from settlement.domain.quotes import Quote, seen_at
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
 from settlement.domain.state import Intent, Order, Settlement, answer_from_record
-from settlement.originals import admit_again, named_originals
-from settlement.premium_intake import Priced, admit_premiums, already_paid, is_paid, paid_premiums, price_premiums
+from settlement.domain.visit import VisitFacts
+from settlement.originals import Asked, Verdict, admit_again, named_originals
+from settlement.premium_intake import admit_premiums, already_paid, is_paid, paid_premiums, price_premiums
 from settlement.quote_expiry import expire_due
-from settlement.repository import SettlementRepository
-from settlement.visits import Admitted, VisitJudge
+from settlement.repository import Seen, SettlementRepository, Sought, Written
+from settlement.visits import Admitted, Presented, VisitJudge, sought_of
 
 Answer = Settlement | Quote | Exception
 """A settlement that is or was settled, or a preview that is or was held; or why there is none."""
@@ -70,42 +71,62 @@ class Intake:
 
     async def _begin(self, commands: Sequence[Command]) -> Begun:
         begun = Begun()
+        brought = self._read(commands)
         async with self._work() as repository:
             now = self._clock.now()
             asked = await named_originals(repository, commands)
             paid = await paid_premiums(repository, asked.commands.values())
-            fresh = await answer_known(repository, asked.commands, begun.answers, now)
+            seen = await repository.look(brought.sought, now)
+            fresh = asked.commands
+            if seen.any_known:
+                fresh = await answer_known(repository, asked.commands, begun.answers, now)
             if fresh:
-                await expire_due(repository, now)
+                if seen.any_due:
+                    await expire_due(repository, now)
                 priced = await price_premiums(repository, fresh, paid)
-                intents = await self._admit(repository, priced, asked.originals, now, begun.answers)
-                await _write(repository, fresh, intents, asked.originals, begun)
+                verdicts = self._judge_visits(priced.commands, brought, seen, now)
+                verdicts |= await admit_again(repository, priced.commands, asked.originals)
+                verdicts |= await admit_premiums(repository, priced, now)
+                intents = _admitted(priced.commands, verdicts, now, begun.answers)
+                await _write(repository, asked, intents, seen, begun)
         begun.under_way.sort(key=lambda each: each.place)
         return begun
 
-    async def _admit(
-        self,
-        repository: SettlementRepository,
-        priced: Priced,
-        originals: Mapping[int, Settlement],
-        now: datetime,
-        answers: dict[int, Answer],
-    ) -> dict[int, Intent]:
-        fresh = priced.commands
-        again = {place: command for place, command in fresh.items() if command.original is not None}
-        premiums = await admit_premiums(repository, priced, now)
-        visits = {place: command for place, command in fresh.items() if place not in again | premiums}
-        verdicts = await self._judge.judge(repository, [command.presented for command in visits.values()], now)
-        admitted = dict(zip(visits, verdicts, strict=True)) | await admit_again(repository, again, originals)
-        admitted |= premiums
-        intents = {}
-        for place, command in fresh.items():
-            verdict = admitted[place]
-            if isinstance(verdict, Admitted):
-                intents[place] = _intent(command.order, verdict, now)
-            else:
-                answers[place] = verdict if isinstance(verdict, Exception) else VisitRefusedError(verdict)
-        return intents
+    def _read(self, commands: Sequence[Command]) -> "_Brought":
+        visits = {place: each.presented for place, each in enumerate(commands) if each.is_visit}
+        facts = self._judge.read(visits.values())
+        sought = sought_of(visits.values(), facts, {each.key for each in commands})
+        return _Brought(visits, dict(zip(visits, facts, strict=True)), sought)
+
+    def _judge_visits(
+        self, fresh: Mapping[int, Command], brought: "_Brought", seen: Seen, now: datetime
+    ) -> dict[int, Verdict]:
+        places = [place for place in brought.visits if place in fresh]
+        visits, facts = [brought.visits[place] for place in places], [brought.facts[place] for place in places]
+        return dict(zip(places, self._judge.judge(visits, facts, seen, now), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """The visits of a batch with what their credentials carry, by place, and what has to be looked for."""
+
+    visits: Mapping[int, Presented]
+    facts: Mapping[int, VisitFacts | None]
+    sought: Sought
+
+
+def _admitted(
+    fresh: Mapping[int, Command], verdicts: Mapping[int, Verdict], now: datetime, answers: dict[int, Answer]
+) -> dict[int, Intent]:
+    """The intents of those that were admitted; the others are answered."""
+    intents = {}
+    for place, command in fresh.items():
+        verdict = verdicts[place]
+        if isinstance(verdict, Admitted):
+            intents[place] = _intent(command.order, verdict, now)
+        else:
+            answers[place] = verdict if isinstance(verdict, Exception) else VisitRefusedError(verdict)
+    return intents
 
 
 def _intent(order: Order, admitted: Admitted, now: datetime) -> Intent:
@@ -150,29 +171,25 @@ def recorded_quote(quote: Quote, order: Order, now: datetime) -> Answer:
 
 
 async def _write(
-    repository: SettlementRepository,
-    fresh: Mapping[int, Command],
-    intents: Mapping[int, Intent],
-    originals: Mapping[int, Settlement],
-    begun: Begun,
+    repository: SettlementRepository, asked: Asked, intents: Mapping[int, Intent], seen: Seen, begun: Begun
 ) -> None:
     if not intents:
         return
-    written_at = await repository.add_intents(list(intents.values()))
-    await _answer_unwritten(
-        repository,
-        {place: fresh[place] for place, intent in intents.items() if intent.settlement_id not in written_at},
-        begun.answers,
-    )
-    written = {place: intent for place, intent in intents.items() if intent.settlement_id in written_at}
-    await _bind(repository, written, begun.answers)
-    recent = await repository.recent_outcomes(
-        {intent.order.bill.psn_no for intent in written.values() if intent.order.asks_payers}
-    )
-    for place, intent in written.items():
+    written = await repository.add_intents(list(intents.values()))
+    unwritten = {
+        place: asked.commands[place] for place, intent in intents.items() if intent.settlement_id not in written
+    }
+    if unwritten:
+        await _answer_unwritten(repository, unwritten, begun.answers)
+    ours = {place: intent for place, intent in intents.items() if intent.settlement_id in written}
+    await _withdraw_strangers(repository, ours, written, seen, begun.answers)
+    asking = {intent.order.bill.psn_no for intent in ours.values() if intent.order.asks_payers}
+    # After the intents: what was PENDING for these patients before is decided and told now.
+    recent = await repository.recent_outcomes(asking) if asking else {}
+    for place, intent in ours.items():
         outcomes = recent.get(intent.order.bill.psn_no, ()) if intent.order.asks_payers else ()
-        at = written_at[intent.settlement_id]
-        begun.under_way.append(UnderWay(place, intent, at, tuple(outcomes), originals.get(place)))
+        at = written[intent.settlement_id].at
+        begun.under_way.append(UnderWay(place, intent, at, tuple(outcomes), asked.originals.get(place)))
 
 
 async def _answer_unwritten(
@@ -180,7 +197,7 @@ async def _answer_unwritten(
 ) -> None:
     """Somebody else took the msgid meanwhile, or the patient has another settlement under way."""
     paid = await paid_premiums(repository, unwritten.values())
-    taken = await repository.find_by_msgids({command.key for command in unwritten.values()}) if unwritten else {}
+    taken = await repository.find_by_msgids({command.key for command in unwritten.values()})
     for place, command in unwritten.items():
         if (settlement := taken.get(command.key)) is not None:
             answers[place] = recorded_answer(settlement, command.order)
@@ -192,19 +209,25 @@ async def _answer_unwritten(
             )
 
 
-async def _bind(repository: SettlementRepository, written: dict[int, Intent], answers: dict[int, Answer]) -> None:
-    """The first settlement binds a credential to its visit; intents of another visit are taken back."""
-    if not written:
+async def _withdraw_strangers(
+    repository: SettlementRepository,
+    ours: dict[int, Intent],
+    written: Mapping[UUID, Written],
+    seen: Seen,
+    answers: dict[int, Answer],
+) -> None:
+    """Take back intents of other visits than the one to which somebody else has bound the credential meanwhile."""
+    bound = {
+        place: intent.jti
+        for place, intent in ours.items()
+        if intent.jti is not None and not written[intent.settlement_id].binds and intent.jti not in seen.bound_visits
+    }
+    if not bound:
         return
-    visits = {intent.jti: intent.order.bill.mdtrt_id for intent in written.values() if intent.jti is not None}
-    bound = await repository.bind_credentials(visits)
-    strangers = [
-        place
-        for place, intent in written.items()
-        if intent.jti is not None and bound[intent.jti] != intent.order.bill.mdtrt_id
-    ]
+    visits = await repository.bound_visits(set(bound.values()))
+    strangers = [place for place, jti in bound.items() if visits[jti] != ours[place].order.bill.mdtrt_id]
     if strangers:
-        await repository.withdraw_intents([written[place].settlement_id for place in strangers])
+        await repository.withdraw_intents([ours[place].settlement_id for place in strangers])
     for place in strangers:
-        del written[place]
+        del ours[place]
         answers[place] = VisitRefusedError(Reason.CREDENTIAL_INVALID)

@@ -20,7 +20,7 @@ from settlement.domain.visit import InstitutionFacts, PersonFacts
 from settlement.listing import Place, listed_at
 from settlement.premium_memory import MemoryPremiums, insured_year
 from settlement.quote_memory import MemoryQuotes
-from settlement.repository import MsgKey, Projections, Reversal
+from settlement.repository import Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
 
 RECENT = timedelta(days=1)
 RECENT_LIMIT = 200
@@ -87,12 +87,25 @@ class MemorySettlements:
         """See `SettlementRepository.bound_visits`."""
         return {jti: self.credential_uses[jti] for jti in jtis if jti in self.credential_uses}
 
-    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, datetime]:
+    async def look(self, sought: Sought, now: datetime) -> Seen:
+        """See `SettlementRepository.look`."""
+        settlements, quotes = await self.find_by_msgids(sought.keys), await self.quotes.find_by_msgids(sought.keys)
+        return Seen(
+            any_known=bool(settlements or quotes or await self.find_reversals(sought.keys)),
+            any_due=bool(await self.quotes.take_expired(now, 1)),
+            bound_visits=await self.bound_visits(sought.jtis),
+            told=await self.projections(sought.psn_nos, sought.fixmedins_codes),
+        )
+
+    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, Written]:
         """See `SettlementRepository.add_intents`."""
         written = {}
         for intent in sorted(intents, key=lambda each: (each.order.bill.psn_no, each.order.msgid)):
             if not self._is_taken(intent.settlement):
-                written[intent.settlement_id] = await self._put(intent.settlement)
+                binds = intent.jti is not None and intent.jti not in self.credential_uses
+                if intent.jti is not None:
+                    self.credential_uses.setdefault(intent.jti, intent.order.bill.mdtrt_id)
+                written[intent.settlement_id] = Written(await self._put(intent.settlement), binds)
         return written
 
     def _is_taken(self, new: Settlement) -> bool:
@@ -115,10 +128,6 @@ class MemorySettlements:
         for each in ids:
             del self.settlements[each], self.created_at[each], self.updated_at[each]
 
-    async def bind_credentials(self, visits: Mapping[str, str]) -> dict[str, str]:
-        """See `SettlementRepository.bind_credentials`."""
-        return {jti: self.credential_uses.setdefault(jti, mdtrt_id) for jti, mdtrt_id in visits.items()}
-
     async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
         """See `SettlementRepository.recent_outcomes`."""
         since = await self.real_time() - RECENT
@@ -139,10 +148,11 @@ class MemorySettlements:
         lately = sorted((each for each in told if each[0] > since), key=itemgetter(0))
         return [decided for _, decided in lately][-RECENT_LIMIT:]
 
-    async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
-        """See `SettlementRepository.lock_pending`."""
+    async def lock_to_settle(self, ids: Iterable[UUID], psn_nos: Iterable[str], day: date) -> Locked:
+        """See `SettlementRepository.lock_to_settle`; every day has its row."""
         found = await self.find_by_ids(ids)
-        return {key for key, each in found.items() if each.state is SettlementState.PENDING}
+        pending = {key for key, each in found.items() if each.state is SettlementState.PENDING}
+        return Locked(pending, await self.read_accounts(psn_nos), day not in self.closed_days)
 
     async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
         """See `SettlementRepository.lock`."""

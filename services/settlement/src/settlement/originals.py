@@ -45,9 +45,10 @@ async def named_originals(repository: SettlementRepository, commands: Sequence[C
 
 
 async def admit_again(
-    repository: SettlementRepository, again: Mapping[int, Command], originals: Mapping[int, Settlement]
+    repository: SettlementRepository, fresh: Mapping[int, Command], originals: Mapping[int, Settlement]
 ) -> dict[int, Verdict]:
     """For each request to settle again, that it may be, or why not."""
+    again = {place: command for place, command in fresh.items() if command.original is not None}
     if not again:
         return {}
     told = await repository.projections((), {command.order.fixmedins_code for command in again.values()})

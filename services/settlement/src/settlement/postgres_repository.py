@@ -13,11 +13,11 @@ from settlement.domain.accounts import Account, AccountState
 from settlement.domain.closing import refunds_to_closed
 from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
-from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState
+from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState, intent_of
 from settlement.listing import Place, bounds_of
 from settlement.premium_repository import PostgresPremiumRepository
 from settlement.quote_repository import PostgresQuoteRepository
-from settlement.repository import MsgKey, Projections, Reversal
+from settlement.repository import Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
 
 
 class LostSettlementError(Exception):
@@ -79,31 +79,35 @@ class PostgresSettlementRepository:
         """See `SettlementRepository.bound_visits`."""
         return {row["jti"]: row["mdtrt_id"] for row in await self._raw.fetch(sql.BOUND_VISITS, list(jtis))}
 
-    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, datetime]:
+    async def look(self, sought: Sought, now: datetime) -> Seen:
+        """See `SettlementRepository.look`."""
+        codes, msgids = _key_columns(sought.keys)
+        others = (list(sought.jtis), list(sought.psn_nos), list(sought.fixmedins_codes))
+        row = await self._raw.fetchrow(sql.LOOK, codes, msgids, *others, now)
+        if row is None:
+            raise LostSettlementError("a statement that always answers did not")
+        told = Projections(rows.persons_of(row["persons"]), rows.institutions_of(row["institutions"]))
+        return Seen(row["known"], row["due"], dict(row["bound"]), told)
+
+    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, Written]:
         """See `SettlementRepository.add_intents`."""
-        written = await self._raw.fetch(sql.ADD_INTENTS, *rows.intent_columns(intents))
-        return {row["id"]: row["created_at"] for row in written}
+        written = await self._raw.fetch(sql.ADD_INTENTS, rows.intent_rows(intents))
+        return {settlement_id: Written(at, binds) for settlement_id, at, binds in written}
 
     async def withdraw_intents(self, ids: Sequence[UUID]) -> None:
         """See `SettlementRepository.withdraw_intents`."""
         await self._raw.execute(sql.WITHDRAW_INTENTS, list(ids))
 
-    async def bind_credentials(self, visits: Mapping[str, str]) -> dict[str, str]:
-        """See `SettlementRepository.bind_credentials`."""
-        await self._raw.execute(sql.BIND_CREDENTIALS, list(visits), list(visits.values()))
-        return await self.bound_visits(visits)
-
     async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
         """See `SettlementRepository.recent_outcomes`."""
-        found = await self._raw.fetch(sql.RECENT, list(set(psn_nos)))
-        settlements = [row["id"] for row in found if not row["is_quote"]]
-        quotes = [row["id"] for row in found if row["is_quote"]]
-        lines = await self._raw.fetch(sql.PAID, settlements, quotes) if found else []
-        return rows.decided_of(found, rows.by_settlement(lines))
+        return rows.decided_of(await self._raw.fetch(sql.RECENT, list(set(psn_nos))))
 
-    async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
-        """See `SettlementRepository.lock_pending`."""
-        return {row["id"] for row in await self._raw.fetch(sql.LOCK_PENDING, list(ids))}
+    async def lock_to_settle(self, ids: Iterable[UUID], psn_nos: Iterable[str], day: date) -> Locked:
+        """See `SettlementRepository.lock_to_settle`."""
+        row = await self._raw.fetchrow(sql.LOCK_TO_SETTLE, list(ids), list(psn_nos), day)
+        if row is None:
+            raise LostSettlementError("a statement that always answers did not")
+        return Locked(set(row["pending"]), {each[0]: _account(*each) for each in row["accounts"]}, row["is_open"])
 
     async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:
         """See `SettlementRepository.lock`."""
@@ -115,19 +119,31 @@ class PostgresSettlementRepository:
 
     async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:
         """See `SettlementRepository.save`."""
-        status = await self._raw.execute(sql.SAVE, *rows.outcome_columns(settlements), business_day)
-        if status != f"UPDATE {len(settlements)}":
-            raise LostSettlementError(f"{len(settlements)} settlements were to change, the database says {status}")
-        await self._add_parts([each for each in settlements if each.state is SettlementState.SETTLED])
-        await self._add_refunds([each for each in settlements if each.state is SettlementState.REVERSED])
+        settled = rows.splits_of(each for each in settlements if each.state is SettlementState.SETTLED)
+        saved = await self._raw.fetchval(
+            sql.SAVE,
+            business_day,
+            rows.outcome_rows(settlements),
+            rows.line_rows(settled),
+            rows.decline_rows(settled),
+            rows.refund_rows(each for each in settlements if each.state is SettlementState.REVERSED),
+        )
+        if saved != len(settlements):
+            raise LostSettlementError(f"{len(settlements)} settlements were to change, the database changed {saved}")
 
     async def add_decided(self, settlements: Sequence[Settlement], business_day: date) -> None:
         """See `SettlementRepository.add_decided`."""
         if not settlements:
             return
-        columns = rows.decided_columns(settlements)
-        await self._raw.execute(sql.ADD_DECIDED, *columns, business_day)
-        await self._add_parts(settlements)
+        splits = rows.splits_of(settlements)
+        await self._raw.execute(
+            sql.ADD_DECIDED,
+            rows.intent_rows(map(intent_of, settlements)),
+            rows.outcome_rows(settlements),
+            rows.line_rows(splits),
+            rows.decline_rows(splits),
+            business_day,
+        )
 
     async def add_fences(self, fences: Sequence[Settlement]) -> set[UUID]:
         """See `SettlementRepository.add_fences`."""
@@ -160,12 +176,7 @@ class PostgresSettlementRepository:
     async def read_accounts(self, psn_nos: Iterable[str]) -> dict[str, Account]:
         """See `SettlementRepository.read_accounts`."""
         found = await self._raw.fetch(sql.READ_ACCOUNTS, list(set(psn_nos)))
-        return {
-            row["psn_no"]: Account(
-                row["psn_no"], AccountState(row["state"]), row["balance_fen"], row["held_fen"], row["version"]
-            )
-            for row in found
-        }
+        return {row["psn_no"]: _account(*row) for row in found}
 
     async def hold_business_day(self, day: date) -> bool:
         """See `SettlementRepository.hold_business_day`."""
@@ -174,9 +185,8 @@ class PostgresSettlementRepository:
     async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
         """See `SettlementRepository.post`."""
         if posted.rows:
-            await self._accounts.add_entries(posted.rows)
             changed = [accounts[psn_no].after(standing) for psn_no, standing in posted.standings.items()]
-            await self._accounts.save(changed)
+            await self._accounts.post(posted.rows, changed)
         if refunds := refunds_to_closed(posted, accounts):
             await add_closed_refunds(self._raw, refunds)
 
@@ -193,15 +203,9 @@ class PostgresSettlementRepository:
             for row in found
         ]
 
-    async def _add_parts(self, settlements: Sequence[Settlement]) -> None:
-        if lines := rows.line_columns(rows.splits_of(settlements)):
-            await self._raw.execute(sql.ADD_LINES, *lines)
-        if declines := rows.decline_columns(rows.splits_of(settlements)):
-            await self._raw.execute(sql.ADD_DECLINES, *declines)
 
-    async def _add_refunds(self, settlements: Sequence[Settlement]) -> None:
-        if refunds := rows.refund_columns(settlements):
-            await self._raw.execute(sql.ADD_REFUNDS, *refunds)
+def _account(psn_no: str, state: str, balance_fen: int, held_fen: int, version: int) -> Account:
+    return Account(psn_no, AccountState(state), balance_fen, held_fen, version)
 
 
 def _key_columns(keys: Iterable[MsgKey]) -> tuple[list[str], list[str]]:

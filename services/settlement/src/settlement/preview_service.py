@@ -16,7 +16,7 @@ from settlement.domain.decided import Decided
 from settlement.domain.reasons import Reason
 from settlement.quote_expiry import expire_due
 from settlement.repository import SettlementRepository
-from settlement.visits import Presented, VisitJudge
+from settlement.visits import Presented, VisitJudge, sought_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,17 @@ class PreviewService:
             return [NoGrant(Reason.UNAVAILABLE) for _ in asks]
 
     async def _look(self, commands: Sequence[PreviewCommand], now: datetime) -> _Looked:
+        presented = [command.presented for command in commands]
+        facts = self._judge.read(presented)
         async with self._work() as repository:
-            await expire_due(repository, now)
-            verdicts = await self._judge.judge(repository, [command.presented for command in commands], now)
+            seen = await repository.look(sought_of(presented, facts), now)
+            if seen.any_due:
+                await expire_due(repository, now)
             recent = await repository.recent_outcomes(
                 {command.presented.bill.psn_no for command in commands if command.asks_payers}
             )
             real_time = await repository.real_time()
+        verdicts = self._judge.judge(presented, facts, seen, now)
         refusals = {place: verdict for place, verdict in enumerate(verdicts) if isinstance(verdict, Reason)}
         return _Looked(refusals, recent, real_time)
 

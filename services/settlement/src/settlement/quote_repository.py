@@ -64,11 +64,11 @@ FROM unnest($1::text[], $2::bigint[]) AS n (psn_no, change_fen) WHERE a.psn_no =
 """
 _ADD_LINES = """
 INSERT INTO quote_line (quote_id, position, payer_psn_no, relation_id, amount_fen, balance_after_fen)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[])
+SELECT * FROM unnest($1::new_line[])
 """
 _ADD_DECLINES = """
 INSERT INTO quote_decline (quote_id, position, payer_psn_no, reason, limit_window)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[])
+SELECT * FROM unnest($1::new_decline[])
 """
 _LINES = """
 SELECT quote_id AS settlement_id, payer_psn_no, relation_id, amount_fen, balance_after_fen FROM quote_line
@@ -150,10 +150,10 @@ class PostgresQuoteRepository:
         )
         _must_be(status, f"INSERT 0 {len(quotes)}")
         splits = [(quote.quote_id, quote.split) for quote in quotes]
-        if lines := rows.line_columns(splits):
-            await self._raw.execute(_ADD_LINES, *lines)
-        if declines := rows.decline_columns(splits):
-            await self._raw.execute(_ADD_DECLINES, *declines)
+        if lines := rows.line_rows(splits):
+            await self._raw.execute(_ADD_LINES, lines)
+        if declines := rows.decline_rows(splits):
+            await self._raw.execute(_ADD_DECLINES, declines)
         await self._change_held(quotes, 1)
 
     async def end(self, quotes: Sequence[Quote]) -> None:

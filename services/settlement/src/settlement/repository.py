@@ -1,6 +1,7 @@
 """What the settle pipeline asks of the database. Everything in lists; one transaction for each unit of work."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -46,6 +47,51 @@ class Projections:
     def of(self, psn_no: str, fixmedins_code: str) -> Projection:
         """Of one visit."""
         return Projection(self.persons.get(psn_no), self.institutions.get(fixmedins_code))
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What is looked for before a batch begins."""
+
+    keys: Collection[MsgKey] = ()
+    jtis: Collection[str] = ()
+    psn_nos: Collection[str] = ()
+    fixmedins_codes: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a batch finds, all of it as of one moment."""
+
+    any_known: bool
+    """Whether there is a settlement, a quote or a reversal under any of the keys."""
+    any_due: bool
+    """Whether held previews have run out that still keep something."""
+    bound_visits: Mapping[str, str]
+    """By jti, the mdtrt_id that a credential belongs to, of those that have been used."""
+    told: Projections
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An intent that was written."""
+
+    at: datetime
+    """By the database's clock."""
+    binds: bool
+    """Whether its credential was bound to its visit by it; else it was bound before, or there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What the second transaction works on; settlements are locked before accounts, and both before the day."""
+
+    pending: AbstractSet[UUID]
+    """Those of the settlements that are still PENDING; who holds them decides them."""
+    accounts: Mapping[str, Account]
+    """By psn_no, those that there are."""
+    day_is_open: bool | None
+    """Whether something may be posted on the day, which stays so until the transaction ends; None: it has no row."""
 
 
 class SettlementRepository(Protocol):
@@ -94,8 +140,12 @@ class SettlementRepository(Protocol):
         """The mdtrt_id that each of these credentials belongs to, of those that have been used."""
         ...
 
-    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, datetime]:
-        """Write what is about to be settled; when each was written, by the database's clock.
+    async def look(self, sought: Sought, now: datetime) -> Seen:
+        """What there is of what is sought, and whether previews have run out by `now`."""
+        ...
+
+    async def add_intents(self, intents: Sequence[Intent]) -> dict[UUID, Written]:
+        """Write what is about to be settled, and bind its credentials to their visits unless they are bound.
 
         One that is missing in the answer was not written: its msgid is taken, or its patient has another settlement
         under way.
@@ -106,16 +156,12 @@ class SettlementRepository(Protocol):
         """Undo intents that this transaction wrote, without a trace."""
         ...
 
-    async def bind_credentials(self, visits: Mapping[str, str]) -> dict[str, str]:
-        """Bind each `jti` to its mdtrt_id unless it is bound already; what each is bound to now."""
-        ...
-
     async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
         """By patient, what was decided in the last day about what had asked payers, quotes too; oldest first."""
         ...
 
-    async def lock_pending(self, ids: Iterable[UUID]) -> set[UUID]:
-        """Lock those of these settlements that are still PENDING; who holds them decides them."""
+    async def lock_to_settle(self, ids: Iterable[UUID], psn_nos: Iterable[str], day: date) -> Locked:
+        """Lock those of these settlements that are still PENDING, the accounts of these persons, and the day."""
         ...
 
     async def lock(self, ids: Iterable[UUID]) -> dict[UUID, Settlement]:

@@ -1,6 +1,6 @@
 """Settling (结算): intents, holds at binding, and the second transaction that moves the money. Everything in lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -10,6 +10,7 @@ from kit.clock import Clock, shanghai_date
 from kit.db import Work, retrying
 from kit.db_errors import is_unavailable
 from kit.errors import Refusal
+from kit.events import Event
 from kit.observability import get_logger
 from settlement import settlement_events as events
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
@@ -23,7 +24,7 @@ from settlement.domain.settling import given_back, owed_again, postings_of, sett
 from settlement.domain.state import OrderKind, Settlement, SettlementState, abandoned, answer_from_record, asked_payers
 from settlement.failpoints import Boundary, Failpoints
 from settlement.intents import Answer, Intake, UnderWay
-from settlement.repository import SettlementRepository
+from settlement.repository import Locked, SettlementRepository
 
 _log = get_logger()
 
@@ -54,6 +55,16 @@ class Holds:
 
     grants: Grants
     lost: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """What a batch is decided on."""
+
+    needs: Mapping[UUID, Need]
+    locked: Locked
+    replaced: Replaced
+    now: datetime
 
 
 class SettleService:
@@ -144,41 +155,36 @@ class SettleService:
         async with self._work() as repository:
             now = self._clock.now()
             replaced = await _lock_replaced(repository, held)
-            pending = await repository.lock_pending(each.id for each in held)
+            needs = {each.id: _need(each, replaced, grants) for each in held}
+            locked = await repository.lock_to_settle(needs, _owners(needs.values()), shanghai_date(now))
             # Those that are missing were swept or reversed meanwhile: they are no longer ours to decide.
-            owned = [each.intent.settlement for each in held if each.id in pending]
+            owned = [each.intent.settlement for each in held if each.id in locked.pending]
             going, too_late = _still_replacing(owned, replaced)
             decided = _by_id(await release(repository, too_late, now, Reason.ALREADY_REVERSED))
-            decided |= await self._decide(repository, going, replaced, grants, now)
-            overtaken = [each.id for each in held if each.id not in pending]
+            if going:
+                decided |= await self._decide(repository, going, _Books(needs, locked, replaced, now))
+            overtaken = [each.id for each in held if each.id not in locked.pending]
             found = await _as_decided(repository, overtaken) if overtaken else {}
             await self._failpoints.reach(Boundary.BEFORE_COMMIT)
         return _answers(held, found | decided)
 
     async def _decide(
-        self,
-        repository: SettlementRepository,
-        owned: Sequence[Settlement],
-        replaced: Replaced,
-        grants: Grants,
-        now: datetime,
+        self, repository: SettlementRepository, owned: Sequence[Settlement], books: "_Books"
     ) -> dict[UUID, Outcome]:
-        if not owned:
-            return {}
-        needs = [_need(settlement, replaced, grants) for settlement in owned]
-        accounts = await repository.lock_accounts(_owners(needs))
-        day = await open_day(repository, now)
-        allocations = allocate_all(needs, accounts, self._order)
+        day, now, accounts = await _open(repository, books), books.now, books.locked.accounts
+        allocations = allocate_all([books.needs[each.settlement_id] for each in owned], accounts, self._order)
         decided = [
             self._outcome(settlement, allocation, now)
             for settlement, allocation in zip(owned, allocations, strict=True)
         ]
         settlements = [each for each in decided if isinstance(each, Settlement)]
-        posted = postings_of(settlements, accounts, day, replaced)
+        quotes = [each for each in decided if isinstance(each, Quote)]
+        posted = postings_of(settlements, accounts, day, books.replaced)
         await repository.post(posted, accounts)
-        await _record(repository, settlements, given_back(settlements, replaced, posted, now), day, now)
-        await repository.outbox.add(events.moved(posted))
-        await _keep(repository, [each for each in decided if isinstance(each, Quote)], now)
+        told = await _record(repository, settlements, given_back(settlements, books.replaced, posted, now), day, now)
+        if quotes:
+            await repository.quotes.keep(quotes)
+        await repository.outbox.add([*told, *events.moved(posted), *(events.kept(quote, now) for quote in quotes)])
         return dict(zip((settlement.settlement_id for settlement in owned), decided, strict=True))
 
     def _outcome(self, settlement: Settlement, allocation: Allocation, now: datetime) -> Outcome:
@@ -228,8 +234,22 @@ async def open_day(repository: SettlementRepository, now: datetime) -> date:
     """
     day = shanghai_date(now)
     if not await repository.hold_business_day(day):
-        raise BusinessDayClosedError(f"business day {day} is closed, nothing can be posted on it")
+        raise _closed(day)
     return day
+
+
+async def _open(repository: SettlementRepository, books: _Books) -> date:
+    """The business day, which was locked with the rest; the first posting of a day opens it."""
+    day = shanghai_date(books.now)
+    if books.locked.day_is_open is None:
+        return await open_day(repository, books.now)
+    if not books.locked.day_is_open:
+        raise _closed(day)
+    return day
+
+
+def _closed(day: date) -> BusinessDayClosedError:
+    return BusinessDayClosedError(f"business day {day} is closed, nothing can be posted on it")
 
 
 async def _record(
@@ -238,17 +258,17 @@ async def _record(
     reversed_: Sequence[Settlement],
     day: date,
     now: datetime,
-) -> None:
-    """Write and tell what was decided, and the other sides of those that settle again."""
+) -> list[Event]:
+    """Write what was decided, and the other sides of those that settle again; what there is to be told."""
     if decided:
         await repository.save(decided, day)
-    if reversed_:
-        await repository.save(reversed_)
+    if not reversed_:
+        return [events.decided(each, now) for each in decided]
+    await repository.save(reversed_)
     before = {each.replaced_by: each for each in reversed_}
     after = {each.settlement_id: each for each in decided}
     told = [events.decided(each, now, before.get(each.settlement_id)) for each in decided]
-    told += [events.decided(each, now, after[each.replaced_by]) for each in reversed_ if each.replaced_by]
-    await repository.outbox.add(told)
+    return told + [events.decided(each, now, after[each.replaced_by]) for each in reversed_ if each.replaced_by]
 
 
 async def _lock_replaced(repository: SettlementRepository, held: Sequence[UnderWay]) -> Replaced:
@@ -269,12 +289,6 @@ def _still_replacing(owned: Sequence[Settlement], replaced: Replaced) -> tuple[l
 
 def _by_id(settlements: Sequence[Settlement]) -> dict[UUID, Outcome]:
     return {settlement.settlement_id: settlement for settlement in settlements}
-
-
-async def _keep(repository: SettlementRepository, quotes: Sequence[Quote], now: datetime) -> None:
-    if quotes:
-        await repository.quotes.keep(quotes)
-        await repository.outbox.add([events.kept(quote, now) for quote in quotes])
 
 
 async def _as_decided(repository: SettlementRepository, ids: Sequence[UUID]) -> dict[UUID, Outcome]:
@@ -309,15 +323,13 @@ def _holds(asks: Sequence[Ask], answers: Sequence[Granted]) -> Holds:
     return Holds(grants, frozenset(lost))
 
 
-def _need(settlement: Settlement, replaced: Replaced, grants: Grants) -> Need:
-    order = settlement.order
-    if order is None:
-        raise events.UntellableError(f"settlement {settlement.settlement_id} has no order")
+def _need(each: UnderWay, replaced: Replaced, grants: Grants) -> Need:
+    order = each.intent.order
     return Need(
         psn_no=order.bill.psn_no,
         psn_part_amt_fen=order.bill.psn_part_amt_fen,
         acct_used_flag=order.acct_used_flag,
-        grants=of_payer(order, grants.get(settlement.settlement_id, ())),
+        grants=of_payer(order, grants.get(each.id, ())),
         expected_acct_pay_fen=order.expected_acct_pay_fen,
         expected_acct_mulaid_pay_fen=order.expected_acct_mulaid_pay_fen,
         is_hold=order.kind is OrderKind.QUOTE,
@@ -326,7 +338,7 @@ def _need(settlement: Settlement, replaced: Replaced, grants: Grants) -> Need:
     )
 
 
-def _owners(needs: Sequence[Need]) -> set[str]:
+def _owners(needs: Collection[Need]) -> set[str]:
     payers = {grant.payer_psn_no for need in needs for grant in need.grants}
     return {need.psn_no for need in needs} | payers | {owner for need in needs for owner in need.replaced}
 

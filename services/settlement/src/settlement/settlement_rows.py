@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -22,7 +23,6 @@ from settlement.domain.state import (
     Refund,
     Settlement,
     SettlementState,
-    intent_of,
 )
 from settlement.domain.visit import (
     Designation,
@@ -35,6 +35,8 @@ from settlement.domain.visit import (
 )
 
 Rows = Sequence[asyncpg.Record]
+Row = tuple[object, ...]
+"""What is handed over as one row of a type that the database has for it."""
 
 _OPTIONAL_AMOUNTS = (
     "fulamt_ownpay_amt_fen",
@@ -47,68 +49,71 @@ _OPTIONAL_AMOUNTS = (
 
 def bill_details(bill: Bill) -> str:
     """What of a bill has no column of its own, as JSON."""
-    told = {name: getattr(bill, name) for name in _OPTIONAL_AMOUNTS if getattr(bill, name) is not None}
-    items = [[int(item.kind), item.amount_fen] for item in bill.items]
-    return json.dumps({**told, "items": items}, separators=(",", ":"))
+    told: dict[str, object] = {"items": [[int(item.kind), item.amount_fen] for item in bill.items]}
+    for name in _OPTIONAL_AMOUNTS:
+        if (amount_fen := getattr(bill, name)) is not None:
+            told[name] = amount_fen
+    return _ENCODER.encode(told)
 
 
-def intent_columns(intents: Sequence[Intent]) -> tuple[list[object], ...]:
-    """One array for each column that an intent fills."""
-    orders = [intent.order for intent in intents]
-    bills = [order.bill for order in orders]
+# Made once: making one costs more than what it does for a bill.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
+
+
+def intent_rows(intents: Iterable[Intent]) -> list[Row]:
+    """Of the type `new_intent`."""
+    return [_intent_row(intent, intent.order, intent.order.bill, intent.order.premium) for intent in intents]
+
+
+def _intent_row(intent: Intent, order: Order, bill: Bill, premium: Premium | None) -> Row:
     return (
-        [intent.settlement_id for intent in intents],
-        [order.fixmedins_code for order in orders],
-        [order.msgid for order in orders],
-        [intent.fingerprint.version for intent in intents],
-        [intent.fingerprint.digest for intent in intents],
-        [bill.psn_no for bill in bills],
-        [bill.mdtrt_id for bill in bills],
-        [int(bill.med_type) for bill in bills],
-        [bill.medfee_sumamt_fen for bill in bills],
-        [bill.fund_pay_sumamt_fen for bill in bills],
-        [bill.psn_part_amt_fen for bill in bills],
-        [bill.hosp_part_amt_fen for bill in bills],
-        [bill_details(bill) for bill in bills],
-        [order.acct_used_flag for order in orders],
-        [order.use_mutual_aid for order in orders],
-        [order.expected_acct_pay_fen for order in orders],
-        [order.expected_acct_mulaid_pay_fen for order in orders],
-        [intent.insutype for intent in intents],
-        [int(bill.clr_type) for bill in bills],
-        [intent.occurred_at for intent in intents],
-        [str(order.kind) for order in orders],
-        [order.replaces for order in orders],
-        [order.premium.year if order.premium else None for order in orders],
-        [order.premium.payer_psn_no if order.premium else None for order in orders],
+        intent.settlement_id,
+        order.fixmedins_code,
+        order.msgid,
+        intent.fingerprint.version,
+        intent.fingerprint.digest,
+        bill.psn_no,
+        bill.mdtrt_id,
+        bill.med_type,
+        bill.medfee_sumamt_fen,
+        bill.fund_pay_sumamt_fen,
+        bill.psn_part_amt_fen,
+        bill.hosp_part_amt_fen,
+        bill_details(bill),
+        order.acct_used_flag,
+        order.use_mutual_aid,
+        order.expected_acct_pay_fen,
+        order.expected_acct_mulaid_pay_fen,
+        intent.insutype,
+        bill.clr_type,
+        intent.occurred_at,
+        order.kind,
+        order.quote_id,
+        order.replaces,
+        premium.year if premium else None,
+        premium.payer_psn_no if premium else None,
+        intent.jti,
     )
 
 
-def decided_columns(settlements: Sequence[Settlement]) -> tuple[list[object], ...]:
-    """One array for each column of settlements that are decided as they come."""
-    intents = [intent_of(settlement) for settlement in settlements]
-    return (
-        *intent_columns(intents),
-        [intent.order.quote_id for intent in intents],
-        *outcome_columns(settlements)[1:],
-    )
+def outcome_rows(settlements: Iterable[Settlement]) -> list[Row]:
+    """Of the type `new_outcome`: what a move of the state machine fills."""
+    return [_outcome_row(settlement, settlement.split) for settlement in settlements]
 
 
-def outcome_columns(settlements: Sequence[Settlement]) -> tuple[list[object], ...]:
-    """One array for each column that a move of the state machine fills."""
-    splits = [settlement.split for settlement in settlements]
+def _outcome_row(settlement: Settlement, split: Split | None) -> Row:
     return (
-        [settlement.settlement_id for settlement in settlements],
-        [str(settlement.state) for settlement in settlements],
-        [settlement.reason for settlement in settlements],
-        [settlement.setl_time for settlement in settlements],
-        [settlement.reversed_at for settlement in settlements],
-        [split.acct_pay_fen if split else None for split in splits],
-        [split.acct_mulaid_pay_fen if split else None for split in splits],
-        [split.psn_cash_pay_fen if split else None for split in splits],
-        [split.own_balance_after_fen if split else None for split in splits],
-        [settlement.replaced_by for settlement in settlements],
-        [settlement.reason_window for settlement in settlements],
+        settlement.settlement_id,
+        settlement.state,
+        settlement.reason,
+        settlement.reason_window,
+        settlement.setl_time,
+        settlement.reversed_at,
+        split.acct_pay_fen if split else None,
+        split.acct_mulaid_pay_fen if split else None,
+        split.psn_cash_pay_fen if split else None,
+        split.own_balance_after_fen if split else None,
+        settlement.replaced_by,
     )
 
 
@@ -185,52 +190,55 @@ def split_of(row: asyncpg.Record, lines: Rows, declines: Rows) -> Split:
     )
 
 
-def decided_of(found: Rows, lines: Mapping[Any, Rows]) -> dict[str, list[Decided]]:
+def decided_of(found: Rows) -> dict[str, list[Decided]]:
     """By patient, what was decided lately, in the order of the rows."""
     decided: dict[str, list[Decided]] = {}
     for row in found:
-        paid = tuple(Paid(line["relation_id"], line["amount_fen"]) for line in lines.get(row["id"], ()))
+        paid = tuple(Paid(relation_id, amount_fen) for relation_id, amount_fen in row["paid"])
         state = QuoteState(row["state"]) if row["is_quote"] else SettlementState(row["state"])
         outcome = Decided(row["id"], state, row["occurred_at"], paid)
         decided.setdefault(row["psn_no"], []).append(outcome)
     return decided
 
 
-def persons_of(rows: Rows) -> dict[str, PersonFacts]:
+def persons_of(rows: Iterable[Any]) -> dict[str, PersonFacts]:
     """Facts of persons, from rows of facts joined with their enrolments and sorted by person and first day."""
     persons = {}
-    for psn_no, group in groupby(rows, key=itemgetter("psn_no")):
+    for psn_no, group in groupby(rows, key=itemgetter(0)):
         told = list(group)
-        enrolments = tuple(_enrolment_fact(row) for row in told if row["valid_from"] is not None)
-        persons[psn_no] = PersonFacts(told[0]["died_on"], enrolments)
+        enrolments = tuple(_enrolment_fact(*row[2:]) for row in told if row[_VALID_FROM] is not None)
+        persons[psn_no] = PersonFacts(told[0][1], enrolments)
     return persons
 
 
-def _enrolment_fact(row: asyncpg.Record) -> EnrolmentFact:
-    status = InsuranceStatus(row["psn_insu_stas"])
-    enrolment = Enrolment(InsuranceType(row["insutype"]), status, row["valid_from"], row["valid_to"])
-    return EnrolmentFact(enrolment, row["enrolment_as_of"])
+_VALID_FROM: Final = 4
 
 
-def institutions_of(rows: Rows) -> dict[str, InstitutionFacts]:
-    """Facts of institutions by fixmedins_code."""
-    return {
-        row["fixmedins_code"]: InstitutionFacts(
-            fixmedins_type=InstitutionType(row["fixmedins_type"]),
-            admdvs=row["admdvs"],
-            designations=designations_of(row),
-            remote_settlement=row["remote_settlement"],
-            suspended=row["suspended"],
-            as_of=row["as_of"],
-        )
-        for row in rows
-    }
+def _enrolment_fact(
+    insutype: int, status: int, valid_from: date, valid_to: date | None, as_of: datetime
+) -> EnrolmentFact:
+    enrolment = Enrolment(InsuranceType(insutype), InsuranceStatus(status), valid_from, valid_to)
+    return EnrolmentFact(enrolment, as_of)
 
 
-def designations_of(row: asyncpg.Record) -> tuple[Designation, ...]:
-    """The periods in two arrays of the same length."""
-    periods = zip(row["designations_from"], row["designations_to"], strict=True)
-    return tuple(Designation(first, last) for first, last in periods)
+def institutions_of(rows: Iterable[Any]) -> dict[str, InstitutionFacts]:
+    """Facts of institutions by fixmedins_code, from a row for each period of designation, sorted by institution."""
+    return {code: _institution_facts(list(group)) for code, group in groupby(rows, key=itemgetter(0))}
+
+
+def _institution_facts(told: Sequence[Any]) -> InstitutionFacts:
+    _, fixmedins_type, admdvs, remote_settlement, suspended, as_of, *_ = told[0]
+    return InstitutionFacts(
+        fixmedins_type=InstitutionType(fixmedins_type),
+        admdvs=admdvs,
+        designations=tuple(Designation(*row[_FIRST_DAY:]) for row in told if row[_FIRST_DAY] is not None),
+        remote_settlement=remote_settlement,
+        suspended=suspended,
+        as_of=as_of,
+    )
+
+
+_FIRST_DAY: Final = 6
 
 
 def by_settlement(rows: Iterable[asyncpg.Record]) -> Mapping[Any, list[asyncpg.Record]]:
@@ -245,37 +253,33 @@ Splits = Sequence[tuple[UUID, Split]]
 """Of settlements or quotes, by id."""
 
 
-def splits_of(settlements: Sequence[Settlement]) -> Splits:
+def splits_of(settlements: Iterable[Settlement]) -> Splits:
     """The splits of those that have one."""
     return [(settlement.settlement_id, settlement.split) for settlement in settlements if settlement.split]
 
 
-def line_columns(splits: Splits) -> list[tuple[object, ...]]:
-    """The columns of the payers' lines; empty if there are none."""
-    return _transposed(
+def line_rows(splits: Splits) -> list[Row]:
+    """Of the type `new_line`: what payers pay."""
+    return [
         (owner, place, line.payer_psn_no, line.relation_id, line.amount_fen, line.balance_after_fen)
         for owner, split in splits
         for place, line in enumerate(split.lines)
-    )
+    ]
 
 
-def decline_columns(splits: Splits) -> list[tuple[object, ...]]:
-    """The columns of the declines; empty if there are none."""
-    return _transposed(
-        (owner, place, decline.payer_psn_no, str(decline.reason), decline.window)
+def decline_rows(splits: Splits) -> list[Row]:
+    """Of the type `new_decline`: why payers do not."""
+    return [
+        (owner, place, decline.payer_psn_no, decline.reason, decline.window)
         for owner, split in splits
         for place, decline in enumerate(split.declines)
-    )
+    ]
 
 
-def refund_columns(settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
-    """The columns of the refunds; empty if there are none."""
-    return _transposed(
+def refund_rows(settlements: Iterable[Settlement]) -> list[Row]:
+    """Of the type `new_refund`: what was given back."""
+    return [
         (settlement.settlement_id, place, refund.psn_no, refund.amount_fen, refund.balance_after_fen)
         for settlement in settlements
         for place, refund in enumerate(settlement.refunds)
-    )
-
-
-def _transposed(written: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
-    return list(zip(*written, strict=True))
+    ]

@@ -17,10 +17,24 @@ BY_IDS = _SELECT + "WHERE id = ANY($1::uuid[])"
 
 LOCK = _SELECT + "WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 
-# The state is looked at again after waiting for the lock: whoever comes second finds it decided.
-LOCK_PENDING = "SELECT id FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING' ORDER BY id FOR UPDATE"
+# The state is looked at again after waiting for the lock: whoever comes second finds it decided. Each part counts what
+# the part before has locked, so that settlements are locked before accounts, and both before the day.
+LOCK_TO_SETTLE = """
+WITH pending AS MATERIALIZED (
+    SELECT id FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING' ORDER BY id FOR UPDATE
+), owner AS MATERIALIZED (
+    SELECT psn_no, state, balance_fen, held_fen, version FROM account
+    WHERE psn_no = ANY($2::text[]) AND (SELECT count(*) FROM pending) >= 0 ORDER BY psn_no FOR UPDATE
+), today AS MATERIALIZED (
+    SELECT state = 'OPEN' AS is_open FROM business_day WHERE day = $3 AND (SELECT count(*) FROM owner) >= 0 FOR SHARE
+)
+SELECT ARRAY(SELECT id FROM pending) AS pending,
+       ARRAY(SELECT (psn_no, state, balance_fen, held_fen, version) FROM owner) AS accounts,
+       (SELECT is_open FROM today) AS is_open
+"""
 
-# By the indexes settlement_of_day and settlement_unsettled. Requests to hold are no settlements.
+# By the indexes settlement_of_day, settlement_never_settled and that of what is PENDING, which is little. Requests to
+# hold are no settlements.
 OF_DAY = """
 SELECT id FROM (
     (SELECT setl_time AS listed_at, id FROM settlement
@@ -29,7 +43,12 @@ SELECT id FROM (
      ORDER BY setl_time, id LIMIT $7)
     UNION ALL
     (SELECT occurred_at, id FROM settlement
-     WHERE fixmedins_code = $1 AND setl_time IS NULL AND kind = 'BILL' AND occurred_at >= $3 AND occurred_at < $4
+     WHERE fixmedins_code = $1 AND state IN ('REFUSED', 'ABANDONED') AND kind = 'BILL' AND occurred_at >= $3
+       AND occurred_at < $4 AND (occurred_at, id) > ($5, $6)
+     ORDER BY occurred_at, id LIMIT $7)
+    UNION ALL
+    (SELECT occurred_at, id FROM settlement
+     WHERE fixmedins_code = $1 AND state = 'PENDING' AND kind = 'BILL' AND occurred_at >= $3 AND occurred_at < $4
        AND (occurred_at, id) > ($5, $6)
      ORDER BY occurred_at, id LIMIT $7)
 ) AS listed
@@ -48,7 +67,12 @@ ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 # The contract takes 200 outcomes with a request; the newest are the ones that may not have arrived by Kafka yet. A
 # quote that was used is told as the settlement of the same id.
 RECENT = """
-SELECT recent.id, patient.psn_no, recent.state, recent.occurred_at, recent.is_quote
+SELECT recent.id, patient.psn_no, recent.state, recent.occurred_at, recent.is_quote,
+       CASE WHEN recent.is_quote
+            THEN ARRAY(SELECT (relation_id, amount_fen) FROM quote_line WHERE quote_id = recent.id ORDER BY position)
+            ELSE ARRAY(SELECT (relation_id, amount_fen) FROM settlement_line
+                       WHERE settlement_id = recent.id ORDER BY position)
+       END AS paid
 FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
     (SELECT id, state, occurred_at, updated_at, false AS is_quote FROM settlement AS s
      WHERE s.psn_no = patient.psn_no AND s.updated_at > clock_timestamp() - interval '1 day'
@@ -62,12 +86,6 @@ FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
     ORDER BY updated_at DESC LIMIT 200
 ) AS recent
 ORDER BY recent.updated_at
-"""
-
-PAID = """
-SELECT settlement_id, relation_id, amount_fen FROM settlement_line WHERE settlement_id = ANY($1::uuid[])
-UNION ALL
-SELECT quote_id, relation_id, amount_fen FROM quote_line WHERE quote_id = ANY($2::uuid[])
 """
 
 LINES = """
@@ -85,63 +103,48 @@ SELECT settlement_id, psn_no, amount_fen, balance_after_fen FROM refund
 WHERE settlement_id = ANY($1::uuid[]) ORDER BY settlement_id, position
 """
 
-# Sorted by patient: two processes with the same patients wait for each other in the same order.
-ADD_INTENTS = """
-INSERT INTO settlement (
-    id, fixmedins_code, msgid, hash_version, body_hash, state, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
+_INTENT_COLUMNS = """fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
     fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
-    premium_year, premium_payer_psn_no
+    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, quote_id, replaces,
+    premium_year, premium_payer_psn_no"""
+_OUTCOME_COLUMNS = """state, reason, reason_window, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen,
+    psn_cash_pay_fen, own_balance_after_fen, replaced_by"""
+
+# Sorted by patient: two processes with the same patients wait for each other in the same order. The credential of what
+# is written is bound to its visit, unless it is bound; whether by this one is told.
+ADD_INTENTS = f"""
+WITH intent AS MATERIALIZED (
+    SELECT * FROM unnest($1::new_intent[])
+), written AS (
+    INSERT INTO settlement (id, state, {_INTENT_COLUMNS})
+    SELECT id, 'PENDING', {_INTENT_COLUMNS} FROM intent ORDER BY psn_no, msgid
+    ON CONFLICT DO NOTHING
+    RETURNING id, created_at
+), bound AS (
+    INSERT INTO credential_use (jti, mdtrt_id)
+    SELECT jti, mdtrt_id FROM intent JOIN written USING (id) WHERE jti IS NOT NULL ORDER BY jti
+    ON CONFLICT DO NOTHING
+    RETURNING jti, mdtrt_id
 )
-SELECT id, fixmedins_code, msgid, hash_version, body_hash, 'PENDING', psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
-       fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
-       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
-       premium_year, premium_payer_psn_no
-FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
-    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
-    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[],
-    $23::smallint[], $24::text[]
-) AS i (
-    id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
-    fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
-    premium_year, premium_payer_psn_no
-)
-ORDER BY psn_no, msgid
-ON CONFLICT DO NOTHING
-RETURNING id, created_at
-"""
+SELECT id, created_at, bound.jti IS NOT NULL AS binds
+FROM written JOIN intent USING (id) LEFT JOIN bound USING (jti, mdtrt_id)
+"""  # noqa: S608 - constants of this file
+
+_ADD_PARTS = """lines AS (
+    INSERT INTO settlement_line (settlement_id, position, payer_psn_no, relation_id, amount_fen, balance_after_fen)
+    SELECT * FROM unnest($3::new_line[])
+), declines AS (
+    INSERT INTO settlement_decline (settlement_id, position, payer_psn_no, reason, limit_window)
+    SELECT * FROM unnest($4::new_decline[])
+)"""
 
 # What is decided in the transaction that it comes in: it was never PENDING.
-ADD_DECIDED = """
-INSERT INTO settlement (
-    id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
-    fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
-    premium_year, premium_payer_psn_no, quote_id, state, reason, setl_time, reversed_at, acct_pay_fen,
-    acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, replaced_by, reason_window, business_day
-)
-SELECT id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
-       fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details::jsonb, acct_used_flag, use_mutual_aid,
-       expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
-       premium_year, premium_payer_psn_no, quote_id, state, reason, setl_time, reversed_at, acct_pay_fen,
-       acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, replaced_by, reason_window,
-       CASE WHEN setl_time IS NOT NULL THEN $36::date END
-FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bytea[], $6::text[], $7::text[], $8::smallint[],
-    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[],
-    $16::bigint[], $17::bigint[], $18::smallint[], $19::smallint[], $20::timestamptz[], $21::text[], $22::uuid[],
-    $23::smallint[], $24::text[], $25::uuid[], $26::text[], $27::text[], $28::timestamptz[], $29::timestamptz[],
-    $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::uuid[], $35::text[]
-) AS i (
-    id, fixmedins_code, msgid, hash_version, body_hash, psn_no, mdtrt_id, med_type, medfee_sumamt_fen,
-    fund_pay_sumamt_fen, psn_part_amt_fen, hosp_part_amt_fen, bill_details, acct_used_flag, use_mutual_aid,
-    expected_acct_pay_fen, expected_acct_mulaid_pay_fen, insutype, clr_type, occurred_at, kind, replaces,
-    premium_year, premium_payer_psn_no, quote_id, state, reason, setl_time, reversed_at, acct_pay_fen,
-    acct_mulaid_pay_fen, psn_cash_pay_fen, own_balance_after_fen, replaced_by, reason_window
-)
-"""
+ADD_DECIDED = f"""
+WITH {_ADD_PARTS}
+INSERT INTO settlement (id, business_day, {_INTENT_COLUMNS}, {_OUTCOME_COLUMNS})
+SELECT id, CASE WHEN setl_time IS NOT NULL THEN $5::date END, {_INTENT_COLUMNS}, {_OUTCOME_COLUMNS}
+FROM unnest($1::new_intent[]) JOIN unnest($2::new_outcome[]) AS outcome USING (id)
+"""  # noqa: S608 - constants of this file
 
 WITHDRAW_INTENTS = "DELETE FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING'"
 
@@ -155,34 +158,22 @@ ON CONFLICT DO NOTHING
 RETURNING id
 """
 
-SAVE = """
-UPDATE settlement AS s
-SET state = n.state, reason = n.reason, setl_time = n.setl_time, reversed_at = n.reversed_at,
-    business_day = coalesce($12, s.business_day), acct_pay_fen = n.acct_pay_fen,
-    acct_mulaid_pay_fen = n.acct_mulaid_pay_fen, psn_cash_pay_fen = n.psn_cash_pay_fen,
-    own_balance_after_fen = n.own_balance_after_fen, replaced_by = n.replaced_by, reason_window = n.reason_window,
-    updated_at = clock_timestamp()
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::bigint[], $10::uuid[], $11::text[])
-  AS n (id, state, reason, setl_time, reversed_at, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen,
-        own_balance_after_fen, replaced_by, reason_window)
-WHERE s.id = n.id
-"""
-
-ADD_LINES = """
-INSERT INTO settlement_line (settlement_id, position, payer_psn_no, relation_id, amount_fen, balance_after_fen)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[])
-"""
-
-ADD_DECLINES = """
-INSERT INTO settlement_decline (settlement_id, position, payer_psn_no, reason, limit_window)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[])
-"""
-
-ADD_REFUNDS = """
-INSERT INTO refund (settlement_id, position, psn_no, amount_fen, balance_after_fen)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[])
-"""
+SAVE = f"""
+WITH saved AS (
+    UPDATE settlement AS s
+    SET state = n.state, reason = n.reason, setl_time = n.setl_time, reversed_at = n.reversed_at,
+        business_day = coalesce($1, s.business_day), acct_pay_fen = n.acct_pay_fen,
+        acct_mulaid_pay_fen = n.acct_mulaid_pay_fen, psn_cash_pay_fen = n.psn_cash_pay_fen,
+        own_balance_after_fen = n.own_balance_after_fen, replaced_by = n.replaced_by, reason_window = n.reason_window,
+        updated_at = clock_timestamp()
+    FROM unnest($2::new_outcome[]) AS n WHERE s.id = n.id
+    RETURNING s.id
+), {_ADD_PARTS}, refunds AS (
+    INSERT INTO refund (settlement_id, position, psn_no, amount_fen, balance_after_fen)
+    SELECT * FROM unnest($5::new_refund[])
+)
+SELECT count(*) FROM saved
+"""  # noqa: S608 - constants of this file
 
 FIND_REVERSALS = """
 SELECT fixmedins_code, msgid, settlement_id, hash_version, body_hash, reason FROM reversal
@@ -196,24 +187,39 @@ ORDER BY 1, 2
 ON CONFLICT DO NOTHING
 """
 
-PERSONS = """
-SELECT p.psn_no, p.died_on, e.insutype, e.psn_insu_stas, e.valid_from, e.valid_to, e.as_of AS enrolment_as_of
-FROM person_fact AS p LEFT JOIN person_enrolment AS e USING (psn_no)
-WHERE p.psn_no = ANY($1::text[]) ORDER BY p.psn_no, e.valid_from
-"""
+_PERSON = "p.psn_no, p.died_on, e.insutype, e.psn_insu_stas, e.valid_from, e.valid_to, e.as_of"
+_OF_PERSONS = "FROM person_fact AS p LEFT JOIN person_enrolment AS e USING (psn_no)"
 
-INSTITUTIONS = """
-SELECT fixmedins_code, fixmedins_type, admdvs, designations_from, designations_to, remote_settlement, suspended, as_of
-FROM institution_fact WHERE fixmedins_code = ANY($1::text[])
+# A row for each period of designation, and one for an institution without any.
+_INSTITUTION = """i.fixmedins_code, i.fixmedins_type, i.admdvs, i.remote_settlement, i.suspended, i.as_of, d.first_day,
+    d.last_day"""
+_OF_INSTITUTIONS = """FROM institution_fact AS i
+    LEFT JOIN LATERAL unnest(i.designations_from, i.designations_to) WITH ORDINALITY AS d (first_day, last_day, place)
+    ON true"""
+
+PERSONS = f"SELECT {_PERSON} {_OF_PERSONS} WHERE p.psn_no = ANY($1::text[]) ORDER BY p.psn_no, e.valid_from"
+
+INSTITUTIONS = f"""
+SELECT {_INSTITUTION} {_OF_INSTITUTIONS} WHERE i.fixmedins_code = ANY($1::text[]) ORDER BY i.fixmedins_code, d.place
 """
 
 BOUND_VISITS = "SELECT jti, mdtrt_id FROM credential_use WHERE jti = ANY($1::text[])"
 
-BIND_CREDENTIALS = """
-INSERT INTO credential_use (jti, mdtrt_id)
-SELECT jti, mdtrt_id FROM unnest($1::text[], $2::text[]) AS c (jti, mdtrt_id) ORDER BY jti
-ON CONFLICT DO NOTHING
-"""
+# All that a batch has to know before it begins, as of one moment.
+LOOK = f"""
+SELECT EXISTS (SELECT FROM settlement JOIN unnest($1::text[], $2::text[]) AS asked (fixmedins_code, msgid)
+               USING (fixmedins_code, msgid))
+       OR EXISTS (SELECT FROM quote JOIN unnest($1::text[], $2::text[]) AS asked (fixmedins_code, msgid)
+                  USING (fixmedins_code, msgid))
+       OR EXISTS (SELECT FROM reversal JOIN unnest($1::text[], $2::text[]) AS asked (fixmedins_code, msgid)
+                  USING (fixmedins_code, msgid)) AS known,
+       EXISTS (SELECT FROM quote WHERE state = 'HELD' AND expires_at <= $6) AS due,
+       ARRAY(SELECT (jti, mdtrt_id) FROM credential_use WHERE jti = ANY($3::text[])) AS bound,
+       ARRAY(SELECT ({_PERSON}) {_OF_PERSONS}
+             WHERE p.psn_no = ANY($4::text[]) ORDER BY p.psn_no, e.valid_from) AS persons,
+       ARRAY(SELECT ({_INSTITUTION}) {_OF_INSTITUTIONS}
+             WHERE i.fixmedins_code = ANY($5::text[]) ORDER BY i.fixmedins_code, d.place) AS institutions
+"""  # noqa: S608 - constants of this file
 
 READ_ACCOUNTS = "SELECT psn_no, state, balance_fen, held_fen, version FROM account WHERE psn_no = ANY($1::text[])"
 

@@ -1,6 +1,6 @@
 """Judging visits against what is known: credential, projection, and the visit that a credential belongs to."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,8 +8,8 @@ from settlement.credentials import CredentialReader
 from settlement.domain.bill import Bill
 from settlement.domain.reasons import Reason
 from settlement.domain.refusal import Visit, decide_refusal
-from settlement.domain.visit import InsuranceType, freshest
-from settlement.repository import SettlementRepository
+from settlement.domain.visit import InsuranceType, VisitFacts, freshest
+from settlement.repository import MsgKey, Seen, Sought
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +42,21 @@ class VisitJudge:
         self._credentials = credentials
         self._home_region_prefix = home_region_prefix
 
-    async def judge(
-        self, repository: SettlementRepository, presented: Sequence[Presented], now: datetime
+    def read(self, presented: Iterable[Presented]) -> list[VisitFacts | None]:
+        """What each credential carries; None of one that is not believed."""
+        return [self._credentials.read(each.credential) for each in presented]
+
+    def judge(
+        self, presented: Sequence[Presented], facts: Sequence[VisitFacts | None], seen: Seen, now: datetime
     ) -> list[Admitted | Reason]:
-        """For each, that it may be settled, or the first reason why not."""
-        facts = [self._credentials.read(each.credential) for each in presented]
-        readable = [each for each in facts if each is not None]
-        bound = await repository.bound_visits({each.jti for each in readable})
-        told = await repository.projections(
-            {each.psn_no for each in readable}, {each.fixmedins_code for each in presented}
-        )
+        """For each, that it may be settled, or the first reason why not; `facts` are those of `read`."""
         visits = [
             Visit(
                 fixmedins_code=each.fixmedins_code,
                 bill=each.bill,
                 facts=carried,
-                bound_mdtrt_id=bound.get(carried.jti) if carried else None,
-                projection=told.of(carried.psn_no if carried else "", each.fixmedins_code),
+                bound_mdtrt_id=seen.bound_visits.get(carried.jti) if carried else None,
+                projection=seen.told.of(carried.psn_no if carried else "", each.fixmedins_code),
             )
             for each, carried in zip(presented, facts, strict=True)
         ]
@@ -70,3 +68,16 @@ class VisitJudge:
             return reason or Reason.CREDENTIAL_INVALID
         enrolment = freshest(visit.facts, visit.projection, now).enrolment
         return Admitted(visit.facts.jti, enrolment.insutype if enrolment else None)
+
+
+def sought_of(
+    presented: Iterable[Presented], facts: Iterable[VisitFacts | None], keys: Collection[MsgKey] = ()
+) -> Sought:
+    """What is looked for to judge these visits, of requests known by these keys."""
+    readable = [each for each in facts if each is not None]
+    return Sought(
+        keys=keys,
+        jtis={each.jti for each in readable},
+        psn_nos={each.psn_no for each in readable},
+        fixmedins_codes={each.fixmedins_code for each in presented},
+    )
