@@ -285,7 +285,11 @@ TAMPERED = [
         "UPDATE entry SET account_key = 'H65270100002' WHERE account_kind = 'CLEARING' AND amount_fen = 3000",
         "a settlement's lines and refunds",
     ),
-    ("DELETE FROM settlement WHERE acct_pay_fen = 1000", "every entry of a settlement belongs"),
+    ("DELETE FROM settlement WHERE acct_pay_fen = 1000", "every entry and line of a settlement belongs"),
+    (
+        "INSERT INTO settlement_line VALUES (gen_random_uuid(), 0, 'father', gen_random_uuid(), 1, 1)",
+        "every entry and line of a settlement belongs",
+    ),
     ("UPDATE settlement SET psn_cash_pay_fen = 1999 WHERE psn_cash_pay_fen = 2000", "the parts of a bill"),
     ("UPDATE settlement SET medfee_sumamt_fen = 1 WHERE state = 'REVERSED'", "the parts of a bill"),
     ("UPDATE settlement SET acct_mulaid_pay_fen = 2999 WHERE psn_cash_pay_fen = 2000", "the parts of a bill"),

@@ -263,11 +263,15 @@ SPLITS: Final = Check(
 )
 
 STRAYS: Final = Check(
-    "every entry of a settlement belongs to one that exists",
+    "every entry and line of a settlement belongs to one that exists",
     """
     SELECT e.settlement_id AS key, CASE WHEN s.id IS NULL THEN 'there is no such settlement' END AS problem
-    FROM (SELECT DISTINCT settlement_id FROM entry
-          WHERE settlement_id IS NOT NULL AND settlement_id > $1
+    FROM (SELECT settlement_id FROM (
+              (SELECT DISTINCT settlement_id FROM entry
+               WHERE settlement_id IS NOT NULL AND settlement_id > $1 ORDER BY settlement_id LIMIT $2)
+              UNION
+              (SELECT DISTINCT settlement_id FROM settlement_line
+               WHERE settlement_id > $1 ORDER BY settlement_id LIMIT $2)) AS either
           ORDER BY settlement_id LIMIT $2) AS e
     LEFT JOIN settlement AS s ON s.id = e.settlement_id
     ORDER BY e.settlement_id
