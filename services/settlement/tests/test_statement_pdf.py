@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 from fpdf import FPDF
+from fpdf.enums import Align
 from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfReader
@@ -20,7 +21,7 @@ from kit.testing import eventually
 from settlement.domain.accounts import StatementLine
 from settlement.domain.ledger import EntryKind
 from settlement.domain.statements import Period, Summary, masked_name
-from settlement.statement_pdf import EMPTY, HIGH_MM, TITLE, WIDE_MM, draw, pages_of
+from settlement.statement_pdf import EMPTY, HIGH_MM, TABLE_TOP_MM, TITLE, WIDE_MM, draw, pages_of
 from settlement.statement_printing import AT_ONCE, DrawingFailedError, Printing
 from settlement.statement_sheet import COLUMNS, MAX_ENTRIES, Holder, Sheet, refuse_too_long, sheet_of, yuan_sign
 
@@ -118,12 +119,12 @@ def test_the_font_is_in_the_file_in_two_weights_that_every_viewer_shows(long_sta
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, float, float, float, str]]]:
-    """Left, top, width of the box, width of the text in it."""
-    cells, cell = list[tuple[float, float, float, float, str]](), FPDF.cell
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, float, float, float, Align, str]]]:
+    """Left, top, width of the box, width of the text in it, where it stands."""
+    cells, cell = list[tuple[float, float, float, float, Align, str]](), FPDF.cell
 
     def noted(self: FPDF, w: float, h: float, text: str, **more: Any) -> Any:
-        cells.append((self.get_x(), self.get_y(), w, self.get_string_width(text), text))
+        cells.append((self.get_x(), self.get_y(), w, self.get_string_width(text), more["align"], text))
         return cell(self, w, h, text, **more)
 
     monkeypatch.setattr(FPDF, "cell", noted)
@@ -141,7 +142,8 @@ def test_no_text_leaves_its_box_and_no_box_the_page(letter: str, written: list[A
     holder = Holder(letter * 30, "阿卜杜" * 16)
     (page,) = texts_of(draw(sheet_of(holder, JUNE, summary, [long], NOON)))
     assert page
-    for left_mm, top_mm, width_mm, text_mm, text in written:
+    for left_mm, top_mm, width_mm, text_mm, align, text in written:
+        assert align == (Align.R if text.startswith("¥") and top_mm > TABLE_TOP_MM else align)
         assert text_mm <= width_mm + 0.01, text
         assert left_mm >= 0
         assert left_mm + width_mm <= WIDE_MM + 0.01
