@@ -19,7 +19,7 @@ from settlement.domain.decided import Decided
 from settlement.domain.quotes import QuoteState
 from settlement.domain.reasons import Reason
 from settlement.domain.state import SettlementState
-from settlement.timestamps import timestamp
+from settlement.timestamps import Fields, moment
 
 MAX_REQUESTS: Final = 500
 """In one call, by the contract."""
@@ -78,7 +78,7 @@ class BindingUnavailableError(Exception):
     metadata: Final[dict[str, str]] = {}
 
 
-AskBinding = Callable[[list[pb2.AuthorizationRequest]], Awaitable[list[Granted]]]
+AskBinding = Callable[[list[Ask]], Awaitable[list[Granted]]]
 
 _UNREACHABLE: Final = frozenset(
     {
@@ -142,18 +142,16 @@ class BindingClient:
     async def _in_parts(self, asks: Sequence[Ask], ask_binding: AskBinding) -> list[Granted]:
         answers: list[Granted] = []
         for part in _parts(asks):
-            answers += await _ask([_request(ask) for ask in part], ask_binding)
+            answers += await _ask(part, ask_binding)
         return answers
 
-    async def _authorize(self, requests: list[pb2.AuthorizationRequest]) -> list[Granted]:
-        request = pb2.AuthorizeRequest(requests=requests)
-        answer = await call(self._stub.Authorize, request, self._timeout_seconds)
-        return _granted(requests, answer.results)
+    async def _authorize(self, asks: list[Ask]) -> list[Granted]:
+        request = pb2.AuthorizeRequest(**_requests(asks))
+        return _granted(asks, (await call(self._stub.Authorize, request, self._timeout_seconds)).results)
 
-    async def _preview(self, requests: list[pb2.AuthorizationRequest]) -> list[Granted]:
-        request = pb2.PreviewAuthorizationRequest(requests=requests)
-        answer = await call(self._stub.PreviewAuthorization, request, self._timeout_seconds)
-        return _granted(requests, answer.results)
+    async def _preview(self, asks: list[Ask]) -> list[Granted]:
+        request = pb2.PreviewAuthorizationRequest(**_requests(asks))
+        return _granted(asks, (await call(self._stub.PreviewAuthorization, request, self._timeout_seconds)).results)
 
 
 def _parts(asks: Sequence[Ask]) -> Iterator[list[Ask]]:
@@ -169,62 +167,64 @@ def _parts(asks: Sequence[Ask]) -> Iterator[list[Ask]]:
         yield part
 
 
-async def _ask(requests: list[pb2.AuthorizationRequest], ask_binding: AskBinding) -> list[Granted]:
+async def _ask(asks: list[Ask], ask_binding: AskBinding) -> list[Granted]:
     """Ask for all at once; if binding refuses the call as such, for each alone, so that a bad one fails by itself."""
     try:
-        return await ask_binding(requests)
+        return await ask_binding(asks)
     except grpc.aio.AioRpcError as error:
         if error.code() in _UNREACHABLE:
             raise BindingUnavailableError(f"binding did not answer: {error.code().name}") from error
-        if len(requests) == 1:
+        if len(asks) == 1:
             return [NoGrant(reason_of(error) or error.code().name)]
-    return [answer for request in requests for answer in await _ask([request], ask_binding)]
+    return [answer for ask in asks for answer in await _ask([ask], ask_binding)]
 
 
-def _request(ask: Ask) -> pb2.AuthorizationRequest:
-    return pb2.AuthorizationRequest(
-        authorization_id=str(ask.settlement_id),
-        beneficiary_psn_no=ask.psn_no,
-        amount_fen=ask.amount_fen,
-        occurred_at=timestamp(ask.occurred_at),
-        requested_at=timestamp(ask.requested_at),
-        outcomes=[_outcome(decided) for decided in ask.recent],
-        replaces=str(ask.replaces) if ask.replaces else "",
-        payer_psn_no=ask.payer_psn_no or "",
-    )
+def _requests(asks: Sequence[Ask]) -> Fields:
+    return {"requests": [_request(ask) for ask in asks]}
 
 
-def _outcome(decided: Decided) -> pb2.Outcome:
-    return pb2.Outcome(
-        authorization_id=str(decided.settlement_id),
-        state=_OUTCOMES[decided.state],
-        lines=[
-            pb2.OutcomeLine(relation_id=str(paid.relation_id), amount_fen=paid.amount_fen) for paid in decided.lines
-        ],
-        occurred_at=timestamp(decided.occurred_at),
-    )
+def _request(ask: Ask) -> Fields:
+    return {
+        "authorization_id": str(ask.settlement_id),
+        "beneficiary_psn_no": ask.psn_no,
+        "amount_fen": ask.amount_fen,
+        "occurred_at": moment(ask.occurred_at),
+        "requested_at": moment(ask.requested_at),
+        "outcomes": [_outcome(decided) for decided in ask.recent],
+        "replaces": str(ask.replaces) if ask.replaces else "",
+        "payer_psn_no": ask.payer_psn_no or "",
+    }
 
 
-def _granted(requests: Sequence[pb2.AuthorizationRequest], results: Sequence[pb2.AuthorizationResult]) -> list[Granted]:
+def _outcome(decided: Decided) -> Fields:
+    return {
+        "authorization_id": str(decided.settlement_id),
+        "state": _OUTCOMES[decided.state],
+        "lines": [{"relation_id": str(paid.relation_id), "amount_fen": paid.amount_fen} for paid in decided.lines],
+        "occurred_at": moment(decided.occurred_at),
+    }
+
+
+def _granted(asks: Sequence[Ask], results: Sequence[pb2.AuthorizationResult]) -> list[Granted]:
     by_id = {result.authorization_id: result for result in results}
-    return [_answer(request, by_id.get(request.authorization_id)) for request in requests]
+    return [_answer(ask, by_id.get(str(ask.settlement_id))) for ask in asks]
 
 
-def _answer(request: pb2.AuthorizationRequest, result: pb2.AuthorizationResult | None) -> Granted:
+def _answer(ask: Ask, result: pb2.AuthorizationResult | None) -> Granted:
     if result is None:
         return NoGrant("INTERNAL")
     if result.refusal:
         return NoGrant(_name(result.refusal))
-    if not all(_is_sound(request, grant) for grant in result.grants):
+    if not all(_is_sound(ask, grant) for grant in result.grants):
         return NoGrant("INTERNAL")
     return tuple(_grant(grant) for grant in result.grants)
 
 
-def _is_sound(request: pb2.AuthorizationRequest, grant: pb2.PayerGrant) -> bool:
+def _is_sound(ask: Ask, grant: pb2.PayerGrant) -> bool:
     """Whether a grant says what the contract lets it say; on another nothing may be paid."""
     limited = grant.reason == reason_pb2.REASON_LIMIT_REACHED
-    within = 0 <= grant.granted_fen <= request.amount_fen
-    return within and limited == bool(grant.window) and bool(grant.reason) == (grant.granted_fen < request.amount_fen)
+    within = 0 <= grant.granted_fen <= ask.amount_fen
+    return within and limited == bool(grant.window) and bool(grant.reason) == (grant.granted_fen < ask.amount_fen)
 
 
 def _grant(grant: pb2.PayerGrant) -> Grant:

@@ -8,10 +8,11 @@ from kit.errors import HasReason, table
 from kit.ids import uuid7
 from kit.observability import get_logger
 from settlement import enums
-from settlement.codec import settle_command, settlement_message
+from settlement.codec import settle_command, settlement_fields
 from settlement.domain.state import Settlement
 from settlement.intents import Answer
 from settlement.ownership import refusal_of_stranger
+from settlement.timestamps import Fields
 
 _log = get_logger()
 
@@ -55,7 +56,7 @@ class BulkRequest:
 def result_message(msgid: str, answer: Answer) -> pb2.SettleResult:
     """What became of one bill."""
     if isinstance(answer, Settlement):
-        return pb2.SettleResult(msgid=msgid, settlement=settlement_message(answer, with_bill=False))
+        return pb2.SettleResult(msgid=msgid, **_settled(answer))
     if not isinstance(answer, Exception):
         return _refused(msgid, "MSGID_REUSED", "this msgid was used before for a preview that holds")
     error = db_errors.refusal_for(answer) or answer
@@ -64,6 +65,10 @@ def result_message(msgid: str, answer: Answer) -> pb2.SettleResult:
     error_id = uuid7().hex
     _log.error("unexpected", error_id=error_id, exc_info=error)
     return _refused(msgid, "INTERNAL", f"internal error {error_id}; report this id to the operators")
+
+
+def _settled(settlement: Settlement) -> Fields:
+    return {"settlement": settlement_fields(settlement, with_bill=False)}
 
 
 def _refused(msgid: str, reason: str, explanation: str) -> pb2.SettleResult:

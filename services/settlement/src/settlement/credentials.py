@@ -1,6 +1,6 @@
 """Visit credentials: issued and signed by identity, believed here only with its signature and for this audience."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
@@ -33,7 +33,7 @@ class SignedCredentials:
         try:
             facts = visit_pb2.VisitFacts.FromString(self._signer.verify(token))
             return visit_facts(facts) if facts.audience == AUDIENCE else None
-        except (SignatureInvalid, DecodeError, ValueError):
+        except (SignatureInvalid, DecodeError, ValueError, OverflowError):
             return None
 
 
@@ -42,6 +42,7 @@ def visit_facts(facts: visit_pb2.VisitFacts) -> VisitFacts:
 
     Raises:
         ValueError: a code or date is none of this release.
+        OverflowError: a moment is none.
     """
     return VisitFacts(
         jti=facts.jti,
@@ -76,4 +77,7 @@ def _enrolment(enrolment: person_pb2.Enrolment) -> Enrolment:
 
 
 def _moment(timestamp: Timestamp) -> datetime:
-    return timestamp.ToDatetime(tzinfo=UTC)
+    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

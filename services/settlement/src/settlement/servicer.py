@@ -86,7 +86,7 @@ class SettlementServicer(settlement_pb2_grpc.SettlementServiceServicer):
         batcher = self._pipeline.quoted if request.quote_id else self._pipeline.settling
         answer = await self._play(request, lambda: batcher.submit(codec.settle_command(request)))
         settlement = expect(answer, Settlement)
-        return pb2.SettleResponse(settlement=codec.settlement_message(settlement))
+        return codec.settled_message(settlement)
 
     async def BatchSettle(  # noqa: N802 - the contract's name
         self, request: pb2.BatchSettleRequest, context: Any

@@ -14,7 +14,7 @@ from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.reasons import Reason
 from settlement.domain.state import Order, Premium, Settlement, SettlementState
 from settlement.enums import clearing_type, insurance_type, medical_type
-from settlement.timestamps import timestamp
+from settlement.timestamps import Fields, moment, timestamp
 
 
 class UntellableError(Exception):
@@ -35,83 +35,88 @@ def _completed(settlement: Settlement, at: datetime, replaced: Settlement | None
     order, split = settlement.order, settlement.split
     if order is None or split is None:
         raise UntellableError(f"settlement {settlement.settlement_id} is settled without bill or split")
-    message = settlement_events_pb2.SettlementCompleted(
-        settlement=_facts(settlement, split.lines),
-        setl_time=timestamp(at),
-        med_type=medical_type(order.bill.med_type),
-        clr_type=clearing_type(order.bill.clr_type),
-        insutype=insurance_type(settlement.insutype),
-        medfee_sumamt=order.bill.medfee_sumamt_fen,
-        fund_pay_sumamt=order.bill.fund_pay_sumamt_fen,
-        acct_pay=split.acct_pay_fen,
-        acct_mulaid_pay=split.acct_mulaid_pay_fen,
-        psn_cash_pay=split.psn_cash_pay_fen,
-    )
+    fields: Fields = {
+        "settlement": _facts(settlement, split.lines),
+        "setl_time": moment(at),
+        "med_type": medical_type(order.bill.med_type),
+        "clr_type": clearing_type(order.bill.clr_type),
+        "insutype": insurance_type(settlement.insutype),
+        "medfee_sumamt": order.bill.medfee_sumamt_fen,
+        "fund_pay_sumamt": order.bill.fund_pay_sumamt_fen,
+        "acct_pay": split.acct_pay_fen,
+        "acct_mulaid_pay": split.acct_mulaid_pay_fen,
+        "psn_cash_pay": split.psn_cash_pay_fen,
+    }
     if replaced is not None:
         facts = _facts(replaced, replaced.split.lines if replaced.split else ())
-        message.replaces = facts.setl_id
-        message.replaced_lines.extend(facts.lines)
-        message.replaced_occurred_at.CopyFrom(facts.occurred_at)
+        fields["replaces"] = facts["setl_id"]
+        fields["replaced_lines"] = facts["lines"]
+        fields["replaced_occurred_at"] = facts["occurred_at"]
+    message = settlement_events_pb2.SettlementCompleted(**fields)
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
 def _reversed(settlement: Settlement, at: datetime, replacing: Settlement | None) -> Event:
     if settlement.split is None:
         raise UntellableError(f"settlement {settlement.settlement_id} is reversed without a split")
-    message = settlement_events_pb2.SettlementReversed(
-        settlement=_facts(settlement, settlement.split.lines),
-        reversed_at=timestamp(at),
-        acct_pay=settlement.split.acct_pay_fen,
-    )
+    fields: Fields = {
+        "settlement": _facts(settlement, settlement.split.lines),
+        "reversed_at": moment(at),
+        "acct_pay": settlement.split.acct_pay_fen,
+    }
     if replacing is not None:
         facts = _facts(replacing, replacing.split.lines if replacing.split else ())
-        message.replaced_by = facts.setl_id
-        message.replacing_lines.extend(facts.lines)
-        message.replacing_occurred_at.CopyFrom(facts.occurred_at)
+        fields["replaced_by"] = facts["setl_id"]
+        fields["replacing_lines"] = facts["lines"]
+        fields["replacing_occurred_at"] = facts["occurred_at"]
+    message = settlement_events_pb2.SettlementReversed(**fields)
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
 def _premium_moved(settlement: Settlement, premium: Premium, at: datetime) -> Event:
     if settlement.split is None:
         raise UntellableError(f"premium {settlement.settlement_id} was paid without a split")
+    fields: Fields = {
+        "settlement": _facts(settlement, settlement.split.lines),
+        "year": premium.year,
+        "payer_psn_no": premium.payer_psn_no,
+        "amount_fen": settlement.split.acct_mulaid_pay_fen,
+    }
     message: premium_events_pb2.PremiumPaid | premium_events_pb2.PremiumRefunded
     if settlement.state is SettlementState.SETTLED:
-        message = premium_events_pb2.PremiumPaid(paid_at=timestamp(at))
+        message = premium_events_pb2.PremiumPaid(paid_at=timestamp(at), **fields)
     else:
-        message = premium_events_pb2.PremiumRefunded(refunded_at=timestamp(at))
-    message.settlement.CopyFrom(_facts(settlement, settlement.split.lines))
-    message.year = premium.year
-    message.payer_psn_no = premium.payer_psn_no
-    message.amount_fen = settlement.split.acct_mulaid_pay_fen
+        message = premium_events_pb2.PremiumRefunded(refunded_at=timestamp(at), **fields)
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
 def _released(settlement: Settlement, at: datetime) -> Event:
-    message = settlement_events_pb2.HoldsReleased(
-        settlement=_facts(settlement, ()),
-        reason=reason_pb2.Reason.Value(f"REASON_{settlement.reason}"),
-        released_at=timestamp(at),
-        replaces=str(settlement.order.replaces) if settlement.order and settlement.order.replaces else "",
-    )
+    fields: Fields = {
+        "settlement": _facts(settlement, ()),
+        "reason": reason_pb2.Reason.Value(f"REASON_{settlement.reason}"),
+        "released_at": moment(at),
+        "replaces": str(settlement.order.replaces) if settlement.order and settlement.order.replaces else "",
+    }
+    message = settlement_events_pb2.HoldsReleased(**fields)
     return Event(message, key=str(settlement.settlement_id), occurred_at=at)
 
 
 def kept(quote: Quote, at: datetime) -> Event:
     """A preview holds from `at` on: binding keeps just its lines."""
     facts = _order_facts(quote.quote_id, quote.order, quote.occurred_at, quote.split.lines)
-    message = settlement_events_pb2.HoldsTrimmed(settlement=facts, trimmed_at=timestamp(at))
-    return Event(message, key=str(quote.quote_id), occurred_at=at)
+    fields: Fields = {"settlement": facts, "trimmed_at": moment(at)}
+    return Event(settlement_events_pb2.HoldsTrimmed(**fields), key=str(quote.quote_id), occurred_at=at)
 
 
 def freed(quote: Quote, at: datetime) -> Event:
     """A held preview has ended unused at `at`: nothing is kept any more."""
     reason = Reason.QUOTE_EXPIRED if quote.state is QuoteState.EXPIRED else Reason.QUOTE_USED
-    message = settlement_events_pb2.HoldsReleased(
-        settlement=_order_facts(quote.quote_id, quote.order, quote.occurred_at, ()),
-        reason=reason_pb2.Reason.Value(f"REASON_{reason}"),
-        released_at=timestamp(at),
-    )
-    return Event(message, key=str(quote.quote_id), occurred_at=at)
+    fields: Fields = {
+        "settlement": _order_facts(quote.quote_id, quote.order, quote.occurred_at, ()),
+        "reason": reason_pb2.Reason.Value(f"REASON_{reason}"),
+        "released_at": moment(at),
+    }
+    return Event(settlement_events_pb2.HoldsReleased(**fields), key=str(quote.quote_id), occurred_at=at)
 
 
 def never_came(hold: Hold, at: datetime) -> Event:
@@ -129,30 +134,27 @@ def never_came(hold: Hold, at: datetime) -> Event:
     return Event(message, key=str(hold.authorization_id), occurred_at=at)
 
 
-def _facts(settlement: Settlement, lines: Iterable[Line]) -> settlement_events_pb2.SettlementFacts:
+def _facts(settlement: Settlement, lines: Iterable[Line]) -> Fields:
     order, occurred_at = settlement.order, settlement.occurred_at
     if order is None or occurred_at is None:
         raise UntellableError(f"settlement {settlement.settlement_id} never came, so there is nothing to tell")
     return _order_facts(settlement.settlement_id, order, occurred_at, lines)
 
 
-def _order_facts(
-    settlement_id: UUID, order: Order, occurred_at: datetime, lines: Iterable[Line]
-) -> settlement_events_pb2.SettlementFacts:
-    return settlement_events_pb2.SettlementFacts(
-        setl_id=str(settlement_id),
-        fixmedins_code=order.fixmedins_code,
-        msgid=order.msgid,
-        psn_no=order.bill.psn_no,
-        occurred_at=timestamp(occurred_at),
-        lines=[
-            settlement_events_pb2.PaidLine(
-                relation_id=str(line.relation_id), payer_psn_no=line.payer_psn_no, amount_fen=line.amount_fen
-            )
+def _order_facts(settlement_id: UUID, order: Order, occurred_at: datetime, lines: Iterable[Line]) -> Fields:
+    """Of `SettlementFacts`."""
+    return {
+        "setl_id": str(settlement_id),
+        "fixmedins_code": order.fixmedins_code,
+        "msgid": order.msgid,
+        "psn_no": order.bill.psn_no,
+        "occurred_at": moment(occurred_at),
+        "lines": [
+            {"relation_id": str(line.relation_id), "payer_psn_no": line.payer_psn_no, "amount_fen": line.amount_fen}
             for line in lines
         ],
-        use_mutual_aid=order.asks_payers,
-    )
+        "use_mutual_aid": order.asks_payers,
+    }
 
 
 def moved(posted: Posted) -> list[Event]:
@@ -161,17 +163,17 @@ def moved(posted: Posted) -> list[Event]:
 
 
 def _moved(row: EntryRow) -> Event:
-    debit = row.amount_fen < 0
-    kind = account_events_pb2.AccountDebited if debit else account_events_pb2.AccountRefunded
-    message = kind(
-        psn_no=row.account_key,
-        sequence=row.version or 0,
-        amount_fen=abs(row.amount_fen),
-        balance_after_fen=row.balance_after_fen or 0,
-        posted_at=timestamp(row.occasion.posted_at),
-        setl_id=str(row.occasion.settlement_id),
-        patient_psn_no=row.occasion.patient_psn_no or "",
-        fixmedins_code=row.occasion.fixmedins_code or "",
-        premium_year=row.occasion.premium_year or 0,
-    )
-    return Event(message, key=row.account_key, occurred_at=row.occasion.posted_at)
+    kind = account_events_pb2.AccountDebited if row.amount_fen < 0 else account_events_pb2.AccountRefunded
+    occasion = row.occasion
+    fields: Fields = {
+        "psn_no": row.account_key,
+        "sequence": row.version or 0,
+        "amount_fen": abs(row.amount_fen),
+        "balance_after_fen": row.balance_after_fen or 0,
+        "posted_at": moment(occasion.posted_at),
+        "setl_id": str(occasion.settlement_id),
+        "patient_psn_no": occasion.patient_psn_no or "",
+        "fixmedins_code": occasion.fixmedins_code or "",
+        "premium_year": occasion.premium_year or 0,
+    }
+    return Event(kind(**fields), key=row.account_key, occurred_at=occasion.posted_at)

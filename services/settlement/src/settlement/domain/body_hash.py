@@ -47,9 +47,31 @@ def _order_v1(order: Order) -> Fields:
 
 
 def _order_v2(order: Order) -> Fields:
-    others = {"quote_id": order.quote_id, "replaces": order.replaces}
-    ids = {name: str(other) if other else None for name, other in others.items()}
-    return {**_order_v1(order), "kind": str(order.kind), **ids}
+    # Written in the order of the names, in which they are hashed: sorting what is sorted costs little.
+    bill = order.bill
+    return {
+        "acct_used_flag": order.acct_used_flag,
+        "act_pay_dedc": bill.act_pay_dedc_fen,
+        "expected_acct_mulaid_pay": order.expected_acct_mulaid_pay_fen,
+        "expected_acct_pay": order.expected_acct_pay_fen,
+        "fixmedins_code": order.fixmedins_code,
+        "fulamt_ownpay_amt": bill.fulamt_ownpay_amt_fen,
+        "fund_pay_sumamt": bill.fund_pay_sumamt_fen,
+        "hosp_part_amt": bill.hosp_part_amt_fen,
+        "inscp_scp_amt": bill.inscp_scp_amt_fen,
+        "items": [(item.kind, item.amount_fen) for item in bill.items],
+        "kind": order.kind,
+        "mdtrt_id": bill.mdtrt_id,
+        "med_type": bill.med_type,
+        "medfee_sumamt": bill.medfee_sumamt_fen,
+        "overlmt_selfpay": bill.overlmt_selfpay_fen,
+        "preselfpay_amt": bill.preselfpay_amt_fen,
+        "psn_no": bill.psn_no,
+        "psn_part_amt": bill.psn_part_amt_fen,
+        "quote_id": str(order.quote_id) if order.quote_id else None,
+        "replaces": str(order.replaces) if order.replaces else None,
+        "use_mutual_aid": order.use_mutual_aid,
+    }
 
 
 def _premium_v1(order: Order) -> Fields:
