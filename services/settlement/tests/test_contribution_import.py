@@ -19,7 +19,8 @@ from settlement.contribution_memory import MemoryContributions
 from settlement.contribution_repository import ContributionRepository, PostgresContributionRepository
 from settlement.contribution_service import ContributionService
 from settlement.domain.accounts import Account, AccountState, Contribution, ContributionKind
-from settlement.domain.contributing import Row
+from settlement.domain.contributing import Row, RowRefused
+from settlement.import_command import read
 
 NOON = datetime(2025, 3, 10, 4, tzinfo=UTC)
 Contributions = Work[ContributionRepository]
@@ -164,3 +165,27 @@ def test_a_file_with_another_header_is_not_taken(importing: Import, header: str,
 def test_the_refused_rows_do_not_overwrite_the_file(importing: Import) -> None:
     importing.write("c1,father,500,")
     assert importing.run("--refused", str(importing.file))[0] == 2
+
+
+def test_a_file_in_the_other_encoding_is_told_so_and_taken_once_it_is_said(importing: Import) -> None:
+    rows = "contribution_id,psn_no,amount,kind\nc1,father,500,\nc2,mother,70,缴费\n"
+    importing.file.write_bytes(rows.encode("gb18030"))
+    status, said = importing.run()
+    assert (status, "say --encoding gb18030" in said) == (1, True), said
+    status, said = importing.run("--encoding", "gb18030")
+    assert (status, "credited 1 (500 fen), credited before 0, refused 1" in said) == (3, True), said
+
+
+@pytest.mark.parametrize(
+    ("amount", "why"),
+    [
+        *((amount, "whole number of fen") for amount in ("", "-5", "5.00", "+5", "５", "1e3", "5 0", "0x5")),
+        *((amount, "1 to 10000000000 fen") for amount in ("0", "10000000001", "9" * 18, "9" * 19, "9" * 4000)),
+    ],
+)
+def test_an_amount_that_is_none_is_told_why(tmp_path: Path, amount: str, why: str) -> None:
+    file = tmp_path / "contributions.csv"
+    file.write_text(f"contribution_id,psn_no,amount,kind\nc1,father,{amount},\n", encoding="utf-8")
+    (row,) = read(file)
+    assert isinstance(row, RowRefused)
+    assert why in row.description

@@ -1,7 +1,7 @@
 """`settlement import-contributions`, as the command line offers it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ def import_contributions(
     refused: Annotated[
         Path | None, typer.Option(dir_okay=False, writable=True, help="Where to write the refused rows, as CSV.")
     ] = None,
+    encoding: Annotated[Literal["utf-8", "gb18030"], typer.Option(help="How the file is written.")] = "utf-8",
 ) -> None:
     """Credit contributions and interest from a file; run again, it credits what is left.
 
@@ -33,5 +34,5 @@ def import_contributions(
         raise typer.BadParameter("would overwrite the contributions", param_hint="--refused")
     settings = load_or_exit(ClockSettings, _SERVICE)
     configure_logging(_SERVICE, settings.log_level)
-    order = ImportOrder(file, refused)
+    order = ImportOrder(file, refused, encoding)
     raise typer.Exit(run_import(settings, order, Console(stderr=True, soft_wrap=True)))

@@ -19,14 +19,14 @@ from rich.table import Table
 
 from kit.clock import clock_from
 from kit.config import ClockSettings
-from kit.csv_rows import Content, FieldReader, LineRefused, UnusableFile, examine, lines_from
+from kit.csv_rows import Content, Encoding, FieldReader, LineRefused, UnusableFile, examine, lines_from
 from kit.db import Database, DatabaseUnavailableError, PostgresWork
 from kit.db_errors import is_contention, is_unavailable
 from kit.terminal import progress_of, stop_when_told
 from settlement.contribution_repository import PostgresContributionRepository
 from settlement.contribution_service import ContributionService, Numbered
 from settlement.domain.accounts import ContributionKind
-from settlement.domain.contributing import Refused, Row, RowRefused, Taken, row_of
+from settlement.domain.contributing import MAX_AMOUNT_FEN, Refused, Row, RowRefused, Taken, row_of
 from settlement.domain.reasons import SettlementRefusedError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class ImportOrder:
 
     file: Path
     refused_file: Path | None
+    encoding: Encoding = "utf-8"
 
 
 @dataclass(slots=True)
@@ -112,10 +113,10 @@ async def _run(settings: ClockSettings, order: ImportOrder, console: Console) ->
 
 
 async def _import(service: ContributionService, order: ImportOrder, console: Console) -> int:
-    content, outcome = examine(order.file, "utf-8", COLUMNS), Outcome()
+    content, outcome = examine(order.file, order.encoding, COLUMNS), Outcome()
     with _writer(order.refused_file) as refused, progress_of(console) as progress, stop_when_told() as stopping:
         task = progress.add_task(order.file.name, total=content.row_count)
-        async for rows in _chunks(order.file, content, stopping):
+        async for rows in _chunks(order, content, stopping):
             taken = await service.take(rows)
             outcome.count(len(rows), taken)
             if refused is not None:
@@ -132,24 +133,24 @@ def _tell(progress: "Progress", task: Any, outcome: Outcome) -> None:
     progress.update(task, completed=outcome.row_count)
 
 
-async def _chunks(file: Path, content: Content, stopping: asyncio.Event) -> AsyncIterator[list[Numbered]]:
-    rows, done = enumerate(read(file), start=1), 0
+async def _chunks(order: ImportOrder, content: Content, stopping: asyncio.Event) -> AsyncIterator[list[Numbered]]:
+    rows, done = enumerate(read(order.file, order.encoding), start=1), 0
     while done < content.row_count and not stopping.is_set():
         some = list(islice(rows, CHUNK_ROWS))
         if not some:
-            raise UnusableFile(f"{file.name}: the file was changed while it was being read")
+            raise UnusableFile(f"{order.file.name}: the file was changed while it was being read")
         done += len(some)
         yield some
 
 
-def read(file: Path) -> Iterator[Row | RowRefused]:
+def read(file: Path, encoding: Encoding = "utf-8") -> Iterator[Row | RowRefused]:
     """The rows of an examined file.
 
     Raises:
         UnusableFile: header or packing are broken.
     """
-    places, lines = lines_from(file, "utf-8", COLUMNS)
-    reader = FieldReader(places, "utf-8")
+    places, lines = lines_from(file, encoding, COLUMNS)
+    reader = FieldReader(places, encoding)
     for line in lines:
         yield _row(reader, line)
 
@@ -159,11 +160,12 @@ def _row(reader: FieldReader, line: bytes | None) -> Row | RowRefused:
         contribution_id, psn_no, amount, kind = map(str.strip, reader.fields(line))
     except LineRefused as refusal:
         return RowRefused("INVALID_FIELDS", str(refusal))
-    if not (amount.isascii() and amount.isdigit() and len(amount) <= LONGEST_AMOUNT_DIGITS):
+    if not (amount.isascii() and amount.isdigit()):
         return RowRefused("INVALID_FIELDS", "amount must be a whole number of fen, without sign or point")
     if kind.lower() not in _KINDS:
         return RowRefused("INVALID_FIELDS", "kind must be contribution or interest; empty means contribution")
-    return row_of(psn_no, contribution_id, int(amount), _KINDS[kind.lower()])
+    amount_fen = int(amount) if len(amount) <= LONGEST_AMOUNT_DIGITS else MAX_AMOUNT_FEN + 1
+    return row_of(psn_no, contribution_id, amount_fen, _KINDS[kind.lower()])
 
 
 @contextmanager
