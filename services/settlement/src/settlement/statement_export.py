@@ -1,5 +1,6 @@
 """A statement as a file, in parts: CSV page by page, a PDF once it is drawn."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -70,4 +71,5 @@ class StatementExport:
     async def _sheet(self, export: Export, summary: Summary) -> Sheet:
         refuse_too_long(summary)
         lines = await self._statements.whole(export.holder.psn_no, export.period, summary)
-        return sheet_of(export.holder, export.period, summary, lines, self._clock.now())
+        # In a thread: thousands of rows take the time of many settlements.
+        return await asyncio.to_thread(sheet_of, export.holder, export.period, summary, lines, self._clock.now())

@@ -44,16 +44,16 @@ class Printing:
     async def _draw(self, sheet: Sheet) -> bytes:
         async with self._places:
             # Not asyncio's own subprocesses: uvloop forks, which must not be where gRPC has threads; this uses vfork.
-            return await asyncio.to_thread(_run, self.command, sheet.to_bytes(), self.timeout_seconds)
+            return await asyncio.to_thread(_run, self.command, sheet, self.timeout_seconds)
 
 
-def _run(command: tuple[str, ...], content: bytes, timeout_seconds: float) -> bytes:
+def _run(command: tuple[str, ...], sheet: Sheet, timeout_seconds: float) -> bytes:
     # It sees the modules that this process sees, and nothing of its environment, which holds secrets.
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(  # noqa: S603 - our own module; the statement comes by its standard input
             command,
-            input=content,
+            input=sheet.to_bytes(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
