@@ -9,8 +9,20 @@ STAMP := $(VENV)/.installed
 MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local
 CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml tests/integration/cases/premiums.yaml
 LOCAL := $(BIN)/gongji-local
+# Bytecode is kept also where the surroundings say not to: each of some hundred processes would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
+# The suite runs in parts, the longest first, two at a time: while one waits for its servers, the other has the core.
+# What a part prints is shown when it ends; the first that fails ends the run.
+PARTS := scenarios settlement identity kit binding local
+part-scenarios: FOLDERS := tests
+part-settlement: FOLDERS := services/settlement
+part-identity: FOLDERS := services/identity
+part-kit: FOLDERS := services/kit
+part-binding: FOLDERS := services/binding services/notify
+part-local: FOLDERS := deploy/local/tests protos/tests
+TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases faults bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check lock clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) faults bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,13 +54,18 @@ SERVICE ?= settlement
 logs: setup ## follow a log: make logs SERVICE=binding
 	@$(LOCAL) logs $(SERVICE) --follow
 
-test: unit itest cases ## all tests
+test: setup ## all tests
+	@$(TWO_AT_A_TIME) $(addprefix part-,$(PARTS)) cases
 
 unit: setup ## tests that need no server
-	@$(BIN)/pytest -m "not stack" -q
+	@$(TWO_AT_A_TIME) $(addprefix part-,$(PARTS)) MARKED="not stack"
 
 itest: setup ## tests on real PostgreSQL and real Kafka
-	@$(BIN)/pytest -m stack -q
+	@$(TWO_AT_A_TIME) $(addprefix part-,$(PARTS)) MARKED=stack
+
+$(addprefix part-,$(PARTS)): setup
+	@echo "— $(FOLDERS)"
+	@$(BIN)/pytest -q $(if $(MARKED),-m "$(MARKED)") $(FOLDERS)
 
 cases: setup ## acceptance cases on running services: make cases CASES=path/to/other.yaml
 	@$(BIN)/python -m gongji_local.cases $(CASES)

@@ -8,7 +8,13 @@ from support.families import Families
 
 from gongji_local.cases.world import OPENING
 from gongji_local.client import Connections
-from gongji_local.sessions import new_session_folder, remove_orphans, remove_session, start_session_postgres
+from gongji_local.sessions import (
+    new_session_folder,
+    quick_folder,
+    remove_orphans,
+    remove_session,
+    start_session_postgres,
+)
 from gongji_local.stack import Stack
 
 TIMEOUT_SECONDS = 400
@@ -29,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stack() -> Iterator[Stack]:
     """The stack of the session, in a state folder of its own, gone afterwards."""
     remove_orphans()
-    running = Stack(new_session_folder())
+    running = Stack(new_session_folder(quick_folder()))
     try:
         start_session_postgres(running)
         running.up()

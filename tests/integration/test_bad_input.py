@@ -1,5 +1,6 @@
 """Every RPC answers bad input with INVALID_ARGUMENT and the field's name, and writes nothing; from the descriptors."""
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator
 
@@ -25,6 +26,8 @@ MAY_BE_EMPTY |= {
     f"/gongji.identity.v1.InstitutionService/{name}" for name in ("ListInstitutions", "ListInstitutionChanges")
 }
 INSTITUTION = "H65270199999"
+AT_ONCE = 8
+"""Calls, fewer than a service takes of one caller."""
 
 
 def access_of(rpc: Rpc) -> Access:
@@ -45,18 +48,18 @@ def caller(stack: Stack, rpc: Rpc) -> tuple[TlsFiles, list[tuple[str, str]]]:
     return stack.service_tls("portal"), [("x-gongji-assertion", token)]
 
 
-async def rows_of_every_table(stack: Stack) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for service in FILES:
-        connection = await asyncpg.connect(stack.info.database_url(service))
-        try:
-            tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-            each = [f"SELECT '{name}' AS name, count(*) AS rows FROM \"{name}\"" for (name,) in tables]  # noqa: S608
-            found = await connection.fetch(" UNION ALL ".join(each))
-            counts |= {f"{service}.{row['name']}": row["rows"] for row in found}
-        finally:
-            await connection.close()
-    return counts
+async def rows_of_every_table(stack: Stack) -> dict[str, dict[str, int]]:
+    return dict(zip(FILES, await asyncio.gather(*(rows_of(stack, service) for service in FILES)), strict=True))
+
+
+async def rows_of(stack: Stack, service: str) -> dict[str, int]:
+    connection = await asyncpg.connect(stack.info.database_url(service))
+    try:
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        each = [f"SELECT '{name}' AS name, count(*) AS rows FROM \"{name}\"" for (name,) in tables]  # noqa: S608
+        return {row["name"]: row["rows"] for row in await connection.fetch(" UNION ALL ".join(each))}
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -107,15 +110,18 @@ async def test_bad_input_is_answered_with_the_field_and_writes_nothing(
         wrong.append(Wrong("empty", "", new(rpc.request_type).SerializeToString()))
     wrong.append(Wrong("not protobuf", "", b"\xff\xff\xff\xff"))
     assert len(wrong) > 2
-    problems = []
-    for case in wrong:
-        error = await answer(channel, rpc, case.raw, metadata)
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def problem(case: Wrong) -> str:
+        async with room:
+            error = await answer(channel, rpc, case.raw, metadata)
         named = [violation.field for violation in violations_of(error)]
         if error.code() != grpc.StatusCode.INVALID_ARGUMENT or reason_of(error) != "INVALID_FIELDS":
-            problems.append(f"{case.what} {case.path}: {error.code()} {error.details()}")
-        elif not any(field.startswith(case.path) for field in named):
-            problems.append(f"{case.what} {case.path}: names {named}")
-    assert problems == []
+            return f"{case.what} {case.path}: {error.code()} {error.details()}"
+        return "" if any(field.startswith(case.path) for field in named) else f"{case.what} {case.path}: names {named}"
+
+    problems = await asyncio.gather(*map(problem, wrong))
+    assert [each for each in problems if each] == []
     assert await rows_of_every_table(stack) == before
 
 

@@ -48,11 +48,15 @@ async def _healthy_afterwards(stack: Stack) -> AsyncIterator[None]:
     await restart(stack)
 
 
-async def cut_off(families: Families, stack: Stack, boundary: str) -> Cut:
-    """A bill during whose settlement the process died at a boundary, as if by kill -9."""
+async def ill(families: Families) -> tuple[Family, settlement_pb2.SettleRequest]:
+    """A family with a bill to be settled."""
     family = await families.make({"father": OPENING_FEN})
-    request = await family.request("child", BILL_FEN)
-    await restart(stack, GONGJI_FAILPOINTS=f"{boundary}=exit")
+    return family, await family.request("child", BILL_FEN)
+
+
+async def cut_off(family: Family, request: settlement_pb2.SettleRequest, stack: Stack, boundary: str) -> Cut:
+    """A bill during whose settlement the process died at a boundary, as if by kill -9; it is left dead."""
+    await restart(stack, GONGJI_FAILPOINTS=f"{boundary}=exit", **SHORTEST_SWEEP_AGE)
     with pytest.raises(grpc.aio.AioRpcError) as lost:
         await family.hospital.settle(request)
     assert reason_of(lost.value) is None  # no answer at all: the outcome is unknown to the HIS
@@ -60,7 +64,6 @@ async def cut_off(families: Families, stack: Stack, boundary: str) -> Cut:
         while await asyncio.to_thread(is_alive, stack):
             continue
     _, held_fen = (await family.use("father", "child"))["YEAR"]
-    await restart(stack, **SHORTEST_SWEEP_AGE)
     return Cut(boundary, family, request, held_fen)
 
 
@@ -69,8 +72,10 @@ async def cut_off(families: Families, stack: Stack, boundary: str) -> Cut:
 async def test_a_bill_cut_off_before_the_commit_takes_nothing_and_frees_what_was_held(
     families: Families, stack: Stack
 ) -> None:
-    cuts = [await cut_off(families, stack, name) for name in ("after_intent", "after_authorize", "before_commit")]
+    patients = [(await ill(families), name) for name in ("after_intent", "after_authorize", "before_commit")]
+    cuts = [await cut_off(*patient, stack, name) for patient, name in patients]
     assert [cut.held_fen for cut in cuts] == [0, BILL_FEN, BILL_FEN]
+    await restart(stack, **SHORTEST_SWEEP_AGE)
     async with asyncio.timeout(240):
         for cut in cuts:
             while await cut.state() == settlement_pb2.SETTLEMENT_STATE_PENDING:
@@ -92,7 +97,8 @@ async def test_a_bill_cut_off_before_the_commit_takes_nothing_and_frees_what_was
 async def test_a_bill_cut_off_after_the_commit_is_settled_once_and_its_answer_is_there(
     families: Families, stack: Stack
 ) -> None:
-    cut = await cut_off(families, stack, "after_commit")
+    cut = await cut_off(*await ill(families), stack, "after_commit")
+    await restart(stack, **SHORTEST_SWEEP_AGE)
     answer = await cut.family.hospital.settle(cut.request)
     assert answer.state == settlement_pb2.SETTLEMENT_STATE_SETTLED
     assert answer.split.acct_mulaid_pay == BILL_FEN

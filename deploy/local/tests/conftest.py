@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gongji_local.sessions import new_session_folder, remove_session
+from gongji_local.sessions import new_session_folder, quick_folder, remove_session
 from gongji_local.stack import Stack
 from gongji_local.state import StateBook, StateFolder
 
@@ -37,7 +37,7 @@ def plain_environ() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def _own_stack(plain_environ: dict[str, str]) -> Iterator[Stack]:
     """One embedded stack for all these tests: PostgreSQL, Kafka and two stand-ins."""
-    stack = new_stack(new_session_folder(), plain_environ, ("binding", "notify"))
+    stack = new_stack(new_session_folder(quick_folder()), plain_environ, ("binding", "notify"))
     yield stack
     remove_session(stack)
 
@@ -79,6 +79,6 @@ def book(tmp_path: Path) -> StateBook:
 @pytest.fixture
 def scratch(plain_environ: dict[str, str]) -> Iterator[Path]:
     """A session folder that PostgreSQL's account can walk through; what runs from it is ended afterwards."""
-    folder = new_session_folder()
+    folder = new_session_folder(quick_folder())
     yield folder
     remove_session(Stack(folder, environ=plain_environ))

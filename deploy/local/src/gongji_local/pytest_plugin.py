@@ -8,7 +8,13 @@ from typing import Final
 
 import pytest
 
-from gongji_local.sessions import new_session_folder, remove_orphans, remove_session, start_session_postgres
+from gongji_local.sessions import (
+    new_session_folder,
+    quick_folder,
+    remove_orphans,
+    remove_session,
+    start_session_postgres,
+)
 from gongji_local.stack import Stack
 from gongji_local.templates import DatabaseTemplates
 
@@ -29,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server_stack() -> Iterator[Stack]:
     """The session's own stack in a temporary state folder (or on the servers that the environment names)."""
     remove_orphans()
-    stack = Stack(new_session_folder())
+    stack = Stack(new_session_folder(quick_folder()))
     yield stack
     remove_session(stack)
 

@@ -18,7 +18,9 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from gongji_local.errors import StackError
 from kit.clock import Elapsed
 
-POLL_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.05
+RETRY_MS: Final = 5
+"""Before Kafka is asked again; the client learns of one topic after the other, each by a question in vain."""
 NEXT_STEP: Final = "Look at `gongji-local status` and at the log of the service that is behind."
 
 
@@ -92,7 +94,7 @@ class _KafkaBroker:
 
     def __init__(self, bootstrap: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, retry_backoff_ms=RETRY_MS)
         self._bootstrap = bootstrap
 
     async def __aenter__(self) -> Self:
