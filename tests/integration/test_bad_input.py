@@ -26,8 +26,8 @@ MAY_BE_EMPTY |= {
     f"/gongji.identity.v1.InstitutionService/{name}" for name in ("ListInstitutions", "ListInstitutionChanges")
 }
 INSTITUTION = "H65270199999"
-AT_ONCE = 8
-"""Calls, fewer than a service takes of one caller."""
+AT_ONCE = 4
+"""Calls; of some streams a service takes no more."""
 
 
 def access_of(rpc: Rpc) -> Access:

@@ -21,8 +21,8 @@ RPCS = list(rpcs())
 INSTITUTION = "H65270199998"
 SERVICES = ("portal", "operator", "registry", "settlement")
 AGES = {"expired": timedelta(minutes=6)}
-AT_ONCE = 8
-"""Calls, fewer than a service takes of one caller."""
+AT_ONCE = 4
+"""Calls; of some streams a service takes no more."""
 ROLES = ("citizen", "handler", "decider", "operator", "auditor")
 
 

@@ -1,4 +1,4 @@
-"""`identity import` as a process on a real database: killed, stopped, run twice at once, given files that are wrong."""
+"""`identity import` on a real database: as processes killed, stopped and two at once, and with files that are wrong."""
 
 import csv
 import os
@@ -12,10 +12,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from typer.testing import CliRunner
 
 from gongji.identity.events.v1 import events_pb2
 from gongji_local.blocking import run_blocking
 from gongji_local.clock import wait_until
+from identity.cli import app
 from identity.domain.person import Person
 from identity.importing.csv_file import COLUMNS
 from identity.postgres import PostgresRepository
@@ -74,21 +76,27 @@ class Office:
         path.write_text("\n".join([",".join(COLUMNS), *content]) + "\n", encoding=encoding)
         return path
 
-    def start(self, file: Path, *options: str) -> subprocess.Popen[str]:
-        settings = {
+    @property
+    def settings(self) -> dict[str, str]:
+        return {
             "GONGJI_ENVIRONMENT": "local",
             "GONGJI_DATABASE_URL": self.database_url,
             "GONGJI_KEYRING_FILE": str(keyring(self.folder)),
         }
+
+    def start(self, file: Path, *options: str) -> subprocess.Popen[str]:
+        """A process, to be disturbed."""
         command = [sys.executable, "-m", "identity", "import", str(file), *options]
         process = subprocess.Popen(  # noqa: S603 - our own
-            command, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, env=os.environ | self.settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self.started.append(process)
         return process
 
     def run(self, file: Path, *options: str) -> tuple[int, str]:
-        return finished(self.start(file, *options))
+        """The command to its end, in this process."""
+        ended = CliRunner().invoke(app, ["import", str(file), *options], env=self.settings)
+        return ended.exit_code, ended.output
 
     def fetch(self, query: str) -> list[asyncpg.Record]:
         async def fetch() -> list[asyncpg.Record]:
