@@ -106,7 +106,6 @@ def window_starts(day: date) -> tuple[tuple[LimitWindow, date], ...]:
     return tuple((window, window_start(window, day)) for window in COUNTED_WINDOWS)
 
 
-@lru_cache(maxsize=4096)  # a batch asks for the same keys at every step; what is one object compares at once
 def counter_keys(relation_id: UUID, day: date) -> tuple[CounterKey, ...]:
     """The counters that spending on `day` moves."""
     return tuple(CounterKey(relation_id, window, start) for window, start in window_starts(day))
