@@ -91,6 +91,11 @@ class Authorization:
     replaced_by: UUID | None = None
     """Who has claimed this one, unless that was released."""
 
+    def moved(self, state: AuthorizationState, lines: tuple[Line, ...]) -> "Authorization":
+        """The same authorization, further on."""
+        patient, at, day = self.beneficiary_psn_no, self.occurred_at, self.occurred_on
+        return Authorization(self.authorization_id, state, patient, at, day, lines, self.replaces, self.replaced_by)
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -164,7 +169,7 @@ def apply_outcome(known: Authorization | None, outcome: Outcome) -> Authorizatio
     if outcome.state is OutcomeState.TRIMMED:
         return _trimmed(before, outcome) if known else _held_by_trim(before, outcome)
     paid = _paid(outcome) if outcome.state is OutcomeState.CAPTURED else {}
-    return replace(before, state=_ENDED[outcome.state], lines=_charged(before.lines, paid))
+    return before.moved(_ENDED[outcome.state], _charged(before.lines, paid))
 
 
 def _unknown(outcome: Outcome) -> Authorization:

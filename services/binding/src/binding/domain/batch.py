@@ -168,9 +168,9 @@ class Book:
         return {key: own.get(key, NO_USE) + more.get(key, NO_USE) for key in own | more}
 
     def _notice(self, key: CounterKey) -> None:
-        if key in self.told or key.relation_id not in self.relations:
+        relation = self.relations.get(key.relation_id)
+        if relation is None or relation.limits.of(key.window) is None or key in self.told:
             return
-        relation = self.relations[key.relation_id]
         notice = nearly_used(relation, key, self.uses[key], self.nearly_used_percent)
         if notice is not None:
             self.told.add(key)
@@ -178,7 +178,7 @@ class Book:
             self.notices.append(notice)
 
     def _on_known_relations(self, outcome: Outcome) -> Outcome:
-        unknown = {line.relation_id for line in outcome.lines} - self.relations.keys()
+        unknown = {line.relation_id for line in outcome.lines if line.relation_id not in self.relations}
         if not unknown:
             return outcome
         self.unknown_relations |= unknown

@@ -220,6 +220,8 @@ def payers_in_order(relations: Iterable[Relation], paid: Collection[UUID] = ()) 
     Earlier ones under which a settlement was `paid` that is to be replaced come just before the newest of their pair.
     """
     by_approval = sorted(relations, key=_by_approval)
+    if len(by_approval) < 2:  # noqa: PLR2004 - most patients have one payer: nothing to order
+        return by_approval
     newest = {_pair(relation): relation for relation in by_approval}
     chosen = [it for it in by_approval if it is newest[_pair(it)] or it.relation_id in paid]
     return sorted(chosen, key=lambda it: (newest[_pair(it)].priority, *_by_approval(newest[_pair(it)])))
@@ -239,15 +241,16 @@ def decline_reason(relation: Relation, day: date, persons: Mapping[str, Person])
     Only the dates and what was decided count, never whether the scheduler has come by yet. Frozen and closed accounts
     are settlement's to tell: binding does not know accounts.
     """
+    if day < relation.valid_from:
+        return "RELATION_NOT_STARTED"
+    if relation.ended_on(day) or _one_died(relation, persons):
+        return "RELATION_ENDED"
+    if relation.expired_on(day):
+        return "RELATION_EXPIRED"
+    if relation.suspended_at is not None or relation.state is RelationState.SUSPENDED:
+        return "RELATION_SUSPENDED"
     payer = persons.get(relation.payer_psn_no)
-    checks = (
-        ("RELATION_NOT_STARTED", day < relation.valid_from),
-        ("RELATION_ENDED", relation.ended_on(day) or _one_died(relation, persons)),
-        ("RELATION_EXPIRED", relation.expired_on(day)),
-        ("RELATION_SUSPENDED", relation.suspended_at is not None or relation.state is RelationState.SUSPENDED),
-        ("PAYER_ARREARS", payer is not None and payer.in_arrears_on(day)),
-    )
-    return next((reason for reason, applies in checks if applies), None)
+    return "PAYER_ARREARS" if payer is not None and payer.in_arrears_on(day) else None
 
 
 def _one_died(relation: Relation, persons: Mapping[str, Person]) -> bool:

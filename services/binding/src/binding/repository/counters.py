@@ -6,8 +6,9 @@ table; a refund needs them, or a bill of a day before.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -87,6 +88,8 @@ def _fits(name: str, bit: int) -> str:
     return f"(m.granting & {bit} = 0 OR {taken} <= coalesce(r.{name}_fen, 9223372036854775807))"
 
 
+_READ = [(f"{name}_used_fen", f"{name}_held_fen", f"{name}_told") for name in _COLUMNS]
+_PLACES = {window: place for place, window in enumerate(COUNTED_WINDOWS)}
 _WINDOWS = [(name, 1 << place) for place, name in enumerate(_COLUMNS)]
 # What outcomes and grants move, at once. The guard: a window that a grant moves is written only where the result fits
 # under the limit as the locked relation states it; what outcomes alone move is never refused.
@@ -131,10 +134,10 @@ class Move:
     open_day: date
     kept: int
     """The bits of the windows that stay open; the others are those of a later day now."""
-    granting: int
+    granting: int = 0
     """The bits of the windows that a grant moves."""
-    used_fen: list[int]
-    held_fen: list[int]
+    used_fen: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    held_fen: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
     def row(self) -> tuple[object, ...]:
         """In the order of the columns of MOVED."""
@@ -197,9 +200,9 @@ def open_counters(rows: Iterable[Row]) -> Counters:
     for row in rows:
         if (open_day := row["open_day"]) == TOTAL_START:
             continue
-        for (window, start), name in zip(window_starts(open_day), _COLUMNS, strict=True):
-            key = CounterKey(row["relation_id"], window, start)
-            _note(found, key, row[f"{name}_used_fen"], row[f"{name}_held_fen"], row[f"{name}_told"])
+        relation_id = row["relation_id"]
+        for (window, start), (used, held, told) in zip(window_starts(open_day), _READ, strict=True):
+            _note(found, CounterKey(relation_id, window, start), row[used], row[held], row[told])
     return found
 
 
@@ -216,30 +219,31 @@ def closed_keys(days: Iterable[tuple[UUID, date]], open_days: Mapping[UUID, date
 
 def moves_of(book: Book) -> tuple[list[Move], list[CounterKey]]:
     """How the relations' rows change, and the counters that change in closed windows."""
-    keys = book.freed.keys() | book.held.keys()
     latest: dict[UUID, date] = {}
+    keys = book.freed.keys() | book.held.keys()
     for relation_id, _, start in keys:
-        latest[relation_id] = max(start, latest.get(relation_id) or book.open_days[relation_id])
-    moves = {relation_id: _move(relation_id, book.open_days[relation_id], day) for relation_id, day in latest.items()}
+        if start > latest.setdefault(relation_id, book.open_days[relation_id]):
+            latest[relation_id] = start
+    moves = {key: Move(key, day, _kept(book.open_days[key], day)) for key, day in latest.items()}
     return list(moves.values()), [key for key in keys if not _moves_open(moves[key.relation_id], key, book)]
 
 
-def _move(relation_id: UUID, open_day: date, day: date) -> Move:
+@lru_cache(maxsize=1024)
+def _kept(open_day: date, day: date) -> int:
     pairs = zip(window_starts(open_day), window_starts(day), strict=True)
-    kept = sum(1 << place for place, (before, after) in enumerate(pairs) if before == after)
-    return Move(relation_id, day, kept, 0, [0] * len(_COLUMNS), [0] * len(_COLUMNS))
+    return sum(1 << place for place, (before, after) in enumerate(pairs) if before == after)
 
 
 def _moves_open(move: Move, key: CounterKey, book: Book) -> bool:
-    place = COUNTED_WINDOWS.index(key.window)
+    place = _PLACES[key.window]
     if window_starts(move.open_day)[place][1] != key.start:
         return False
-    granted, freed = book.held.get(key), book.freed.get(key, NO_USE)
-    change = freed if granted is None else freed + granted
-    move.used_fen[place] = change.used_fen
-    move.held_fen[place] = change.held_fen
-    if granted is not None:
+    change = book.freed.get(key)
+    if (granted := book.held.get(key)) is not None:
         move.granting |= 1 << place
+        change = granted if change is None else change + granted
+    if change is not None:
+        move.used_fen[place], move.held_fen[place] = change.used_fen, change.held_fen
     return True
 
 
