@@ -211,13 +211,24 @@ class AuthorizationContract:
         keys = counter_keys(named("father-child"), day)
         await have_relations(work, relation(limits=Limits(day_fen=100, month_fen=100)))
         for name, at in (("june", JUNE), ("july", JULY)):
-            async with work() as repository:
-                book = await repository.open_book([request(name, 90, occurred_at=at)], [], hold=True)
-                authorize_all([request(name, 90, occurred_at=at)], book)
-                await repository.close_book(book)
-                await repository.note_nearly_used(book.notices)
+            await self._hold_and_tell(work, request(name, 90, occurred_at=at))
         async with work() as repository:
             assert await repository.nearly_used_told(keys) == set(keys[:2])
+
+    async def test_a_window_that_a_later_day_opens_is_not_told_yet(self, work: Work[Repository]) -> None:
+        await have_relations(work, relation(limits=Limits(day_fen=100, month_fen=100, total_fen=110)))
+        for name, need_fen, at in (("june", 90, JUNE), ("july", 5, JULY)):
+            await self._hold_and_tell(work, request(name, need_fen, occurred_at=at))
+        _, _, _, total = keys = counter_keys(named("father-child"), JULY.date())
+        async with work() as repository:
+            assert await repository.nearly_used_told(keys) == {total}
+
+    async def _hold_and_tell(self, work: Work[Repository], it: Request) -> None:
+        async with work() as repository:
+            book = await repository.open_book([it], [], hold=True)
+            authorize_all([it], book)
+            await repository.close_book(book)
+            await repository.note_nearly_used(book.notices)
 
     async def test_the_guard_holds_for_windows_that_are_closed(self, work: Work[Repository]) -> None:
         await have_relations(work, relation(limits=Limits(day_fen=1_000)))
