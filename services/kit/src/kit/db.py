@@ -4,6 +4,7 @@ A `Transaction` gives both faces of one connection of the pool (`kit.db_pool`): 
 SQLAlchemy, `.raw` for asyncpg with `unnest` arrays on the hot paths. They share one transaction.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from kit.backoff import backoff_seconds
 from kit.db_errors import is_contention, is_unavailable
 from kit.db_pool import Limits, Pool, engine_url
 from kit.failures import OperatorError
@@ -183,13 +185,12 @@ async def retrying(operation: Callable[[], Awaitable[T]], *, attempts: int = 5) 
 
     Only for operations that have no effect outside their transaction. Other errors pass at once.
     """
-    again = AsyncRetrying(
-        retry=retry_if_exception(is_contention),
-        wait=wait_random_exponential(multiplier=0.02, max=0.5),
-        stop=stop_after_attempt(attempts),
-        reraise=True,
-    )
-    async for attempt in again:
-        with attempt:
+    failures = 0
+    while True:
+        try:
             return await operation()
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        except Exception as error:
+            failures += 1
+            if failures == attempts or not is_contention(error):
+                raise
+        await asyncio.sleep(backoff_seconds(failures, first_seconds=0.02, most_seconds=0.5))

@@ -328,6 +328,19 @@ async def test_other_errors_are_not_run_again() -> None:
     assert runs == 1
 
 
+async def test_who_is_always_in_the_way_is_told_after_five_runs() -> None:
+    runs = 0
+
+    async def lose() -> None:
+        nonlocal runs
+        runs += 1
+        raise asyncpg.DeadlockDetectedError
+
+    with pytest.raises(asyncpg.DeadlockDetectedError):
+        await retrying(lose)
+    assert runs == 5
+
+
 async def test_a_unit_of_work_gives_the_repository_its_own_transaction(database: Database) -> None:
     work = PostgresWork(database, lambda transaction: transaction)
     async with work() as one, work() as other:
