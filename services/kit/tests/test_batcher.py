@@ -133,6 +133,58 @@ async def test_those_who_left_free_their_places_in_the_queue() -> None:
     assert await asyncio.gather(*first, *tasks) == [2, 8]
 
 
+async def test_a_crowd_begins_another_batch_beside_the_one_in_flight() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 10, 10, most_in_flight=2, crowd=2)
+    tasks = await submitted(batcher, 1, 2)
+    assert held.batches == [[1, 2]]
+    tasks += await submitted(batcher, 3)  # alone it waits: a batch of one costs more than standing still
+    assert held.batches == [[1, 2]]
+    tasks += await submitted(batcher, 4, 5)
+    assert held.batches == [[1, 2], [3, 4, 5]]
+    held.let_go(2)
+    assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10]
+
+
+async def test_no_more_batches_are_in_flight_than_may_be() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 2, 20, most_in_flight=2)
+    tasks = await submitted(batcher, *range(8))
+    assert held.batches == [[0, 1], [2, 3]]
+    held.let_go()
+    await asyncio.sleep(0.01)
+    assert len(held.batches) == 3
+    held.let_go(3)
+    assert await asyncio.gather(*tasks) == [number * 2 for number in range(8)]
+
+
+async def test_what_shares_a_key_with_a_batch_in_flight_waits_for_it() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 10, 10, key=lambda number: number % 10, most_in_flight=2)
+    tasks = await submitted(batcher, 1)
+    tasks += await submitted(batcher, 11, 2, 21)
+    assert held.batches == [[1], [2]]
+    held.let_go()
+    assert await tasks[0] == 2
+    await asyncio.sleep(0.01)
+    assert held.batches == [[1], [2], [11]]
+    held.let_go(3)
+    assert await asyncio.gather(*tasks) == [2, 22, 4, 42]
+    assert held.batches == [[1], [2], [11], [21]]
+
+
+async def test_a_request_that_comes_as_a_batch_ends_is_answered() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 10, 10, most_in_flight=2, crowd=5)
+    (first,) = await submitted(batcher, 1)
+    late: list[asyncio.Task[Any]] = []
+    first.add_done_callback(lambda _: late.append(asyncio.ensure_future(batcher.submit(2))))
+    held.let_go(2)
+    await first
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(late[0], 5) == 4
+
+
 async def test_a_failing_call_is_tried_one_by_one_so_that_only_the_bad_request_fails() -> None:
     async def handler(requests: Sequence[int]) -> Sequence[int]:
         if 13 in requests:
@@ -218,12 +270,16 @@ class Recording:
         self.pauses = pauses
         self.poisonous = poisonous
         self.order: dict[int, list[int]] = {}
+        self.in_flight: set[object] = set()
 
     async def __call__(self, batch: Sequence[Request]) -> Sequence[int | BaseException]:
         keys = [key for _, key, _ in batch]
         assert len(keys) == len(set(keys)) <= self.max_batch
+        assert self.in_flight.isdisjoint(keys)
+        self.in_flight |= set(keys)
         for _ in range(self.pauses):
             await asyncio.sleep(0)
+        self.in_flight -= set(keys)
         if self.poisonous in [number for number, _, _ in batch]:
             raise Poison("the whole call")
         for number, key, _ in batch:
@@ -231,8 +287,10 @@ class Recording:
         return [Poison(str(number)) if fate == "item fails" else number for number, _, fate in batch]
 
 
-async def answers_to(requests: list[tuple[int, str]], handler: Recording) -> list[object]:
-    batcher: MicroBatcher[Request, int] = MicroBatcher(handler, handler.max_batch, 100, key=lambda request: request[1])
+async def answers_to(requests: list[tuple[int, str]], handler: Recording, most: int, crowd: int) -> list[object]:
+    batcher: MicroBatcher[Request, int] = MicroBatcher(
+        handler, handler.max_batch, 100, lambda request: request[1], most_in_flight=most, crowd=crowd
+    )
     tasks = [asyncio.ensure_future(batcher.submit((number, *request))) for number, request in enumerate(requests)]
     await asyncio.sleep(0)
     for task, (_, fate) in zip(tasks, requests, strict=True):
@@ -242,12 +300,14 @@ async def answers_to(requests: list[tuple[int, str]], handler: Recording) -> lis
 
 
 @settings(max_examples=100, deadline=None)
-@given(REQUESTS, st.integers(1, 7), st.integers(0, 3), st.none() | st.integers(0, 39))
-def test_answers_are_those_of_asking_one_by_one(
-    requests: list[tuple[int, str]], max_batch: int, pauses: int, poisonous: int | None
+@given(
+    REQUESTS, st.integers(1, 7), st.integers(0, 3), st.none() | st.integers(0, 39), st.integers(1, 3), st.integers(1, 5)
+)
+def test_answers_are_those_of_asking_one_by_one(  # noqa: PLR0917 - everything that may be set
+    requests: list[tuple[int, str]], max_batch: int, pauses: int, poisonous: int | None, most: int, crowd: int
 ) -> None:
     handler = Recording(max_batch, pauses, poisonous)
-    answers = asyncio.run(answers_to(requests, handler))
+    answers = asyncio.run(answers_to(requests, handler, most, crowd))
     for number, ((_, fate), answer) in enumerate(zip(requests, answers, strict=True)):
         if fate == "caller leaves":
             continue

@@ -1,14 +1,15 @@
 """Gathers single requests into batches, without timers.
 
 While one batch is in flight the next one fills; an idle batcher starts at once, so a lone request never waits for
-company. The answers are those of asking one by one: who shares a batch with whom never shows.
+company. Where a crowd waits, a second batch may go beside the first, so that nobody stands still while somebody else
+works. The answers are those of asking one by one: who shares a batch with whom never shows.
 """
 
 import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from kit.errors import Refusal
 from kit.metrics import BATCH_SIZE, BATCH_WAITING
@@ -35,7 +36,7 @@ class _Waiting(Generic[Req, Res]):
 
 
 class MicroBatcher(Generic[Req, Res]):
-    """One queue, one batch in flight.
+    """One queue, one batch in flight, or a few while many wait.
 
     Args:
         handler: gets requests in the order of their arrival and answers with as many results in the same order; an
@@ -43,8 +44,12 @@ class MicroBatcher(Generic[Req, Res]):
             no effect: each request of the batch is then tried alone, so that a bad one fails by itself.
         max_batch: most requests in one call of the handler.
         max_waiting: most requests that wait for a batch; one more is refused with `OVERLOADED`.
-        key: two requests with the same key never share a batch (None: any may).
+        key: two requests with the same key never share a batch, and the second waits until the first is answered (None:
+            any may).
         name: for metrics.
+        most_in_flight: batches in flight at a time.
+        crowd: how many have to wait for another batch to begin beside one in flight; smaller ones cost more than
+            standing still.
     """
 
     def __init__(
@@ -54,6 +59,9 @@ class MicroBatcher(Generic[Req, Res]):
         max_waiting: int,
         key: Callable[[Req], Hashable | None] | None = None,
         name: str = "batch",
+        *,
+        most_in_flight: int = 1,
+        crowd: int = 1,
     ) -> None:
         self._handler = handler
         self._max_batch = max_batch
@@ -63,7 +71,10 @@ class MicroBatcher(Generic[Req, Res]):
         self._length = BATCH_WAITING.labels(name)
         self._waiting: deque[_Waiting[Req, Res]] = deque()
         self._places_taken = 0  # less than the queue's length when callers have left it
-        self._worker: asyncio.Task[None] | None = None
+        self._most_in_flight = most_in_flight
+        self._crowd = crowd
+        self._workers: set[asyncio.Task[None]] = set()
+        self._busy: set[Hashable] = set()
         self._closed = False
 
     async def submit(self, request: Req) -> Res:
@@ -92,8 +103,8 @@ class MicroBatcher(Generic[Req, Res]):
     async def drain(self) -> None:
         """Refuse what comes from now on, and return when everything accepted before has its answer."""
         self._closed = True
-        while self._worker is not None:
-            await asyncio.wait([self._worker])
+        while self._workers:
+            await asyncio.wait(self._workers)
 
     def _free_place(self, waiting: _Waiting[Req, Res]) -> None:
         if waiting.has_place:
@@ -101,20 +112,34 @@ class MicroBatcher(Generic[Req, Res]):
             self._places_taken -= 1
 
     def _wake(self) -> None:
-        if self._worker is None:
+        if self._may_begin(beside=len(self._workers)):
             # In an empty context: a batch belongs to nobody's request id or principal.
-            self._worker = asyncio.get_running_loop().create_task(self._work(), context=contextvars.Context())
+            work = asyncio.get_running_loop().create_task(self._work(), context=contextvars.Context())
+            self._workers.add(work)
+
+    def _may_begin(self, beside: int) -> bool:
+        """Whether another batch may begin beside so many in flight."""
+        return not beside or (beside < self._most_in_flight and len(self._waiting) >= self._crowd)
 
     async def _work(self) -> None:
         try:
-            while batch := self._next_batch():
+            while self._may_begin(beside=len(self._workers) - 1) and (batch := self._next_batch()):
                 self._size.observe(len(batch))
-                await self._answer(batch)
+                await self._answer_keyed(batch)
         except BaseException as error:
             _fail(self._waiting, error)
             raise
         finally:
-            self._worker = None
+            # Not by a callback, which would come later: what is submitted in between would wait for nobody.
+            self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _answer_keyed(self, batch: list[_Waiting[Req, Res]]) -> None:
+        keys = {waiting.key for waiting in batch if waiting.key is not None}
+        self._busy |= keys
+        try:
+            await self._answer(batch)
+        finally:
+            self._busy -= keys
 
     def _next_batch(self) -> list[_Waiting[Req, Res]]:
         batch: list[_Waiting[Req, Res]] = []
@@ -124,7 +149,7 @@ class MicroBatcher(Generic[Req, Res]):
             waiting = self._waiting.popleft()
             if waiting.answer.done():  # its caller has gone
                 continue
-            if waiting.key is not None and waiting.key in keys:
+            if waiting.key is not None and (waiting.key in keys or waiting.key in self._busy):
                 passed_over.append(waiting)
                 continue
             keys.add(waiting.key)

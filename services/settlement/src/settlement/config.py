@@ -54,6 +54,16 @@ class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
     batch_waiting_max: int = Field(
         default=2000, ge=1, le=100_000, description="Requests that wait for a batch at most.", examples=["2000"]
     )
+    batches_in_flight: int = Field(
+        default=2, ge=1, le=16, description="Batches of single requests that are settled at a time.", examples=["2"]
+    )
+    batch_crowd: int = Field(
+        default=48,
+        ge=1,
+        le=500,
+        description="Single requests that have to wait for a batch to begin beside another one.",
+        examples=["48"],
+    )
     sandbox_institutions: Annotated[str, AfterValidator(_known_codes)] = Field(
         default="",
         description="fixmedins_codes, by commas, whose amounts order failures; see domain/sandbox.py.",

@@ -1,6 +1,7 @@
 """Visit credentials: issued and signed by identity, believed here only with its signature and for this audience."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
@@ -67,12 +68,17 @@ def _filed(facts: visit_pb2.VisitFacts) -> tuple[Filed, ...]:
     return tuple(Filed(one.admdvs, date.fromisoformat(one.valid_to) if one.valid_to else None) for one in facts.filed)
 
 
-def _enrolment(enrolment: person_pb2.Enrolment) -> Enrolment:
+def _enrolment(told: person_pb2.Enrolment) -> Enrolment:
+    return _enrolment_of(told.insutype, told.psn_insu_stas, told.valid_from, told.valid_to)
+
+
+@lru_cache(maxsize=4096)  # many people share a few
+def _enrolment_of(insutype: int, psn_insu_stas: int, valid_from: str, valid_to: str) -> Enrolment:
     return Enrolment(
-        insutype=InsuranceType(enrolment.insutype),
-        psn_insu_stas=InsuranceStatus(enrolment.psn_insu_stas),
-        valid_from=date.fromisoformat(enrolment.valid_from),
-        valid_to=date.fromisoformat(enrolment.valid_to) if enrolment.valid_to else None,
+        insutype=InsuranceType(insutype),
+        psn_insu_stas=InsuranceStatus(psn_insu_stas),
+        valid_from=date.fromisoformat(valid_from),
+        valid_to=date.fromisoformat(valid_to) if valid_to else None,
     )
 
 

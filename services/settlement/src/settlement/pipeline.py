@@ -68,7 +68,15 @@ def assemble(
     preview = PreviewService(work, judge, authorizer, clock, order)
     quotes, query = QuoteService(work, clock), QueryService(work)
     most, waiting = settings.batch_max, settings.batch_waiting_max
-    settling: Settling = MicroBatcher(settle.settle, most, waiting, _patient, "settle")
+    settling: Settling = MicroBatcher(
+        settle.settle,
+        most,
+        waiting,
+        _patient,
+        "settle",
+        most_in_flight=settings.batches_in_flight,
+        crowd=settings.batch_crowd,
+    )
     return Pipeline(
         settling=settling,
         quoted=MicroBatcher(quotes.settle, most, waiting, _patient, "settle quotes"),

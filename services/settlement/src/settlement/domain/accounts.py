@@ -99,9 +99,19 @@ class Account:
         """What the ledger posts on."""
         return Standing(self.balance_fen, self.version)
 
+    # These three are written out: `replace` costs three times as much, and each settlement comes through.
+
     def after(self, standing: Standing) -> "Account":
         """The same account after entries."""
-        return replace(self, balance_fen=standing.balance_fen, version=standing.version)
+        return Account(self.psn_no, self.state, standing.balance_fen, self.held_fen, standing.version)
+
+    def paying(self, amount_fen: int) -> "Account":
+        """The same account with so much less on it."""
+        return Account(self.psn_no, self.state, self.balance_fen - amount_fen, self.held_fen, self.version)
+
+    def holding(self, amount_fen: int) -> "Account":
+        """The same account with so much more of it held."""
+        return Account(self.psn_no, self.state, self.balance_fen, self.held_fen + amount_fen, self.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How what is left to the person is paid: own account, payers in order, cash (R9, R10). Amounts in fen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
@@ -133,7 +133,7 @@ def _pay_from_payers(paying: _Paying, need: Need, accounts: Mapping[str, Account
         before_fen = sum(line.amount_fen for line in paying.lines if line.payer_psn_no == grant.payer_psn_no)
         account = accounts.get(grant.payer_psn_no)
         if account is not None and before_fen:
-            account = replace(account, balance_fen=account.balance_fen - before_fen)
+            account = account.paying(before_fen)
         _pay_from(paying, grant, account, max(0, need.replaced.get(grant.payer_psn_no, 0) - before_fen))
 
 
@@ -216,10 +216,7 @@ def allocate_all(
 def _given_back(standing: dict[str, Account], paid_fen: Mapping[str, int]) -> dict[str, Account]:
     if not paid_fen:
         return standing
-    return standing | {
-        psn_no: replace(standing[psn_no], balance_fen=standing[psn_no].balance_fen + amount_fen)
-        for psn_no, amount_fen in paid_fen.items()
-    }
+    return standing | {psn_no: standing[psn_no].paying(-amount_fen) for psn_no, amount_fen in paid_fen.items()}
 
 
 def _is_expected(need: Need, split: Split) -> bool:
@@ -234,10 +231,7 @@ def _is_expected(need: Need, split: Split) -> bool:
 def _take(standing: dict[str, Account], need: Need, split: Split) -> None:
     for psn_no, amount_fen in payments(need.psn_no, split):
         account = standing[psn_no]
-        if need.is_hold:
-            standing[psn_no] = replace(account, held_fen=account.held_fen + amount_fen)
-        else:
-            standing[psn_no] = replace(account, balance_fen=account.balance_fen - amount_fen)
+        standing[psn_no] = account.holding(amount_fen) if need.is_hold else account.paying(amount_fen)
 
 
 def payments(psn_no: str, split: Split) -> list[tuple[str, int]]:
