@@ -6,6 +6,7 @@ by id, then relations by id, whose rows bring the open counters along. New ids a
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +20,6 @@ from binding.repository.counters import (
     MOVED,
     CounterRows,
     closed_keys,
-    columns,
     moves_of,
     open_counters,
     refuse_unmoved,
@@ -67,14 +67,8 @@ WHERE r.relation_id = ANY($1::uuid[]) OR r.beneficiary_psn_no = ANY($2::text[])
 _LOCK_PAYERS = _PAYERS + " ORDER BY r.relation_id FOR NO KEY UPDATE OF r"
 # Whoever inserts the same id at the same time waits here until the other one has ended, in the order of ids.
 _STORE = f"""
-WITH {MOVED}, given AS MATERIALIZED (
-    SELECT g.*, ($23::uuid[])[first:last] AS relation_ids, ($24::bigint[])[first:last] AS granted_fen,
-           ($25::text[])[first:last] AS reasons, ($26::text[])[first:last] AS windows,
-           ($27::bigint[])[first:last] AS held_fen, ($28::bigint[])[first:last] AS used_fen
-    FROM unnest($13::boolean[], $14::uuid[], $15::text[], $16::text[], $17::timestamptz[], $18::date[], $19::uuid[],
-                $20::uuid[], $21::integer[], $22::integer[])
-         AS g (is_new, authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on, replaces, replaced_by,
-               first, last)
+WITH {MOVED}, given AS (
+    SELECT * FROM unnest($2::kept_authorization[])
 ), changed AS (
     UPDATE authorization_record AS a SET
         state = g.state, replaced_by = g.replaced_by, relation_ids = g.relation_ids, granted_fen = g.granted_fen,
@@ -139,11 +133,9 @@ class AuthorizationRows(CounterRows):
         moves, closed = moves_of(book)
         await self.close_windows(moves, book)
         await self.move_closed(closed, book)
-        changed = sorted(book.changed.values(), key=lambda it: it.authorization_id)
-        given = columns(_stored_rows(changed, book.known), 10)
-        lines = columns([_line_row(line) for it in changed for line in it.lines], 6)
-        row = await self._raw.fetchrow(_STORE, *columns([it.row() for it in moves], 12), *given, *lines)
-        if row is None or row["made"] != sum(given[0]):
+        given = [_kept_row(it, is_new=it.authorization_id not in book.known) for it in book.changed.values()]
+        row = await self._raw.fetchrow(_STORE, [it.row() for it in moves], given)
+        if row is None or row["made"] != sum(is_new for is_new, *_ in given):
             raise asyncpg.SerializationError("somebody else has made one of these authorizations meanwhile")
         refuse_unmoved(len(moves), row["moved"])
 
@@ -231,27 +223,15 @@ def _persons_of(rows: Sequence[Row]) -> dict[str, Person]:
     return persons
 
 
-def _stored_rows(changed: Sequence[Authorization], known: Collection[UUID]) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
-    last = 0
-    for it in changed:
-        first, last = last + 1, last + len(it.lines)
-        rows.append(
-            (
-                it.authorization_id not in known,
-                it.authorization_id,
-                it.state,
-                it.beneficiary_psn_no,
-                it.occurred_at,
-                it.occurred_on,
-                it.replaces,
-                it.replaced_by,
-                first,
-                last,
-            )
-        )
-    return rows
-
-
-def _line_row(line: Line) -> tuple[object, ...]:
-    return line.relation_id, line.granted_fen, line.reason, line.window, line.held_fen, line.used_fen
+def _kept_row(it: Authorization, *, is_new: bool) -> tuple[Any, ...]:
+    """As the database's type kept_authorization has it."""
+    return (
+        *(is_new, it.authorization_id, it.state, it.beneficiary_psn_no, it.occurred_at, it.occurred_on),
+        *(it.replaces, it.replaced_by),
+        [line.relation_id for line in it.lines],
+        [line.granted_fen for line in it.lines],
+        [line.reason for line in it.lines],
+        [line.window for line in it.lines],
+        [line.held_fen for line in it.lines],
+        [line.used_fen for line in it.lines],
+    )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from binding.domain.batch import Book
@@ -94,20 +94,15 @@ _WINDOWS = [(name, 1 << place) for place, name in enumerate(_COLUMNS)]
 # What outcomes and grants move, at once. The guard: a window that a grant moves is written only where the result fits
 # under the limit as the locked relation states it; what outcomes alone move is never refused.
 MOVED = f"""
-moving AS (
-    SELECT * FROM unnest($1::uuid[], $2::date[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[],
-                         $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
-         AS m (relation_id, open_day, kept, granting, day_used_fen, month_used_fen, year_used_fen, total_used_fen,
-               day_held_fen, month_held_fen, year_held_fen, total_held_fen)
-), moved AS (
+moved AS (
     UPDATE relation AS r SET open_day = m.open_day,
         {", ".join(_set(name, bit) for name, bit in _WINDOWS)}
-    FROM moving AS m
+    FROM unnest($1::moved_relation[]) AS m
     WHERE r.relation_id = m.relation_id AND {" AND ".join(_fits(name, bit) for name, bit in _WINDOWS)}
     RETURNING 1
 )
 """  # noqa: S608 - constants of this file
-"""Two parts of a statement: `moved` has a row for each of the `Move`s in $1 to $12 that was written."""
+"""A part of a statement: `moved` has a row for each of the `Move`s in $1 that was written."""
 
 
 class GuardBroken(Exception):
@@ -140,7 +135,7 @@ class Move:
     held_fen: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
     def row(self) -> tuple[object, ...]:
-        """In the order of the columns of MOVED."""
+        """As the database's type moved_relation has it."""
         return (self.relation_id, self.open_day, self.kept, self.granting, *self.used_fen, *self.held_fen)
 
 
@@ -258,6 +253,6 @@ def _closed_row(book: Book, key: CounterKey) -> tuple[object, ...]:
     return (*key, change.used_fen, change.held_fen, key in book.held)
 
 
-def columns(rows: Sequence[Sequence[Any]], width: int = 0) -> list[list[Any]]:
-    """Rows as the arrays that `unnest` takes; of no rows, as many empty ones as the rows are wide."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Rows as the arrays that `unnest` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]
