@@ -1,11 +1,13 @@
 """The family's flow, from registration to the notice of the refund, as product and law describe it step by step."""
 
 import asyncio
+import io
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import grpc
 import pytest
+from pypdf import PdfReader
 from support.books import books_are_clean
 
 from gongji.binding.v1 import application_pb2, relation_pb2
@@ -145,6 +147,10 @@ async def reads_statement_and_notices(scene: Scene) -> None:
         (account_pb2.ENTRY_KIND_SETTLEMENT, -9_000, 41_000),
         (account_pb2.ENTRY_KIND_CONTRIBUTION, 50_000, 50_000),
     ]
+    printed = await scene.portal.statement_pdf("2025-01-01", "2099-12-31")
+    (page,) = PdfReader(io.BytesIO(printed)).pages
+    name = f"{scene.father.psn_name[0]}*"
+    assert all(text in page.extract_text() for text in (name, scene.father.psn_no, "¥590.00", "¥90.00", "¥410.00"))
     messages = await scene.portal.messages()
     assert len(titles(messages, inbox_pb2.MESSAGE_CATEGORY_BALANCE)) == len(entries)
     assert titles(messages, inbox_pb2.MESSAGE_CATEGORY_APPLICATION)

@@ -15,6 +15,7 @@ from gongji_local.client.paging import gathered
 
 CHUNK_BYTES: Final = 64 * 1024
 VOUCHER_LIFETIME_SECONDS: Final = 300
+STATEMENT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,19 @@ class Portal(Caller):
             return list(answer.entries), answer.next_page_token
 
         return await gathered(page)
+
+    async def statement_pdf(self, from_day: str, to_day: str) -> bytes:
+        """One's own statement (对账单) of a period to print; days are YYYY-MM-DD."""
+        request = account_pb2.ExportStatementRequest(
+            psn_no=self.psn_no,
+            from_day=from_day,
+            to_day=to_day,
+            format=account_pb2.STATEMENT_FORMAT_PDF,
+            holder_name=(await self.person()).masked_name,
+        )
+        metadata = self._metadata(account_pb2.ExportStatementRequest)
+        parts = self.accounts.ExportStatement(request, timeout=STATEMENT_SECONDS, metadata=metadata)
+        return b"".join([part.chunk async for part in parts])
 
     async def messages(self) -> list[inbox_pb2.Message]:
         """All of one's messages, newest first."""
