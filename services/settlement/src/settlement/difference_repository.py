@@ -1,5 +1,6 @@
 """Differences between institutions' lines and ours: rows ⇄ the domain."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby
@@ -87,7 +88,10 @@ class DifferenceRepository(Protocol):
 
 
 class PostgresDifferenceRepository:
-    """See `DifferenceRepository`."""
+    """See `DifferenceRepository`.
+
+    What takes a while for tens of thousands of lines is done in threads: bills are settled on this event loop.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         self._raw = transaction.raw
@@ -95,18 +99,21 @@ class PostgresDifferenceRepository:
     async def compare(self, fixmedins_code: str, day: date, there: Mapping[LineKey, Amounts]) -> Compared:
         """See `DifferenceRepository.compare`."""
         await self._raw.execute(_ALONE, fixmedins_code, day)
-        rows = await self._raw.fetch(_COMPARE, day, *bounds(day), fixmedins_code, *_columns(there))
-        mismatches = tuple(_mismatch(row, row["refund"]) for row in rows)
+        columns = await asyncio.to_thread(_columns, there)
+        rows = await self._raw.fetch(_COMPARE, day, *bounds(day), fixmedins_code, *columns)
+        mismatches = await asyncio.to_thread(_mismatches, rows)
         return Compared(len(there) - sum(each.there is not None for each in mismatches), mismatches)
 
     async def of_day(self, fixmedins_code: str, day: date) -> Sequence[Difference]:
         """See `DifferenceRepository.of_day`."""
-        return list(_differences(await self._raw.fetch(_OF_DAY, fixmedins_code, day)))
+        rows = await self._raw.fetch(_OF_DAY, fixmedins_code, day)
+        return await asyncio.to_thread(lambda: list(_differences(rows)))
 
     async def save(self, differences: Sequence[Difference]) -> None:
         """See `DifferenceRepository.save`."""
-        await self._raw.executemany(_SAVE, [_row(each) for each in differences])
-        await self._raw.executemany(_ADD_CHANGE, [_last_change(each) for each in differences])
+        rows = await asyncio.to_thread(lambda: [(_row(each), _last_change(each)) for each in differences])
+        await self._raw.executemany(_SAVE, [row for row, _ in rows])
+        await self._raw.executemany(_ADD_CHANGE, [change for _, change in rows])
 
     async def lock(self, difference_id: UUID) -> Difference | None:
         """See `DifferenceRepository.lock`."""
@@ -144,6 +151,10 @@ def _differences(rows: Sequence[asyncpg.Record]) -> Iterator[Difference]:
                 Change(DifferenceState(row["state"]), row["changed_by"], row["note"], row["changed_at"]) for row in said
             ),
         )
+
+
+def _mismatches(rows: Sequence[asyncpg.Record]) -> tuple[Mismatch, ...]:
+    return tuple(_mismatch(row, row["refund"]) for row in rows)
 
 
 def _mismatch(row: asyncpg.Record, refd_setl_flag: bool) -> Mismatch:  # noqa: FBT001 - the column's name

@@ -1,5 +1,6 @@
 """Comparing an institution's lines with ours, and the worklist of what differs: one transaction for each use."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -57,7 +58,8 @@ class DifferenceService:
         async with self._work() as repository:
             compared = await repository.compare(fixmedins_code, day, there)
             known = await repository.of_day(fixmedins_code, day)
-            changed = brought_up_to_date(known, compared.mismatches, begin, self._clock.now())
+            # In a thread: of tens of thousands of lines it takes the time of many settlements.
+            changed = await asyncio.to_thread(brought_up_to_date, known, compared.mismatches, begin, self._clock.now())
             await repository.save(changed)
         return replace(compared, solved=sum(each.state is DifferenceState.SOLVED for each in changed))
 
