@@ -26,7 +26,6 @@ from binding.repository.counters import (
 )
 from binding.repository.interface import Place
 from binding.repository.rows import Row, relation_of
-from kit.db import Transaction
 
 _RECORDED = """
 SELECT authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on, replaces, replaced_by, relation_ids,
@@ -90,10 +89,6 @@ SELECT (SELECT count(*) FROM moved) AS moved, (SELECT count(*) FROM made) AS mad
 
 class AuthorizationRows(CounterRows):
     """Authorizations and counters in one transaction."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        CounterRows.__init__(self, transaction)
-        self._raw = transaction.raw
 
     async def held(self, min_age_seconds: float, after: Place | None, limit: int) -> list[Recorded]:
         """See `Repository.held`."""
