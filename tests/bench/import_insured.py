@@ -206,7 +206,7 @@ async def _copy(target: asyncpg.Connection, chunk: dict[str, bytes]) -> None:
                 table, columns=columns.split(", "), source=io.BytesIO(chunk[table]), format="binary"
             )
         await target.execute(
-            "INSERT INTO outbox_unsent SELECT id FROM outbox_event WHERE id > coalesce("
+            "INSERT INTO outbox_run SELECT id, 1 FROM outbox_event WHERE id > coalesce("
             "(SELECT max(id) FROM outbox_unsent), 0)"
         )
 

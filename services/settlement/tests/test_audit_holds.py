@@ -49,7 +49,7 @@ class Compared:
         self.binding.put(self.reversed, HoldState.RESTORED)
         self.binding.put(self.refused, HoldState.RELEASED)
         self.binding.put(self.kept, HoldState.HELD, {RELATION.id: 700})
-        await self.execute("DELETE FROM outbox_unsent")
+        await self.execute("DELETE FROM outbox_run")
         await self.rest()
 
     async def rest(self) -> None:
@@ -111,7 +111,7 @@ async def test_what_binding_has_not_heard_yet_is_no_finding(compared: Compared) 
 
     await compared.rest()
     assert await compared.findings() != {}
-    await compared.execute("INSERT INTO outbox_unsent SELECT id FROM outbox_event WHERE topic = 'settlement-events-v1'")
+    await compared.execute("INSERT INTO outbox_run SELECT id, 1 FROM outbox_event WHERE topic = 'settlement-events-v1'")
     assert await compared.findings() == {}
 
 
@@ -141,7 +141,7 @@ async def test_an_authorization_that_binding_lost_is_found(compared: Compared) -
 
 async def test_a_settlement_that_asked_nobody_is_not_looked_for(compared: Compared) -> None:
     await compared.world.settle(settle(7, bill("child", 0)), settle(8, bill("mother", 100), use_mutual_aid=False))
-    await compared.execute("DELETE FROM outbox_unsent")
+    await compared.execute("DELETE FROM outbox_run")
     await compared.rest()
     assert await compared.findings() == {}
 

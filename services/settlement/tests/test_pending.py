@@ -138,7 +138,7 @@ async def test_holds_that_are_decided_here_are_told_with_the_reason(
         str(unknown): "held, unknown here; reconcile-holds gives it up",
     }
     async with database.transaction() as transaction:
-        await transaction.raw.execute("DELETE FROM outbox_unsent")
+        await transaction.raw.execute("DELETE FROM outbox_run")
     assert why(await told(database, world, binding))[str(paid.settlement_id)] == (
         "held, SETTLED here; its event was sent and binding has not taken it in"
     )

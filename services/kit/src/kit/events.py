@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from uuid import UUID
 
 from google.protobuf.descriptor import Descriptor
@@ -111,21 +111,29 @@ def payload_of(message: Message) -> bytes:
 
 def headers_of(row: StoredEvent) -> Headers:
     """The Kafka headers of an event."""
-    headers = {
-        "ce_specversion": SPEC_VERSION,
-        "ce_id": str(row.event_id),
-        "ce_type": row.type,
-        "ce_source": row.source,
-        "ce_subject": row.subject,
-        "ce_time": row.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "content-type": CONTENT_TYPE,
-        "epoch": str(row.epoch),
-    }
+    headers = [
+        ("ce_specversion", _SPEC_VERSION),
+        ("ce_id", str(row.event_id).encode()),
+        ("ce_type", _encoded(row.type)),
+        ("ce_source", _encoded(row.source)),
+        ("ce_subject", row.subject.encode()),
+        ("ce_time", row.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
+        ("content-type", _CONTENT_TYPE),
+        ("epoch", _encoded(str(row.epoch))),
+    ]
     if row.sequence is not None:
-        headers["ce_sequence"] = str(row.sequence)
+        headers.append(("ce_sequence", str(row.sequence).encode()))
     if row.traceparent:
-        headers["traceparent"] = row.traceparent
-    return [(name, value.encode()) for name, value in headers.items()]
+        headers.append(("traceparent", row.traceparent.encode()))
+    return headers
+
+
+@lru_cache(maxsize=256)  # names of types and services are few and come with every event
+def _encoded(text: str) -> bytes:
+    return text.encode()
+
+
+_SPEC_VERSION, _CONTENT_TYPE = SPEC_VERSION.encode(), CONTENT_TYPE.encode()
 
 
 def parse(

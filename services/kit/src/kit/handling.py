@@ -7,11 +7,12 @@
 - If too many events in a row fail, the fault is elsewhere: consuming stops before the DLQ fills up.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import SpanContext, SpanKind
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from kit.bus_metrics import CONSUMED, DEAD_LETTERS, NEWEST
@@ -54,13 +55,6 @@ def is_postponable(error: BaseException) -> bool:
     return overloaded or is_unavailable(error) or is_contention(error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    record: Record
-    envelope: Envelope | None
-    unreadable: UnreadableEventError | None = None
-
-
 class BatchProcessor:
     """Handles the batches of one consumer group, and remembers how many events in a row failed."""
 
@@ -88,27 +82,31 @@ class BatchProcessor:
             PostponedError: deliver the batch again later; part of it may have been handled already.
             TooManyFailuresError: stop consuming; the batch is not done.
         """
-        items = [self._item(record) for record in records if record.value is not None]  # None: a tombstone says nothing
-        readable = [item.envelope for item in items if item.envelope is not None]
+        read = [(record, self._read(record)) for record in records if record.value is not None]  # None: a tombstone
+        readable = [envelope for _, envelope in read if isinstance(envelope, Envelope)]
         together = await self._together(readable)
-        for item in items:
-            if item.unreadable is not None:
-                await self._bury(item.record, item.unreadable)
-            elif together or await self._alone(item):
-                self._failed_in_row = 0
-                self._note(item)
+        handled: list[Envelope] = []
+        try:
+            for record, envelope in read:
+                if isinstance(envelope, UnreadableEventError):
+                    await self._bury(record, envelope)
+                elif together or await self._alone(record, envelope):
+                    self._failed_in_row = 0
+                    handled.append(envelope)
+        finally:
+            self._note(handled)
 
-    def _note(self, item: _Item) -> None:
-        topic = item.record.topic
-        CONSUMED.labels(self._group, topic).inc()
-        if item.envelope is not None:
-            newest = max(self._newest.get(topic, 0.0), item.envelope.time.timestamp())  # repeats do not make it older
+    def _note(self, handled: Sequence[Envelope]) -> None:
+        for topic, events in Counter(envelope.topic for envelope in handled).items():
+            CONSUMED.labels(self._group, topic).inc(events)
+            times = (envelope.time.timestamp() for envelope in handled if envelope.topic == topic)
+            newest = max(self._newest.get(topic, 0.0), *times)  # repeats do not make it older
             self._newest[topic] = newest
             NEWEST.labels(self._group, topic).set(newest)
 
-    def _item(self, record: Record) -> _Item:
+    def _read(self, record: Record) -> Envelope | UnreadableEventError:
         try:
-            envelope = parse(
+            return parse(
                 record.headers,
                 record.value or b"",
                 key=record.key,
@@ -118,8 +116,7 @@ class BatchProcessor:
                 topics=self._topics,
             )
         except UnreadableEventError as error:
-            return _Item(record, None, error)
-        return _Item(record, envelope)
+            return error
 
     async def _together(self, envelopes: Sequence[Envelope]) -> bool:
         if not envelopes:
@@ -133,7 +130,7 @@ class BatchProcessor:
             return False
         return True
 
-    async def _alone(self, item: _Item) -> bool:
+    async def _alone(self, record: Record, envelope: Envelope) -> bool:
         again = AsyncRetrying(
             retry=retry_if_exception(lambda error: not is_postponable(error)),
             wait=wait_random_exponential(self._policy.first_pause_seconds, max=self._policy.most_pause_seconds),
@@ -141,16 +138,19 @@ class BatchProcessor:
             reraise=True,
         )
         try:
-            await again(self._handle, [item.envelope])
+            await again(self._handle, [envelope])
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event is kept
             self._raise_if_postponable(error)
-            await self._bury(item.record, error)
+            await self._bury(record, error)
             return False
         return True
 
     async def _handle(self, envelopes: Sequence[Envelope]) -> None:
         tracer = trace.get_tracer("kit.kafka")
-        with tracer.start_as_current_span(f"consume {self._group}", kind=SpanKind.CONSUMER, links=_links(envelopes)):
+        with tracer.start_as_current_span(f"consume {self._group}", kind=SpanKind.CONSUMER) as span:
+            if span.is_recording():  # reading the contexts costs more than reading the events
+                for context in _contexts(envelopes):
+                    span.add_link(context)
             await self._handler(envelopes)
 
     def _raise_if_postponable(self, error: Exception) -> None:
@@ -179,7 +179,7 @@ class BatchProcessor:
         )
 
 
-def _links(envelopes: Sequence[Envelope]) -> list[Link]:
+def _contexts(envelopes: Sequence[Envelope]) -> list[SpanContext]:
     parents = dict.fromkeys(envelope.traceparent for envelope in envelopes if envelope.traceparent)
     contexts = [propagate.extract({"traceparent": parent}) for parent in list(parents)[:MAX_LINKS]]
-    return [Link(trace.get_current_span(context).get_span_context()) for context in contexts]
+    return [trace.get_current_span(context).get_span_context() for context in contexts]

@@ -61,35 +61,55 @@ INSERT INTO outbox_epoch (epoch) VALUES (1);
 """
 """For a service's first migration; frozen. A later change is a new constant and a new migration."""
 
-# The order of the arrays is the order of the ids: defaults are evaluated above the sort.
+RUNS = """
+-- What is unsent, in runs of ids: all events that one call states have ids in a row, and one short row tells of them.
+-- Small and busy: rows come and go, so it is cleaned after a thousand of them, not after a share of its size.
+CREATE TABLE outbox_run (
+    id     bigint  PRIMARY KEY,
+    events integer NOT NULL CHECK (events BETWEEN 1 AND 1024)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON COLUMN outbox_run.id IS 'of the first event of the run';
+INSERT INTO outbox_run (id, events) SELECT id, 1 FROM outbox_unsent;
+DROP TABLE outbox_unsent;
+
+-- The ids one by one; for people, audits and tests.
+CREATE VIEW outbox_unsent AS
+SELECT r.id + place AS id FROM outbox_run AS r CROSS JOIN LATERAL generate_series(0, r.events - 1) AS place;
+
+-- Drawn once for a run, whose ids go on from there.
+ALTER SEQUENCE outbox_event_id INCREMENT BY 1024;
+"""
+"""For a migration of a service after `SCHEMA`; frozen. No process of the version before may write while it runs."""
+RUN_EVENTS = 1024
+
 _ADD = """
-WITH written AS (
+WITH run AS (
+    SELECT nextval('outbox_event_id') AS id, (SELECT epoch FROM outbox_epoch) AS epoch
+), written AS (
     INSERT INTO outbox_event
-        (event_id, topic, key, type, source, subject, payload, occurred_at, sequence, traceparent, epoch)
-    SELECT e.event_id, e.topic, e.key, e.type, $9, e.subject, e.payload, e.occurred_at, e.sequence, $10,
-           (SELECT epoch FROM outbox_epoch)
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[],
-                $8::bigint[])
-         WITH ORDINALITY AS e (event_id, topic, key, type, subject, payload, occurred_at, sequence, position)
-    ORDER BY e.position
-    RETURNING id
+        (id, event_id, topic, key, type, source, subject, payload, occurred_at, sequence, traceparent, epoch)
+    SELECT run.id + e.place - 1, e.event_id, e.topic, e.key, e.type, $9, e.subject, e.payload, e.occurred_at,
+           e.sequence, $10, run.epoch
+    FROM run, unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[],
+                     $8::bigint[])
+              WITH ORDINALITY AS e (event_id, topic, key, type, subject, payload, occurred_at, sequence, place)
 ), unsent AS (
-    INSERT INTO outbox_unsent (id) SELECT id FROM written
+    INSERT INTO outbox_run (id, events) SELECT id, cardinality($1::uuid[]) FROM run
 )
 SELECT pg_notify('outbox', '')
 """
 
-# Many at once go by COPY, which costs the server half: the ids are drawn first, so that both tables can be told them.
+# Many at once go by COPY, which costs the server half: the first id is drawn before.
 COPY_FROM_EVENTS = 200
-_DRAW_IDS = """
-SELECT ARRAY(SELECT nextval('outbox_event_id') FROM generate_series(1, $1::integer)) AS ids,
-       (SELECT epoch FROM outbox_epoch) AS epoch
-"""
+_DRAW = "SELECT nextval('outbox_event_id') AS id, (SELECT epoch FROM outbox_epoch) AS epoch"
 _EVENT_COLUMNS = (
     *("id", "event_id", "topic", "key", "type", "source", "subject", "payload", "occurred_at", "sequence"),
     *("traceparent", "epoch"),
 )
-_WAKE = "SELECT pg_notify('outbox', '')"
+_UNSENT = """
+WITH unsent AS (INSERT INTO outbox_run (id, events) VALUES ($1, $2))
+SELECT pg_notify('outbox', '')
+"""
 
 _RAISE_EPOCH = "UPDATE outbox_epoch SET epoch = epoch + 1 RETURNING epoch"
 
@@ -133,7 +153,7 @@ class NaiveTimeError(Exception):
 
 
 class PostgresOutbox:
-    """The outbox of one transaction: all events of a call in one statement."""
+    """The outbox of one transaction: all events of a call in one statement, with ids in a row."""
 
     def __init__(self, transaction: Transaction, service: str, topics: Catalogue | None = None) -> None:
         self._raw = transaction.raw
@@ -143,22 +163,21 @@ class PostgresOutbox:
     async def add(self, events: Sequence[Event]) -> None:
         """See `Outbox.add`."""
         drafts = [_Draft(event, self._topics) for event in events]
+        for first in range(0, len(drafts), RUN_EVENTS):
+            await self._add_run(drafts[first : first + RUN_EVENTS])
+
+    async def _add_run(self, drafts: Sequence[_Draft]) -> None:
         if len(drafts) >= COPY_FROM_EVENTS:
             await self._copy(drafts)
-        elif drafts:
+        else:
             await self._raw.execute(_ADD, *_columns(drafts), self._source, tracing.current())
 
     async def _copy(self, drafts: Sequence[_Draft]) -> None:
-        (drawn,) = await self._raw.fetch(_DRAW_IDS, len(drafts))
-        ids, epoch = sorted(drawn["ids"]), drawn["epoch"]
-        traceparent = tracing.current()
-        rows = [
-            (row_id, *columns, traceparent, epoch)
-            for row_id, columns in zip(ids, (self._stored_columns(draft) for draft in drafts), strict=True)
-        ]
+        (run,) = await self._raw.fetch(_DRAW)
+        last_columns = (tracing.current(), run["epoch"])
+        rows = [(run["id"] + place, *self._stored_columns(draft), *last_columns) for place, draft in enumerate(drafts)]
         await self._raw.copy_records_to_table("outbox_event", columns=_EVENT_COLUMNS, records=rows)
-        await self._raw.copy_records_to_table("outbox_unsent", columns=("id",), records=[(row_id,) for row_id in ids])
-        await self._raw.execute(_WAKE)
+        await self._raw.execute(_UNSENT, run["id"], len(rows))
 
     def _stored_columns(self, draft: _Draft) -> tuple[object, ...]:
         event = draft.event

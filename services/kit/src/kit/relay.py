@@ -25,12 +25,19 @@ from kit.outbox import CHANNEL
 from kit.relay_publisher import Publisher, PublishError
 
 ROUND_EVENTS = 1000
+ROUND_EVERY_SECONDS = 0.05
+"""Rounds begin no more often while each takes all there is: a round costs a transaction here, a request to Kafka and a
+transaction at each consumer, however few its events are. One that comes after a pause goes out at once."""
 LEASE_SECONDS = 10.0
 POLL_SECONDS = 1.0
 SAMPLE_SECONDS = 5.0
 LISTEN_TIMEOUT_SECONDS = 5.0
 
-_CLEAR = "DELETE FROM outbox_unsent WHERE id = ANY($1::bigint[])"
+_CLEAR = "DELETE FROM outbox_run WHERE id = ANY($1::bigint[]) RETURNING id"
+# Another relay may have come to the same meanwhile.
+_LEAVE_UNSENT = (
+    "INSERT INTO outbox_run (id, events) SELECT id, 1 FROM unnest($1::bigint[]) AS id ON CONFLICT DO NOTHING"
+)
 # Ages by the database's clock: it is the one clock that all relays share.
 _LEASE = """
 INSERT INTO outbox_lease AS lease (holder, expires_at)
@@ -40,18 +47,21 @@ WHERE lease.holder = excluded.holder OR lease.expires_at < clock_timestamp()
 RETURNING true
 """
 _RELEASE = "DELETE FROM outbox_lease WHERE holder = $1"
+# The lowest runs, as many as hold so many events; one at least, whole.
 _TAKE = """
-SELECT e.id, e.event_id, e.topic, e.key, e.type, e.source, e.subject, e.payload, e.occurred_at, e.sequence,
+SELECT r.id AS run, e.id, e.event_id, e.topic, e.key, e.type, e.source, e.subject, e.payload, e.occurred_at, e.sequence,
        e.traceparent, e.epoch
-FROM outbox_unsent AS u JOIN outbox_event AS e ON e.id = u.id
-ORDER BY u.id
-LIMIT $1
+FROM (SELECT id, events, sum(events) OVER (ORDER BY id) - events AS before
+      FROM (SELECT id, events FROM outbox_run ORDER BY id LIMIT $1) AS lowest) AS r
+CROSS JOIN LATERAL (SELECT * FROM outbox_event AS e WHERE e.id >= r.id AND e.id < r.id + r.events) AS e
+WHERE r.before < $1
+ORDER BY e.id
 """
 _SAMPLE = """
-SELECT count(*) AS unsent,
+SELECT coalesce(sum(r.events), 0) AS unsent,
        coalesce(extract(epoch FROM clock_timestamp() - (
-           SELECT e.created_at FROM outbox_event AS e WHERE e.id = min(u.id))), 0)::float8 AS age_seconds
-FROM outbox_unsent AS u
+           SELECT e.created_at FROM outbox_event AS e WHERE e.id = min(r.id))), 0)::float8 AS age_seconds
+FROM outbox_run AS r
 """
 
 
@@ -97,7 +107,10 @@ class Relay:
         self._poll_seconds = poll_seconds
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._runs: dict[int, list[int]] = {}
         self._confirmed: list[int] = []
+        self._began: Elapsed | None = None
+        self._behind = False
         self._failures = 0
         self._sampled: Elapsed | None = None
         self._log = get_logger().bind(relay=holder)
@@ -106,7 +119,7 @@ class Relay:
         """Publish until `stop` or cancellation; no failure of database or Kafka ends it."""
         listener = asyncio.create_task(self._listen())
         try:
-            while not self._stopping.is_set():
+            while await self._may_begin():
                 await self._guarded_round()
         finally:
             listener.cancel()
@@ -117,6 +130,13 @@ class Relay:
         """Let `run` end after the round under way."""
         self._stopping.set()
         self._wake.set()
+
+    async def _may_begin(self) -> bool:
+        """Wait until the next round may begin; False if it was told to stop."""
+        if self._began is not None and not self._behind:
+            await _wait(self._stopping, ROUND_EVERY_SECONDS - self._began.seconds)
+        self._began = Elapsed()
+        return not self._stopping.is_set()
 
     async def _guarded_round(self) -> None:
         try:
@@ -145,13 +165,29 @@ class Relay:
     async def _clear_and_take(self) -> list[StoredEvent] | None:
         """Clear what is confirmed, and take the next round; None if another relay is active."""
         async with self._database.transaction() as transaction:
-            if self._confirmed:
-                await transaction.raw.execute(_CLEAR, self._confirmed)
+            await self._clear(transaction)
             held = await transaction.raw.fetchval(_LEASE, self._holder, self._lease_seconds)
             await self._sample(transaction)
             rows = await transaction.raw.fetch(_TAKE, ROUND_EVENTS) if held else []
-        self._confirmed = []
-        return [StoredEvent(**dict(row)) for row in rows] if held else None
+        self._confirmed, self._runs = [], {}
+        self._behind = len(rows) >= ROUND_EVENTS
+        return self._taken(rows) if held else None
+
+    def _taken(self, rows: Sequence[asyncpg.Record]) -> list[StoredEvent]:
+        for row in rows:
+            self._runs.setdefault(row["run"], []).append(row["id"])
+        return [StoredEvent(*columns) for _run, *columns in (row.values() for row in rows)]
+
+    async def _clear(self, transaction: Transaction) -> None:
+        """Take what is confirmed out of what is unsent; of a run confirmed in part the rest stays, one by one."""
+        if not self._confirmed:
+            return
+        confirmed = set(self._confirmed)
+        begun = [first for first, ids in self._runs.items() if not confirmed.isdisjoint(ids)]
+        cleared = await transaction.raw.fetch(_CLEAR, begun)
+        left = [each for row in cleared for each in self._runs[row["id"]] if each not in confirmed]
+        if left:
+            await transaction.raw.execute(_LEAVE_UNSENT, left)
 
     async def _sample(self, transaction: Transaction) -> None:
         if self._sampled is None or self._sampled.seconds >= SAMPLE_SECONDS:
@@ -175,7 +211,7 @@ class Relay:
         await self._publisher.close()
         with contextlib.suppress(Exception):  # the lease runs out by itself, and confirmed rows are only sent again
             async with asyncio.timeout(LISTEN_TIMEOUT_SECONDS), self._database.transaction() as transaction:
-                await transaction.raw.execute(_CLEAR, self._confirmed)
+                await self._clear(transaction)
                 await transaction.raw.execute(_RELEASE, self._holder)
             self._confirmed = []
 
@@ -206,6 +242,8 @@ class Relay:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Until it happens, `seconds` at most."""
+    """Until it happens, `seconds` at most; at once if there are none."""
+    if seconds <= 0:
+        return
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)

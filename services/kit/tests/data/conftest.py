@@ -33,7 +33,7 @@ async def _admin(url: str, statement: str) -> None:
 
 
 def _make_tables(_service: str, url: str) -> None:
-    schema = outbox.SCHEMA + inbox.SCHEMA + requests.SCHEMA + used_assertions.SCHEMA + FACT
+    schema = outbox.SCHEMA + outbox.RUNS + inbox.SCHEMA + requests.SCHEMA + used_assertions.SCHEMA + FACT
     asyncio.run(_admin(url, schema))
 
 

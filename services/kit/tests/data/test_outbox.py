@@ -139,7 +139,7 @@ async def test_after_a_restore_events_carry_the_next_epoch(database: Database) -
 @pytest.mark.stack
 async def test_events_beyond_the_last_range_of_ids_find_a_place(database: Database) -> None:
     async with database.transaction() as transaction:
-        await transaction.raw.execute("SELECT setval('outbox_event_id', 9999998)")
+        await transaction.raw.execute("SELECT setval('outbox_event_id', 9999999 - 1024)")
     bench = PostgresBench(database)
     await bench.add([event("k", "last of the range"), event("k", "beyond")])
     assert [row.id for row in await bench.rows()] == [9_999_999, 10_000_000]

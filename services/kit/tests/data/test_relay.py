@@ -70,6 +70,11 @@ async def unsent(database: Database) -> int:
         return found
 
 
+async def unsent_ids(database: Database) -> list[int]:
+    async with database.transaction() as transaction:
+        return [row["id"] for row in await transaction.raw.fetch("SELECT id FROM outbox_unsent ORDER BY id")]
+
+
 async def until_sent(database: Database) -> None:
     async with asyncio.timeout(60):
         while await unsent(database):  # noqa: ASYNC110 - the rows are in another process
@@ -194,6 +199,52 @@ async def test_whatever_fails_nothing_is_lost_and_each_key_keeps_its_order(
     ids = {row.id: row.event_id for row in flaky.kafka}
     assert all(ids[row.id] == row.event_id for row in flaky.kafka)
     assert flaky.closed > 1
+
+
+async def test_of_events_told_together_only_the_unconfirmed_stay_unsent(database: Database, database_url: str) -> None:
+    class Half(Recorder):
+        async def publish(self, rows: Sequence[StoredEvent]) -> list[int]:
+            self.kafka += rows
+            raise PublishError("on purpose", [row.id for row in rows if row.key == "even"])
+
+    half = Half()
+    async with database.transaction() as transaction:
+        events = [event("odd" if number % 2 else "even", f"{number}") for number in range(10)]
+        await PostgresOutbox(transaction, "kit", TOPIC.catalogue).add(events)
+    async with Running(relay_of(database, database_url, half)):
+        await eventually(lambda: half.closed == 1)
+    waiting = await unsent_ids(database)
+    assert waiting == [row.id for row in half.kafka[:10] if row.key == "odd"]
+    recorder = Recorder()
+    async with Running(relay_of(database, database_url, recorder)):
+        await until_sent(database)
+    assert [row.id for row in recorder.kafka] == waiting
+
+
+async def test_another_relay_that_was_faster_is_not_overruled(database: Database, database_url: str) -> None:
+    await tell(database, "first", "second", "third")
+    late = relay_of(database, database_url, Recorder())
+    rows = await late._clear_and_take()
+    assert rows is not None
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("DELETE FROM outbox_run")
+    late._confirmed = [rows[1].id]
+    await late._leave()
+    assert await unsent(database) == 0
+
+
+async def test_while_facts_keep_coming_rounds_begin_at_intervals(
+    database: Database, database_url: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.relay.ROUND_EVERY_SECONDS", 300.0)
+    await tell(database, "first")
+    async with Running(relay_of(database, database_url, recorder)) as running:
+        await eventually(lambda: recorder.texts() == ["first"])
+        await tell(database, "second")
+        await eventually(running.relay._wake.is_set)
+        assert recorder.rounds == 1
+    assert recorder.texts() == ["first"]
+    assert len(await unsent_ids(database)) == 1
 
 
 async def test_only_one_of_two_relays_is_active(database: Database, database_url: str) -> None:

@@ -97,13 +97,14 @@ class PostgresRepository:
         """See `Repository.add`."""
         if not messages:
             return set()
+        sealed = self._keyring.encrypt_records([_texts(message) for message in messages])
         rows = await self._raw.fetch(
             _ADD,
             [message.message_id for message in messages],
             [message.notice.addressee for message in messages],
             [message.notice.category.value for message in messages],
-            [self._sealed("title", message, message.notice.title) for message in messages],
-            [self._sealed("body", message, message.notice.body) for message in messages],
+            [title for title, _ in sealed],
+            [body for _, body in sealed],
             [message.occurred_at for message in messages],
             [message.event_id for message in messages],
         )
@@ -115,9 +116,6 @@ class PostgresRepository:
         rows = await self._raw.fetch(_LIST, psn_no, occurred_at, position, limit)
         return [self._stored(row) for row in rows]
 
-    def _sealed(self, column: str, message: NewMessage, text: str) -> bytes:
-        return self._keyring.encrypt(text.encode(), _context(column, message.message_id, message.notice.addressee))
-
     def _opened(self, column: str, row: Record) -> str:
         context = _context(column, row["message_id"], row["psn_no"])
         return self._keyring.decrypt(row[f"{column}_ct"], context).decode()
@@ -126,6 +124,13 @@ class PostgresRepository:
         notice = Notice(row["psn_no"], Category(row["category"]), self._opened("title", row), self._opened("body", row))
         message = NewMessage(row["message_id"], row["event_id"], row["occurred_at"], notice)
         return StoredMessage(message, row["position"])
+
+
+def _texts(message: NewMessage) -> list[tuple[bytes, bytes]]:
+    return [
+        (text.encode(), _context(column, message.message_id, message.notice.addressee))
+        for column, text in (("title", message.notice.title), ("body", message.notice.body))
+    ]
 
 
 def _context(column: str, message_id: UUID, psn_no: str) -> bytes:
