@@ -1,10 +1,10 @@
 """W3C trace context: taken over from callers, handed on with calls and events; spans only when a collector is named."""
 
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from random import getrandbits
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -46,7 +46,8 @@ def shutdown() -> None:
 def take_over(traceparent: str | None) -> str:
     """Make this the trace of the running task; a missing or malformed one is replaced by a new trace."""
     if traceparent is None or not _WELL_FORMED.fullmatch(traceparent):
-        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        # No secret: what makes those would ask the system twice for each call. Never all zeros, which means none.
+        traceparent = f"00-{getrandbits(128) | 1:032x}-{getrandbits(64) | 1:016x}-00"
     _current.set(traceparent)
     return traceparent
 
