@@ -50,7 +50,9 @@ ORDER BY created_at, authorization_id LIMIT $4
 )
 _BY_IDS = _RECORDED + "WHERE authorization_id = ANY($1::uuid[])"
 _BEFORE_ALL = Place(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
-_RELATIONS = "SELECT * FROM relation AS r WHERE r.relation_id = ANY($1::uuid[])"
+# Arrays come out of a sub-select, so that the planner does not see how many there are: it would plan each small batch
+# anew, which takes longer than the batch.
+_RELATIONS = "SELECT * FROM relation AS r WHERE r.relation_id = ANY((SELECT $1::uuid[])::uuid[])"
 _LOCK_RELATIONS = _RELATIONS + " ORDER BY r.relation_id FOR NO KEY UPDATE"
 # With what deciding needs to know of both persons; they are read as they are, their locks come before all others.
 _PAYERS = """
@@ -61,13 +63,13 @@ SELECT r.*, payer.psn_no AS payer, payer.brdy AS payer_brdy, payer.died_on AS pa
 FROM relation AS r
 LEFT JOIN person AS payer ON payer.psn_no = r.payer_psn_no
 LEFT JOIN person AS patient ON patient.psn_no = r.beneficiary_psn_no
-WHERE r.relation_id = ANY($1::uuid[]) OR r.beneficiary_psn_no = ANY($2::text[])
+WHERE r.relation_id = ANY((SELECT $1::uuid[])::uuid[]) OR r.beneficiary_psn_no = ANY((SELECT $2::text[])::text[])
 """
 _LOCK_PAYERS = _PAYERS + " ORDER BY r.relation_id FOR NO KEY UPDATE OF r"
 # Whoever inserts the same id at the same time waits here until the other one has ended, in the order of ids.
 _STORE = f"""
 WITH {MOVED}, given AS (
-    SELECT * FROM unnest($2::kept_authorization[])
+    SELECT * FROM unnest((SELECT $2::kept_authorization[]))
 ), changed AS (
     UPDATE authorization_record AS a SET
         state = g.state, replaced_by = g.replaced_by, relation_ids = g.relation_ids, granted_fen = g.granted_fen,

@@ -97,7 +97,7 @@ MOVED = f"""
 moved AS (
     UPDATE relation AS r SET open_day = m.open_day,
         {", ".join(_set(name, bit) for name, bit in _WINDOWS)}
-    FROM unnest($1::moved_relation[]) AS m
+    FROM unnest((SELECT $1::moved_relation[])) AS m
     WHERE r.relation_id = m.relation_id AND {" AND ".join(_fits(name, bit) for name, bit in _WINDOWS)}
     RETURNING 1
 )
