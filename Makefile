@@ -22,7 +22,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy/local/tests protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) faults bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check lock clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) faults histories bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ cases: setup ## acceptance cases on running services: make cases CASES=path/to/o
 ROWS ?= 500000
 faults: setup ## break things while hospitals settle, and look whether anything is lost: make faults ROUNDS=50 SEED=1
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) PYTHONPATH=tests $(BIN)/python -m faults.rounds
+
+histories: setup ## play random histories on the real services at once, and replay them on the plain model: make histories ROUNDS=20 SEED=1 WISHES=600
+	@ROUNDS=$(ROUNDS) SEED=$(SEED) WISHES=$(WISHES) PYTHONPATH=tests $(BIN)/python -m model.histories
 
 bench: setup ## how fast settlement settles, against an echo over gRPC and the bare statements: make bench SECONDS_EACH=4 GROW=1
 	@SECONDS_EACH=$(or $(SECONDS_EACH),8) GROW=$(GROW) PYTHONPATH=tests $(BIN)/python -m bench.settle

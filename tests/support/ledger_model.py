@@ -87,6 +87,8 @@ class Bill:
     """By payer, what counts against the limits, as far as they have heard."""
     after: dict[str, int] = field(default_factory=dict)
     """By account, the balance as this left it."""
+    shown: dict[str, int] = field(default_factory=dict)
+    """The same as a held preview has shown it."""
     refunded: dict[str, int] = field(default_factory=dict)
     """By account, the balance after it was given back."""
 
@@ -187,7 +189,7 @@ class Ledger:
     def keep(self, bill: Bill) -> None:
         """The accounts keep what a preview came to."""
         self._split(bill)
-        bill.state = "HELD"
+        bill.state, bill.shown = "HELD", dict(bill.after)
         for owner, amount in bill.payments():
             self.accounts[owner].held += amount
 
@@ -196,7 +198,7 @@ class Ledger:
         self.free(bill)
         bill.state = "SETTLED"
         self._move(bill, -1)
-        bill.after |= {owner: self.accounts[owner].balance for owner, _ in bill.payments()}
+        bill.after = {owner: self.accounts[owner].balance for owner in bill.after}
 
     def free(self, bill: Bill) -> None:
         """A held preview ends: cancelled, expired, or about to be paid."""
