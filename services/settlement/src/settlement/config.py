@@ -58,11 +58,11 @@ class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
         default=2, ge=1, le=16, description="Batches of single requests that are settled at a time.", examples=["2"]
     )
     batch_crowd: int = Field(
-        default=48,
+        default=32,
         ge=1,
         le=500,
         description="Single requests that have to wait for a batch to begin beside another one.",
-        examples=["48"],
+        examples=["32"],
     )
     sandbox_institutions: Annotated[str, AfterValidator(_known_codes)] = Field(
         default="",
