@@ -294,14 +294,14 @@ class TestPostgres(AuthorizationContract):
                 await repository.close_book(asked)
         assert await authorize(work, request("a")) == [Answer(named("a"), refusal="ABANDONED")]
 
-    async def test_a_batch_is_three_statements_however_many_it_asks_or_tells(
+    async def test_a_batch_is_few_statements_however_many_it_asks_or_tells(
         self, work: Work[Repository], postgres_work: PostgresWork[PostgresRepository]
     ) -> None:
         patients = [f"B{number}" for number in range(20)]
         await have_relations(work, *(relation(f"r {it}", beneficiary_psn_no=it) for it in patients))
         asked = [request(it, 100, beneficiary_psn_no=it) for it in patients]
         told = [captured(it, (f"r {it}", 100)) for it in patients]
-        for requests, outcomes in ((asked, []), ([], told)):
+        for requests, outcomes, most in ((asked, [], 4), ([], told, 3)):
             statements: list[str] = []
             async with postgres_work() as repository:
                 with repository._raw.query_logger(lambda record: statements.append(record.query)):  # noqa: B023
@@ -311,7 +311,7 @@ class TestPostgres(AuthorizationContract):
                     await repository.close_book(book)
             # The driver's own questions about types, once for each connection, are none of ours.
             ours = [it for it in statements if "typeinfo" not in it and "'jit'" not in it]
-            assert len(ours) == 3
+            assert len(ours) == most
 
     async def test_counters_are_kept_for_every_window(
         self, work: Work[Repository], postgres_work: PostgresWork[PostgresRepository]

@@ -267,6 +267,22 @@ async def test_an_approval_and_the_payers_death_at_once_leave_no_living_relation
     assert made.state is RelationState.ENDED
 
 
+async def test_whoever_waited_for_a_relation_decides_by_what_is_known_of_its_payer_then(
+    postgres_work: PG, authorizations: Authorizations, database: Database
+) -> None:
+    await have_relations(postgres_work, relation())
+    async with postgres_work() as repository:
+        await repository.record_enrolments([(FATHER, enrolment())])
+    async with postgres_work() as holder:
+        await holder.relation(named("father-child"), lock=True)
+        asked = asyncio.create_task(authorizations.authorize([request("a", 500)]))
+        await _until_somebody_waits(database)
+        async with postgres_work() as repository:
+            await repository.record_enrolments([(FATHER, enrolment(sequence=9, arrears=True))])
+    (answer,) = await asked
+    assert [grant.reason for grant in answer.grants] == ["PAYER_ARREARS"]
+
+
 async def _until_somebody_waits(database: Database) -> None:
     async with asyncio.timeout(60):
         while True:

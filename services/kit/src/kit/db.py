@@ -181,7 +181,10 @@ class PostgresWork(Generic[R]):
 
 
 async def retrying(operation: Callable[[], Awaitable[T]], *, attempts: int = 5) -> T:
-    """Run a whole unit of work, again from its start if the database chose it as the victim of a deadlock.
+    """Run a whole unit of work, again from its start where others were in its way.
+
+    It was a deadlock's victim, a lock did not come in time, or it lost a race (SQLSTATE 40001, which repositories raise
+    themselves).
 
     Only for operations that have no effect outside their transaction. Other errors pass at once.
     """

@@ -50,7 +50,8 @@ class Connection:
     async def begin(self, statement_timeout_seconds: float | None) -> None:
         """`BEGIN`, by asyncpg's own object for it, so that `raw.transaction()` inside is a savepoint."""
         self._under_way = self.raw.transaction()
-        await self._under_way.start()
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):  # a connection that was cut in silence answers nothing
+            await self._under_way.start()
         if statement_timeout_seconds is not None:  # a report: it may well read whole tables
             await self.raw.execute(_FOR_A_REPORT.format(milliseconds(statement_timeout_seconds)))
 
@@ -123,11 +124,11 @@ class Pool:
             raise
 
     async def commit(self, connection: Connection) -> None:
-        """End its transaction; if that fails or is cancelled, it is rolled back as far as it is still there."""
+        """End its transaction; if that fails or is cancelled, its outcome is unknown, and the connection goes."""
         try:
             await connection.commit()
         except BaseException:
-            await self.roll_back(connection)
+            await self.roll_back(connection)  # which no longer can, and discards
             raise
         await self._give_back(connection)
 
@@ -159,7 +160,7 @@ class Pool:
                 await connection.begin(statement_timeout_seconds)
             except BaseException as error:
                 await connection.discard()
-                if not isinstance(error, Exception) or not is_unavailable(error):
+                if not isinstance(error, Exception) or not (isinstance(error, TimeoutError) or is_unavailable(error)):
                     raise
             else:
                 return connection
@@ -188,8 +189,10 @@ class Pool:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not hide why the work failed
             # The connection is of no use any more: discarded here, rolled back by the server.
             get_logger().info("a connection is discarded", error=type(error).__name__)
-            await connection.discard()
-            self._places.release()
+            try:
+                await connection.discard()
+            finally:
+                self._places.release()
         else:
             await self._give_back(connection)
 

@@ -104,9 +104,7 @@ class Lanes(Generic[Req, Res]):
 
     def _start(self) -> None:
         """Start what may start; the first in the queue is never overtaken, so nothing waits for ever."""
-        while (
-            self._waiting and len(self._tasks) < self._most_in_flight and self._busy.isdisjoint(self._waiting[0].keys)
-        ):
+        while self._waiting and self._may_start(self._waiting[0]):
             started = self._waiting.popleft()
             self._count(-len(started.requests))
             self._busy |= started.keys

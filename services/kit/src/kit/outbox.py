@@ -62,6 +62,9 @@ INSERT INTO outbox_epoch (epoch) VALUES (1);
 """For a service's first migration; frozen. A later change is a new constant and a new migration."""
 
 RUNS = """
+-- What the version before is still writing is waited for, and then seen: without the lock it would be unsent for ever.
+LOCK TABLE outbox_unsent IN ACCESS EXCLUSIVE MODE;
+
 -- What is unsent, in runs of ids: all events that one call states have ids in a row, and one short row tells of them.
 -- Small and busy: rows come and go, so it is cleaned after a thousand of them, not after a share of its size.
 CREATE TABLE outbox_run (
@@ -75,6 +78,14 @@ DROP TABLE outbox_unsent;
 -- The ids one by one; for people, audits and tests.
 CREATE VIEW outbox_unsent AS
 SELECT r.id + place AS id FROM outbox_run AS r CROSS JOIN LATERAL generate_series(0, r.events - 1) AS place;
+
+-- Ids grow a thousand times faster from here on, so ranges are as much wider. A database whose ids are in the default
+-- partition already goes on there.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM outbox_event_rest) THEN
+        CREATE TABLE outbox_event_2 PARTITION OF outbox_event FOR VALUES FROM (10000000) TO (10240000000);
+    END IF;
+END $$;
 
 -- Drawn once for a run, whose ids go on from there.
 ALTER SEQUENCE outbox_event_id INCREMENT BY 1024;

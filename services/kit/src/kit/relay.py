@@ -49,13 +49,13 @@ RETURNING true
 _RELEASE = "DELETE FROM outbox_lease WHERE holder = $1"
 # The lowest runs, as many as hold so many events; one at least, whole.
 _TAKE = """
-SELECT r.id AS run, e.id, e.event_id, e.topic, e.key, e.type, e.source, e.subject, e.payload, e.occurred_at, e.sequence,
-       e.traceparent, e.epoch
+SELECT r.id AS run, r.events, e.id, e.event_id, e.topic, e.key, e.type, e.source, e.subject, e.payload, e.occurred_at,
+       e.sequence, e.traceparent, e.epoch
 FROM (SELECT id, events, sum(events) OVER (ORDER BY id) - events AS before
       FROM (SELECT id, events FROM outbox_run ORDER BY id LIMIT $1) AS lowest) AS r
-CROSS JOIN LATERAL (SELECT * FROM outbox_event AS e WHERE e.id >= r.id AND e.id < r.id + r.events) AS e
+LEFT JOIN LATERAL (SELECT * FROM outbox_event AS e WHERE e.id >= r.id AND e.id < r.id + r.events) AS e ON true
 WHERE r.before < $1
-ORDER BY e.id
+ORDER BY r.id, e.id
 """
 _SAMPLE = """
 SELECT coalesce(sum(r.events), 0) AS unsent,
@@ -63,6 +63,10 @@ SELECT coalesce(sum(r.events), 0) AS unsent,
            SELECT e.created_at FROM outbox_event AS e WHERE e.id = min(r.id))), 0)::float8 AS age_seconds
 FROM outbox_run AS r
 """
+
+
+class MissingEventsError(Exception):
+    """What is unsent is not there, as after its partition was detached: passing over it would lose it."""
 
 
 class Publishing(Protocol):
@@ -174,9 +178,14 @@ class Relay:
         return self._taken(rows) if held else None
 
     def _taken(self, rows: Sequence[asyncpg.Record]) -> list[StoredEvent]:
+        events = {row["run"]: row["events"] for row in rows}
         for row in rows:
             self._runs.setdefault(row["run"], []).append(row["id"])
-        return [StoredEvent(*columns) for _run, *columns in (row.values() for row in rows)]
+        for run, ids in self._runs.items():
+            if len(ids) < events[run] or ids == [None]:
+                self._log.error("unsent events are missing: attach the partition that holds them", first_id=run)
+                raise MissingEventsError(f"events from id {run} on are unsent and not there")
+        return [StoredEvent(*columns) for _run, _events, *columns in (row.values() for row in rows)]
 
     async def _clear(self, transaction: Transaction) -> None:
         """Take what is confirmed out of what is unsent; of a run confirmed in part the rest stays, one by one."""

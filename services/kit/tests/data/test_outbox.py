@@ -1,15 +1,17 @@
 """What every outbox promises, kept by the one in memory and the one on PostgreSQL."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+import asyncpg
 import pytest
 from google.protobuf import wrappers_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from kit import tracing
+from kit import outbox, tracing
 from kit.db import Database
 from kit.events import MAX_PAYLOAD_BYTES, Event, EventTooLargeError, StoredEvent
 from kit.outbox import COPY_FROM_EVENTS, MemoryOutbox, NaiveTimeError, PostgresOutbox, raise_epoch
@@ -143,3 +145,45 @@ async def test_events_beyond_the_last_range_of_ids_find_a_place(database: Databa
     bench = PostgresBench(database)
     await bench.add([event("k", "last of the range"), event("k", "beyond")])
     assert [row.id for row in await bench.rows()] == [9_999_999, 10_000_000]
+
+
+@pytest.mark.stack
+async def test_what_the_version_before_is_still_writing_is_waited_for_and_stays_unsent(empty_database_url: str) -> None:
+    writer, migration, watcher = [await asyncpg.connect(empty_database_url) for _ in range(3)]
+    await writer.execute(outbox.SCHEMA)
+    writing = writer.transaction()
+    await writing.start()
+    await writer.execute("INSERT INTO outbox_unsent VALUES (7)")
+    migrated = asyncio.create_task(migration.execute(outbox.RUNS))
+    async with asyncio.timeout(60):
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+        while not await watcher.fetchval(waiting):  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+    await writing.commit()
+    await migrated
+    assert [tuple(row) for row in await watcher.fetch("SELECT id, events FROM outbox_run")] == [(7, 1)]
+    for connection in (writer, migration, watcher):
+        await connection.close()
+
+
+@pytest.mark.stack
+async def test_ids_of_runs_have_a_range_of_their_own_unless_they_are_beyond_it_already(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute(outbox.SCHEMA)
+    await connection.execute(
+        "INSERT INTO outbox_event (id, event_id, topic, key, type, source, subject, payload, occurred_at, epoch)"
+        " VALUES (10000000, gen_random_uuid(), 't', 'k', 'y', 's', 'j', '', now(), 1)"
+    )
+    await connection.execute(outbox.RUNS)
+    assert await connection.fetchval("SELECT to_regclass('outbox_event_2')") is None
+    await connection.close()
+
+
+@pytest.mark.stack
+async def test_partitions_are_made_for_the_ids_that_runs_draw(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("SELECT setval('outbox_event_id', 10000000)")
+    bench = PostgresBench(database)
+    await bench.add([event("k", "x")])
+    async with database.transaction() as transaction:
+        assert await transaction.raw.fetchval("SELECT tableoid::regclass::text FROM outbox_event") == "outbox_event_2"

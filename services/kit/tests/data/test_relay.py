@@ -9,6 +9,7 @@ from typing import Any, Self
 import asyncpg
 import pytest
 
+from kit.bus_metrics import RELAY_FAILURES
 from kit.db import Database
 from kit.events import StoredEvent
 from kit.kafka import KafkaAddress
@@ -115,6 +116,26 @@ async def test_what_is_unsent_is_published_in_order_and_cleared(
     assert recorder.rounds == 3
     async with database.transaction() as transaction:
         assert await transaction.raw.fetchval("SELECT count(*) FROM outbox_event") == 2500
+
+
+async def test_events_that_are_unsent_and_gone_stop_it_instead_of_being_passed_over(
+    database: Database, database_url: str, recorder: Recorder
+) -> None:
+    await tell(database, "first", "second")
+    await tell(database, "third")
+    async with database.transaction() as transaction:
+        detached = await transaction.raw.fetch(
+            "DELETE FROM outbox_event WHERE id = (SELECT min(id) FROM outbox_event) RETURNING *"
+        )
+    failed = RELAY_FAILURES.labels("MissingEventsError")._value
+    before = failed.get()
+    async with Running(relay_of(database, database_url, recorder)):
+        await eventually(lambda: failed.get() > before)
+        assert recorder.texts() == []
+        async with database.transaction() as transaction:
+            await transaction.raw.copy_records_to_table("outbox_event", records=[tuple(row) for row in detached])
+        await until_sent(database)
+    assert recorder.texts() == ["first", "second", "third"]
 
 
 async def test_a_notification_wakes_it_long_before_the_poll(

@@ -29,6 +29,13 @@ def _known_codes(value: str) -> str:
 class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
     """What settlement needs to serve."""
 
+    database_pool_size: int = Field(
+        default=16,
+        ge=1,
+        le=200,
+        description="Connections this process holds at most; above all that is in flight together.",
+        examples=["16"],
+    )
     keyring_file: KeyRingFile = Field(
         description="The keys that encrypt what answered requests were answered with, JSON.", examples=["keyring.json"]
     )

@@ -64,6 +64,7 @@ ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 """
 )
 
+# By the indexes of each patient's last ones: statement_timestamp(), unlike clock_timestamp(), can be looked up in them.
 # The contract takes 200 outcomes with a request; the newest are the ones that may not have arrived by Kafka yet. A
 # quote that was used is told as the settlement of the same id.
 RECENT = """
@@ -75,12 +76,12 @@ SELECT recent.id, patient.psn_no, recent.state, recent.occurred_at, recent.is_qu
        END AS paid
 FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
     (SELECT id, state, occurred_at, updated_at, false AS is_quote FROM settlement AS s
-     WHERE s.psn_no = patient.psn_no AND s.updated_at > clock_timestamp() - interval '1 day'
+     WHERE s.psn_no = patient.psn_no AND s.updated_at > statement_timestamp() - interval '1 day'
        AND s.state <> 'PENDING' AND s.use_mutual_aid AND s.psn_part_amt_fen > 0
      ORDER BY s.updated_at DESC LIMIT 200)
     UNION ALL
     (SELECT id, state, occurred_at, updated_at, true FROM quote AS q
-     WHERE q.psn_no = patient.psn_no AND q.updated_at > clock_timestamp() - interval '1 day'
+     WHERE q.psn_no = patient.psn_no AND q.updated_at > statement_timestamp() - interval '1 day'
        AND q.state <> 'USED' AND q.use_mutual_aid AND q.psn_part_amt_fen > 0
      ORDER BY q.updated_at DESC LIMIT 200)
     ORDER BY updated_at DESC LIMIT 200

@@ -54,6 +54,12 @@ _BEFORE_ALL = Place(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 # anew, which takes longer than the batch.
 _RELATIONS = "SELECT * FROM relation AS r WHERE r.relation_id = ANY((SELECT $1::uuid[])::uuid[])"
 _LOCK_RELATIONS = _RELATIONS + " ORDER BY r.relation_id FOR NO KEY UPDATE"
+# Locked by a statement of its own: one that waits for a lock goes on with the persons of before it waited.
+_LOCK_PAYERS = """
+SELECT r.relation_id FROM relation AS r
+WHERE r.relation_id = ANY((SELECT $1::uuid[])::uuid[]) OR r.beneficiary_psn_no = ANY((SELECT $2::text[])::text[])
+ORDER BY r.relation_id FOR NO KEY UPDATE
+"""
 # With what deciding needs to know of both persons; they are read as they are, their locks come before all others.
 _PAYERS = """
 SELECT r.*, payer.psn_no AS payer, payer.brdy AS payer_brdy, payer.died_on AS payer_died_on,
@@ -65,7 +71,6 @@ LEFT JOIN person AS payer ON payer.psn_no = r.payer_psn_no
 LEFT JOIN person AS patient ON patient.psn_no = r.beneficiary_psn_no
 WHERE r.relation_id = ANY((SELECT $1::uuid[])::uuid[]) OR r.beneficiary_psn_no = ANY((SELECT $2::text[])::text[])
 """
-_LOCK_PAYERS = _PAYERS + " ORDER BY r.relation_id FOR NO KEY UPDATE OF r"
 # Whoever inserts the same id at the same time waits here until the other one has ended, in the order of ids.
 _STORE = f"""
 WITH {MOVED}, given AS (
@@ -154,8 +159,14 @@ class AuthorizationRows(CounterRows):
         ids.update(*(row["relation_ids"] for row in known.values()))
         if requests:
             patients = [request.beneficiary_psn_no for request in requests]
-            return await self._raw.fetch(_LOCK_PAYERS if lock else _PAYERS, list(ids), patients)
+            return await self._payers(list(ids), patients, lock=lock)
         return await self._raw.fetch(_LOCK_RELATIONS if lock else _RELATIONS, list(ids)) if ids else []
+
+    async def _payers(self, ids: list[UUID], patients: list[str], *, lock: bool) -> Sequence[Row]:
+        if not lock:
+            return await self._raw.fetch(_PAYERS, ids, patients)
+        locked = [row["relation_id"] for row in await self._raw.fetch(_LOCK_PAYERS, ids, patients)]
+        return await self._raw.fetch(_PAYERS, locked, []) if locked else []
 
 
 def _may_move(known: Row | None, outcome: Outcome) -> bool:
