@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from kit import db_pool
 from kit.db import Database, DatabaseUnavailableError, PostgresWork, Transaction, engine_url, retrying
 from kit.db_errors import ConnectTimedOut, is_contention, is_unavailable, sqlstate_of
 from kit.errors import Refusal
@@ -231,6 +232,24 @@ async def test_connections_that_died_in_the_pool_are_replaced_unseen(
     await admin.close()
     for _ in range(4):
         await database.ping()
+
+
+async def test_a_connection_that_was_cut_in_silence_is_replaced_unseen(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with database.transaction() as transaction:
+        before = await transaction.raw.fetchval("SELECT pg_backend_pid()")
+    monkeypatch.setattr(db_pool, "CONNECT_TIMEOUT_SECONDS", 2.0)
+    start, silent = asyncpg.transaction.Transaction.start, iter([True])
+
+    async def unanswered_once(begun: asyncpg.transaction.Transaction) -> None:
+        if next(silent, False):
+            await asyncio.Event().wait()
+        await start(begun)
+
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "start", unanswered_once)
+    async with asyncio.timeout(60), database.transaction() as transaction:
+        assert await transaction.raw.fetchval("SELECT pg_backend_pid()") != before
 
 
 async def test_a_connection_that_dies_in_the_middle_is_an_outage_and_the_work_is_not_run_again(
