@@ -119,6 +119,26 @@ class QuotesContract:
             assert await repository.quotes.take_expired(second.expires_at, 1) == [first]
             assert await repository.quotes.take_expired(second.expires_at, 10) == [first, second]
 
+    async def test_of_a_patient_all_are_taken_that_have_run_out_and_of_others_the_rest(self, work: Settlements) -> None:
+        first, second, third = await keep(work, 1), await keep(work, 2, "baby"), await keep(work, 3)
+        async with work() as repository:
+            assert await repository.quotes.lock_due(second.expires_at, ["child", "nobody"]) == [first]
+            assert await repository.quotes.lock_due(third.expires_at, ["child"]) == [first, third]
+            assert await repository.quotes.take_expired(third.expires_at, 10, [first.quote_id, third.quote_id]) == [
+                second
+            ]
+
+    async def test_what_is_written_under_the_msgid_of_a_quote_is_told(self, work: Settlements) -> None:
+        await keep(work, 1)
+        same, other = await pending(work, 1, "baby"), await pending(work, 2, "child")
+        async with work() as repository:
+            lately = await repository.lately(["child"], [same, other])
+            assert lately.taken == {same.settlement_id}
+            assert set(lately.outcomes) == {"child"}
+            await repository.withdraw_intents([same.settlement_id])
+        async with work() as repository:
+            assert (await repository.lately(["child"], [other])).taken == set()
+
     async def test_a_patient_has_one_request_under_way_whatever_it_comes_to(self, work: Settlements) -> None:
         await pending(work, 1, "child")
         order = settle(2, bill("child", 100)).order
@@ -132,7 +152,7 @@ class QuotesContract:
         await end(work, await keep(work, 3), QuoteState.USED)
         await keep(work, 4, "baby")
         async with work() as repository:
-            recent = (await repository.recent_outcomes(["child"]))["child"]
+            recent = (await repository.lately(["child"])).outcomes["child"]
         assert [(each.settlement_id, each.state) for each in recent] == [
             (gone.quote_id, QuoteState.EXPIRED),
             (held.quote_id, QuoteState.HELD),

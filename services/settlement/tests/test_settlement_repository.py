@@ -237,7 +237,7 @@ class RepositoryContract:
         await save(work, settled(last, split(), TEN_O_CLOCK))
         await begin(work, intent(6, settle(6, bill("child")).order))
         async with work() as repository:
-            recent = await repository.recent_outcomes(["child", "nobody"])
+            recent = (await repository.lately(["child", "nobody"])).outcomes
         assert [each.state for each in recent["child"]] == [SettlementState.ABANDONED, SettlementState.SETTLED]
         assert recent["child"][0].lines == ()
         assert recent["child"][1].settlement_id == last.settlement_id
@@ -259,6 +259,27 @@ class RepositoryContract:
             assert await repository.add_intents([intent(1)]) == {}
             assert await repository.add_fences([fenced(uuid7(), HOSPITAL, msgid(1), TEN_O_CLOCK)]) == set()
         assert await found(work, fence) == fence
+
+    async def test_a_fence_is_taken_back_without_a_trace(self, work: Settlements) -> None:
+        fence, other = (fenced(uuid7(), HOSPITAL, msgid(number), TEN_O_CLOCK) for number in (1, 2))
+        async with work() as repository:
+            await repository.add_fences([fence, other])
+            await repository.withdraw_fences([fence.settlement_id])
+        async with work() as repository:
+            assert set(await repository.find_by_msgids([(HOSPITAL, msgid(1)), (HOSPITAL, msgid(2))])) == {
+                (HOSPITAL, msgid(2))
+            }
+
+    async def test_what_is_written_under_the_msgid_of_a_reversal_is_told(self, work: Settlements) -> None:
+        (pending,) = await begin(work, intent())
+        reversal = Reversal(
+            HOSPITAL, msgid(9), pending.settlement_id, reversal_fingerprint(HOSPITAL, "a"), "wrong bill"
+        )
+        late = intent(9, settle(9, bill("baby")).order)
+        async with work() as repository:
+            await repository.add_reversals([reversal])
+            await repository.add_intents([late])
+            assert (await repository.lately([], [late])).taken == {late.settlement_id}
 
     async def test_a_reversals_msgid_is_kept_as_it_came_first(self, work: Settlements) -> None:
         (pending,) = await begin(work, intent())

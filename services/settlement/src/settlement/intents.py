@@ -1,6 +1,7 @@
 """Steps 1 to 3 of settling: known msgids first, then the pure refusals, then PENDING in the first transaction."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -13,12 +14,12 @@ from settlement.domain.body_hash import CURRENT_VERSION, order_fingerprint
 from settlement.domain.decided import Decided
 from settlement.domain.quotes import Quote, seen_at
 from settlement.domain.reasons import Reason, SettlementRefusedError, VisitRefusedError
-from settlement.domain.state import Intent, Order, Settlement, answer_from_record
+from settlement.domain.state import Intent, Order, OrderKind, Settlement, answer_from_record
 from settlement.domain.visit import VisitFacts
 from settlement.originals import Asked, Verdict, admit_again, named_originals
 from settlement.premium_intake import admit_premiums, already_paid, is_paid, paid_premiums, price_premiums
 from settlement.quote_expiry import expire_due
-from settlement.repository import Seen, SettlementRepository, Sought, Written
+from settlement.repository import Lately, Seen, SettlementRepository, Sought, Written
 from settlement.visits import Admitted, Presented, VisitJudge, sought_of
 
 Answer = Settlement | Quote | Exception
@@ -82,7 +83,7 @@ class Intake:
                 fresh = await answer_known(repository, asked.commands, begun.answers, now)
             if fresh:
                 if seen.any_due:
-                    await expire_due(repository, now)
+                    await expire_due(repository, now, {each.order.bill.psn_no for each in fresh.values()})
                 priced = await price_premiums(repository, fresh, paid)
                 verdicts = self._judge_visits(priced.commands, brought, seen, now)
                 verdicts |= await admit_again(repository, priced.commands, asked.originals)
@@ -183,13 +184,41 @@ async def _write(
         await _answer_unwritten(repository, unwritten, begun.answers)
     ours = {place: intent for place, intent in intents.items() if intent.settlement_id in written}
     await _withdraw_strangers(repository, ours, written, seen, begun.answers)
-    asking = {intent.order.bill.psn_no for intent in ours.values() if intent.order.asks_payers}
-    # After the intents: what was PENDING for these patients before is decided and told now.
-    recent = await repository.recent_outcomes(asking) if asking else {}
+    lately = await _look_again(repository, ours)
+    if lately.taken:
+        await _withdraw_taken(repository, asked.commands, ours, lately.taken, begun.answers)
     for place, intent in ours.items():
-        outcomes = recent.get(intent.order.bill.psn_no, ()) if intent.order.asks_payers else ()
+        outcomes = lately.outcomes.get(intent.order.bill.psn_no, ()) if intent.order.asks_payers else ()
         at = written[intent.settlement_id].at
         begun.under_way.append(UnderWay(place, intent, at, tuple(outcomes), asked.originals.get(place)))
+
+
+async def _look_again(repository: SettlementRepository, ours: Mapping[int, Intent]) -> Lately:
+    """After the intents: what was PENDING for these patients before is decided and told now.
+
+    A preview that was PENDING under the same msgid is held now. Its row has moved, so nothing kept ours from being
+    written.
+    """
+    asking = {intent.order.bill.psn_no for intent in ours.values() if intent.order.asks_payers}
+    if not asking and all(intent.order.kind is OrderKind.BILL for intent in ours.values()):
+        return Lately({})
+    return await repository.lately(asking, list(ours.values()))
+
+
+async def _withdraw_taken(
+    repository: SettlementRepository,
+    commands: Mapping[int, Command],
+    ours: dict[int, Intent],
+    taken: AbstractSet[UUID],
+    answers: dict[int, Answer],
+) -> None:
+    """Take back intents whose msgid somebody else has used meanwhile, and answer from the record that there is."""
+    places = [place for place, intent in ours.items() if intent.settlement_id in taken]
+    await repository.withdraw_intents([ours[place].settlement_id for place in places])
+    now = ours[places[0]].occurred_at
+    for place in places:
+        del ours[place]
+    await answer_known(repository, {place: commands[place] for place in places}, answers, now)
 
 
 async def _answer_unwritten(

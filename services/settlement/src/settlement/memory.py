@@ -3,7 +3,7 @@
 The contract suite runs the same tests on both, so it refuses, passes over and orders as the tables do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
@@ -20,7 +20,7 @@ from settlement.domain.visit import InstitutionFacts, PersonFacts
 from settlement.listing import Place, listed_at
 from settlement.premium_memory import MemoryPremiums, insured_year
 from settlement.quote_memory import MemoryQuotes
-from settlement.repository import Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
+from settlement.repository import Lately, Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
 
 RECENT = timedelta(days=1)
 RECENT_LIMIT = 200
@@ -128,11 +128,18 @@ class MemorySettlements:
         for each in ids:
             del self.settlements[each], self.created_at[each], self.updated_at[each]
 
-    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
-        """See `SettlementRepository.recent_outcomes`."""
+    async def withdraw_fences(self, ids: Collection[UUID]) -> None:
+        """See `SettlementRepository.withdraw_fences`."""
+        await self.withdraw_intents(list(ids))
+
+    async def lately(self, psn_nos: Iterable[str], written: Sequence[Intent] = ()) -> Lately:
+        """See `SettlementRepository.lately`."""
         since = await self.real_time() - RECENT
         recent = {psn_no: self._decided_since(psn_no, since) for psn_no in set(psn_nos)}
-        return {psn_no: decided for psn_no, decided in recent.items() if decided}
+        keys = {each.settlement_id: (each.order.fixmedins_code, each.order.msgid) for each in written}
+        gone = self.reversals.keys() | await self.quotes.find_by_msgids(keys.values())
+        taken = {settlement_id for settlement_id, key in keys.items() if key in gone}
+        return Lately({psn_no: decided for psn_no, decided in recent.items() if decided}, taken)
 
     def _decided_since(self, psn_no: str, since: datetime) -> list[Decided]:
         told = [

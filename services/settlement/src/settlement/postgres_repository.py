@@ -1,6 +1,6 @@
 """`SettlementRepository` on PostgreSQL: asyncpg, one statement for a whole batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -11,13 +11,12 @@ from settlement.account_repository import PostgresAccountRepository
 from settlement.closing_repository import add_closed_refunds
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.closing import refunds_to_closed
-from settlement.domain.decided import Decided
 from settlement.domain.ledger import Posted
 from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementState, intent_of
 from settlement.listing import Place, bounds_of
 from settlement.premium_repository import PostgresPremiumRepository
 from settlement.quote_repository import PostgresQuoteRepository
-from settlement.repository import Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
+from settlement.repository import Lately, Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
 
 
 class LostSettlementError(Exception):
@@ -98,9 +97,17 @@ class PostgresSettlementRepository:
         """See `SettlementRepository.withdraw_intents`."""
         await self._raw.execute(sql.WITHDRAW_INTENTS, list(ids))
 
-    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
-        """See `SettlementRepository.recent_outcomes`."""
-        return rows.decided_of(await self._raw.fetch(sql.RECENT, list(set(psn_nos))))
+    async def withdraw_fences(self, ids: Collection[UUID]) -> None:
+        """See `SettlementRepository.withdraw_fences`."""
+        await self._raw.execute(sql.WITHDRAW_FENCES, list(ids))
+
+    async def lately(self, psn_nos: Iterable[str], written: Sequence[Intent] = ()) -> Lately:
+        """See `SettlementRepository.lately`."""
+        keys = _key_columns((each.order.fixmedins_code, each.order.msgid) for each in written)
+        ids = [each.settlement_id for each in written]
+        found = await self._raw.fetch(sql.RECENT, list(set(psn_nos)), ids, *keys)
+        decided = rows.decided_of(row for row in found if row["psn_no"] is not None)
+        return Lately(decided, {row["id"] for row in found if row["psn_no"] is None})
 
     async def lock_to_settle(self, ids: Iterable[UUID], psn_nos: Iterable[str], day: date) -> Locked:
         """See `SettlementRepository.lock_to_settle`."""

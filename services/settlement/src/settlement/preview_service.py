@@ -94,14 +94,14 @@ class PreviewService:
         async with self._work() as repository:
             seen = await repository.look(sought_of(presented, facts), now)
             if seen.any_due:
-                await expire_due(repository, now)
-            recent = await repository.recent_outcomes(
+                await expire_due(repository, now, {each.bill.psn_no for each in presented})
+            recent = await repository.lately(
                 {command.presented.bill.psn_no for command in commands if command.asks_payers}
             )
             real_time = await repository.real_time()
         verdicts = self._judge.judge(presented, facts, seen, now)
         refusals = {place: verdict for place, verdict in enumerate(verdicts) if isinstance(verdict, Reason)}
-        return _Looked(refusals, recent, real_time)
+        return _Looked(refusals, recent.outcomes, real_time)
 
     async def _split(
         self, commands: Sequence[PreviewCommand], refusals: Mapping[int, Reason], granted: Mapping[int, Granted]

@@ -1,6 +1,6 @@
 """Held previews in memory: the double of `PostgresQuoteRepository` for unit tests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -34,10 +34,18 @@ class MemoryQuotes:
         """See `QuoteRepository.lock`."""
         return await self.find_by_ids(ids)
 
-    async def take_expired(self, now: datetime, limit: int) -> list[Quote]:
+    async def lock_due(self, now: datetime, patients: Collection[str]) -> list[Quote]:
+        """See `QuoteRepository.lock_due`."""
+        due = (each for each in self._due(now) if each.order.bill.psn_no in patients)
+        return sorted(due, key=lambda each: each.quote_id)
+
+    async def take_expired(self, now: datetime, limit: int, but: Collection[UUID] = ()) -> list[Quote]:
         """See `QuoteRepository.take_expired`."""
-        due = [each for each in self.quotes.values() if each.state is QuoteState.HELD and each.expires_at <= now]
+        due = (each for each in self._due(now) if each.quote_id not in but)
         return sorted(due, key=lambda each: (each.expires_at, each.quote_id))[:limit]
+
+    def _due(self, now: datetime) -> list[Quote]:
+        return [each for each in self.quotes.values() if each.state is QuoteState.HELD and each.expires_at <= now]
 
     async def keep(self, quotes: Sequence[Quote]) -> None:
         """See `QuoteRepository.keep`."""

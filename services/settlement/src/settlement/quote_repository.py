@@ -1,6 +1,6 @@
 """Rows of held previews ⇄ the domain. Locks are taken after settlements and before accounts, sorted by id."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -27,10 +27,17 @@ _BY_MSGIDS = (
 )
 _BY_IDS = _SELECT + "WHERE id = ANY($1::uuid[])"
 _LOCK = _SELECT + "WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
+_LOCK_DUE = (
+    _SELECT
+    + """
+WHERE state = 'HELD' AND expires_at <= $1 AND psn_no = ANY($2::text[]) ORDER BY id FOR UPDATE
+"""
+)
 _TAKE_EXPIRED = (
     _SELECT
     + """
-WHERE state = 'HELD' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
+WHERE state = 'HELD' AND expires_at <= $1 AND id <> ALL($3::uuid[])
+ORDER BY expires_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
 """
 )
 # Out of settlement and into quote by one statement: a request is never in both, nor in neither.
@@ -99,8 +106,12 @@ class QuoteRepository(Protocol):
         """Lock these quotes in whatever state, those that there are."""
         ...
 
-    async def take_expired(self, now: datetime, limit: int) -> list[Quote]:
-        """Lock HELD quotes whose time is over, passing over those that others hold."""
+    async def lock_due(self, now: datetime, patients: Collection[str]) -> list[Quote]:
+        """Lock HELD quotes of these patients whose time is over, after waiting for those that others hold."""
+        ...
+
+    async def take_expired(self, now: datetime, limit: int, but: Collection[UUID] = ()) -> list[Quote]:
+        """Lock HELD quotes whose time is over but these, passing over those that others hold."""
         ...
 
     async def keep(self, quotes: Sequence[Quote]) -> None:
@@ -133,9 +144,13 @@ class PostgresQuoteRepository:
         """See `QuoteRepository.lock`."""
         return {quote.quote_id: quote for quote in await self._whole(await self._raw.fetch(_LOCK, list(ids)))}
 
-    async def take_expired(self, now: datetime, limit: int) -> list[Quote]:
+    async def lock_due(self, now: datetime, patients: Collection[str]) -> list[Quote]:
+        """See `QuoteRepository.lock_due`."""
+        return await self._whole(await self._raw.fetch(_LOCK_DUE, now, list(patients)))
+
+    async def take_expired(self, now: datetime, limit: int, but: Collection[UUID] = ()) -> list[Quote]:
         """See `QuoteRepository.take_expired`."""
-        return await self._whole(await self._raw.fetch(_TAKE_EXPIRED, now, limit))
+        return await self._whole(await self._raw.fetch(_TAKE_EXPIRED, now, limit, list(but)))
 
     async def keep(self, quotes: Sequence[Quote]) -> None:
         """See `QuoteRepository.keep`."""

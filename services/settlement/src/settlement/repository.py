@@ -83,6 +83,16 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Lately:
+    """What is there once intents have been written."""
+
+    outcomes: Mapping[str, Sequence[Decided]]
+    """By patient, what was decided in the last day about what had asked payers, quotes too; oldest first."""
+    taken: AbstractSet[UUID] = frozenset()
+    """Intents under whose msgid a held preview or a reversal has come before they were written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Locked:
     """What the second transaction works on; settlements are locked before accounts, and both before the day."""
 
@@ -156,8 +166,12 @@ class SettlementRepository(Protocol):
         """Undo intents that this transaction wrote, without a trace."""
         ...
 
-    async def recent_outcomes(self, psn_nos: Iterable[str]) -> dict[str, list[Decided]]:
-        """By patient, what was decided in the last day about what had asked payers, quotes too; oldest first."""
+    async def withdraw_fences(self, ids: Collection[UUID]) -> None:
+        """Undo records that this transaction wrote, without a trace."""
+        ...
+
+    async def lately(self, psn_nos: Iterable[str], written: Sequence[Intent] = ()) -> Lately:
+        """What was decided lately for these patients, and which of the intents that were written may not stay."""
         ...
 
     async def lock_to_settle(self, ids: Iterable[UUID], psn_nos: Iterable[str], day: date) -> Locked:

@@ -1,6 +1,7 @@
 """Reversing (结算撤销, 冲正) as a fence: its answer is final, and whoever asks again gets it again."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -147,7 +148,7 @@ async def _named(
         reversals = (await repository.find_reversals(missing)).keys() | {command.key for command in commands}
         quotes = (await repository.quotes.find_by_msgids(missing)).keys()
         found |= {key: _no_settlement("a reversal's") for key in missing & reversals}
-        found |= {key: _no_settlement("a held preview's, which is cancelled by its quote_id") for key in quotes}
+        found |= _previews(quotes)
         found |= await _fenced(repository, sorted(missing - reversals - quotes), now)
     return found
 
@@ -157,9 +158,16 @@ def _no_settlement(whose: str) -> SettlementRefusedError:
 
 
 async def _fenced(repository: SettlementRepository, missing: Sequence[MsgKey], now: datetime) -> dict[MsgKey, Target]:
-    await repository.add_fences([fenced(uuid7(), fixmedins_code, msgid, now) for fixmedins_code, msgid in missing])
-    # Some may have come at this very moment: then theirs is the record, not ours.
-    return _ids(await repository.find_by_msgids(missing))
+    fences = {key: fenced(uuid7(), *key, now) for key in missing}
+    written = await repository.add_fences(list(fences.values()))
+    # Some may have come at this very moment: then theirs is the record, not ours. A preview that came is held by now.
+    quotes = (await repository.quotes.find_by_msgids(missing)).keys()
+    await repository.withdraw_fences({fences[key].settlement_id for key in quotes} & written)
+    return _ids(await repository.find_by_msgids(missing)) | _previews(quotes)
+
+
+def _previews(keys: AbstractSet[MsgKey]) -> dict[MsgKey, Target]:
+    return {key: _no_settlement("a held preview's, which is cancelled by its quote_id") for key in keys}
 
 
 def _ids(found: Mapping[MsgKey, Settlement]) -> dict[MsgKey, Target]:

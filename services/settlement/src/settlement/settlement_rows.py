@@ -190,7 +190,7 @@ def split_of(row: asyncpg.Record, lines: Rows, declines: Rows) -> Split:
     )
 
 
-def decided_of(found: Rows) -> dict[str, list[Decided]]:
+def decided_of(found: Iterable[asyncpg.Record]) -> dict[str, list[Decided]]:
     """By patient, what was decided lately, in the order of the rows."""
     decided: dict[str, list[Decided]] = {}
     for row in found:

@@ -66,14 +66,14 @@ ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 
 # By the indexes of each patient's last ones: statement_timestamp(), unlike clock_timestamp(), can be looked up in them.
 # The contract takes 200 outcomes with a request; the newest are the ones that may not have arrived by Kafka yet. A
-# quote that was used is told as the settlement of the same id.
+# quote that was used is told as the settlement of the same id. What has no patient is an intent whose msgid is taken.
 RECENT = """
 SELECT recent.id, patient.psn_no, recent.state, recent.occurred_at, recent.is_quote,
        CASE WHEN recent.is_quote
             THEN ARRAY(SELECT (relation_id, amount_fen) FROM quote_line WHERE quote_id = recent.id ORDER BY position)
             ELSE ARRAY(SELECT (relation_id, amount_fen) FROM settlement_line
                        WHERE settlement_id = recent.id ORDER BY position)
-       END AS paid
+       END AS paid, recent.updated_at
 FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
     (SELECT id, state, occurred_at, updated_at, false AS is_quote FROM settlement AS s
      WHERE s.psn_no = patient.psn_no AND s.updated_at > statement_timestamp() - interval '1 day'
@@ -86,7 +86,12 @@ FROM unnest($1::text[]) AS patient (psn_no) CROSS JOIN LATERAL (
      ORDER BY q.updated_at DESC LIMIT 200)
     ORDER BY updated_at DESC LIMIT 200
 ) AS recent
-ORDER BY recent.updated_at
+UNION ALL
+SELECT id, NULL, NULL, NULL, NULL, NULL, NULL
+FROM unnest($2::uuid[], $3::text[], $4::text[]) AS asked (id, fixmedins_code, msgid)
+WHERE EXISTS (SELECT FROM quote AS q WHERE q.fixmedins_code = asked.fixmedins_code AND q.msgid = asked.msgid)
+   OR EXISTS (SELECT FROM reversal AS r WHERE r.fixmedins_code = asked.fixmedins_code AND r.msgid = asked.msgid)
+ORDER BY updated_at
 """
 
 LINES = """
@@ -148,6 +153,9 @@ FROM unnest($1::new_intent[]) JOIN unnest($2::new_outcome[]) AS outcome USING (i
 """  # noqa: S608 - constants of this file
 
 WITHDRAW_INTENTS = "DELETE FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING'"
+
+# Of these ids, those that this transaction has written.
+WITHDRAW_FENCES = "DELETE FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'ABANDONED'"
 
 ADD_FENCES = """
 INSERT INTO settlement (id, fixmedins_code, msgid, state, reason, occurred_at)
