@@ -147,7 +147,8 @@ async def test_decisions_that_contradict_each_other_are_counted_for_the_operator
 ) -> None:
     before = CONTRADICTIONS._value.get()
     async with work() as repository:
-        await authorizations.apply(repository, [released("a"), captured("a", ("father-child", 5))])
+        book = await authorizations.apply(repository, [released("a"), captured("a", ("father-child", 5))])
+    authorizations.report(book)
     assert CONTRADICTIONS._value.get() == before + 1
     assert work.repository.counters == {}
 

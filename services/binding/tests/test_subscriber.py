@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import asyncpg
 import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,7 +14,7 @@ from binding.domain.authorizations import AuthorizationState
 from binding.domain.limits import Use, counter_keys
 from binding.domain.relations import EndCause, RelationState
 from binding.memory import MemoryRepository
-from binding.service.authorizations import Authorizations
+from binding.service.authorizations import CONTRADICTIONS, Authorizations
 from binding.service.persons import Facts, Persons
 from binding.subscriber import TOPICS, Subscriber, _note, outcomes_of
 from binding.testing import CHILD, FATHER, MOTHER, NOON, TODAY, captured, named, relation, request
@@ -309,6 +310,16 @@ async def test_an_effect_that_fails_leaves_its_event_untaken(around: Surrounding
     assert around.use() == {Use(0, 1_000)}
     await around.bus.deliver()
     assert around.use() == {Use(700, 0)}
+
+
+async def test_what_is_odd_is_counted_once_although_its_batch_was_run_again(around: Surroundings) -> None:
+    await around.publish(completed("a"))
+    await around.bus.deliver()
+    before = CONTRADICTIONS._value.get()
+    await around.publish(freed("a"))
+    around.work.fail_next_commit(asyncpg.DeadlockDetectedError())
+    await around.bus.deliver()
+    assert CONTRADICTIONS._value.get() == before + 1
 
 
 def _broken(**changes: object) -> settlement_events_pb2.SettlementFacts:

@@ -173,6 +173,32 @@ async def test_what_shares_a_key_with_a_batch_in_flight_waits_for_it() -> None:
     assert held.batches == [[1], [2], [11], [21]]
 
 
+async def test_a_crowd_is_of_those_who_could_start() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 10, 10, key=lambda number: number % 10, most_in_flight=2, crowd=2)
+    tasks = await submitted(batcher, 1, 11, 21, 2, 12)  # ones wait for the one in flight, and of twos only one may go
+    assert held.batches == [[1, 2]]
+    tasks += await submitted(batcher, 31, 3)
+    (gone,) = await submitted(batcher, 4)
+    assert held.batches == [[1, 2], [3, 4]]
+    held.let_go(9)
+    assert await asyncio.gather(*tasks, gone) == [2, 22, 42, 4, 24, 62, 6, 8]
+
+
+async def test_who_has_left_is_not_of_the_crowd() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 10, 10, key=lambda number: number % 10, most_in_flight=2, crowd=2)
+    tasks = await submitted(batcher, 1)
+    (leaving,) = await submitted(batcher, 2)
+    leaving.cancel()
+    tasks += await submitted(batcher, 3)
+    assert held.batches == [[1]]
+    tasks += await submitted(batcher, 4)
+    assert held.batches == [[1], [3, 4]]
+    held.let_go(2)
+    assert await asyncio.gather(*tasks) == [2, 6, 8]
+
+
 async def test_a_request_that_comes_as_a_batch_ends_is_answered() -> None:
     held = Held()
     batcher = MicroBatcher(held, 10, 10, most_in_flight=2, crowd=5)

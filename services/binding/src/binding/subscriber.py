@@ -63,13 +63,15 @@ class Subscriber:
             facts = Facts()
             for envelope in await _new(repository, envelopes):
                 _note(envelope.message, facts)
-            await self._persons.take_in(repository, facts)
+            contradicted = await self._persons.take_in(repository, facts)
+        self._persons.report(contradicted)
 
     async def _apply(self, envelopes: Sequence[Envelope]) -> None:
         async with self._work() as repository:
             new = await _new(repository, envelopes)
             outcomes = [outcome for envelope in new for outcome in outcomes_of(envelope.message)]
-            await self._authorizations.apply(repository, outcomes)
+            book = await self._authorizations.apply(repository, outcomes)
+        self._authorizations.report(book)
 
 
 async def _new(repository: Repository, envelopes: Sequence[Envelope]) -> list[Envelope]:

@@ -28,7 +28,7 @@ class BatchHandlerError(Exception):
 class _Waiting(Generic[Req, Res]):
     __slots__ = ("answer", "has_place", "key", "request")
 
-    def __init__(self, request: Req, key: Hashable | None, answer: "asyncio.Future[Res]") -> None:
+    def __init__(self, request: Req, key: Hashable, answer: "asyncio.Future[Res]") -> None:
         self.request = request
         self.key = key
         self.answer = answer
@@ -48,8 +48,8 @@ class MicroBatcher(Generic[Req, Res]):
             any may).
         name: for metrics.
         most_in_flight: batches in flight at a time.
-        crowd: how many have to wait for another batch to begin beside one in flight; smaller ones cost more than
-            standing still.
+        crowd: how many that could start have to wait for another batch to begin beside one in flight; smaller ones cost
+            more than standing still.
     """
 
     def __init__(
@@ -75,6 +75,10 @@ class MicroBatcher(Generic[Req, Res]):
         self._crowd = crowd
         self._workers: set[asyncio.Task[None]] = set()
         self._busy: set[Hashable] = set()
+        self._wanted: dict[Hashable, int] = {}
+        """By key, how many wait."""
+        self._ready = 0
+        """Keys that are wanted and not busy: so many could start at this moment."""
         self._closed = False
 
     async def submit(self, request: Req) -> Res:
@@ -91,9 +95,10 @@ class MicroBatcher(Generic[Req, Res]):
         if self._places_taken >= self._max_waiting:
             raise Refusal("OVERLOADED", "too many requests are waiting; wait a little and send the same again")
         key = self._key(request) if self._key else None
-        waiting: _Waiting[Req, Res] = _Waiting(request, key, asyncio.get_running_loop().create_future())
+        own: Hashable = object() if key is None else key
+        waiting: _Waiting[Req, Res] = _Waiting(request, own, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        self._places_taken += 1
+        self._take_place(waiting)
         self._wake()
         try:
             return await waiting.answer
@@ -106,10 +111,23 @@ class MicroBatcher(Generic[Req, Res]):
         while self._workers:
             await asyncio.wait(self._workers)
 
+    def _take_place(self, waiting: _Waiting[Req, Res]) -> None:
+        self._places_taken += 1
+        before = self._wanted.get(waiting.key, 0)
+        self._wanted[waiting.key] = before + 1
+        if not before and waiting.key not in self._busy:
+            self._ready += 1
+
     def _free_place(self, waiting: _Waiting[Req, Res]) -> None:
-        if waiting.has_place:
-            waiting.has_place = False
-            self._places_taken -= 1
+        if not waiting.has_place:
+            return
+        waiting.has_place = False
+        self._places_taken -= 1
+        self._wanted[waiting.key] -= 1
+        if not self._wanted[waiting.key]:
+            del self._wanted[waiting.key]
+            if waiting.key not in self._busy:
+                self._ready -= 1
 
     def _wake(self) -> None:
         if self._may_begin(beside=len(self._workers)):
@@ -119,7 +137,7 @@ class MicroBatcher(Generic[Req, Res]):
 
     def _may_begin(self, beside: int) -> bool:
         """Whether another batch may begin beside so many in flight."""
-        return not beside or (beside < self._most_in_flight and len(self._waiting) >= self._crowd)
+        return not beside or (beside < self._most_in_flight and self._ready >= self._crowd)
 
     async def _work(self) -> None:
         try:
@@ -134,12 +152,14 @@ class MicroBatcher(Generic[Req, Res]):
             self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _answer_keyed(self, batch: list[_Waiting[Req, Res]]) -> None:
-        keys = {waiting.key for waiting in batch if waiting.key is not None}
+        keys = {waiting.key for waiting in batch}
+        self._ready -= len(keys & self._wanted.keys())
         self._busy |= keys
         try:
             await self._answer(batch)
         finally:
             self._busy -= keys
+            self._ready += len(keys & self._wanted.keys())
 
     def _next_batch(self) -> list[_Waiting[Req, Res]]:
         batch: list[_Waiting[Req, Res]] = []
@@ -149,7 +169,7 @@ class MicroBatcher(Generic[Req, Res]):
             waiting = self._waiting.popleft()
             if waiting.answer.done():  # its caller has gone
                 continue
-            if waiting.key is not None and (waiting.key in keys or waiting.key in self._busy):
+            if waiting.key in keys or waiting.key in self._busy:
                 passed_over.append(waiting)
                 continue
             keys.add(waiting.key)

@@ -3,7 +3,7 @@
 from prometheus_client import Counter, Gauge
 
 UNSENT = Gauge("gongji_outbox_unsent_events", "Events that are written and not yet confirmed by Kafka.")
-UNSENT_AGE = Gauge("gongji_outbox_oldest_unsent_seconds", "How long the oldest of them has been waiting.")
+UNSENT_AGE = Gauge("gongji_outbox_oldest_unsent_seconds", "How long the oldest of them that is there has waited.")
 PUBLISHED = Counter("gongji_outbox_published_events", "Events that Kafka confirmed.", ("topic",))
 RELAY_ACTIVE = Gauge("gongji_outbox_relay_active", "1 while this process holds the lease to publish.")
 RELAY_FAILURES = Counter("gongji_outbox_relay_failures", "Times that publishing stopped and began again.", ("error",))

@@ -57,11 +57,16 @@ LEFT JOIN LATERAL (SELECT * FROM outbox_event AS e WHERE e.id >= r.id AND e.id <
 WHERE r.before < $1
 ORDER BY r.id, e.id
 """
+# The age of the oldest that is there: where the partition of older ones was detached, it still grows. Run by run, each
+# by the key, so that what was sent is never read.
 _SAMPLE = """
-SELECT coalesce(sum(r.events), 0) AS unsent,
+SELECT (SELECT coalesce(sum(events), 0) FROM outbox_run) AS unsent,
        coalesce(extract(epoch FROM clock_timestamp() - (
-           SELECT e.created_at FROM outbox_event AS e WHERE e.id = min(r.id))), 0)::float8 AS age_seconds
-FROM outbox_run AS r
+           SELECT e.created_at
+           FROM (SELECT id, events FROM outbox_run ORDER BY id) AS r
+           CROSS JOIN LATERAL (SELECT created_at FROM outbox_event AS e WHERE e.id >= r.id AND e.id < r.id + r.events
+                               ORDER BY e.id LIMIT 1) AS e
+           LIMIT 1)), 0)::float8 AS age_seconds
 """
 
 

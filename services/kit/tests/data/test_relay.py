@@ -9,7 +9,7 @@ from typing import Any, Self
 import asyncpg
 import pytest
 
-from kit.bus_metrics import RELAY_FAILURES
+from kit.bus_metrics import RELAY_FAILURES, UNSENT, UNSENT_AGE
 from kit.db import Database
 from kit.events import StoredEvent
 from kit.kafka import KafkaAddress
@@ -127,11 +127,13 @@ async def test_events_that_are_unsent_and_gone_stop_it_instead_of_being_passed_o
         detached = await transaction.raw.fetch(
             "DELETE FROM outbox_event WHERE id = (SELECT min(id) FROM outbox_event) RETURNING *"
         )
+        await transaction.raw.execute("UPDATE outbox_event SET created_at = created_at - interval '1 hour'")
     failed = RELAY_FAILURES.labels("MissingEventsError")._value
     before = failed.get()
     async with Running(relay_of(database, database_url, recorder)):
         await eventually(lambda: failed.get() > before)
         assert recorder.texts() == []
+        assert (UNSENT._value.get(), UNSENT_AGE._value.get() >= 3600) == (3, True)
         async with database.transaction() as transaction:
             await transaction.raw.copy_records_to_table("outbox_event", records=[tuple(row) for row in detached])
         await until_sent(database)

@@ -57,13 +57,13 @@ class Authorizations:
         """The same answers, holding nothing; the outcomes are applied all the same."""
         return await self._answers(requests, partial(self._batch, decide=preview_all, hold=False))
 
-    async def apply(self, repository: Repository, outcomes: Sequence[Outcome]) -> None:
-        """Apply outcomes that came as events, in the unit of work of their inbox."""
+    async def apply(self, repository: Repository, outcomes: Sequence[Outcome]) -> Book:
+        """Apply outcomes that came as events, in the unit of work of their inbox; `report` the book once it is over."""
         book = await repository.open_book([], outcomes, hold=False)
         book.nearly_used_percent = self._nearly_used_percent
         apply_all(outcomes, book)
         await self._close(repository, book)
-        self._report(book)
+        return book
 
     async def _answers(
         self, requests: Sequence[Request], ask: Callable[[Sequence[Request]], Awaitable[list[Answer]]]
@@ -96,14 +96,15 @@ class Authorizations:
             book.nearly_used_percent = self._nearly_used_percent
             answers = decide(requests, book)
             await self._close(repository, book)
-        self._report(book)
+        self.report(book)
         return answers
 
     async def _close(self, repository: Repository, book: Book) -> None:
         await repository.close_book(book)
         await tell(repository, book.notices, self._clock.now())
 
-    def _report(self, book: Book) -> None:
+    def report(self, book: Book) -> None:
+        """Count for the operators what was odd; after the commit, because what is rolled back comes again."""
         for it in book.contradictions:
             CONTRADICTIONS.inc()
             self._log.error(

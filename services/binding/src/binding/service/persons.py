@@ -8,6 +8,7 @@ a clerk is not ended unseen.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from uuid import UUID
 
 from prometheus_client import Counter
 
@@ -46,8 +47,11 @@ class Persons:
         self._generation_years = generation_years
         self._log = get_logger()
 
-    async def take_in(self, repository: Repository, facts: Facts) -> None:
-        """Record the facts and end or suspend the relations that they concern, in the unit of work of the inbox."""
+    async def take_in(self, repository: Repository, facts: Facts) -> list[UUID]:
+        """Record the facts and end or suspend the relations that they concern, in the unit of work of the inbox.
+
+        Those that a corrected birth date contradicts are answered, to be told to `report` once that is over.
+        """
         # All at once, in order: an approval holds both of its persons, and must not be met halfway.
         dead = [psn_no for psn_no, _ in facts.deaths]
         corrected = [row.psn_no for row in facts.corrected]
@@ -66,8 +70,13 @@ class Persons:
             await self._end_of_dead(repository, dead)
         if lost:
             await self._end_of_lost(repository, lost)
-        if corrected:
-            await self._suspend_contradicted(repository, before)
+        return await self._suspend_contradicted(repository, before) if corrected else []
+
+    def report(self, contradicted: Sequence[UUID]) -> None:
+        """Count for the operators which relations were contradicted; after the commit."""
+        for relation_id in contradicted:
+            CONTRADICTED.inc()
+            self._log.warning("a corrected birth date contradicts a relation", relation_id=relation_id)
 
     async def take_in_due(self, repository: Repository, limit: int) -> int:
         """End the relations of those whose statement of a loss has begun meanwhile; how many statements there were."""
@@ -102,24 +111,25 @@ class Persons:
                 ended = end(relation, loss.cause, "", now, loss.since)
                 await tell_change(repository, relation, ended, mark, events.relation_ended)
 
-    async def _suspend_contradicted(self, repository: Repository, before: Mapping[str, Person]) -> None:
+    async def _suspend_contradicted(self, repository: Repository, before: Mapping[str, Person]) -> list[UUID]:
         """Of those whose birth date is another now: a correction of something else leaves an operator's word alone."""
         after = await repository.persons(before)
         anew = [psn_no for psn_no, person in after.items() if person.brdy != before[psn_no].brdy]
         if not anew:
-            return
+            return []
         now = self._clock.now()
         relations = await repository.lock_unended_relations(anew)
         persons = await repository.persons(_parties(relations))
         mark = Mark(ChangeKind.SUSPENDED, SYSTEM, now, AGE_CONTRADICTS)
+        suspended_now = []
         for relation in relations:
             payer, beneficiary = persons.get(relation.payer_psn_no), persons.get(relation.beneficiary_psn_no)
             if years_lacking(relation.relationship, payer, beneficiary, self._generation_years) is not None:
                 suspended = suspend(relation, AGE_CONTRADICTS, now, shanghai_date(now))
                 if suspended is not relation:
                     await tell_change(repository, relation, suspended, mark, events.relation_suspended)
-                    CONTRADICTED.inc()
-                    self._log.warning("a corrected birth date contradicts a relation", relation_id=relation.relation_id)
+                    suspended_now.append(relation.relation_id)
+        return suspended_now
 
 
 def _parties(relations: Sequence[Relation]) -> set[str]:
