@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 
 from kit.db import Database, PostgresWork
+from settlement import settlement_sql
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.state import Settlement
 from settlement.postgres_repository import PostgresSettlementRepository
@@ -54,4 +55,19 @@ async def test_settling_asks_the_database_as_often_for_one_as_for_many(database_
     await world.settle(settle(99, bill("stranger", 100), use_mutual_aid=False))
     # Nobody is asked and no account pays.
     assert await sent.take() == ["BEGIN", "SELECT", "WITH", "COMMIT", "BEGIN", "WITH", "WITH", "WITH", "COMMIT"]
+    await database.close()
+
+
+async def test_locking_to_settle_does_not_search_what_was_pending_once(database_url: str) -> None:
+    # The index of what is PENDING keeps an entry of each settlement until the next vacuum: searching it takes longer
+    # with every one that is settled.
+    database = Database(database_url, pool_size=1)
+    await database.connect()
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await transaction.raw.execute(f"PREPARE locking (uuid[], text[], date) AS {settlement_sql.LOCK_TO_SETTLE}")
+        plan = await transaction.raw.fetch("EXPLAIN EXECUTE locking ('{}', '{}', '2025-06-10')")
+    text = "\n".join(line for (line,) in plan)
+    assert "settlement_pkey" in text
+    assert "settlement_pending_of_patient" not in text
     await database.close()

@@ -17,18 +17,19 @@ BY_IDS = _SELECT + "WHERE id = ANY($1::uuid[])"
 
 LOCK = _SELECT + "WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 
-# The state is looked at again after waiting for the lock: whoever comes second finds it decided. Each part counts what
-# the part before has locked, so that settlements are locked before accounts, and both before the day.
+# The state is the one after waiting for the lock: whoever comes second finds it decided. It is no condition of the part
+# that locks: that would be looked up in the index of what is PENDING, which is full of what no longer is. Each part
+# counts what the part before has locked, so that settlements are locked before accounts, and both before the day.
 LOCK_TO_SETTLE = """
-WITH pending AS MATERIALIZED (
-    SELECT id FROM settlement WHERE id = ANY($1::uuid[]) AND state = 'PENDING' ORDER BY id FOR UPDATE
+WITH asked AS MATERIALIZED (
+    SELECT id, state FROM settlement WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 ), owner AS MATERIALIZED (
     SELECT psn_no, state, balance_fen, held_fen, version FROM account
-    WHERE psn_no = ANY($2::text[]) AND (SELECT count(*) FROM pending) >= 0 ORDER BY psn_no FOR UPDATE
+    WHERE psn_no = ANY($2::text[]) AND (SELECT count(*) FROM asked) >= 0 ORDER BY psn_no FOR UPDATE
 ), today AS MATERIALIZED (
     SELECT state = 'OPEN' AS is_open FROM business_day WHERE day = $3 AND (SELECT count(*) FROM owner) >= 0 FOR SHARE
 )
-SELECT ARRAY(SELECT id FROM pending) AS pending,
+SELECT ARRAY(SELECT id FROM asked WHERE state = 'PENDING') AS pending,
        ARRAY(SELECT (psn_no, state, balance_fen, held_fen, version) FROM owner) AS accounts,
        (SELECT is_open FROM today) AS is_open
 """
