@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
+from kit.ids import uuid_of
 from kit.topics import Catalogue, CatalogueError, catalogue, message_class
 
 SPEC_VERSION = "1.0"
@@ -46,9 +48,8 @@ class Event:
             object.__setattr__(self, "subject", self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """An event as a consumer gets it."""
+class Envelope(NamedTuple):
+    """An event as a consumer gets it; a tuple, because one is made for each of the bus's records."""
 
     id: UUID
     """The same at every publication of the same event."""
@@ -156,25 +157,29 @@ def parse(
     full_name = _required(known, "ce_type")
     if known.get("ce_specversion") != SPEC_VERSION:
         raise UnreadableEventError("ce_specversion is not 1.0")
-    return Envelope(
-        id=_event_id(_required(known, "ce_id")),
-        type=full_name,
-        source=_required(known, "ce_source"),
-        subject=known.get("ce_subject", ""),
-        time=_time(_required(known, "ce_time")),
-        sequence=_number(known, "ce_sequence"),
-        traceparent=known.get("traceparent"),
-        epoch=_number(known, "epoch") or 0,
-        message=_message(full_name, value, topic, topics or catalogue()),
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        key=_text("key", key or b""),
+    return Envelope(  # in the order of its fields: names would take as long again
+        _event_id(_required(known, "ce_id")),
+        full_name,
+        _required(known, "ce_source"),
+        known.get("ce_subject", ""),
+        _time(_required(known, "ce_time")),
+        _number(known, "ce_sequence"),
+        known.get("traceparent"),
+        _number(known, "epoch") or 0,
+        _message(full_name, value, topic, topics or catalogue()),
+        topic,
+        partition,
+        offset,
+        _text("key", key or b""),
     )
 
 
 def _texts(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
-    return {name: _text(name, value) for name, value in headers if name.startswith("ce_") or name in _OTHER_HEADERS}
+    ours = [pair for pair in headers if pair[0][:3] == "ce_" or pair[0] in _OTHER_HEADERS]
+    try:
+        return {name: value.decode() for name, value in ours}
+    except UnicodeDecodeError:
+        return {name: _text(name, value) for name, value in ours}  # says which
 
 
 def _text(name: str, value: bytes) -> str:
@@ -193,7 +198,7 @@ def _required(headers: Mapping[str, str], name: str) -> str:
 
 def _event_id(value: str) -> UUID:
     try:
-        return UUID(value)
+        return uuid_of(value)
     except ValueError:
         raise UnreadableEventError("ce_id is not a UUID") from None
 
