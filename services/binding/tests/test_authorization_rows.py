@@ -8,6 +8,7 @@ import pytest
 from binding.domain.authorizations import AuthorizationState, Outcome, charges, grants_of
 from binding.domain.batch import Answer, Request, apply_all, authorize_all, preview_all
 from binding.domain.limits import COUNTED_WINDOWS, Limits, LimitWindow, Use, counter_keys
+from binding.domain.nearly_used import NEARLY_USED_PERCENT
 from binding.memory import MemoryRepository
 from binding.repository import GuardBroken, PostgresRepository, Repository
 from binding.testing import (
@@ -48,8 +49,9 @@ async def preview(work: Work[Repository], *requests: Request) -> list[Answer]:
 
 async def apply(work: Work[Repository], *outcomes: Outcome) -> None:
     async with work() as repository:
-        book = await repository.open_book([], outcomes, hold=False)
-        apply_all(outcomes, book)
+        rest = await repository.end_holds(outcomes, NEARLY_USED_PERCENT)
+        book = await repository.open_book([], rest, hold=False)
+        apply_all(rest, book)
         await repository.close_book(book)
 
 

@@ -255,6 +255,11 @@ class MemoryRepository(MemoryReviews, MemoryDue):
         """See `Repository.recorded`."""
         return [Recorded(self.authorizations[it], self.authorized_at[it]) for it in ids if it in self.authorizations]
 
+    async def end_holds(self, outcomes: Sequence[Outcome], nearly_used_percent: int) -> list[Outcome]:
+        """See `Repository.end_holds`."""
+        del nearly_used_percent
+        return list(outcomes)
+
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """See `Repository.open_book`."""
         del requests, outcomes, hold

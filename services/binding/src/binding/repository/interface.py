@@ -338,6 +338,13 @@ class Repository(Protocol):
         """The authorizations of these ids in whatever state, those that there are, in no order."""
         ...
 
+    async def end_holds(self, outcomes: Sequence[Outcome], nearly_used_percent: int) -> list[Outcome]:
+        """End the holds that outcomes end without touching anything else (`binding.domain.ends`), before any book.
+
+        Returns the outcomes that are left for a book of the same unit of work; those may be all.
+        """
+        ...
+
     async def open_book(self, requests: Sequence[Request], outcomes: Sequence[Outcome], *, hold: bool) -> Book:
         """Everything that these requests (with the outcomes that they carry) and outcomes touch.
 

@@ -59,9 +59,10 @@ class Authorizations:
 
     async def apply(self, repository: Repository, outcomes: Sequence[Outcome]) -> Book:
         """Apply outcomes that came as events, in the unit of work of their inbox; `report` the book once it is over."""
-        book = await repository.open_book([], outcomes, hold=False)
+        rest = await repository.end_holds(outcomes, self._nearly_used_percent)
+        book = await repository.open_book([], rest, hold=False) if rest else Book({}, {}, {}, {})
         book.nearly_used_percent = self._nearly_used_percent
-        apply_all(outcomes, book)
+        apply_all(rest, book)
         await self._close(repository, book)
         return book
 
