@@ -27,6 +27,8 @@ def wrong_answer(sent: Sent, bill: Bill | None, about: Bill | None) -> str | Non
         bill: what is recorded under its id.
         about: what is recorded of the earlier request that it is about.
     """
+    if sent.refusal and sent.wish.kind in {"close", "freeze", "unfreeze", "contribute"}:
+        return None  # as the account stood when it was looked at
     if sent.wish.kind in _OF_NO_BILL:
         return _OF_NO_BILL[sent.wish.kind](sent, about)
     if bill is None:
@@ -127,6 +129,8 @@ def _changed(sent: Sent, about: Bill | None) -> str:
     if isinstance(sent.answer, account_pb2.Account):
         state = account_pb2.AccountState.Name(sent.answer.state).removeprefix("ACCOUNT_STATE_")
         return _unless(state == {"freeze": "FROZEN", "unfreeze": "OPEN"}[sent.wish.kind], f"the account is {state}")
+    if isinstance(sent.answer, account_pb2.CloseAccountResponse):
+        return _unless(sent.answer.account.state == account_pb2.ACCOUNT_STATE_CLOSED, "the account is not closed")
     if isinstance(sent.answer, relation_pb2.Relation) and sent.wish.kind == "limits":
         found = {field.name.removesuffix("_fen"): fen for field, fen in sent.answer.limits.ListFields()}
         return _unless(found == sent.wish.limits, f"limits are {found}")
@@ -143,7 +147,8 @@ _OF_NO_BILL: Final[Mapping[str, Callable[[Sent, Bill | None], str]]] = {
     "cancel": _cancelled,
     "refund": _refund,
     "contribute": _credited,
-    **dict.fromkeys(("freeze", "unfreeze", "limits", "suspend", "resume", "unbind"), _changed),
+    **dict.fromkeys(("freeze", "unfreeze", "close", "limits", "suspend", "resume", "unbind"), _changed),
+    **dict.fromkeys(("pay out", "arrears", "catch up", "die"), lambda _sent, _about: ""),
 }
 
 

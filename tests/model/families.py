@@ -85,6 +85,11 @@ class Families:
         """Whoever somebody pays for."""
         return sorted({each.patient for each in self.relations})
 
+    @property
+    def no_patients(self) -> list[str]:
+        """Employees for whom nobody pays."""
+        return [each for each in self.employees if each not in self.patients]
+
     def ledger(self) -> Ledger:
         """The model before anything happens."""
         ledger = Ledger()
@@ -152,6 +157,25 @@ def _columns(families: Families) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
+def employed(*, arrears: bool = False) -> person_pb2.Enrolment:
+    """An employee's enrolment."""
+    return _enrolled(person_pb2.INSURANCE_TYPE_EMPLOYEE, arrears=arrears)
+
+
+def _resident() -> person_pb2.Enrolment:
+    return _enrolled(person_pb2.INSURANCE_TYPE_RESIDENT)
+
+
+def _enrolled(insutype: "person_pb2.InsuranceType.ValueType", *, arrears: bool = False) -> person_pb2.Enrolment:
+    return person_pb2.Enrolment(
+        insutype=insutype,
+        insuplc_admdvs="652701",
+        psn_insu_stas=person_pb2.INSURANCE_STATUS_NORMAL,
+        valid_from="2020-01-01",
+        arrears=arrears,
+    )
+
+
 def sign_credentials(stack: Stack, families: Families, visit: str) -> None:
     """What identity would have signed for a visit of every patient at every hospital, now."""
     signer, now = TokenSigner(stack.info.credential_keyring_file), stack.now()
@@ -166,15 +190,7 @@ def sign_credentials(stack: Stack, families: Families, visit: str) -> None:
     facts.expires_at.FromDatetime(now + CREDENTIAL_LASTS)
     for hospital in families.hospitals:
         for patient in families.patients:
-            employed = patient in families.employees
             facts.jti, facts.psn_no, facts.fixmedins_code = str(uuid.uuid4()), patient, hospital
-            facts.enrolment.CopyFrom(
-                person_pb2.Enrolment(
-                    insutype=person_pb2.INSURANCE_TYPE_EMPLOYEE if employed else person_pb2.INSURANCE_TYPE_RESIDENT,
-                    insuplc_admdvs="652701",
-                    psn_insu_stas=person_pb2.INSURANCE_STATUS_NORMAL,
-                    valid_from="2020-01-01",
-                )
-            )
+            facts.enrolment.CopyFrom(employed() if patient in families.employees else _resident())
             token = signer.sign(facts.SerializeToString(deterministic=True))
             families.credentials[visit, hospital, patient] = token

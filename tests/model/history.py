@@ -39,6 +39,8 @@ class Wish:
     visit: str = ""
     year: int = 0
     relation: int = -1
+    heirs: bool = False
+    """Whether the money of a closed account goes to them."""
     limits: dict[str, int] = field(default_factory=dict)
     items: tuple["Wish", ...] = ()
     """What is sent together."""
@@ -72,25 +74,28 @@ class Maker:
         self._bills: list[Wish] = []
         """What can be reversed, settled again, used or sent again."""
         self._premiums: list[Wish] = []
+        self._closing: set[str] = set()
+        """Whose accounts are to be closed."""
 
     def make(self) -> list[Phase]:
         """The phases."""
-        return [self._phase(f"V{number}", after) for number, after in enumerate(PHASES)]
+        return [self._phase(number, after) for number, after in enumerate(PHASES)]
 
-    def _phase(self, visit: str, after: timedelta) -> Phase:
+    def _phase(self, number: int, after: timedelta) -> Phase:
+        visit = f"V{number}"
         desks: dict[str, list[list[Wish]]] = {each: [[] for _ in range(DESKS)] for each in self._families.hospitals}
         citizens: list[list[Wish]] = [[] for _ in range(CITIZENS)]
         clerks: list[list[Wish]] = [[] for _ in range(CLERKS)]
         for _ in range(self._each):
             dice = self._chance.random()
-            if dice < 0.80:
+            if dice < 0.78:
                 hospital = self._chance.choice(self._families.hospitals)
                 self._chance.choice(desks[hospital]).append(self._of_hospital(hospital, visit))
-            elif dice < 0.88:
+            elif dice < 0.85:
                 self._chance.choice(citizens).append(self._of_citizen())
             elif dice < 0.94:
                 clerk = self._chance.choice(clerks)
-                clerk.append(self._of_clerk())
+                clerk.append(self._of_clerk(early=not number))
             else:
                 wish = self._of_relation()
                 clerks[wish.relation % CLERKS].append(wish)
@@ -99,7 +104,8 @@ class Maker:
     def _of_hospital(self, hospital: str, visit: str) -> Wish:
         kinds = {"settle": 34, "hold": 12, "preview": 9, "as previewed": 4, "batch": 3, "stream": 3}
         about = {"use": 10, "cancel": 4, "reverse": 9, "resettle": 10, "again": 5}
-        mine = [wish for wish in self._bills if wish.hospital == hospital][-25:]
+        all_mine = [wish for wish in self._bills if wish.hospital == hospital]
+        mine = all_mine[-25:]
         chosen = kinds | about if mine else kinds
         (kind,) = self._chance.choices(list(chosen), list(chosen.values()))
         if kind in {"batch", "stream"}:
@@ -110,7 +116,13 @@ class Maker:
         held = [wish for wish in mine if wish.kind == "hold"]
         if kind in {"use", "cancel"}:
             return self._about(kind, self._chance.choice(held)) if held else self._bill("hold", hospital, visit)
-        return self._about(kind, self._chance.choice(mine))
+        is_late = kind in {"reverse", "resettle"} and self._chance.random() < 0.5
+        return self._about(kind, self._chance.choice((self._late(all_mine) if is_late else []) or mine))
+
+    def _late(self, bills: list[Wish]) -> list[Wish]:
+        """Those that whoever closes an account may have paid while there was money: the refund comes late."""
+        patients = {each.patient for each in self._families.relations if each.payer in self._closing}
+        return [wish for wish in bills[: len(bills) // 3] if wish.patient in patients]
 
     def _bill(self, kind: str, hospital: str, visit: str) -> Wish:
         wish = self._wish(kind, hospital=hospital, visit=visit, **self._need())
@@ -151,10 +163,15 @@ class Maker:
         self._premiums.append(wish)
         return wish
 
-    def _of_clerk(self) -> Wish:
-        kind = self._chance.choice(["freeze", "unfreeze", "unfreeze", "contribute"])
-        payer = self._chance.choice(self._families.employees)
-        return self._wish(kind, payer=payer, amount=self._chance.randint(1, 1_000))
+    def _of_clerk(self, *, early: bool) -> Wish:
+        kinds = {"freeze": 15, "unfreeze": 30, "contribute": 15, "arrears": 9, "catch up": 13}
+        last = {} if early else {"close": 14, "pay out": 12, "die": 3}
+        chosen = kinds | last
+        (kind,) = self._chance.choices(list(chosen), list(chosen.values()))
+        payer = self._chance.choice(self._families.no_patients if kind == "die" else self._families.employees)
+        if kind == "close":
+            self._closing.add(payer)
+        return self._wish(kind, payer=payer, amount=self._chance.randint(1, 1_000), heirs=self._chance.random() < 0.3)
 
     def _of_relation(self) -> Wish:
         (kind,) = self._chance.choices(["limits", "suspend", "resume", "unbind"], [50, 20, 28, 2])

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from model.answers import reason_name, window_name
+from model.history import Wish
 from model.play import Sent
 from support.ledger_model import Account, Asked, Bill, Ledger, share, spendable
 
@@ -21,6 +22,9 @@ SURELY_COMMITTED: Final = timedelta(seconds=2)
 """After its last row."""
 HOLDS: Final = timedelta(minutes=10)
 GONE: Final = {"QUOTE_USED": {"SETTLED", "REVERSED", "FREED"}, "QUOTE_EXPIRED": {"HELD", "FREED"}}
+
+KEEPING: Final = frozenset({"close", "freeze", "unfreeze", "contribute"})
+"""What is done to accounts, and refused by how they stand."""
 
 Standing = tuple[int, int, str]
 """An account's balance, what is held of it, its state."""
@@ -33,7 +37,7 @@ class Seen:
     asked: dict[str, set[Asked]] = field(default_factory=dict)
     accounts: dict[str, set[Standing]] = field(default_factory=dict)
     refusals: set[str] = field(default_factory=set)
-    """Of a premium."""
+    """Of a premium, or of what is to be done to an account; empty ones, too."""
     states: set[str] = field(default_factory=set)
     """Of the bill that it is about; NONE while there is none."""
 
@@ -50,7 +54,7 @@ class Onlookers:
     def __init__(self, ledger: Ledger, sent: Iterable[Sent], about: Callable[[Sent], Bill | None]) -> None:
         self._ledger = ledger
         self._about = about
-        looking = {"preview", "premium", "pay again", "use", "resettle"}
+        looking = {"preview", "premium", "pay again", "use", "resettle", *KEEPING}
         self._waiting = sorted((it for it in sent if it.wish.kind in looking and it.is_answered), key=_sent_at)
         self._looking: list[Sent] = []
         self._seen: dict[int, Seen] = {}
@@ -79,6 +83,8 @@ class Onlookers:
                     seen.accounts.setdefault(psn_no, set()).add((account.balance, account.held, account.state))
         elif wish.kind in {"premium", "pay again"}:
             seen.refusals.add(self._ledger.premium_refusal(wish.payer, wish.patient, wish.year, sent.at))
+        elif wish.kind in KEEPING:
+            seen.refusals.add(_refused(self._ledger.accounts[wish.payer], wish))
         else:
             bill = self._about(sent) or Bill("", 0, sent.at, own=False, aid=False, state="NONE")
             seen.states.add(bill.state)
@@ -88,7 +94,7 @@ class Onlookers:
         seen, wish = self._seen.get(sent.wish.number, Seen()), sent.wish
         if wish.kind == "preview":
             return self._wrong_preview(sent, seen)
-        if wish.kind in {"premium", "pay again"}:
+        if wish.kind in {"premium", "pay again", *KEEPING}:
             return "" if sent.refusal in seen.refusals else f"refused for {sent.refusal}, the model for {seen.refusals}"
         if wish.kind == "use":
             return "" if GONE.get(sent.refusal, set()) & seen.states else f"{sent.refusal}, the quote was {seen.states}"
@@ -122,6 +128,17 @@ class Onlookers:
         if lines or declines or left != split.psn_cash_pay:
             return f"{lines} {declines} and {split.psn_cash_pay} in cash where {left} are left"
         return ""
+
+
+def _refused(account: Account, wish: Wish) -> str:
+    """Why this may not be done to an account; empty if it may."""
+    is_closed, stays_frozen = account.state == "CLOSED", account.state == "FROZEN" and account.dead
+    if wish.kind == "contribute":
+        return "ACCOUNT_CLOSED" if is_closed else ""
+    if wish.kind == "close":
+        forbids = account.held or (account.state == "FROZEN" and not account.dead) or (wish.heirs and not account.dead)
+        return "STATE_FORBIDS" if forbids and not is_closed else ""
+    return "STATE_FORBIDS" if is_closed or (wish.kind == "unfreeze" and stays_frozen) else ""
 
 
 Share = tuple[tuple[int, int] | None, tuple[str, str] | None]

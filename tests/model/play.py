@@ -1,6 +1,7 @@
 """Plays a history on the real services, with all callers at once, and remembers what each was answered."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,16 +10,19 @@ from typing import Final
 
 import grpc
 from google.protobuf.message import Message
-from model.families import Families, sign_credentials
+from google.protobuf.timestamp_pb2 import Timestamp
+from model.families import Families, employed, sign_credentials
 from model.history import Phase, Wish
+from support.bus import publish, stored
 
 from gongji.binding.v1 import relation_pb2
 from gongji.common.v1 import reason_pb2
-from gongji.settlement.v1 import premium_pb2, settlement_pb2
+from gongji.identity.events.v1 import events_pb2
+from gongji.settlement.v1 import account_pb2, premium_pb2, settlement_pb2
 from gongji_local.client import Connections, Hospital, Operator, Portal, reason_of
 from gongji_local.stack import Stack
 from kit import errors
-from kit.clock import SHANGHAI, SystemClock
+from kit.clock import SHANGHAI, SystemClock, shanghai_date
 
 TRIES: Final = 200
 PAUSE_SECONDS: Final = 0.05
@@ -69,6 +73,9 @@ class Player:
         self._portals = {psn_no: Portal(connections, psn_no) for psn_no in families.employees}
         self._operator = Operator(connections)
         self._now = stack.now()
+        self._sequences: dict[str, int] = {}
+        """Of the last fact that was told of somebody."""
+        self._telling = asyncio.Lock()
         self.sent: dict[int, Sent] = {}
         """By the wish's number."""
         self.phases: list[tuple[datetime, datetime]] = []
@@ -290,8 +297,45 @@ class Player:
             "suspend": lambda: operator.suspend_relation(relation_id, "history"),
             "resume": lambda: operator.resume_relation(relation_id),
             "unbind": lambda: payer.unbind(relation_id),
+            "close": lambda: operator.console.call(operator.accounts.CloseAccount, self._closing(wish)),
+            "pay out": lambda: self._pay_out(wish),
+            **dict.fromkeys(("arrears", "catch up", "die"), lambda: self._tell(wish)),
         }
         await self._try(sent, ways[wish.kind])
+
+    def _closing(self, wish: Wish) -> account_pb2.CloseAccountRequest:
+        return account_pb2.CloseAccountRequest(psn_no=wish.payer, payout=_payout(wish))
+
+    async def _pay_out(self, wish: Wish) -> int:
+        """Whatever waits on a closed account; somebody else may be about the same. How many there were."""
+        operator, state = self._operator, account_pb2.CLOSED_REFUND_STATE_OPEN
+        asked = account_pb2.ListClosedRefundsRequest(psn_no=wish.payer, state=state, page_size=500)
+        waiting = (await operator.console.call(operator.accounts.ListClosedRefunds, asked)).closed_refunds
+        for refund in waiting:
+            request = account_pb2.PayOutClosedRefundRequest(
+                closed_refund_id=refund.closed_refund_id, payout=_payout(wish, heirs=False)
+            )
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await operator.console.call(operator.accounts.PayOutClosedRefund, request)
+        return len(waiting)
+
+    async def _tell(self, wish: Wish) -> bool:
+        """As identity would: of a death, of arrears, or of their end."""
+        async with self._telling:  # what is told of somebody comes in the order of its sequence
+            self._sequences[wish.payer] = sequence = self._sequences.get(wish.payer, 1) + 1
+            at = Timestamp()
+            at.FromDatetime(self._now)
+            if wish.kind == "die":
+                fact: Message = events_pb2.PersonDied(
+                    psn_no=wish.payer, sequence=sequence, recorded_at=at, died_on=f"{shanghai_date(self._now)}"
+                )
+            else:
+                insured = employed(arrears=wish.kind == "arrears")
+                fact = events_pb2.EnrolmentChanged(
+                    psn_no=wish.payer, sequence=sequence, changed_at=at, enrolment=insured
+                )
+            await publish(self._stack.info.kafka_bootstrap, stored(fact, wish.payer))
+        return True
 
     # sending
 
@@ -321,6 +365,12 @@ class Player:
             sent.answer = answer
             return
         raise AssertionError(f"no answer in {TRIES} tries: {sent.wish}")
+
+
+def _payout(wish: Wish, *, heirs: bool | None = None) -> account_pb2.Payout:
+    to_heirs = wish.heirs if heirs is None else heirs
+    way = account_pb2.PAYOUT_WAY_HEIRS if to_heirs else account_pb2.PAYOUT_WAY_TRANSFER
+    return account_pb2.Payout(way=way, reason="history", authority="history")
 
 
 def _name(reason: int) -> str:

@@ -6,7 +6,8 @@ that a decision is written to notes each row with the transaction and the moment
 afterwards). Every transaction locks whatever it decides on before it writes such a row, and holds those locks until it
 has committed: of two that decide on the same account, relation or settlement, the later one writes its last row after
 the earlier one has committed. So the order of last rows is an order of commits, across both databases too, whose server
-and clock are the same: an authorization is written before its settlement is decided, an outcome after.
+and clock are the same: an authorization is written before its settlement is decided, an outcome after. Only enrolments
+are read as they are, unlocked: what is asked while one changes may have seen it before or after.
 """
 
 import json
@@ -20,8 +21,17 @@ import asyncpg
 from gongji_local.stack import Stack
 
 TABLES: Final = {
-    "settlement": ("settlement", "quote", "account_change", "contribution", "reversal"),
-    "binding": ("authorization_record", "relation"),
+    "settlement": (
+        "settlement",
+        "quote",
+        "account_change",
+        "contribution",
+        "reversal",
+        "payout",
+        "closed_refund",
+        "person_fact",
+    ),
+    "binding": ("authorization_record", "relation", "person", "person_enrolment"),
 }
 _BEGIN: Final = """
 CREATE SCHEMA history;

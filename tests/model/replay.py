@@ -4,13 +4,15 @@ Authorizing and paying are two steps of it, and binding's hearing of an outcome 
 place in the order. What leaves no row (a preview, most refusals) is looked at by `model.onlookers`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from model.answers import wrong_answer
 from model.families import Families
+from model.lives import ENDED_BY_DEATH, Lives
 from model.onlookers import SURELY_COMMITTED, Onlookers
 from model.play import NEVER, Sent
 from model.recorder import Change, Moment
@@ -32,7 +34,6 @@ MAKERS: Final = {
     "ABANDONED": {"reverse"},
 }
 """Whose answer tells that a bill is in a state; of other states, its own."""
-STATES: Final = {"FROZEN": "FROZEN", "UNFROZEN": "OPEN", "CLOSED": "CLOSED"}
 
 
 @dataclass
@@ -106,6 +107,7 @@ class Replay:
         self._fences: set[str] = set()
         """Ids of settlements that a reversal of this transaction is about."""
         self._onlookers = Onlookers(self.ledger, self._sent, self.about)
+        self._lives = Lives(self.ledger, self._by_key, self._expect)
 
     # the order
 
@@ -116,6 +118,7 @@ class Replay:
             (self._at_settlement if moment.service == "settlement" else self._at_binding)(moment)
         self._onlookers.look(until=NEVER)
         self._compare()
+        self._lives.compare(self._sent)
 
     def _at_settlement(self, moment: Moment) -> None:
         self._fences = {each.row["settlement_id"] for each in moment.changes if each.what == "reversal"}
@@ -164,10 +167,8 @@ class Replay:
                 self._give_back(change.after)
         elif change.what == "quote":
             self._quote(change, moment)
-        elif change.what == "account_change":
-            self._account(change.after)
-        elif change.what == "contribution":
-            self._contribution(change.after)
+        else:
+            self._lives.at_settlement(change)
 
     # settlement's steps
 
@@ -266,18 +267,6 @@ class Replay:
             self._expect(change.row["msgid"], "state before its end", "HELD", case.bill.state)
             self.ledger.free(case.bill)
 
-    def _account(self, row: dict[str, Any]) -> None:
-        account = self.ledger.accounts.get(row["psn_no"])
-        if account is not None and row["change"] in STATES:
-            self._expect(row["psn_no"], "change", True, account.state != STATES[row["change"]])
-            account.state = STATES[row["change"]]
-
-    def _contribution(self, row: dict[str, Any]) -> None:
-        for sent in self._by_key.get(row["contribution_id"], ()):
-            account = self.ledger.accounts[sent.wish.payer]
-            account.balance += sent.wish.amount
-            self._expect(sent.key, "balance after", account.balance, sent.answer)
-
     # binding's steps
 
     def _at_binding(self, moment: Moment) -> None:
@@ -285,6 +274,8 @@ class Replay:
         for change in moment.changes:
             if change.what == "authorization_record":
                 records.setdefault(change.row["authorization_id"], []).append(change)
+            elif change.what != "relation":
+                self._lives.at_binding(change, moment.at)
             elif change.before:
                 self._relation(change)
         told = {key: _told(changes) for key, changes in records.items() if key in self._by_id}
@@ -299,11 +290,23 @@ class Replay:
             known = [_charge_of(other.bill, state) for state in (*states, other.bill.state)]
             if _nonzero(other.bill.charged) not in known:
                 self.wrong.append(f"binding answered {self._name(case)} without having heard of {self._name(other)}")
-        case.is_asked, case.since = True, moment.at
-        self.ledger.authorize(case.bill)
         payers = [self.ledger.relations[self._relation_numbers[each]].payer for each in row["relation_ids"]]
+        doubtful = [each for each in payers if self._lives.is_in_doubt(each, case.since - SURELY_COMMITTED)]
+        case.is_asked, case.since = True, moment.at
+        with self._believing(dict(zip(payers, row["reasons"], strict=True)), doubtful):
+            self.ledger.authorize(case.bill)
         granted = dict(zip(payers, row["granted_fen"], strict=True))
         self._expect(self._name(case), "what limits granted", case.bill.charged, granted)
+
+    @contextmanager
+    def _believing(self, reasons: dict[str, str], doubtful: list[str]) -> Iterator[None]:
+        """Where either may have been seen, the answer says which it was."""
+        before = {each: self.ledger.accounts[each].arrears for each in doubtful}
+        for each in doubtful:
+            self.ledger.accounts[each].arrears = reasons[each] == "PAYER_ARREARS"
+        yield
+        for each, arrears in before.items():
+            self.ledger.accounts[each].arrears = arrears
 
     def _hear(self, case: Case, told: str) -> None:
         if case.bill.state not in OUTCOMES[told]:
@@ -320,6 +323,8 @@ class Replay:
         ):
             return  # another family's; or by its date, whether that is recorded or not; or its counters moved
         relation = self.ledger.relations[number]
+        if row["end_cause"] in ENDED_BY_DEATH:
+            self._lives.end(relation)
         known = (relation.state, relation.limits)
         while known != stated and self._relation_wishes[number]:
             self._wished(relation, self._relation_wishes[number].pop(0))

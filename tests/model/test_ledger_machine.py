@@ -116,6 +116,15 @@ class LedgerMachine(FamilyMachine):
         self.model.hear(expected)
         self.agrees(answer, expected)
 
+    @rule(one=settled, amount=AMOUNTS, flags=FLAGS)
+    def settle_after_a_refund_to_an_account_that_was_closed(
+        self, one: tuple[Bill, Command], amount: int, flags: tuple[bool, bool]
+    ) -> None:
+        if one[0].state == "SETTLED" and one[0].lines:
+            self.close_account(one[0].lines[0][0])
+            self.reverse(one)
+            self.settle(one[0].patient, amount, flags)
+
     @rule(psn_no=st.sampled_from(PAYERS))
     def pay_out_what_came_to_a_closed_account(self, psn_no: str) -> None:
         account = self.model.accounts[psn_no]

@@ -77,3 +77,24 @@ def test_an_amount_that_is_not_the_expected_one_takes_nothing_and_leaves_what_it
     assert (again.state, again.reason, first.state) == ("REFUSED", "AMOUNT_CHANGED", "SETTLED")
     assert model.accounts["father"].balance == 600
     assert model.charged(model.relations[0], "day", TEN.date()) == 400
+
+
+def test_a_refund_that_comes_to_a_closed_account_pays_nothing_but_the_bill_it_came_from() -> None:
+    model = ledger(money=1_000, limit=5_000)
+    first, second = model.settle(bill(400)), model.settle(bill(400))
+    assert model.close("father") == ""
+    model.reverse(first)
+    assert model.accounts["father"].balance == 400, "it waits to be paid out"
+    refused = model.settle(bill(100))
+    assert (refused.aid_pay, refused.declines) == (0, [("father", "ACCOUNT_CLOSED", "")])
+    again = model.resettle(second, bill(600))
+    assert (again.aid_pay, model.accounts["father"].balance) == (400, 400)
+
+
+def test_an_account_is_closed_after_a_death_though_it_is_frozen() -> None:
+    model = ledger(money=1_000, limit=500)
+    father = model.accounts["father"]
+    father.state = "FROZEN"
+    assert model.close("father") == "STATE_FORBIDS"
+    father.dead = True
+    assert (model.close("father"), father.state, father.balance) == ("", "CLOSED", 0)

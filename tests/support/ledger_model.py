@@ -22,6 +22,8 @@ class Account:
     state: str = "OPEN"
     arrears: bool = False
     """Whether its owner is in arrears, who then pays for nobody else."""
+    dead: bool = False
+    """Whether its owner has died, who then keeps it frozen until it is closed."""
 
     @property
     def available(self) -> int:
@@ -251,9 +253,9 @@ class Ledger:
     def close(self, psn_no: str) -> str:
         """An account ends and its balance leaves; or why it may not."""
         account = self.accounts[psn_no]
-        if account.state != "CLOSED" and (account.held or account.state == "FROZEN"):
+        if account.state != "CLOSED" and (account.held or (account.state == "FROZEN" and not account.dead)):
             return "STATE_FORBIDS"
-        if account.state == "OPEN":
+        if account.state != "CLOSED":
             account.balance, account.state = 0, "CLOSED"
         return ""
 
