@@ -118,7 +118,7 @@ def test_a_token_keeps_the_microsecond() -> None:
     assert cursor_of(page_token(cursor)) == cursor
 
 
-async def test_an_event_becomes_a_message_and_a_line_of_the_log_without_its_body() -> None:
+async def test_an_event_becomes_a_message_and_lines_of_the_log_without_its_body() -> None:
     inner = service()
     event = account.AccountCredited(psn_no="1001", amount_fen=12_345, balance_after_fen=99_999, contribution_id="c1")
     event.posted_at.FromDatetime(datetime(2025, 6, 10, 2, 0, tzinfo=UTC))
@@ -139,8 +139,9 @@ async def test_an_event_becomes_a_message_and_a_line_of_the_log_without_its_body
     )
     with capture_logs() as lines:
         await subscriber(inner)([envelope, envelope])
-    ((line),) = lines
+    batch, line = lines
+    assert (batch["messages"], batch["titles"]) == (1, {"个人账户入账提醒": 1})
     assert (line["psn_no"], line["title"], line["event_id"]) == ("1001", "个人账户入账提醒", str(envelope.id))
-    assert "123.45" not in str(line)
-    assert "999.99" not in str(line)
+    assert "123.45" not in str(lines)
+    assert "999.99" not in str(lines)
     assert "¥123.45" in (await inner.read("1001", 1)).messages[0].notice.body

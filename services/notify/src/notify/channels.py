@@ -1,5 +1,7 @@
 """Ways to reach people besides their inbox."""
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -16,18 +18,26 @@ class Channel(Protocol):
 
 
 class LogChannel:
-    """Prints deliveries to the service's log: to which psn_no, with which title, about which event; never the body."""
+    """Prints deliveries to the log, never a body: a line for each batch, at DEBUG also one for each message."""
 
     def __init__(self) -> None:
         self._log = get_logger().bind(channel="log")
 
     async def deliver(self, messages: Sequence[NewMessage]) -> None:
         """See `Channel.deliver`."""
-        for message in messages:
-            self._log.info(
-                "message delivered",
-                psn_no=message.notice.addressee,
-                title=message.notice.title,
-                message_id=str(message.message_id),
-                event_id=str(message.event_id),
-            )
+        if not messages:
+            return
+        titles = Counter(message.notice.title for message in messages)
+        self._log.info("messages delivered", messages=len(messages), titles=titles)
+        if self._log.is_enabled_for(logging.DEBUG):
+            for message in messages:
+                self._tell(message)
+
+    def _tell(self, message: NewMessage) -> None:
+        self._log.debug(
+            "message delivered",
+            psn_no=message.notice.addressee,
+            title=message.notice.title,
+            message_id=str(message.message_id),
+            event_id=str(message.event_id),
+        )

@@ -209,7 +209,7 @@ _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
 
 
 def _time(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 def _day(field: str, text: str) -> date:

@@ -49,6 +49,8 @@ _END_WORDS: Final = {
 def notices(fact: facts.Fact) -> tuple[Notice, ...]:
     """The messages about a fact, the payer's first."""
     match fact:
+        case facts.Debited():  # nearly all are
+            return (_account(fact),)
         case (
             facts.Submitted()
             | facts.Returned()
@@ -70,10 +72,10 @@ def notices(fact: facts.Fact) -> tuple[Notice, ...]:
 
 def _account(fact: facts.AccountFact) -> Notice:
     match fact:
-        case facts.Frozen() | facts.Unfrozen() | facts.Closed():
-            return _account_state(fact)
         case facts.Debited(movement):
             return _debit(movement)
+        case facts.Frozen() | facts.Unfrozen() | facts.Closed():
+            return _account_state(fact)
         case facts.Refunded(movement):
             return _refund(movement)
         case facts.Credited():

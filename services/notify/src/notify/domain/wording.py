@@ -21,7 +21,7 @@ def yuan(amount_fen: int) -> str:
 def moment(at: datetime) -> str:
     """2025年6月10日10:05, Asia/Shanghai."""
     local = at.astimezone(SHANGHAI)
-    return f"{day(local.date())}{local:%H:%M}"
+    return f"{day(local)}{local.hour:02}:{local.minute:02}"
 
 
 def day(on: date) -> str:
