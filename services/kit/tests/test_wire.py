@@ -1,8 +1,10 @@
 """The place of damage in a message's bytes."""
 
+from typing import Any
+
 import pytest
-from google.protobuf import struct_pb2
-from google.protobuf.descriptor_pb2 import DescriptorProto, SourceCodeInfo
+from google.protobuf import descriptor_pool, message_factory, struct_pb2, text_format
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, SourceCodeInfo
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import BytesValue
@@ -120,6 +122,36 @@ def test_a_time_that_is_no_moment_is_found_wherever_it_stands(seconds: int, nano
     asked = authorization_pb2.AuthorizationRequest(outcomes=[authorization_pb2.Outcome(), outcome])
     found = wire.no_moment(authorization_pb2.AuthorizeRequest(requests=[asked]))
     assert (found.field if found else None) == (None if is_one else "requests[0].outcomes[1].occurred_at")
+
+
+def test_a_time_is_found_in_a_map_and_in_a_message_that_contains_its_own_kind() -> None:
+    file = FileDescriptorProto(
+        name="made_for_this_test.proto", package="made", syntax="proto3", dependency=["google/protobuf/timestamp.proto"]
+    )
+    text_format.Parse(
+        """
+        message_type {
+          name: "Node"
+          field { name: "times" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".made.Node.TimesEntry" }
+          field { name: "next" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".made.Node" }
+          nested_type {
+            name: "TimesEntry" options { map_entry: true }
+            field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+            field {
+              name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".google.protobuf.Timestamp"
+            }
+          }
+        }
+        """,
+        file,
+    )
+    pool: Any = descriptor_pool.Default()
+    pool.Add(file)
+    node: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName("made.Node"))
+    assert wire.no_moment(node(times={"a": {"seconds": 1}}, next={})) is None
+    found = wire.no_moment(node(next={"times": {"a": {"nanos": -1}}}))
+    assert found is not None
+    assert found.field == "next.times[…]"
 
 
 def test_only_what_can_hold_a_time_is_searched_for_one() -> None:

@@ -44,7 +44,7 @@ from kit.db import Database, PostgresWork, Work
 from kit.forgetting import forgetting_jobs
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
-from kit.kafka import Consumer, replay_dlq
+from kit.kafka import BUSY, Consumer, replay_dlq
 from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
@@ -108,7 +108,7 @@ def build(settings: Settings) -> Application:
     parts = assemble(settings, PostgresWork(database, PostgresRepository), clock, SystemClock())
     used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(settings, parts.services, ACCESS, clock, service_name=SERVICE, use_once=used, once=once)
-    consumer = Consumer(settings, TOPICS, GROUP, parts.subscriber.handle, health=health)
+    consumer = Consumer(settings, TOPICS, GROUP, parts.subscriber.handle, health=health, tuning=BUSY)
     probes = HttpProbes(settings.http_address, health)
     application = Application(health)
     application.add("probes", probes.start, probes.stop)

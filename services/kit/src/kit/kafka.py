@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from faststream import AckPolicy
 from faststream.exceptions import NackMessage
@@ -30,6 +30,7 @@ from kit.observability import get_logger
 from kit.topics import Catalogue
 
 __all__ = [
+    "BUSY",
     "Consumer",
     "Handler",
     "KafkaAddress",
@@ -54,18 +55,27 @@ class Tuning:
     max_records: int = 500
     """Events in one call of the handler at most."""
     batch_timeout_ms: int = 100
+    """How long a poll waits; FastStream sleeps for as long again where it brought nothing."""
+    fetch_min_bytes: int = 1
+    """Kafka answers a fetch once there is so much of all partitions, or after `fetch_max_wait_ms`."""
+    fetch_max_wait_ms: int = 500
     session_timeout_ms: int = 6_000
     """After so long without a heartbeat another replica takes over; 6 s is the least that brokers allow by default."""
     heartbeat_interval_ms: int = 1_500
     sample_seconds: float = 5.0
     """How often lag and life are looked at."""
     answer_seconds: float = 5.0
-    """How long Kafka may take to answer that; more than the half second for which a fetch keeps a connection busy.
+    """How long Kafka may take to answer that; more than a fetch keeps a connection busy.
     A Kafka that went away is told after twice the sum of both at most."""
     stuck_seconds: float = 120.0
     """A batch that takes longer is told."""
     graceful_seconds: float = 10.0
     """How long stopping waits for the batch under way, and then for Kafka."""
+
+
+BUSY: Final = Tuning(fetch_min_bytes=64 * 1024, fetch_max_wait_ms=80)
+"""For topics on which events keep coming: each poll, which waits longer than a fetch, brings what came in since the one
+before. Were it answered at the first event, Kafka would be asked for the others again, several times for each batch."""
 
 
 class Consumer:
@@ -150,6 +160,8 @@ class Consumer:
             batch_timeout_ms=self._tuning.batch_timeout_ms,
             session_timeout_ms=self._tuning.session_timeout_ms,
             heartbeat_interval_ms=self._tuning.heartbeat_interval_ms,
+            fetch_min_bytes=self._tuning.fetch_min_bytes,
+            fetch_max_wait_ms=self._tuning.fetch_max_wait_ms,
             parser=_parsed,
             decoder=_records,
             no_reply=True,

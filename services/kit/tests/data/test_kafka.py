@@ -10,7 +10,7 @@ from kit.bus_metrics import LAG
 from kit.clock import Elapsed
 from kit.events import Envelope, headers_of
 from kit.health import Health
-from kit.kafka import Consumer, KafkaAddress, RetryPolicy, Tuning
+from kit.kafka import BUSY, Consumer, KafkaAddress, RetryPolicy, Tuning
 from kit.kafka_client import drop, new_consumer, new_producer, started
 from kit.outbox import MemoryOutbox
 from kit.testing import eventually
@@ -131,6 +131,12 @@ def test_every_subscriber_states_its_policy_itself() -> None:
         assert options["auto_offset_reset"] == "earliest"
         assert options["enable_auto_commit"] is False
         assert options["session_timeout_ms"] == QUICK.session_timeout_ms
+        assert options["fetch_min_bytes"] == QUICK.fetch_min_bytes
+        assert options["fetch_max_wait_ms"] == QUICK.fetch_max_wait_ms
+
+
+def test_a_busy_consumers_fetch_waits_less_than_its_poll() -> None:
+    assert 0 < BUSY.fetch_max_wait_ms < BUSY.batch_timeout_ms  # or every second poll would bring nothing
 
 
 async def test_the_backlog_of_a_new_group_is_read_in_order(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from kit.db import Database, PostgresWork, Transaction
 from kit.dlq_replay import Replay, replay_dlq
 from kit.grpc_server import GrpcServer
 from kit.health import Health
-from kit.kafka import Consumer
+from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.probes import HttpProbes
 from notify.access import ACCESS, INBOX_SERVICE
@@ -31,7 +31,7 @@ def build(settings: Settings) -> Application:
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
     service = _service(settings, database)
-    consumer = Consumer(settings, TOPICS, CONSUMER, _subscriber(settings, database), health=health)
+    consumer = Consumer(settings, TOPICS, CONSUMER, _subscriber(settings, database), health=health, tuning=BUSY)
     server = GrpcServer(
         settings,
         [(add_InboxServiceServicer_to_server, InboxServicer(service), INBOX_SERVICE)],

@@ -16,7 +16,7 @@ from notify.domain.texts import Category, Notice
 _ADD = """
 INSERT INTO message (message_id, psn_no, category, title_ct, body_ct, occurred_at, event_id)
 SELECT m.message_id, m.psn_no, m.category, m.title_ct, m.body_ct, m.occurred_at, m.event_id
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[], $7::uuid[])
+FROM unnest((SELECT $1::new_message[]))
      WITH ORDINALITY AS m (message_id, psn_no, category, title_ct, body_ct, occurred_at, event_id, place)
 ORDER BY m.place
 ON CONFLICT (event_id, psn_no) DO NOTHING
@@ -98,16 +98,8 @@ class PostgresRepository:
         if not messages:
             return set()
         sealed = self._keyring.encrypt_records([_texts(message) for message in messages])
-        rows = await self._raw.fetch(
-            _ADD,
-            [message.message_id for message in messages],
-            [message.notice.addressee for message in messages],
-            [message.notice.category.value for message in messages],
-            [title for title, _ in sealed],
-            [body for _, body in sealed],
-            [message.occurred_at for message in messages],
-            [message.event_id for message in messages],
-        )
+        added = [_row(message, *texts) for message, texts in zip(messages, sealed, strict=True)]
+        rows = await self._raw.fetch(_ADD, added)
         return {row["message_id"] for row in rows}
 
     async def newest(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
@@ -124,6 +116,15 @@ class PostgresRepository:
         notice = Notice(row["psn_no"], Category(row["category"]), self._opened("title", row), self._opened("body", row))
         message = NewMessage(row["message_id"], row["event_id"], row["occurred_at"], notice)
         return StoredMessage(message, row["position"])
+
+
+def _row(message: NewMessage, title: bytes, body: bytes) -> tuple[object, ...]:
+    """As the database's type new_message has it."""
+    notice = message.notice
+    return (
+        *(message.message_id, notice.addressee, notice.category.value),
+        *(title, body, message.occurred_at, message.event_id),
+    )
 
 
 def _texts(message: NewMessage) -> list[tuple[bytes, bytes]]:

@@ -225,6 +225,8 @@ def charges(authorization: Authorization | None) -> Charges:
 
 def change_of_charges(old: Charges, new: Charges) -> Charges:
     """By how much each counter moves from some charges to others, fen; unmoved ones are left out."""
+    if not old:
+        return {key: use for key, use in new.items() if use}
     changes = {key: NO_USE - use for key, use in old.items() if key not in new}
     changes |= {key: use - old[key] if key in old else use for key, use in new.items()}
     return {key: change for key, change in changes.items() if change}

@@ -114,11 +114,11 @@ def counter_keys(relation_id: UUID, day: date) -> tuple[CounterKey, ...]:
 def tightest(limits: Limits, relation_id: UUID, day: date, uses: Mapping[CounterKey, Use]) -> Left | None:
     """The window with the least left on `day`, on a tie the first of `LimitWindow`; None when nothing is limited."""
     tightest = None if limits.settlement_fen is None else Left(limits.settlement_fen, LimitWindow.SETTLEMENT)
-    for key in counter_keys(relation_id, day):
-        limit_fen = limits.of(key.window)
+    for window, start in window_starts(day):
+        limit_fen = limits.of(window)
         if limit_fen is None:
             continue
-        left_fen = limit_fen - uses.get(key, NO_USE).taken_fen
+        left_fen = limit_fen - uses.get(CounterKey(relation_id, window, start), NO_USE).taken_fen
         if tightest is None or left_fen < tightest.left_fen:  # on a tie the first stays
-            tightest = Left(left_fen, key.window)
+            tightest = Left(left_fen, window)
     return tightest

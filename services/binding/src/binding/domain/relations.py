@@ -254,5 +254,7 @@ def decline_reason(relation: Relation, day: date, persons: Mapping[str, Person])
 
 
 def _one_died(relation: Relation, persons: Mapping[str, Person]) -> bool:
-    both = (persons.get(relation.payer_psn_no), persons.get(relation.beneficiary_psn_no))
-    return any(person is not None and person.died_on is not None for person in both)
+    payer, beneficiary = persons.get(relation.payer_psn_no), persons.get(relation.beneficiary_psn_no)
+    return (payer is not None and payer.died_on is not None) or (
+        beneficiary is not None and beneficiary.died_on is not None
+    )
