@@ -22,7 +22,6 @@ from functools import cache, partial
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
@@ -35,10 +34,11 @@ from kit.grpc_handlers import Context, Handler, Read, Work, handler_of, work_of
 from kit.grpc_headers import ASSERTION, REQUEST_ID, request_id_from
 from kit.ids import uuid7
 from kit.metrics import CALLS, DURATION, IN_FLIGHT
+from kit.observability import get_logger
 from kit.requests import Once
 from kit.validation import Reader
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 DEADLINE_CAP_SECONDS = 15.0
 
@@ -75,10 +75,11 @@ _duration = cache(DURATION.labels)
 class Call:
     """One call on its way through the chain."""
 
-    __slots__ = ("_elapsed", "_method", "context", "headers", "principal", "request_id")
+    __slots__ = ("_elapsed", "_log", "_method", "context", "headers", "principal", "request_id")
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, log: Any) -> None:
         self._elapsed = Elapsed()
+        self._log = log
         self._method = method
         self.context = context
         self.headers: dict[str, Any] = dict(context.invocation_metadata() or ())
@@ -92,7 +93,7 @@ class Call:
         seconds = self._elapsed.seconds
         _calls(self._method, code, reason).inc()
         _duration(self._method).observe(seconds)
-        _log.info(
+        self._log.info(
             "call",
             method=self._method,
             code=code,
@@ -112,6 +113,7 @@ class Chain:
         self._in_flight = 0
         self._closed = False
         self._idle = asyncio.Event()
+        self._log = get_logger().bind()  # bound once: it is looked up by each call otherwise
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
     def wrap(self, method: str, handler: Handler, read: Reader[Message], once: Once | None = None) -> Handler:
@@ -156,7 +158,7 @@ class Chain:
         access = self._gate.access.get(method)
 
         async def serve(incoming: Any, context: Context) -> bytes | None:
-            call = Call(method, context)
+            call = Call(method, context, self._log)
             bound: asyncio.Timeout | None = None
             try:
                 with tracing.span(method):

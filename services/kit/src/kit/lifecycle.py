@@ -18,8 +18,9 @@ _log = structlog.get_logger()
 
 Step = Callable[[], Awaitable[object]]
 
-COLLECT_AFTER = (10_000, 20, 50)
-"""Python's own thresholds (700, 10, 10) would look through what a batch of settlements has in hand several times."""
+COLLECT_AFTER = (50_000, 20, 50)
+"""Python's own thresholds (700, 10, 10) would look through what a batch of settlements has in hand several times, and
+10,000 is still within what 256 calls under way have: 3 % of all the time of settlement, 4 % of binding's."""
 
 
 @dataclass(frozen=True, slots=True)

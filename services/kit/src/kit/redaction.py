@@ -17,11 +17,11 @@ _SPLIT = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # GB 11643 numbers: 17 digits and a check character. Longer runs of digits, such as in a msgid, are something else.
 _IDENTITY_NUMBER = re.compile(r"(?<!\d)(?:\d{17}[Xx]|\d{18}(?!\d))")
+_MANY_DIGITS = re.compile(r"\d{17}")
 _URL_PASSWORD = re.compile(r"(?<=://)([^:@/\s]*):[^@/\s]*@")
 _BEARER = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _IDENTITY_NUMBERS = range(10**17, 10**18)
 _DEEPEST = 8
-_IDENTITY_NUMBER_CHARACTERS = 18
 
 
 def sensitive(key: str) -> bool:
@@ -33,7 +33,7 @@ def sensitive(key: str) -> bool:
 
 def scrub(text: str) -> str:
     """The text with identity numbers, signed tokens and passwords in URLs masked."""
-    if len(text) >= _IDENTITY_NUMBER_CHARACTERS:
+    if _MANY_DIGITS.search(text):  # sought first, for a third of the price: nearly no text has an identity number
         text = _IDENTITY_NUMBER.sub(MASK, text)
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
@@ -72,8 +72,10 @@ def _redact_mapping(mapping: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     redacted = {}
     for key, value in mapping.items():
         shown, hidden = _key(str(key))
-        empty = value is None or value == ""
-        redacted[shown] = MASK if hidden and not empty else redact(value, depth)
+        if hidden and value is not None and value != "":
+            redacted[shown] = MASK
+        else:
+            redacted[shown] = scrub(value) if type(value) is str else redact(value, depth)
     return redacted
 
 

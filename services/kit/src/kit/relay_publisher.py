@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]
-
 from kit.bus_metrics import PUBLISHED
 from kit.events import StoredEvent, headers_of
 from kit.kafka_client import KafkaSettings, drop, new_producer, started
+from kit.partitions import partition_of
 
 ROUND_TIMEOUT_SECONDS = 15.0
 
@@ -56,7 +55,6 @@ class Publisher:
         self._client_id = client_id
         self._timeout_seconds = round_timeout_seconds
         self._producer: Any = None
-        self._partitioner = DefaultPartitioner()
 
     async def publish(self, rows: Sequence[StoredEvent]) -> list[int]:
         """Publish what fits into one round; the confirmed ids.
@@ -90,7 +88,7 @@ class Publisher:
             self._producer = await started(lambda: new_producer(self._kafka, self._client_id))
         partitions = {topic: await self._partitions(topic) for topic in sorted({row.topic for row in rows})}
         for row in rows:
-            place = (row.topic, self._partitioner(row.key.encode(), partitions[row.topic], partitions[row.topic]))
+            place = (row.topic, partition_of(row.key.encode(), partitions[row.topic]))
             if place not in packed:
                 packed[place] = _Packed(self._producer.create_batch())
             packed[place].add(row)

@@ -8,6 +8,7 @@ import pytest
 from kit.events import StoredEvent
 from kit.kafka import KafkaAddress
 from kit.kafka_client import new_consumer, started
+from kit.partitions import partition_of
 from kit.relay_publisher import Publisher, PublishError
 from kit.testing_events import AT, HAPPENED, SampleTopic
 
@@ -69,8 +70,7 @@ def publisher_on(producer: FakeProducer, timeout_seconds: float = 5.0) -> Publis
 
 
 def place_of(key: str) -> int:
-    partition: int = Publisher(NOWHERE, "test")._partitioner(key.encode(), [0, 1, 2], [0, 1, 2])
-    return partition
+    return partition_of(key.encode(), [0, 1, 2])
 
 
 def keys() -> list[str]:
