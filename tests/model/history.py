@@ -95,10 +95,13 @@ class Maker:
                 self._chance.choice(citizens).append(self._of_citizen())
             elif dice < 0.94:
                 clerk = self._chance.choice(clerks)
-                clerk.append(self._of_clerk(early=not number))
+                clerk.append(self._of_clerk(self._clerks_kind()))
             else:
                 wish = self._of_relation()
                 clerks[wish.relation % CLERKS].append(wish)
+        if number == 1:  # in every history somebody dies while the others carry on
+            clerk = self._chance.choice(clerks)
+            clerk.insert(self._chance.randint(0, len(clerk)), self._of_clerk("die"))
         return Phase(after, visit, [*(it for of in desks.values() for it in of), *citizens, *clerks])
 
     def _of_hospital(self, hospital: str, visit: str) -> Wish:
@@ -163,15 +166,23 @@ class Maker:
         self._premiums.append(wish)
         return wish
 
-    def _of_clerk(self, *, early: bool) -> Wish:
-        kinds = {"freeze": 15, "unfreeze": 30, "contribute": 15, "arrears": 9, "catch up": 13}
-        last = {} if early else {"close": 14, "pay out": 12, "die": 3}
-        chosen = kinds | last
-        (kind,) = self._chance.choices(list(chosen), list(chosen.values()))
+    def _clerks_kind(self) -> str:
+        kinds = {
+            "freeze": 15,
+            "unfreeze": 30,
+            "contribute": 25,
+            "arrears": 9,
+            "catch up": 13,
+            "close": 11,
+            "pay out": 10,
+        }
+        return self._chance.choices(list(kinds), list(kinds.values()))[0]
+
+    def _of_clerk(self, kind: str) -> Wish:
         payer = self._chance.choice(self._families.no_patients if kind == "die" else self._families.employees)
         if kind == "close":
             self._closing.add(payer)
-        return self._wish(kind, payer=payer, amount=self._chance.randint(1, 1_000), heirs=self._chance.random() < 0.3)
+        return self._wish(kind, payer=payer, amount=self._chance.randint(1, 3_000), heirs=self._chance.random() < 0.3)
 
     def _of_relation(self) -> Wish:
         (kind,) = self._chance.choices(["limits", "suspend", "resume", "unbind"], [50, 20, 28, 2])
