@@ -1,10 +1,12 @@
 """Comparing an institution's lines with ours, on memory and on PostgreSQL alike, and the worklist that is kept."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,10 +15,11 @@ from hypothesis import strategies as st
 from support.reconciled import BEFORE_MIDNIGHT, MIDNIGHT, PHARMACY, TODAY, TOMORROW, Region
 
 from gongji.settlement.v1 import reconciliation_pb2 as pb2
+from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
 from kit.errors import InvalidFields
-from kit.testing import MemoryWork, patient_database
-from settlement import difference_codec
+from kit.testing import MemoryWork, eventually, patient_database
+from settlement import difference_codec, difference_service
 from settlement.account_repository import PostgresAccountRepository
 from settlement.difference_memory import MemoryDifferences
 from settlement.difference_repository import DifferenceRepository, PostgresDifferenceRepository
@@ -272,6 +275,22 @@ def test_the_worklist_is_what_differs_now_and_remembers_the_rest(
         for key, state in said.items():
             if key in known:
                 known[key] = known[key].after(Change(state, "clerk:zhao", "why", now))
+
+
+async def test_others_are_served_while_a_worklist_is_brought_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, served = threading.Event(), threading.Event()
+
+    def waiting(*given: Any) -> list[Difference]:
+        begun.set()
+        assert served.wait(60), "nobody was served meanwhile"
+        return brought_up_to_date(*given)
+
+    monkeypatch.setattr(difference_service, "brought_up_to_date", waiting)
+    service = DifferenceService(MemoryWork(MemoryDifferences(MemorySettlements())), FixedClock(TEN_O_CLOCK))
+    comparing = asyncio.create_task(service.compare(HOSPITAL, TODAY, {(msgid(1), False): ONE}))
+    await eventually(begun.is_set)
+    served.set()
+    assert len((await comparing).mismatches) == 1
 
 
 async def messages(*requests: pb2.CompareDetailsRequest) -> AsyncIterator[pb2.CompareDetailsRequest]:

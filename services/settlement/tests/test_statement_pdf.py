@@ -163,6 +163,17 @@ async def test_a_statement_is_drawn_by_a_process_of_its_own() -> None:
     assert "ref-1" in texts_of(await Printing()(whole))[0]
 
 
+async def test_a_statement_is_drawn_where_nothing_can_be_written() -> None:
+    program = (
+        "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+        "runpy.run_module('settlement.statement_pdf', run_name='__main__')"
+    )
+    assert (
+        "ref-1"
+        in texts_of(await Printing(command=(sys.executable, "-c", program))(sheet(line(1, reference="ref-1"))))[0]
+    )
+
+
 async def test_what_draws_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GONGJI_SECRET", "s3cret")
     content = await Printing(command=(sys.executable, "-c", "import os; print(sorted(os.environ))"))(sheet())

@@ -4,9 +4,9 @@ The package has all weights in one variable font of a kind that PDF does not kno
 nothing. So the glyphs in use are drawn at one weight into a TrueType font, which every viewer shows.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import as_file, files
-from pathlib import Path
+from io import BytesIO
 from typing import Any, Final
 
 from fontTools.fontBuilder import FontBuilder
@@ -24,16 +24,22 @@ NO_GLYPH: Final = ".notdef"
 _OUTLINE_ERROR_UNITS: Final = 1.0
 
 
-def write_fonts(characters: Collection[str], targets: Mapping[int, Path]) -> None:
-    """Write a font of these characters for each weight; what the source has no glyph for is shown as an empty box."""
+def fonts_of(characters: Collection[str], weights: Sequence[int]) -> list[BytesIO]:
+    """A font file of these characters for each weight; what the source has no glyph for is shown as an empty box."""
     with (
         as_file(files(FONT_PACKAGE) / FONT_FILE) as path,
         TTFont(path, fontNumber=SIMPLIFIED_CHINESE, lazy=True) as font,
     ):
         known = font.getBestCmap() or {}
         names = {ord(each): known[ord(each)] for each in sorted(characters) if ord(each) in known}
-        for weight, target in targets.items():
-            _at_weight(font, names, weight).save(target)
+        return [_file(_at_weight(font, names, weight)) for weight in weights]
+
+
+def _file(font: FontBuilder) -> BytesIO:
+    file = BytesIO()
+    font.save(file)
+    file.seek(0)
+    return file
 
 
 def _at_weight(font: Any, names: Mapping[int, str], weight: int) -> FontBuilder:

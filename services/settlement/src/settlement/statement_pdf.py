@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final, cast
 
 from fpdf import FPDF
 from fpdf.enums import Align
+from fpdf.fonts import TTFFont
 
-from settlement.statement_font import BOLD, REGULAR, write_fonts
+from settlement.statement_font import BOLD, REGULAR, fonts_of
 from settlement.statement_sheet import COLUMNS, Row, Sheet
 
 TITLE: Final = "医疗保险个人账户对账单"
@@ -80,19 +79,18 @@ def _capacity(top_mm: float) -> int:
 def draw(sheet: Sheet) -> bytes:
     """The file's bytes."""
     pages = pages_of(sheet.rows)
-    with TemporaryDirectory() as folder:
-        drawing = _Drawing(sheet, Path(folder))
-        for number, rows in enumerate(pages, start=1):
-            top_mm = drawing.first_page() if number == 1 else drawing.next_page()
-            drawing.table(rows, top_mm, closing=number == len(pages))
-            drawing.footer(f"第 {number} 页，共 {len(pages)} 页")
-        return drawing.output()
+    drawing = _Drawing(sheet)
+    for number, rows in enumerate(pages, start=1):
+        top_mm = drawing.first_page() if number == 1 else drawing.next_page()
+        drawing.table(rows, top_mm, closing=number == len(pages))
+        drawing.footer(f"第 {number} 页，共 {len(pages)} 页")
+    return drawing.output()
 
 
 class _Drawing:
     """A PDF, from the top of its first page to the foot of its last."""
 
-    def __init__(self, sheet: Sheet, folder: Path) -> None:
+    def __init__(self, sheet: Sheet) -> None:
         self._sheet = sheet
         self._pdf = pdf = FPDF(orientation="landscape", unit="mm", format="A4")
         pdf.set_auto_page_break(auto=False)
@@ -100,10 +98,9 @@ class _Drawing:
         pdf.set_title(TITLE)
         pdf.set_lang("zh-CN")
         pdf.set_creation_date(datetime.fromisoformat(sheet.made_at))
-        fonts = {weight: folder / f"{weight}.ttf" for weight in (REGULAR, BOLD)}
-        write_fonts(_characters(sheet), fonts)
-        pdf.add_font(FONT, style="", fname=fonts[REGULAR])
-        pdf.add_font(FONT, style="B", fname=fonts[BOLD])
+        # What `add_font` does with a file. These are made just now, and a server may have nowhere to write.
+        for style, file in zip(("", "B"), fonts_of(_characters(sheet), (REGULAR, BOLD)), strict=True):
+            pdf.fonts[FONT + style] = TTFFont(pdf, cast("Any", file), FONT + style, style)
 
     def first_page(self) -> float:
         """Begin it, with the title; where its table begins."""
