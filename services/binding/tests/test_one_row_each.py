@@ -48,6 +48,11 @@ INSERT INTO authorization_line
 VALUES (md5('s1')::uuid, md5('r2')::uuid, 0, 5, 'LIMIT_REACHED', 'DAY', 5, 0),
        (md5('s1')::uuid, md5('r1')::uuid, 1, 9, NULL, NULL, 2, 1),
        (md5('s2')::uuid, md5('r1')::uuid, 0, 0, 'RELATION_EXPIRED', NULL, 0, 0);
+-- Of several pages.
+INSERT INTO authorization_record (authorization_id, state, beneficiary_psn_no, occurred_at, occurred_on)
+SELECT md5('m' || n)::uuid, 'HELD', 'P1', now(), '2025-02-01' FROM generate_series(1, 3000) AS n;
+INSERT INTO authorization_line (authorization_id, relation_id, position, granted_fen, held_fen, used_fen)
+SELECT md5('m' || n)::uuid, md5('r1')::uuid, 0, n, n, 0 FROM generate_series(1, 3000) AS n;
 """
 
 

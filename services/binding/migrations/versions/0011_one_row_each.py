@@ -6,6 +6,8 @@ Revises: 0010
 
 from collections.abc import Sequence
 
+from alembic import op
+
 from kit.migrate import run_script
 
 revision: str = "0011"
@@ -74,7 +76,7 @@ FROM relation AS r CROSS JOIN LATERAL (VALUES
 WHERE r.open_day > '1970-01-01';
 """
 
-LINES = """
+LINE_COLUMNS = """
 -- A line for each payer, in the order in which they pay: the arrays are as long as one another.
 ALTER TABLE authorization_record
     ADD COLUMN relation_ids uuid[]   NOT NULL DEFAULT '{}',
@@ -88,15 +90,27 @@ ALTER TABLE authorization_record
                                                cardinality(held_fen), cardinality(used_fen)])
         AND 0 <= ALL (granted_fen) AND 0 <= ALL (held_fen) AND 0 <= ALL (used_fen)
     ) NOT VALID;
+"""
+
+# Of the rows on some pages, so that no statement takes as long as the whole table does: a statement has its time-out. A
+# row that is filled may have moved to pages that come later, where it is filled again with the same.
+FILL_LINES = """
 UPDATE authorization_record AS a SET
     relation_ids = l.relation_ids, granted_fen = l.granted_fen, reasons = l.reasons, windows = l.windows,
     held_fen = l.held_fen, used_fen = l.used_fen
 FROM (SELECT authorization_id, array_agg(relation_id ORDER BY position) AS relation_ids,
-             array_agg(granted_fen ORDER BY position) AS granted_fen, array_agg(reason ORDER BY position) AS reasons,
-             array_agg(window_kind ORDER BY position) AS windows, array_agg(held_fen ORDER BY position) AS held_fen,
-             array_agg(used_fen ORDER BY position) AS used_fen
-      FROM authorization_line GROUP BY authorization_id) AS l
-WHERE a.authorization_id = l.authorization_id;
+             array_agg(l.granted_fen ORDER BY position) AS granted_fen, array_agg(reason ORDER BY position) AS reasons,
+             array_agg(window_kind ORDER BY position) AS windows, array_agg(l.held_fen ORDER BY position) AS held_fen,
+             array_agg(l.used_fen ORDER BY position) AS used_fen
+      FROM authorization_line AS l JOIN authorization_record AS r USING (authorization_id)
+      WHERE r.ctid >= '({first},0)' AND r.ctid < '({after},0)'
+      GROUP BY authorization_id) AS l
+WHERE a.authorization_id = l.authorization_id
+"""
+STEPS = 16
+PAGES = "SELECT pg_relation_size('authorization_record') / current_setting('block_size')::bigint"
+
+LINES_ARE_ROWS = """
 DROP TABLE authorization_line;
 
 -- The lines as rows; for people, the audit and tests.
@@ -111,5 +125,10 @@ CROSS JOIN LATERAL unnest(a.relation_ids, a.granted_fen, a.reasons, a.windows, a
 
 def upgrade() -> None:
     """Both."""
-    for script in (OPEN_WINDOWS, LINES):
-        run_script(script)
+    run_script(OPEN_WINDOWS)
+    run_script(LINE_COLUMNS)
+    pages = op.get_bind().exec_driver_sql(PAGES).scalar_one()
+    pages_a_step = pages // STEPS + 1
+    for first in range(0, pages, pages_a_step):
+        run_script(FILL_LINES.format(first=first, after=first + pages_a_step))
+    run_script(LINES_ARE_ROWS)
