@@ -146,6 +146,18 @@ async def test_a_crowd_begins_another_batch_beside_the_one_in_flight() -> None:
     assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10]
 
 
+async def test_a_crowd_is_not_smaller_than_the_batch_beside_which_it_begins() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 10, 20, most_in_flight=2, crowd=2)
+    tasks = await submitted(batcher, 1, 2, 3, 4)
+    tasks += await submitted(batcher, 5, 6, 7)
+    assert held.batches == [[1, 2, 3, 4]]
+    tasks += await submitted(batcher, 8)
+    assert held.batches == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    held.let_go(2)
+    assert await asyncio.gather(*tasks) == [number * 2 for number in range(1, 9)]
+
+
 async def test_no_more_batches_are_in_flight_than_may_be() -> None:
     held = Held()
     batcher = MicroBatcher(held, 2, 20, most_in_flight=2)

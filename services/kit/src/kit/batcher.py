@@ -136,8 +136,11 @@ class MicroBatcher(Generic[Req, Res]):
             self._workers.add(work)
 
     def _may_begin(self, beside: int) -> bool:
-        """Whether another batch may begin beside so many in flight."""
-        return not beside or (beside < self._most_in_flight and self._ready >= self._crowd)
+        """Whether another batch may begin beside so many in flight: a crowd, and as many as are under way by then.
+
+        Small ones would follow each other otherwise, each with as many statements as a large one.
+        """
+        return not beside or (beside < self._most_in_flight and self._ready >= max(self._crowd, len(self._busy)))
 
     async def _work(self) -> None:
         try:

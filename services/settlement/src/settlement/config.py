@@ -68,7 +68,7 @@ class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
         default=32,
         ge=1,
         le=500,
-        description="Single requests that have to wait for a batch to begin beside another one.",
+        description="Single requests that have to wait at least for a batch to begin beside another one.",
         examples=["32"],
     )
     sandbox_institutions: Annotated[str, AfterValidator(_known_codes)] = Field(
