@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from kit.observability import configure_logging
-from notify.channels import LogChannel
+from notify.channels.log import LogChannel
 from notify.testing import message
 
 

@@ -22,7 +22,7 @@ from kit.db import Work
 from kit.events import Envelope
 from kit.testing import MemoryWork
 from kit.testing_tls import Pki
-from notify.channels import LogChannel
+from notify.channels.log import LogChannel
 from notify.code_codec import CodeOpener
 from notify.codec import IncompleteEventError
 from notify.codes import CodeService

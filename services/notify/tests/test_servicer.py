@@ -14,7 +14,7 @@ from kit.events import Envelope
 from kit.grpc_server import methods_of
 from kit.testing import MemoryWork
 from notify.access import ACCESS, INBOX_SERVICE
-from notify.channels import LogChannel
+from notify.channels.log import LogChannel
 from notify.codec import cursor_of, page_token
 from notify.memory import MemoryRepository
 from notify.repository import Cursor

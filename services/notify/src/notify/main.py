@@ -12,7 +12,7 @@ from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.probes import HttpProbes
 from notify.access import ACCESS, INBOX_SERVICE
-from notify.channels import LogChannel
+from notify.channels.log import LogChannel
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.config import ReplaySettings, Settings

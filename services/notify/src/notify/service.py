@@ -7,7 +7,7 @@ from uuid import UUID
 
 from kit.db import Work
 from kit.ids import uuid7
-from notify.channels import Channel
+from notify.channels.log import Channel
 from notify.domain.facts import Fact
 from notify.domain.texts import notices
 from notify.repository import Cursor, NewMessage, Repository

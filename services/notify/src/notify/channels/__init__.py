@@ -1,0 +1,1 @@
+"""Ways to reach people besides their inbox: one port, an adapter for each way."""
