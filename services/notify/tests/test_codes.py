@@ -22,18 +22,20 @@ from kit.db import Work
 from kit.events import Envelope
 from kit.testing import MemoryWork
 from kit.testing_tls import Pki
+from notify.channels.files import FileAdapter, NoAdapter
 from notify.channels.log import LogChannel
+from notify.channels.port import Adapter, Outgoing, UndeliveredError
 from notify.code_codec import CodeOpener
 from notify.codec import IncompleteEventError
 from notify.codes import CodeService
 from notify.config import Settings
+from notify.domain.channels import Channel
 from notify.domain.codes import IssuedCode, Purpose, is_stale, text_of
 from notify.memory import MemoryRepository
 from notify.repository import Repository
 from notify.service import MessageService
-from notify.sms import FileSms, NoSms, Sms, SmsChannel, SmsUndelivered
 from notify.subscriber import UNTOLD, Subscriber
-from notify.testing import SmsBox, code_ring, keyring
+from notify.testing import Postbox, code_ring, keyring
 
 GOLDEN = Path(__file__).resolve().parents[3] / "protos/examples/gongji.identity.events.v1.VerificationCodeIssued.json"
 TEL, CODE = "13999990000", "042917"
@@ -72,24 +74,26 @@ class Bench:
     """The subscriber with a channel that remembers and a clock that a test moves."""
 
     def __init__(
-        self, work: Work[Repository] | None = None, channel: SmsChannel | None = None, ring: KeyRing | None = None
+        self, work: Work[Repository] | None = None, adapter: Adapter | None = None, ring: KeyRing | None = None
     ) -> None:
         self.repository = MemoryRepository()
         self.work: Work[Repository] = work or MemoryWork(self.repository)
-        self.box = SmsBox()
+        self.box = Postbox()
         self.clock = FixedClock(EXPIRES_AT - timedelta(minutes=5))
-        codes = CodeService(self.work, channel or self.box, self.clock)
+        codes = CodeService(self.work, adapter or self.box, self.clock)
         self.handle = Subscriber(MessageService(self.work, LogChannel()), codes, CodeOpener(ring or code_ring()))
 
 
 async def test_the_code_goes_to_the_telephone_on_file(backend: Work[Repository]) -> None:
     bench = Bench(backend)
     await bench.handle([envelope()])
-    (sms,) = bench.box.sent
-    assert (sms.verification_id, sms.tel) == (SMS_ID, TEL)
-    assert sms.text == (
+    (sent,) = bench.box.sent
+    assert (sent.delivery_id, sent.channel, sent.address) == (SMS_ID, Channel.SMS, TEL)
+    assert sent.body == (
         "【家庭共济】您的实名注册验证码为042917，2025年6月10日10:05前有效。请勿告知任何人；如非本人操作，请不予理会。"
     )
+    assert sent.template == "verification-code"
+    assert list(sent.params.items()) == [("purpose", "实名注册"), ("code", CODE), ("until", "2025年6月10日10:05")]
 
 
 async def test_an_event_that_comes_again_sends_no_second_code(backend: Work[Repository]) -> None:
@@ -150,13 +154,13 @@ async def test_a_later_end_than_identity_set_does_not_open() -> None:
 
 async def test_a_message_service_that_fails_holds_up_nobody_and_gets_the_code_once() -> None:
     bench, event = Bench(), envelope()
-    bench.box.broken = True
+    bench.box.failure = UndeliveredError("the gateway is away", is_final=False)
     with capture_logs() as lines:
         await bench.handle([event])
     assert [line["log_level"] for line in lines] == ["error", "info"]
     assert CODE not in repr(lines)
     assert TEL not in repr(lines)
-    bench.box.broken = False
+    bench.box.failure = None
     await bench.handle([event])
     assert bench.box.sent == []
 
@@ -189,7 +193,7 @@ async def test_outcomes_are_counted() -> None:
     before = {outcome: count(outcome) for outcome in ("SENT", "STALE", "UNDELIVERED")}
     bench = Bench()
     await bench.handle([envelope()])
-    bench.box.broken = True
+    bench.box.failure = UndeliveredError("the gateway is away", is_final=False)
     await bench.handle([envelope()])
     bench.clock.set(EXPIRES_AT)
     await bench.handle([envelope()])
@@ -205,37 +209,47 @@ async def test_what_nobody_is_told_of_leaves_no_trace(full_name: str) -> None:
 
 def test_what_is_printed_of_a_code_shows_neither_telephone_nor_code() -> None:
     issued = IssuedCode(SMS_ID, "P1", Purpose.OTHER, EXPIRES_AT, TEL, CODE)
-    for printed in (repr(issued), repr(Sms(SMS_ID, TEL, text_of(issued)))):
+    for printed in (repr(issued), repr(outgoing(text_of(issued)))):
         assert TEL not in printed
         assert CODE not in printed
     assert "身份核验" in text_of(issued)
     assert is_stale(issued.expires_at, EXPIRES_AT)
 
 
+def outgoing(body: str) -> Outgoing:
+    return Outgoing(SMS_ID, Channel.SMS, "verification-code", "zh-CN", TEL, "", body, {"code": CODE})
+
+
 def test_the_folder_gets_one_private_file_a_message(tmp_path: Path) -> None:
-    channel = FileSms(tmp_path)
+    adapter = FileAdapter(tmp_path)
     for text in ("first", "again"):
-        asyncio.run(channel.send(Sms(SMS_ID, TEL, text)))
+        asyncio.run(adapter.send(outgoing(text)))
     (path,) = tmp_path.iterdir()
     assert path.name == f"{SMS_ID}.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert json.loads(path.read_text(encoding="utf-8")) == {
-        "verification_id": str(SMS_ID),
-        "tel": TEL,
-        "text": "again",
+        "delivery_id": str(SMS_ID),
+        "channel": "SMS",
+        "address": TEL,
+        "title": "",
+        "body": "again",
+        "template": "verification-code",
+        "language": "zh-CN",
+        "params": {"code": CODE},
     }
 
 
 async def test_a_folder_that_is_gone_is_a_message_that_did_not_go_out(tmp_path: Path) -> None:
-    with pytest.raises(SmsUndelivered):
-        await FileSms(tmp_path / "gone").send(Sms(SMS_ID, TEL, "text"))
+    with pytest.raises(UndeliveredError) as refused:
+        await FileAdapter(tmp_path / "gone").send(outgoing("text"))
+    assert not refused.value.is_final
 
 
-async def test_without_a_message_service_the_log_says_that_a_code_was_not_sent() -> None:
-    bench = Bench(channel=NoSms())
+async def test_without_an_adapter_the_log_says_that_a_code_was_not_sent() -> None:
+    bench = Bench(adapter=NoAdapter())
     with capture_logs() as lines:
         await bench.handle([envelope()])
-    assert "no message service is configured" in repr(lines)
+    assert "no adapter is configured for SMS" in repr(lines)
     assert CODE not in repr(lines)
     assert TEL not in repr(lines)
 

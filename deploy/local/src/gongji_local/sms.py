@@ -62,5 +62,6 @@ class SmsFolder:
 
 def _read(path: Path) -> Message:
     stated = json.loads(path.read_text(encoding="utf-8"))
+    delivery_id, address, body = (stated[name] for name in ("delivery_id", "address", "body"))
     written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return Message(stated["verification_id"], stated["tel"], stated["text"], written_at)
+    return Message(delivery_id, address, body, written_at)

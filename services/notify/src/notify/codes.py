@@ -11,12 +11,15 @@ from prometheus_client import Counter
 from kit.clock import Clock
 from kit.db import Work
 from kit.observability import get_logger
-from notify.domain.codes import IssuedCode, is_stale, text_of
+from notify.channels.port import Adapter, Outgoing, UndeliveredError
+from notify.domain.channels import Channel
+from notify.domain.codes import IssuedCode, is_stale, params_of, text_of
 from notify.repository import Repository
 from notify.service import CONSUMER
-from notify.sms import Sms, SmsChannel, SmsUndelivered
 
 CODES: Final = Counter("gongji_notify_codes_total", "One-time codes, by what became of them.", ["outcome"])
+TEMPLATE: Final = "verification-code"
+"""The name of the text; its parameters are `domain.codes.params_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,9 @@ class CodeToSend:
 class CodeService:
     """Sends codes."""
 
-    def __init__(self, work: Work[Repository], channel: SmsChannel, clock: Clock) -> None:
+    def __init__(self, work: Work[Repository], adapter: Adapter, clock: Clock) -> None:
         self._work = work
-        self._channel = channel
+        self._adapter = adapter
         self._clock = clock
         self._log = get_logger()
 
@@ -67,8 +70,21 @@ class CodeService:
         if is_stale(issued.expires_at, self._clock.now()):
             return "STALE"
         try:
-            await self._channel.send(Sms(issued.verification_id, issued.tel, text_of(issued)))
-        except SmsUndelivered as error:
-            self._log.error("a one-time code was not sent", verification_id=str(issued.verification_id), why=str(error))
+            await self._adapter.send(_outgoing(issued))
+        except UndeliveredError as error:
+            self._log.error("a one-time code was not sent", verification_id=str(issued.verification_id), why=error.why)
             return "UNDELIVERED"
         return "SENT"
+
+
+def _outgoing(issued: IssuedCode) -> Outgoing:
+    return Outgoing(
+        delivery_id=issued.verification_id,
+        channel=Channel.SMS,
+        template=TEMPLATE,
+        language="zh-CN",
+        address=issued.tel,
+        title="",
+        body=text_of(issued),
+        params=params_of(issued),
+    )

@@ -12,6 +12,7 @@ from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.probes import HttpProbes
 from notify.access import ACCESS, INBOX_SERVICE
+from notify.channels.files import FileAdapter, NoAdapter
 from notify.channels.log import LogChannel
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
@@ -19,7 +20,6 @@ from notify.config import ReplaySettings, Settings
 from notify.repository import PostgresRepository, Repository
 from notify.service import CONSUMER, MessageService
 from notify.servicer import InboxServicer
-from notify.sms import FileSms, NoSms
 from notify.subscriber import TOPICS, Subscriber
 
 NAME = "notify"
@@ -57,8 +57,8 @@ def _service(settings: ReplaySettings, database: Database) -> MessageService:
 
 
 def _subscriber(settings: ReplaySettings, database: Database) -> Subscriber:
-    channel = FileSms(settings.sms_directory) if settings.sms_directory else NoSms()
-    codes = CodeService(work(database, KeyRing.load(settings.keyring_file)), channel, clock_from(settings))
+    adapter = FileAdapter(settings.sms_directory) if settings.sms_directory else NoAdapter()
+    codes = CodeService(work(database, KeyRing.load(settings.keyring_file)), adapter, clock_from(settings))
     return Subscriber(_service(settings, database), codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
 
 

@@ -9,6 +9,7 @@ from kit.clock import FixedClock
 from kit.crypto import KeyRing
 from kit.db import Work
 from kit.testing import MemoryWork
+from notify.channels.port import Accepted, Adapter, Outgoing, UndeliveredError
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.domain.facts import Credited
@@ -16,7 +17,6 @@ from notify.domain.texts import Category, Notice
 from notify.memory import MemoryRepository
 from notify.repository import NewMessage, Repository
 from notify.service import MessageService, Told
-from notify.sms import Sms, SmsChannel, SmsUndelivered
 from notify.subscriber import Subscriber
 
 AT: Final = datetime(2025, 6, 10, 2, 0, tzinfo=UTC)
@@ -37,26 +37,27 @@ def code_ring() -> KeyRing:
     return KeyRing.from_json({"active": "s1", "keys": keys, "blind_index_key": key})
 
 
-class SmsBox:
-    """A channel that keeps what it is given, or fails as it is told to."""
+class Postbox:
+    """An adapter that keeps what it is given, or fails as it is told to."""
 
     def __init__(self) -> None:
-        self.sent: list[Sms] = []
-        self.broken = False
+        self.sent: list[Outgoing] = []
+        self.failure: UndeliveredError | None = None
 
-    async def send(self, sms: Sms) -> None:
-        """See `notify.sms.SmsChannel`."""
-        if self.broken:
-            raise SmsUndelivered("the message service is away")
-        self.sent.append(sms)
+    async def send(self, outgoing: Outgoing) -> Accepted:
+        """See `Adapter.send`."""
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append(outgoing)
+        return Accepted(provider_id=f"p-{outgoing.delivery_id}", awaits_receipt=True)
 
 
 def subscriber(
-    service: MessageService, work: Work[Repository] | None = None, channel: SmsChannel | None = None
+    service: MessageService, work: Work[Repository] | None = None, adapter: Adapter | None = None
 ) -> Subscriber:
     """The handler of the consumer group, at five minutes before the codes of these tests run out."""
     backend: Work[Repository] = work or MemoryWork(MemoryRepository())
-    return Subscriber(service, CodeService(backend, channel or SmsBox(), FixedClock(AT)), CodeOpener(code_ring()))
+    return Subscriber(service, CodeService(backend, adapter or Postbox(), FixedClock(AT)), CodeOpener(code_ring()))
 
 
 def credited(psn_no: str = "1001", minutes: int = 0, amount_fen: int = 100) -> Told:

@@ -39,3 +39,8 @@ def text_of(issued: IssuedCode) -> str:
         f"【家庭共济】您的{issued.purpose.value}验证码为{issued.code}，{until}前有效。"
         "请勿告知任何人；如非本人操作，请不予理会。"
     )
+
+
+def params_of(issued: IssuedCode) -> dict[str, str]:
+    """What a gateway fills into its template, in the template's order."""
+    return {"purpose": issued.purpose.value, "code": issued.code, "until": moment(issued.expires_at)}
