@@ -147,7 +147,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_VOUCHER_INVALID: _Reason.ValueType  # 82
     """The voucher is unknown, used at another institution, or has run out."""
     REASON_TOO_MANY_ATTEMPTS: _Reason.ValueType  # 83
-    """Too many attempts in the last hour; `retry_after_seconds` says when the lock-out ends by itself."""
+    """Too many attempts of late; `retry_after_seconds` says when the lock-out ends by itself."""
     REASON_CODE_REQUIRED: _Reason.ValueType  # 84
     """An adult registers with the code that StartVerification sends to the phone on file."""
     REASON_CODE_WRONG: _Reason.ValueType  # 85
@@ -202,6 +202,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Rows of the batch are missing before these: send from next_row on."""
     REASON_DAY_NOT_OVER: _Reason.ValueType  # 160
     """The day is not over yet: close it from a minute after its end."""
+    REASON_NOTICE_REQUIRED: _Reason.ValueType  # 180
+    """The rules require notices of this kind in the inbox (R15): they cannot be switched off there."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why something is refused, or why a payer gave less than was needed. In `google.rpc.ErrorInfo` the reason is this name
@@ -301,7 +303,7 @@ REASON_CERTIFICATE_INVALID: Reason.ValueType  # 81
 REASON_VOUCHER_INVALID: Reason.ValueType  # 82
 """The voucher is unknown, used at another institution, or has run out."""
 REASON_TOO_MANY_ATTEMPTS: Reason.ValueType  # 83
-"""Too many attempts in the last hour; `retry_after_seconds` says when the lock-out ends by itself."""
+"""Too many attempts of late; `retry_after_seconds` says when the lock-out ends by itself."""
 REASON_CODE_REQUIRED: Reason.ValueType  # 84
 """An adult registers with the code that StartVerification sends to the phone on file."""
 REASON_CODE_WRONG: Reason.ValueType  # 85
@@ -356,6 +358,8 @@ REASON_IMPORT_GAP: Reason.ValueType  # 141
 """Rows of the batch are missing before these: send from next_row on."""
 REASON_DAY_NOT_OVER: Reason.ValueType  # 160
 """The day is not over yet: close it from a minute after its end."""
+REASON_NOTICE_REQUIRED: Reason.ValueType  # 180
+"""The rules require notices of this kind in the inbox (R15): they cannot be switched off there."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
