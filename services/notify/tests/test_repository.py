@@ -15,12 +15,12 @@ from notify.testing import AT, keyring, message
 
 async def kept(backend: Work[Repository], *messages: NewMessage) -> set[object]:
     async with backend() as repository:
-        return set(await repository.add(messages))
+        return set(await repository.add_messages(messages))
 
 
 async def newest(backend: Work[Repository], psn_no: str = "1001", limit: int = 10) -> list[StoredMessage]:
     async with backend() as repository:
-        return await repository.newest(psn_no, limit)
+        return await repository.newest_messages(psn_no, limit)
 
 
 async def test_a_message_comes_back_as_it_was(backend: Work[Repository]) -> None:
@@ -67,10 +67,10 @@ async def test_pages_join_without_a_gap_and_without_a_repeat(backend: Work[Repos
     await kept(backend, *sent)
     found: list[NewMessage] = []
     async with backend() as repository:
-        page = await repository.newest("1001", 4)
+        page = await repository.newest_messages("1001", 4)
         while page:
             found += [stored.message for stored in page]
-            page = await repository.newest("1001", 4, page[-1].cursor)
+            page = await repository.newest_messages("1001", 4, page[-1].cursor)
     assert found == sent[::-1]
 
 
@@ -87,7 +87,7 @@ async def test_what_a_failed_unit_of_work_did_is_undone(backend: Work[Repository
 
     async def fails() -> None:
         async with backend() as repository:
-            await repository.add([sent])
+            await repository.add_messages([sent])
             await repository.inbox.first_time("notify", [sent.event_id])
             raise ZeroDivisionError
 

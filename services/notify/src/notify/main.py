@@ -1,23 +1,33 @@
 """The one place where notify is put together."""
 
+import os
+import socket
+from collections.abc import Sequence
+
 from gongji.notify.v1.inbox_pb2_grpc import add_InboxServiceServicer_to_server
 from kit import tracing
 from kit.clock import clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction
 from kit.dlq_replay import Replay, replay_dlq
-from kit.grpc_server import GrpcServer
+from kit.forgetting import forgetting_jobs
+from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.probes import HttpProbes
+from kit.relay import Relay
+from kit.requests import PostgresOnce
+from kit.scheduler import Job, Scheduler, alone_on
+from kit.used_assertions import UsedAssertions
 from notify.access import ACCESS, INBOX_SERVICE
 from notify.channels.files import FileAdapter, NoAdapter
 from notify.channels.log import LogChannel
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.config import ReplaySettings, Settings
-from notify.repository import PostgresRepository, Repository
+from notify.postgres import PostgresRepository
+from notify.repository import Repository
 from notify.service import CONSUMER, MessageService
 from notify.servicer import InboxServicer
 from notify.subscriber import TOPICS, Subscriber
@@ -30,16 +40,29 @@ def build(settings: Settings) -> Application:
     tracing.configure(NAME, settings.otlp_endpoint)
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
-    service = _service(settings, database)
-    consumer = Consumer(settings, TOPICS, CONSUMER, _subscriber(settings, database), health=health, tuning=BUSY)
+    used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(
         settings,
-        [(add_InboxServiceServicer_to_server, InboxServicer(service), INBOX_SERVICE)],
+        _services(settings, database),
         ACCESS,
         clock_from(settings),
         service_name=NAME,
+        use_once=used,
+        once=once,
     )
-    return _assembled(health, HttpProbes(settings.http_address, health), database, consumer, server)
+    application = Application(health)
+    probes = HttpProbes(settings.http_address, health)
+    application.add("probes", probes.start, probes.stop)
+    application.add("database", database.connect, database.close)
+    application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
+    consumer = Consumer(settings, TOPICS, CONSUMER, _subscriber(settings, database), health=health, tuning=BUSY)
+    application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
+    jobs: Sequence[Job] = forgetting_jobs(once, used)
+    application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
+    application.add("grpc", server.start, server.stop)
+    application.on_draining(server.not_serving)
+    application.watch("database", database.ping)
+    return application
 
 
 async def replay(settings: ReplaySettings, topic: str, limit: int) -> Replay:
@@ -50,6 +73,12 @@ async def replay(settings: ReplaySettings, topic: str, limit: int) -> Replay:
         return await replay_dlq(settings, topic, CONSUMER, _subscriber(settings, database), limit=limit)
     finally:
         await database.close()
+
+
+def _services(settings: Settings, database: Database) -> Sequence[Service]:
+    return [
+        (add_InboxServiceServicer_to_server, InboxServicer(_service(settings, database)), INBOX_SERVICE),
+    ]
 
 
 def _service(settings: ReplaySettings, database: Database) -> MessageService:
@@ -71,14 +100,5 @@ def work(database: Database, keyring: KeyRing) -> PostgresWork[Repository]:
     return PostgresWork(database, repository)
 
 
-def _assembled(
-    health: Health, probes: HttpProbes, database: Database, consumer: Consumer, server: GrpcServer
-) -> Application:
-    application = Application(health)
-    application.add("probes", probes.start, probes.stop)
-    application.add("database", database.connect, database.close)
-    application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
-    application.add("grpc", server.start, server.stop)
-    application.on_draining(server.not_serving)
-    application.watch("database", database.ping)
-    return application
+def _holder() -> str:
+    return f"{NAME}-{socket.gethostname()}-{os.getpid()}"

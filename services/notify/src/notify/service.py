@@ -48,14 +48,14 @@ class MessageService:
             first = await repository.inbox.first_time(CONSUMER, [one.event_id for one in told])
             fresh = {one.event_id: one for one in told if one.event_id in first}
             messages = [message for one in fresh.values() for message in _messages(one)]
-            kept = await repository.add(messages)
+            kept = await repository.add_messages(messages)
         # Only now they are safe. A crash in between costs a delivery, never a message.
         await self._channel.deliver([message for message in messages if message.message_id in kept])
 
     async def read(self, psn_no: str, page_size: int, before: Cursor | None = None) -> Page:
         """A page of a person's messages, newest first."""
         async with self._work() as repository:
-            found = await repository.newest(psn_no, page_size + 1, before)
+            found = await repository.newest_messages(psn_no, page_size + 1, before)
         shown = found[:page_size]
         return Page(tuple(stored.message for stored in shown), shown[-1].cursor if len(found) > page_size else None)
 

@@ -1,21 +1,20 @@
-"""The repository in memory, for unit tests; the contract suite holds it to what PostgreSQL does."""
+"""Messages as a list."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from kit.inbox import MemoryInbox
-from notify.repository import Cursor, NewMessage, StoredMessage
+from notify.repository.messages import Cursor, NewMessage, StoredMessage
 
 
-class MemoryRepository:
-    """Messages in a list; takes part in the snapshots of `kit.testing.MemoryWork`."""
+class MemoryMessages:
+    """See `notify.repository.messages`."""
 
     def __init__(self) -> None:
-        self.inbox = MemoryInbox()
+        super().__init__()
         self.messages: list[StoredMessage] = []
 
-    async def add(self, messages: Sequence[NewMessage]) -> set[UUID]:
-        """See `Repository.add`."""
+    async def add_messages(self, messages: Sequence[NewMessage]) -> set[UUID]:
+        """See the protocol."""
         kept = set()
         for message in messages:
             key = (message.event_id, message.notice.addressee)
@@ -24,8 +23,8 @@ class MemoryRepository:
                 kept.add(message.message_id)
         return kept
 
-    async def newest(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
-        """See `Repository.newest`."""
+    async def newest_messages(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
+        """See the protocol."""
         own = [stored for stored in self.messages if stored.message.notice.addressee == psn_no]
         own.sort(key=lambda stored: (stored.message.occurred_at, stored.position), reverse=True)
         if before is not None:

@@ -1,17 +1,13 @@
-"""Messages in PostgreSQL, with title and body encrypted."""
+"""Messages on PostgreSQL, with title and body encrypted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
 from asyncpg import Record
 
-from kit.crypto import KeyRing
-from kit.db import Transaction
-from kit.inbox import Inbox, PostgresInbox
 from notify.domain.texts import Category, Notice
+from notify.postgres.rows import Rows
+from notify.repository.messages import Cursor, NewMessage, StoredMessage
 
 _ADD = """
 INSERT INTO message (message_id, psn_no, category, title_ct, body_ct, occurred_at, event_id)
@@ -32,69 +28,11 @@ LIMIT $4
 """
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A message to be kept."""
+class PostgresMessages(Rows):
+    """See `notify.repository.messages`."""
 
-    message_id: UUID
-    event_id: UUID
-    """ce_id of the event that it tells of."""
-    occurred_at: datetime
-    notice: Notice
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A place in a person's messages."""
-
-    occurred_at: datetime
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message as it was kept."""
-
-    message: NewMessage
-    position: int
-    """Rises with arrival."""
-
-    @property
-    def cursor(self) -> Cursor:
-        """Its place."""
-        return Cursor(self.message.occurred_at, self.position)
-
-
-class Repository(Protocol):
-    """What one unit of work can do."""
-
-    @property
-    def inbox(self) -> Inbox:
-        """The events that were taken in."""
-        ...
-
-    async def add(self, messages: Sequence[NewMessage]) -> set[UUID]:
-        """Keep messages in this order; one of an event and addressee that is there already is left as it is.
-
-        Returns the message_ids that were kept.
-        """
-        ...
-
-    async def newest(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
-        """A person's messages from the newest on, or from the one after `before`; at most `limit`."""
-        ...
-
-
-class PostgresRepository:
-    """The repository of one transaction."""
-
-    def __init__(self, transaction: Transaction, keyring: KeyRing) -> None:
-        self._raw = transaction.raw
-        self._keyring = keyring
-        self.inbox: Inbox = PostgresInbox(transaction)
-
-    async def add(self, messages: Sequence[NewMessage]) -> set[UUID]:
-        """See `Repository.add`."""
+    async def add_messages(self, messages: Sequence[NewMessage]) -> set[UUID]:
+        """See the protocol."""
         if not messages:
             return set()
         sealed = self._keyring.encrypt_records([_texts(message) for message in messages])
@@ -102,8 +40,8 @@ class PostgresRepository:
         rows = await self._raw.fetch(_ADD, added)
         return {row["message_id"] for row in rows}
 
-    async def newest(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
-        """See `Repository.newest`."""
+    async def newest_messages(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
+        """See the protocol."""
         occurred_at, position = (before.occurred_at, before.position) if before else (None, None)
         rows = await self._raw.fetch(_LIST, psn_no, occurred_at, position, limit)
         return [self._stored(row) for row in rows]
