@@ -103,7 +103,10 @@ def test_a_topic_states_owner_key_partitions_retention_consumers_and_dead_letter
     assert topic["owner"] not in topic["consumers"]
     assert topic["partitions"] >= 1
     assert topic["retention_hours"] >= 24
-    assert topic["key"]
+    assert topic["replication"] > topic["min_insync_replicas"] > 1
+    for words in (topic["key"], topic["description"]):
+        assert words["en"].isascii()
+        assert any("\u4e00" <= sign <= "\u9fff" for sign in words["zh"]) or words["zh"] == words["en"]
 
 
 def all_fields(descriptor: Any, seen: set[str]) -> Iterator[FieldDescriptor]:

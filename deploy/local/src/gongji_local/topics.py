@@ -8,7 +8,8 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from gongji_local.blocking import run_blocking
 from gongji_local.errors import StackError
 from gongji_local.quiesce import Reader
-from kit.topics import TopicError, catalogue, ensure_topics
+from kit.topic_admin import TopicError, ensure_topics
+from kit.topics import catalogue
 
 REPLICATION: Final = 1
 

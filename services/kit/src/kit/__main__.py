@@ -1,15 +1,34 @@
-"""`python -m kit topics`: create the platform's topics."""
+"""`python -m kit topics create|check`: the platform's topics on the brokers."""
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from kit.kafka_client import KafkaAddress
-from kit.topics import catalogue, ensure_topics
+from kit.kafka_client import KafkaAddress, KafkaError
+from kit.topic_admin import Comparison, Drift, TopicError, check_topics, ensure_topics
+from kit.topics import Catalogue, CatalogueError, catalogue
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+R = TypeVar("R")
+
+EXIT_DRIFT: Final = 1
+EXIT_FAILED: Final = 2
+
+Bootstrap = Annotated[str, typer.Option(envvar="GONGJI_KAFKA_BOOTSTRAP", help="host:port of a broker.")]
+Replication = Annotated[
+    int | None,
+    typer.Option(min=1, help="Copies of each partition, not what the files state; 1 on a developer's machine."),
+]
+TopicsDir = Annotated[Path | None, typer.Option(envvar="GONGJI_TOPICS_DIR", help="The folder with the files.")]
+CaFile = Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_CA_FILE")]
+CertFile = Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_CERT_FILE")]
+KeyFile = Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_KEY_FILE")]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+topics = typer.Typer(no_args_is_help=True)
+app.add_typer(topics, name="topics", help="The topics of protos/topics on the brokers; nothing here deletes one.")
 
 
 @app.callback()
@@ -17,22 +36,60 @@ def _commands() -> None:
     """What belongs to no single service."""
 
 
-@app.command()
-def topics(
+@topics.command()
+def create(
     *,
-    bootstrap: Annotated[str, typer.Option(envvar="GONGJI_KAFKA_BOOTSTRAP", help="host:port of a broker.")],
-    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition; 1 on a developer's machine.")] = 3,
-    topics_dir: Annotated[
-        Path | None, typer.Option(envvar="GONGJI_TOPICS_DIR", help="The folder with the files.")
-    ] = None,
-    ca_file: Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_CA_FILE")] = None,
-    cert_file: Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_CERT_FILE")] = None,
-    key_file: Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_KEY_FILE")] = None,
+    bootstrap: Bootstrap,
+    replication: Replication = None,
+    topics_dir: TopicsDir = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
 ) -> None:
-    """Create the topics of the catalogue that the brokers do not have."""
+    """Create the topics that the brokers do not have; change none."""
     kafka = KafkaAddress(bootstrap, ca_file, cert_file, key_file)
-    created = asyncio.run(ensure_topics(kafka, replication, catalogue(topics_dir)))
+    created = _run(topics_dir, lambda stated: ensure_topics(kafka, replication, stated))
     typer.echo("\n".join(f"created {name}" for name in created) or "all topics are there")
+
+
+@topics.command()
+def check(
+    *,
+    bootstrap: Bootstrap,
+    replication: Replication = None,
+    topics_dir: TopicsDir = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Show where the topics on the brokers are not as stated (exit code 1); change nothing."""
+    kafka = KafkaAddress(bootstrap, ca_file, cert_file, key_file)
+    compared = _run(topics_dir, lambda stated: check_topics(kafka, replication, stated))
+    typer.echo("\n".join(_told(compared)))
+    if compared.drifts:
+        raise typer.Exit(EXIT_DRIFT)
+
+
+def _run(topics_dir: Path | None, work: Callable[[Catalogue], Coroutine[Any, Any, R]]) -> R:
+    try:
+        return asyncio.run(work(catalogue(topics_dir)))
+    except (CatalogueError, TopicError, KafkaError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from error
+
+
+def _told(compared: Comparison) -> list[str]:
+    lines = _table(compared.drifts) if compared.drifts else ["all topics are as stated"]
+    return lines + [f"{name} is there, but no file states it" for name in compared.unstated]
+
+
+def _table(drifts: Sequence[Drift]) -> list[str]:
+    rows = [
+        ("topic", "what", "stated", "found"),
+        *((drift.topic, drift.what, drift.stated, drift.found) for drift in drifts),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from uuid import uuid4
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from kit.events import Event
-from kit.topics import Catalogue, Topic, message_class
+from kit.topics import Catalogue, CleanupPolicy, Topic, Words, message_class
 
 PACKAGE = "kit.testing.v1"
 HAPPENED = f"{PACKAGE}.Happened"
@@ -72,10 +72,14 @@ class SampleTopic:
             [
                 Topic(
                     name=self.name,
+                    description=Words("What tests say.", "测试内容。"),
                     owner="kit",
-                    key="anything",
+                    key=Words("anything", "任意"),
                     partitions=self.partitions,
                     retention_hours=1,
+                    cleanup_policy=CleanupPolicy.DELETE,
+                    replication=1,
+                    min_insync_replicas=1,
                     schema=(HAPPENED, NOTED),
                     consumers=("kit",),
                     dlq=self.dlq,

@@ -1,30 +1,46 @@
-"""The topics of the platform, as `protos/topics/*.yaml` state them, and the command that creates them."""
+"""The topics of the platform, as `protos/topics/*.yaml` state them; `kit.topic_admin` creates and checks them."""
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
+from typing import Final, Self
 
 import yaml
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kit.kafka_client import KafkaAddress, KafkaSettings, client_options, started
-
-_TOPIC_ALREADY_EXISTS = 36
-_KNOWN_TIMEOUT_SECONDS = 30.0
-_KNOWN_POLL_SECONDS = 0.05
-_HOUR_MS = 3_600_000
-_REPLICATION_WITH_QUORUM = 3
+_NAME: Final = r"^[a-z][a-z0-9-]*-v[1-9][0-9]*$"
+_MOST_PARTITIONS: Final = 1_000
+_MOST_HOURS: Final = 24 * 366 * 10
+_MOST_COPIES: Final = 9
 
 
 class CatalogueError(Exception):
     """The catalogue of topics is missing, contradicts itself, or does not know what it is asked for."""
+
+
+class CleanupPolicy(StrEnum):
+    """What Kafka does with old records of a topic, in Kafka's words."""
+
+    DELETE = "delete"
+    """What is older than the retention goes."""
+    COMPACT = "compact"
+    """The newest record of each key stays for ever."""
+    COMPACT_AND_DELETE = "compact,delete"
+    """Of each key the newest stays, until it is older than the retention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The same in both languages of the documents."""
+
+    en: str
+    zh: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +48,26 @@ class Topic:
     """One topic, as its reviewed file states it."""
 
     name: str
+    description: Words
+    """What it tells, for those who may want to read it."""
     owner: str
     """The one service that publishes here."""
-    key: str
+    key: Words
     """What the key is, in words."""
     partitions: int
     """Never raised in place: keys would change their partition."""
     retention_hours: int
+    cleanup_policy: CleanupPolicy
+    replication: int
+    """Copies of each partition, where the brokers are as many."""
+    min_insync_replicas: int
+    """How many copies must have an event before it counts."""
     schema: tuple[str, ...]
     """Full names of the messages that may be published."""
     consumers: tuple[str, ...]
     """The services that read it."""
     dlq: str | None
     """The topic that takes what a consumer could not handle."""
-
-
-class TopicError(Exception):
-    """The topics on the brokers are not what the catalogue states, and may not be changed in place."""
 
 
 class Catalogue:
@@ -100,19 +119,67 @@ def load_catalogue(directory: Path) -> Catalogue:
 
 def _topic(file: Path) -> Topic:
     try:
-        stated = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return Topic(
-            name=stated["topic"],
-            owner=stated["owner"],
-            key=stated["key"],
-            partitions=int(stated["partitions"]),
-            retention_hours=int(stated["retention_hours"]),
-            schema=tuple(stated["schema"]),
-            consumers=tuple(stated["consumers"]),
-            dlq=stated.get("dlq"),
-        )
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        stated = _Stated.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValidationError) as error:
         raise CatalogueError(f"{file.name} is no topic file ({type(error).__name__}: {error})") from error
+    if stated.topic != file.stem:
+        raise CatalogueError(f"{file.name} states the topic {stated.topic}; a file is named after its topic")
+    return stated.as_topic()
+
+
+class _Frozen(BaseModel):
+    # A misspelt key must not leave a setting at what the brokers think best.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _StatedWords(_Frozen):
+    en: str = Field(min_length=1)
+    zh: str = Field(min_length=1)
+
+    def as_words(self) -> Words:
+        return Words(self.en, self.zh)
+
+
+class _Stated(_Frozen):
+    """A topic's file."""
+
+    topic: str = Field(pattern=_NAME)
+    description: _StatedWords
+    owner: str = Field(min_length=1)
+    key: _StatedWords
+    partitions: int = Field(ge=1, le=_MOST_PARTITIONS)
+    retention_hours: int = Field(ge=1, le=_MOST_HOURS)
+    cleanup_policy: CleanupPolicy
+    replication: int = Field(ge=1, le=_MOST_COPIES)
+    min_insync_replicas: int = Field(ge=1)
+    schema_: tuple[str, ...] = Field(alias="schema", min_length=1)
+    consumers: tuple[str, ...]
+    dlq: str | None = None
+
+    @model_validator(mode="after")
+    def _in_step(self) -> Self:
+        if self.min_insync_replicas > self.replication:
+            raise ValueError("min_insync_replicas is more than replication: nothing could ever be published")
+        if self.cleanup_policy is not CleanupPolicy.DELETE and len(self.schema_) > 1:
+            raise ValueError("compaction keeps one record of a key: an event would push out one of another kind")
+        return self
+
+    def as_topic(self) -> Topic:
+        """The same, as the rest of the platform knows it."""
+        return Topic(
+            name=self.topic,
+            description=self.description.as_words(),
+            owner=self.owner,
+            key=self.key.as_words(),
+            partitions=self.partitions,
+            retention_hours=self.retention_hours,
+            cleanup_policy=self.cleanup_policy,
+            replication=self.replication,
+            min_insync_replicas=self.min_insync_replicas,
+            schema=self.schema_,
+            consumers=self.consumers,
+            dlq=self.dlq,
+        )
 
 
 def default_directory() -> Path:
@@ -157,72 +224,3 @@ def _import_package(name: str) -> None:
     for module in iter_modules(package.__path__):
         if module.name.endswith("_pb2"):
             import_module(f"{name}.{module.name}")
-
-
-async def ensure_topics(kafka: str | KafkaSettings, replication: int, topics: Catalogue | None = None) -> list[str]:
-    """Create what the catalogue states and the brokers do not have; the names of the topics that were created.
-
-    A DLQ has one partition, so that it keeps its order, and as long a retention as its topic.
-
-    Args:
-        kafka: `host:port`, or how to reach it over TLS.
-        replication: copies of each partition; with three or more, two of them must have an event before it counts.
-        topics: instead of the catalogue beside the contracts.
-
-    Raises:
-        TopicError: a topic has another number of partitions, or the brokers refused to create one.
-    """
-    settings = KafkaAddress(kafka) if isinstance(kafka, str) else kafka
-    wanted = [new for topic in (topics or catalogue()).topics.values() for new in _new_topics(topic, replication)]
-    admin = await started(lambda: AIOKafkaAdminClient(**client_options(settings, "topics")))
-    try:
-        created = await _create(admin, wanted)
-        await _compare(admin, wanted)
-    finally:
-        await admin.close()
-    return created
-
-
-def _new_topics(topic: Topic, replication: int) -> Iterator[Any]:
-    configs = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(topic.retention_hours * _HOUR_MS),
-        "min.insync.replicas": "2" if replication >= _REPLICATION_WITH_QUORUM else "1",
-    }
-    yield NewTopic(topic.name, topic.partitions, replication, topic_configs=configs)
-    if topic.dlq is not None:
-        yield NewTopic(topic.dlq, 1, replication, topic_configs=configs)
-
-
-async def _create(admin: Any, wanted: Sequence[Any]) -> list[str]:
-    answer = (await admin.create_topics(list(wanted))).to_object()
-    refused = {
-        error["topic"]: error.get("error_message") or f"error {error['error_code']}"
-        for error in answer["topic_errors"]
-        if error["error_code"] not in {0, _TOPIC_ALREADY_EXISTS}
-    }
-    if refused:
-        raise TopicError("; ".join(f"{name}: {why}" for name, why in refused.items()))
-    return [error["topic"] for error in answer["topic_errors"] if error["error_code"] == 0]
-
-
-async def _compare(admin: Any, wanted: Sequence[Any]) -> None:
-    found = await _partitions(admin, [new.name for new in wanted])
-    wrong = [new for new in wanted if found[new.name] != new.num_partitions]
-    if wrong:
-        told = ", ".join(f"{new.name} has {found[new.name]} instead of {new.num_partitions}" for new in wrong)
-        raise TopicError(f"partitions of a keyed topic are never changed in place: {told}; make a new topic -v2")
-
-
-async def _partitions(admin: Any, names: Sequence[str]) -> dict[str, int]:
-    # What was created just now takes a moment to be known by every broker.
-    try:
-        async with asyncio.timeout(_KNOWN_TIMEOUT_SECONDS):
-            while True:
-                described = await admin.describe_topics(list(names))
-                found = {each["topic"]: len(each["partitions"]) for each in described if each["error_code"] == 0}
-                if all(found.get(name) for name in names):
-                    return found
-                await asyncio.sleep(_KNOWN_POLL_SECONDS)
-    except TimeoutError:
-        raise TopicError(f"the brokers do not know all of {', '.join(names)}; look at their logs") from None

@@ -15,7 +15,7 @@ from kit.db import Database
 from kit.kafka_client import KafkaAddress
 from kit.testing import patient_database
 from kit.testing_events import SampleTopic
-from kit.topics import ensure_topics
+from kit.topic_admin import ensure_topics
 
 FACT = "CREATE TABLE fact (id text PRIMARY KEY, number bigint NOT NULL DEFAULT 0 CHECK (number >= 0));"
 

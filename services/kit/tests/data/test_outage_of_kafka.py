@@ -21,7 +21,7 @@ from kit.relay import Relay
 from kit.relay_publisher import Publisher
 from kit.testing import eventually
 from kit.testing_events import SampleTopic, event
-from kit.topics import ensure_topics
+from kit.topic_admin import ensure_topics
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]  # a broker starts slowly on a busy machine
 GRACE_SECONDS = 2.0

@@ -1,29 +1,30 @@
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  # type: ignore[import-untyped]
 
-from kit.kafka_client import KafkaAddress, client_options
 from kit.testing_events import SampleTopic
 from kit.topics import (
     Catalogue,
     CatalogueError,
+    CleanupPolicy,
     Topic,
-    TopicError,
+    Words,
     catalogue,
     default_directory,
-    ensure_topics,
     load_catalogue,
     message_class,
 )
 
 GOOD = """
 topic: good-v1
+description: {en: All that is good., zh: 一切美好。}
 owner: kit
-key: anything
+key: {en: anything, zh: 任意}
 partitions: 6
 retention_hours: 24
+cleanup_policy: delete
+replication: 3
+min_insync_replicas: 2
 schema: [google.protobuf.StringValue]
 consumers: [one, two]
 dlq: good-v1-dlq
@@ -33,15 +34,55 @@ dlq: good-v1-dlq
 def test_a_topic_file_says_all_about_a_topic(tmp_path: Path) -> None:
     (tmp_path / "good-v1.yaml").write_text(GOOD, encoding="utf-8")
     assert load_catalogue(tmp_path).topic_of("google.protobuf.StringValue") == Topic(
-        "good-v1", "kit", "anything", 6, 24, ("google.protobuf.StringValue",), ("one", "two"), "good-v1-dlq"
+        name="good-v1",
+        description=Words("All that is good.", "一切美好。"),
+        owner="kit",
+        key=Words("anything", "任意"),
+        partitions=6,
+        retention_hours=24,
+        cleanup_policy=CleanupPolicy.DELETE,
+        replication=3,
+        min_insync_replicas=2,
+        schema=("google.protobuf.StringValue",),
+        consumers=("one", "two"),
+        dlq="good-v1-dlq",
     )
 
 
-@pytest.mark.parametrize("broken", ["topic: x", "- a", "{", GOOD.replace("partitions: 6", "partitions: six")])
+BROKEN = {
+    "nothing but a name": "topic: bad-v1",
+    "a list": "- a",
+    "no YAML": "{",
+    "a number in words": GOOD.replace("partitions: 6", "partitions: six"),
+    "no partition": GOOD.replace("partitions: 6", "partitions: 0"),
+    "a misspelt key": GOOD.replace("retention_hours", "retention_hour"),
+    "a key that Kafka would take": GOOD + "max.message.bytes: 1\n",
+    "another policy": GOOD.replace("cleanup_policy: delete", "cleanup_policy: shred"),
+    "no event": GOOD.replace("[google.protobuf.StringValue]", "[]"),
+    "no Chinese": GOOD.replace(", zh: 一切美好。", ""),
+    "an empty description": GOOD.replace("一切美好。", "''"),
+    "a name without a version": GOOD.replace("topic: good-v1", "topic: good"),
+    "more copies in step than copies": GOOD.replace("min_insync_replicas: 2", "min_insync_replicas: 4"),
+    "no copy in step": GOOD.replace("min_insync_replicas: 2", "min_insync_replicas: 0"),
+    "compaction of several kinds of events": GOOD.replace("cleanup_policy: delete", "cleanup_policy: compact").replace(
+        "StringValue]", "StringValue, google.protobuf.BoolValue]"
+    ),
+    "the name of another file": GOOD,
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_topic_file_is_named(tmp_path: Path, broken: str) -> None:
     (tmp_path / "bad-v1.yaml").write_text(broken, encoding="utf-8")
     with pytest.raises(CatalogueError, match=r"bad-v1\.yaml"):
         load_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("policy", CleanupPolicy)
+def test_a_topic_of_one_kind_of_event_may_keep_the_newest_of_each_key(tmp_path: Path, policy: CleanupPolicy) -> None:
+    stated = GOOD.replace("cleanup_policy: delete", f"cleanup_policy: '{policy.value}'")
+    (tmp_path / "good-v1.yaml").write_text(stated, encoding="utf-8")
+    assert load_catalogue(tmp_path).topic("good-v1").cleanup_policy is policy
 
 
 def test_a_folder_without_topics_is_refused(tmp_path: Path) -> None:
@@ -78,34 +119,3 @@ def test_the_topics_are_found_beside_the_contracts() -> None:
 def test_a_message_that_the_contracts_do_not_have_is_refused(name: str) -> None:
     with pytest.raises(CatalogueError):
         message_class(name)
-
-
-async def configs(kafka: KafkaAddress, topic: str) -> dict[str, str]:
-    admin = AIOKafkaAdminClient(**client_options(kafka, "test"))
-    await admin.start()
-    try:
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-        return {config[0]: config[1] for config in answers[0].resources[0][4]}
-    finally:
-        await admin.close()
-
-
-async def test_topics_are_created_once_and_as_stated(kafka: KafkaAddress) -> None:
-    sample = SampleTopic(partitions=4)
-    assert await ensure_topics(kafka, 1, sample.catalogue) == [sample.name, sample.dlq]
-    assert await ensure_topics(kafka.kafka_bootstrap, 1, sample.catalogue) == []
-    found = await configs(kafka, sample.name)
-    assert (found["retention.ms"], found["cleanup.policy"]) == ("3600000", "delete")
-
-
-async def test_another_number_of_partitions_is_refused(kafka: KafkaAddress) -> None:
-    sample = SampleTopic(partitions=2)
-    await ensure_topics(kafka, 1, sample.catalogue)
-    with pytest.raises(TopicError, match=f"{sample.name} has 2 instead of 3"):
-        await ensure_topics(kafka, 1, SampleTopic(3, sample.name).catalogue)
-
-
-async def test_what_the_brokers_refuse_is_told(kafka: KafkaAddress) -> None:
-    sample = SampleTopic()
-    with pytest.raises(TopicError, match=sample.name):
-        await ensure_topics(kafka, 99, sample.catalogue)
