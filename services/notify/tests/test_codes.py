@@ -35,7 +35,7 @@ from notify.memory import MemoryRepository
 from notify.repository import Repository
 from notify.service import MessageService
 from notify.subscriber import UNTOLD, Subscriber
-from notify.testing import Postbox, code_ring, keyring
+from notify.testing import TEXTS, Postbox, code_ring, keyring
 
 GOLDEN = Path(__file__).resolve().parents[3] / "protos/examples/gongji.identity.events.v1.VerificationCodeIssued.json"
 TEL, CODE = "13999990000", "042917"
@@ -81,7 +81,7 @@ class Bench:
         self.box = Postbox()
         self.clock = FixedClock(EXPIRES_AT - timedelta(minutes=5))
         codes = CodeService(self.work, adapter or self.box, self.clock)
-        self.handle = Subscriber(MessageService(self.work, LogChannel()), codes, CodeOpener(ring or code_ring()))
+        self.handle = Subscriber(MessageService(self.work, LogChannel(), TEXTS), codes, CodeOpener(ring or code_ring()))
 
 
 async def test_the_code_goes_to_the_telephone_on_file(backend: Work[Repository]) -> None:

@@ -20,13 +20,13 @@ from notify.memory import MemoryRepository
 from notify.repository import Cursor
 from notify.service import MessageService
 from notify.servicer import InboxServicer
-from notify.testing import credited, subscriber
+from notify.testing import TEXTS, credited, subscriber
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def service() -> MessageService:
-    return MessageService(MemoryWork(MemoryRepository()), LogChannel())
+    return MessageService(MemoryWork(MemoryRepository()), LogChannel(), TEXTS)
 
 
 def called_by(subject: str, role: str) -> None:

@@ -15,9 +15,11 @@ from gongji.settlement.events.v1 import account_events_pb2 as account
 from kit.topics import catalogue, message_class
 from notify.codec import IncompleteEventError, UnknownEventError, fact_of
 from notify.domain import facts
-from notify.domain.texts import Category, Notice, notices
-from notify.domain.wording import because, moment, yuan
+from notify.domain.notices import Category, Worded
+from notify.domain.notices import notices as notices_of
+from notify.domain.wording import moment, trimmed, yuan
 from notify.subscriber import TOPICS, UNTOLD
+from notify.testing import TEXTS
 
 FATHER, CHILD = "65270100000000001985", "65270100000000002015"
 HOSPITAL = "H65270100001"
@@ -47,7 +49,11 @@ def filled(full_name: str) -> Message:
     return json_format.ParseDict(stated, message_class(full_name)())
 
 
-def only(fact: facts.Fact) -> Notice:
+def notices(fact: facts.Fact, language: str = "zh-CN") -> list[Worded]:
+    return [TEXTS.renderer(language).render(notice) for notice in notices_of(fact)]
+
+
+def only(fact: facts.Fact) -> Worded:
     (notice,) = notices(fact)
     return notice
 
@@ -356,8 +362,13 @@ def test_moments_are_shanghai_time() -> None:
 
 
 def test_a_reason_is_one_sentence_whatever_the_clerk_ended_it_with() -> None:
-    assert because(" 材料不全。。 ") == "原因：材料不全。"
-    assert because("  ") == ""
+    assert trimmed(" 材料\n不全。。 ") == "材料 不全"
+    said = only(facts.Rejected(PAIR, AT, " 材料不全。。 ")).body
+    assert "未通过审核。原因：材料不全。如有疑问" in said
+
+
+def test_without_a_reason_none_is_told() -> None:
+    assert "未通过审核。如有疑问" in only(facts.Rejected(PAIR, AT, "  ")).body
 
 
 @pytest.mark.parametrize(

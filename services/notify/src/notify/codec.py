@@ -15,7 +15,7 @@ from gongji.notify.v1 import inbox_pb2
 from gongji.settlement.events.v1 import account_events_pb2 as account
 from kit.errors import FieldViolation, InvalidFields
 from notify.domain import facts
-from notify.domain.texts import Category
+from notify.domain.notices import Category
 from notify.domain.wording import reason
 from notify.repository import Cursor, NewMessage
 
@@ -52,7 +52,7 @@ _CATEGORIES: Final = {
 
 
 class UnknownEventError(Exception):
-    """An event of a consumed topic has no text; its type is named. Add it here and in `domain/texts.py`."""
+    """An event of a consumed topic has no text; its type is named. Add it here and in `domain/notices.py`."""
 
 
 class IncompleteEventError(Exception):

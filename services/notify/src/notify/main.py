@@ -27,6 +27,7 @@ from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.config import ReplaySettings, Settings
 from notify.postgres import PostgresRepository
+from notify.rendering import Texts
 from notify.repository import Repository
 from notify.service import CONSUMER, MessageService
 from notify.servicer import InboxServicer
@@ -82,7 +83,7 @@ def _services(settings: Settings, database: Database) -> Sequence[Service]:
 
 
 def _service(settings: ReplaySettings, database: Database) -> MessageService:
-    return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel())
+    return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel(), Texts())
 
 
 def _subscriber(settings: ReplaySettings, database: Database) -> Subscriber:

@@ -9,7 +9,8 @@ from kit.db import Work
 from kit.ids import uuid7
 from notify.channels.log import Channel
 from notify.domain.facts import Fact
-from notify.domain.texts import notices
+from notify.domain.notices import notices
+from notify.rendering import Renderer, Texts
 from notify.repository import Cursor, NewMessage, Repository
 
 CONSUMER = "notify"
@@ -38,16 +39,17 @@ class Page:
 class MessageService:
     """What notify does."""
 
-    def __init__(self, work: Work[Repository], channel: Channel) -> None:
+    def __init__(self, work: Work[Repository], channel: Channel, texts: Texts) -> None:
         self._work = work
         self._channel = channel
+        self._texts = texts
 
     async def tell(self, told: Sequence[Told]) -> None:
         """Write the messages about these facts, in this order, each once however often its event comes."""
         async with self._work() as repository:
             first = await repository.inbox.first_time(CONSUMER, [one.event_id for one in told])
             fresh = {one.event_id: one for one in told if one.event_id in first}
-            messages = [message for one in fresh.values() for message in _messages(one)]
+            messages = [message for one in fresh.values() for message in _messages(one, self._texts.renderer())]
             kept = await repository.add_messages(messages)
         # Only now they are safe. A crash in between costs a delivery, never a message.
         await self._channel.deliver([message for message in messages if message.message_id in kept])
@@ -60,5 +62,7 @@ class MessageService:
         return Page(tuple(stored.message for stored in shown), shown[-1].cursor if len(found) > page_size else None)
 
 
-def _messages(told: Told) -> list[NewMessage]:
-    return [NewMessage(uuid7(), told.event_id, told.occurred_at, notice) for notice in notices(told.fact)]
+def _messages(told: Told, renderer: Renderer) -> list[NewMessage]:
+    return [
+        NewMessage(uuid7(), told.event_id, told.occurred_at, renderer.render(notice)) for notice in notices(told.fact)
+    ]

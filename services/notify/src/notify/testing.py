@@ -13,12 +13,14 @@ from notify.channels.port import Accepted, Adapter, Outgoing, UndeliveredError
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.domain.facts import Credited
-from notify.domain.texts import Category, Notice
+from notify.domain.notices import Category, Worded
 from notify.memory import MemoryRepository
+from notify.rendering import Texts
 from notify.repository import NewMessage, Repository
 from notify.service import MessageService, Told
 from notify.subscriber import Subscriber
 
+TEXTS: Final = Texts()
 AT: Final = datetime(2025, 6, 10, 2, 0, tzinfo=UTC)
 
 
@@ -68,5 +70,5 @@ def credited(psn_no: str = "1001", minutes: int = 0, amount_fen: int = 100) -> T
 
 def message(psn_no: str = "1001", minutes: int = 0) -> NewMessage:
     """A message about something so many minutes after AT."""
-    notice = Notice(psn_no, Category.BALANCE, "个人账户入账提醒", "正文。")
+    notice = Worded(psn_no, Category.BALANCE, "个人账户入账提醒", "正文。")
     return NewMessage(uuid4(), uuid4(), AT + timedelta(minutes=minutes), notice)

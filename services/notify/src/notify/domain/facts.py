@@ -28,15 +28,15 @@ class Window(Enum):
 
 
 class EndCause(Enum):
-    """Why a relation ended."""
+    """Why a relation ended; the value is how a family says it."""
 
-    UNBOUND = "UNBOUND"
-    EXPIRED = "EXPIRED"
-    PAYER_DIED = "PAYER_DIED"
-    BENEFICIARY_DIED = "BENEFICIARY_DIED"
-    PAYER_ENROLMENT_LOST = "PAYER_ENROLMENT_LOST"
-    BENEFICIARY_ENROLMENT_LOST = "BENEFICIARY_ENROLMENT_LOST"
-    OTHER = "OTHER"
+    UNBOUND = "已由一方解除"
+    EXPIRED = "因有效期届满而终止"
+    PAYER_DIED = "因授权人离世而终止"
+    BENEFICIARY_DIED = "因使用人离世而终止"
+    PAYER_ENROLMENT_LOST = "因授权人的职工医保参保状态或参保地变化而终止"
+    BENEFICIARY_ENROLMENT_LOST = "因使用人的参保状态或参保地变化而终止"
+    OTHER = "已终止"
 
 
 @dataclass(frozen=True, slots=True)

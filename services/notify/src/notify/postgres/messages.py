@@ -5,7 +5,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from notify.domain.texts import Category, Notice
+from notify.domain.notices import Category, Worded
 from notify.postgres.rows import Rows
 from notify.repository.messages import Cursor, NewMessage, StoredMessage
 
@@ -51,7 +51,7 @@ class PostgresMessages(Rows):
         return self._keyring.decrypt(row[f"{column}_ct"], context).decode()
 
     def _stored(self, row: Record) -> StoredMessage:
-        notice = Notice(row["psn_no"], Category(row["category"]), self._opened("title", row), self._opened("body", row))
+        notice = Worded(row["psn_no"], Category(row["category"]), self._opened("title", row), self._opened("body", row))
         message = NewMessage(row["message_id"], row["event_id"], row["occurred_at"], notice)
         return StoredMessage(message, row["position"])
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notify.domain.texts import Notice
+from notify.domain.notices import Worded
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class NewMessage:
     event_id: UUID
     """ce_id of the event that it tells of."""
     occurred_at: datetime
-    notice: Notice
+    notice: Worded
 
 
 @dataclass(frozen=True, slots=True)
