@@ -9,6 +9,7 @@ import grpc
 import protovalidate
 import pytest
 from support.bad_requests import FILES, Rpc, Wrong, choices, new, rpcs, valid, wrong_requests
+from support.calls import call
 from support.jobs import let_everything_due_be_done
 
 from gongji_local.cases.world import OPENING
@@ -83,14 +84,6 @@ async def answer(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(channel, rpc, raw, metadata)
     return caught.value
-
-
-async def call(channel: grpc.aio.Channel, rpc: Rpc, raw: bytes, metadata: list[tuple[str, str]]) -> None:
-    # Without a serializer the channel takes bytes, which its types do not know.
-    if rpc.client_streaming:
-        await channel.stream_unary(rpc.path)(iter([raw]), timeout=30, metadata=metadata)  # type: ignore[arg-type]
-    else:
-        await channel.unary_unary(rpc.path)(raw, timeout=30, metadata=metadata)  # type: ignore[arg-type]
 
 
 def test_the_valid_request_that_is_spoilt_here_is_valid() -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 import grpc
 import pytest
 from support.bad_requests import Rpc, rpcs, valid
+from support.calls import call
 
 from gongji_local.keys import Keys
 from gongji_local.stack import Stack
@@ -81,16 +82,9 @@ async def refusal(channel: grpc.aio.Channel, rpc: Rpc, metadata: list[tuple[str,
     """Why a request that is right in itself is refused; None if it is not."""
     raw = valid(rpc.request_type).SerializeToString()
     try:
-        # Without a serializer the channel takes bytes, which its types do not know.
-        if rpc.client_streaming:
-            await channel.stream_unary(rpc.path)(iter([raw]), timeout=30, metadata=metadata)  # type: ignore[arg-type]
-        elif rpc.server_streaming:
-            async for _ in channel.unary_stream(rpc.path)(raw, timeout=30, metadata=metadata):  # type: ignore[arg-type]
-                pass
-        else:
-            await channel.unary_unary(rpc.path)(raw, timeout=30, metadata=metadata)  # type: ignore[arg-type]
+        await call(channel, rpc, raw, metadata)
     except grpc.aio.AioRpcError as error:
-        return reason_of(error)
+        return reason_of(error) or f"{error.code().name}: {error.details()}"
     return None
 
 
