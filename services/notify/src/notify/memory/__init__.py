@@ -2,12 +2,13 @@
 
 from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
+from notify.memory.contacts import MemoryContacts
 from notify.memory.messages import MemoryMessages
 
 __all__ = ["MemoryRepository"]
 
 
-class MemoryRepository(MemoryMessages):
+class MemoryRepository(MemoryMessages, MemoryContacts):
     """See `notify.repository.Repository`; takes part in the snapshots of `kit.testing.MemoryWork`."""
 
     def __init__(self) -> None:
