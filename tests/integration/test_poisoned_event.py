@@ -1,6 +1,7 @@
 """An event that cannot be handled goes to the dead letters, those behind it go on, and it is replayed once mended."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 from support.bus import publish, records, stored
@@ -8,6 +9,8 @@ from support.families import Families
 
 from gongji.settlement.events.v1 import account_events_pb2
 from gongji_local.stack import Stack
+
+TOPIC = "account-events-v1"
 
 # What a faulty release would do: every write of a message for this person fails.
 BREAK = """
@@ -29,6 +32,25 @@ async def in_notify(stack: Stack, sql: str) -> None:
         await connection.close()
 
 
+async def dlq(stack: Stack, *arguments: str) -> str:
+    """What a command of notify for dead letters prints."""
+    done = await asyncio.to_thread(stack.run_command, "notify", "dlq", *arguments)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def open_ones(listed: str) -> list[str]:
+    """The places that `dlq list` prints."""
+    return [line.split()[0] for line in listed.splitlines()[2:]]
+
+
+async def letters(stack: Stack, psn_no: str) -> list[Any]:
+    """The dead letters about a person, oldest first."""
+    return [
+        record for record in await records(stack.info.kafka_bootstrap, f"{TOPIC}-dlq") if record.key == psn_no.encode()
+    ]
+
+
 async def test_an_event_that_fails_is_set_aside_and_replayed_when_the_fault_is_mended(
     families: Families, stack: Stack
 ) -> None:
@@ -44,15 +66,18 @@ async def test_an_event_that_fails_is_set_aside_and_replayed_when_the_fault_is_m
         await in_notify(stack, MEND)
     assert len(await father.messages()) == before
     assert any("1,000" in m.body or "10.00" in m.body for m in await neighbours.world.portal("father").messages())
-    dead = await records(stack.info.kafka_bootstrap, "account-events-v1-dlq")
-    assert any(record.key == family.psn_no("father").encode() for record in dead)
+    dead = await letters(stack, family.psn_no("father"))
+    shown = await dlq(stack, "show", TOPIC, str(dead[0].offset))
+    assert "AccountDebited" in shown
+    assert "amount_fen: 1000" in shown
+    assert family.psn_no("father") not in shown
+    assert str(dead[0].offset) in open_ones(await dlq(stack, "list", TOPIC))
 
-    replayed = await asyncio.to_thread(stack.run_command, "notify", "replay-dlq", "account-events-v1")
-    assert replayed.returncode == 0, replayed.stdout
-    assert len(await father.messages()) == before + 1
-    again = await asyncio.to_thread(stack.run_command, "notify", "replay-dlq", "account-events-v1")
-    assert again.returncode == 0, again.stdout
-    assert len(await father.messages()) == before + 1
+    for handled in (1, 0):  # the second time there is nothing left to do
+        assert f"{TOPIC}: {handled} handled" in await dlq(stack, "replay", TOPIC, "--all", "--by", "Aliya")
+        assert len(await father.messages()) == before + 1
+    assert open_ones(await dlq(stack, "list", TOPIC)) == []
+    assert "was replayed by Aliya" in await dlq(stack, "show", TOPIC, str(dead[0].offset))
 
 
 async def test_bytes_that_are_no_event_are_set_aside_at_once_and_stop_nobody(families: Families, stack: Stack) -> None:
@@ -63,6 +88,17 @@ async def test_bytes_that_are_no_event_are_set_aside_at_once_and_stop_nobody(fam
     await publish(stack.info.kafka_bootstrap, torn)
     await family.settle("child", 1_000)
     await asyncio.to_thread(stack.quiesce, 120.0)
-    dead = await records(stack.info.kafka_bootstrap, "account-events-v1-dlq")
-    assert any(record.value == b"\xff\xff\xff" and record.key == psn_no.encode() for record in dead)
+    dead = await letters(stack, psn_no)
+    assert [record.value for record in dead] == [b"\xff\xff\xff"]
     assert any(message.category == 1 for message in await family.world.portal("father").messages())
+
+    place = str(dead[0].offset)
+    assert "3 bytes that cannot be read" in await dlq(stack, "show", TOPIC, place)
+    assert "0 handled, 1 failed again" in await dlq(stack, "replay", TOPIC, place, "--by", "Aliya")
+    (again,) = (await letters(stack, psn_no))[1:]
+    reason = ("--by", "Aliya", "--reason", "torn on its way")
+    assert "dropped" in await dlq(stack, "drop", TOPIC, str(again.offset), *reason)
+    assert open_ones(await dlq(stack, "list", TOPIC)) == []
+    assert f"{TOPIC}: 0 handled" in await dlq(stack, "replay", TOPIC, "--all", "--by", "Aliya")
+    refused = await asyncio.to_thread(stack.run_command, "notify", "dlq", "drop", TOPIC, str(again.offset), *reason)
+    assert (refused.returncode, "because: torn on its way" in refused.stdout) == (1, True)

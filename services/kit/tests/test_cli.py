@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from kit import cli, migrate
 from kit.config import ConsumerSettings, DatabaseSettings, ServiceSettings
+from kit.dlq_cli import DeadLetterTools
 from kit.failures import OperatorError
 
 RUNNER = CliRunner()
@@ -57,16 +58,12 @@ def audit(settings: DatabaseSettings) -> int:
     return 0
 
 
-def replay(settings: ConsumerSettings, topic: str, limit: int) -> object:
-    return f"{limit} of {topic} in {settings.environment}"
-
-
 def app(**more: object) -> typer.Typer:
     extra = {"audit": cli.Task(DatabaseSettings, audit)}
     return cli.service_cli("binding", ServiceSettings, serve, Path("migrations"), extra, **more)  # type: ignore[arg-type]
 
 
-REPLAY = cli.ReplayDlq(ConsumerSettings, ("t-v1", "u-v1"), replay)
+DEAD_LETTERS = DeadLetterTools(ConsumerSettings, {"t": ["t-v1", "u-v1"], "t-other": ["u-v1"]}, lambda *_: {})
 
 
 @pytest.mark.usefixtures("environ")
@@ -102,11 +99,11 @@ def test_a_service_adds_its_own_commands_with_their_help() -> None:
     assert "Recompute every invariant." in RUNNER.invoke(app(), ["--help"]).output
 
 
-@pytest.mark.usefixtures("environ")
-def test_only_consumers_can_replay() -> None:
-    assert RUNNER.invoke(app(), ["replay-dlq", "t-v1"]).exit_code == 2
-    result = RUNNER.invoke(app(replay_dlq=REPLAY), ["replay-dlq", "t-v1", "--limit", "5"])
-    assert (result.exit_code, result.output) == (0, "t-v1: 5 of t-v1 in test\n")
+def test_only_consumers_have_dead_letters() -> None:
+    assert RUNNER.invoke(app(), ["dlq", "list"]).exit_code == 2
+    result = RUNNER.invoke(app(dead_letters=DEAD_LETTERS), ["dlq", "--help"])
+    assert result.exit_code == 0
+    assert all(command in result.output for command in ("list", "show", "replay", "drop"))
 
 
 @pytest.mark.usefixtures("environ")
@@ -137,10 +134,38 @@ def test_migrate_check_changes_nothing_and_tells_by_its_status(
 
 
 @pytest.mark.parametrize("topic", ["nonsense", "t-v1-dlq", ""])
-def test_a_topic_that_is_not_consumed_is_refused_before_anything_is_asked_for(topic: str) -> None:
-    result = RUNNER.invoke(app(replay_dlq=REPLAY), ["replay-dlq", topic], env={"GONGJI_ENVIRONMENT": ""})
+@pytest.mark.parametrize("command", [["show", "TOPIC", "0"], ["replay", "TOPIC", "--all", "--by", "me"]])
+def test_a_topic_that_is_not_consumed_is_refused_before_anything_is_asked_for(command: list[str], topic: str) -> None:
+    arguments = [topic if word == "TOPIC" else word for word in command]
+    result = RUNNER.invoke(app(dead_letters=DEAD_LETTERS), ["dlq", *arguments], env={"GONGJI_ENVIRONMENT": ""})
     assert result.exit_code == 2
     assert result.stderr == f"✗ binding does not consume {topic}. Name one of those that it does: t-v1, u-v1.\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", "t-v1", "x"],
+        ["show", "t-v1", "1:2:3"],
+        ["show", "t-v1", "٣"],
+        ["replay", "t-v1", "--by", "me"],
+        ["replay", "t-v1", "3", "--all", "--by", "me"],
+        ["replay", "t-v1", "--all"],
+        ["replay", "t-v1", "--all", "--by", " "],
+        ["replay", "t-v1", "--all", "--by", "me", "--limit", "0"],
+        ["replay", "t-v1", "--all", "--by", "me", "--limit", "1001"],
+        ["drop", "t-v1", "3", "--by", "me"],
+        ["drop", "t-v1", "3", "--by", "me", "--reason", "  x "],
+        ["drop", "t-v1", "3", "--by", "me", "--reason", "x" * 501],
+        ["drop", "t-v1", "3", "--by", "m" * 101, "--reason", "a double"],
+        ["drop", "t-v1", "3", "--by", "m\x1b[31m", "--reason", "a double"],
+        ["drop", "t-v1", "--all", "--by", "me", "--reason", "a double"],
+    ],
+)
+@pytest.mark.usefixtures("environ")
+def test_what_is_to_be_done_with_which_letter_by_whom_and_why_is_asked_for(command: list[str]) -> None:
+    result = RUNNER.invoke(app(dead_letters=DEAD_LETTERS), ["dlq", *command])
+    assert (result.exit_code, result.stdout) == (2, "")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +173,8 @@ def test_a_topic_that_is_not_consumed_is_refused_before_anything_is_asked_for(to
     [
         (["audit"], {"ENVIRONMENT", "DATABASE_URL"}),
         (["migrate"], {"ENVIRONMENT", "DATABASE_URL"}),
-        (["replay-dlq", "t-v1"], {"ENVIRONMENT", "DATABASE_URL", "KAFKA_BOOTSTRAP"}),
+        (["dlq", "list"], {"ENVIRONMENT", "DATABASE_URL", "KAFKA_BOOTSTRAP"}),
+        (["dlq", "replay", "t-v1", "--all", "--by", "me"], {"ENVIRONMENT", "DATABASE_URL", "KAFKA_BOOTSTRAP"}),
     ],
 )
 def test_a_command_demands_only_the_settings_that_it_uses(
@@ -157,7 +183,7 @@ def test_a_command_demands_only_the_settings_that_it_uses(
     for name in os.environ:
         if name.startswith("GONGJI_"):
             monkeypatch.delenv(name)
-    result = RUNNER.invoke(app(replay_dlq=REPLAY), command)
+    result = RUNNER.invoke(app(dead_letters=DEAD_LETTERS), command)
     assert result.exit_code == 2
     assert set(re.findall(r"GONGJI_(\w+) is missing", result.stderr)) == needed
     assert "gongji-local env binding" in result.stderr

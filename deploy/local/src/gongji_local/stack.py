@@ -192,7 +192,7 @@ class Stack:
     def run_command(
         self, name: str, action: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a service's command to its end, such as `settlement audit` or `notify replay-dlq account-events-v1`.
+        """Runs a service's command to its end, such as `settlement audit` or `notify dlq list`.
 
         `environment` goes before what the service is told. The exit status and what was printed are for the caller to
         judge.

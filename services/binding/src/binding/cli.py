@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from binding.config import ReplaySettings, Settings
-from binding.main import audit_limits, replay, serve
-from binding.subscriber import TOPICS
-from kit.cli import ReplayDlq, Task, service_cli
+from binding.main import audit_limits, handlers, serve
+from binding.subscriber import GROUP, TOPICS
+from kit.cli import Task, service_cli
 from kit.config import DatabaseSettings
+from kit.dlq_cli import DeadLetterTools
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -16,5 +17,5 @@ app = service_cli(
     serve,
     MIGRATIONS,
     {"audit": Task(DatabaseSettings, audit_limits)},
-    replay_dlq=ReplayDlq(ReplaySettings, TOPICS, replay),
+    dead_letters=DeadLetterTools(ReplaySettings, {GROUP: TOPICS}, handlers),
 )

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -43,8 +43,9 @@ from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Work
 from kit.forgetting import forgetting_jobs
 from kit.grpc_server import GrpcServer, Service
+from kit.handling import Handler
 from kit.health import Health
-from kit.kafka import BUSY, Consumer, replay_dlq
+from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
@@ -129,21 +130,11 @@ def serve(settings: Settings) -> int:
     return build(settings).run()
 
 
-def replay(settings: ReplaySettings, topic: str, limit: int) -> int:
-    """Give events that failed to the subscriber again; how many were handled."""
-    return asyncio.run(_replay(settings, topic, limit))
-
-
-async def _replay(settings: ReplaySettings, topic: str, limit: int) -> int:
-    database = _database(settings)
-    work = PostgresWork(database, PostgresRepository)
-    clock = clock_from(settings)
+def handlers(settings: ReplaySettings, database: Database) -> Mapping[str, Handler]:
+    """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
+    work, clock = PostgresWork(database, PostgresRepository), clock_from(settings)
     authorizations = Authorizations(work, clock, SystemClock(), settings.limit_nearly_used_percent)
-    subscriber = Subscriber(work, authorizations, persons_of(settings, clock))
-    try:
-        return (await replay_dlq(settings, topic, GROUP, subscriber.handle, limit=limit)).replayed
-    finally:
-        await database.close()
+    return {GROUP: Subscriber(work, authorizations, persons_of(settings, clock)).handle}
 
 
 def audit_limits(settings: DatabaseSettings) -> int:

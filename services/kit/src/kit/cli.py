@@ -1,20 +1,21 @@
 """The command line that every service has: `python -m <service> serve|migrate|config`, and what it adds."""
 
-import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
 
-from kit.config import ConfigurationError, ConsumerSettings, DatabaseSettings, ServiceSettings, describe, load
+from kit.config import ConfigurationError, DatabaseSettings, ServiceSettings, describe, load
 from kit.failures import OperatorError
 from kit.observability import configure_logging, get_logger
 
+if TYPE_CHECKING:
+    from kit.dlq_cli import DeadLetterTools
+
 C = TypeVar("C", bound=DatabaseSettings)
-R = TypeVar("R", bound=ConsumerSettings)
 S = TypeVar("S", bound=ServiceSettings)
 
 EXIT_FAILED = 1
@@ -30,17 +31,6 @@ class Task(Generic[C]):
     """Gets the settings, returns the exit status; its docstring is the command's help."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayDlq(Generic[R]):
-    """What `replay-dlq` needs to know of a service that consumes."""
-
-    settings_cls: type[R]
-    topics: Sequence[str]
-    """Those that the service consumes."""
-    run: Callable[[R, str, int], object]
-    """Gets the settings, a topic and the most events to take; returns what to print: how many were handled."""
-
-
 def service_cli(
     name: str,
     settings_cls: type[S],
@@ -48,7 +38,7 @@ def service_cli(
     migrations_dir: Path,
     extra: Mapping[str, Task[Any]] | None = None,
     *,
-    replay_dlq: ReplayDlq[Any] | None = None,
+    dead_letters: "DeadLetterTools[Any] | None" = None,
 ) -> typer.Typer:
     """The command line of the service `name`.
 
@@ -58,7 +48,7 @@ def service_cli(
         serve: runs until it is told to stop.
         migrations_dir: the service's migrations, oldest first by name.
         extra: further commands by name.
-        replay_dlq: given, there is a command `replay-dlq`; for services that consume.
+        dead_letters: given, there are commands `dlq list|show|replay|drop`; for services that consume.
     """
     app = typer.Typer(name=name, help=f"The {name} service of Gongji.", no_args_is_help=True, add_completion=False)
     _add(app, name, "serve", "Serve until SIGTERM or SIGINT.", Task(settings_cls, serve))
@@ -66,8 +56,8 @@ def service_cli(
     _add(app, name, "config", "Print the effective settings, secrets masked.", Task(settings_cls, _print_settings))
     for command_name, task in (extra or {}).items():
         _add(app, name, command_name, task.run.__doc__ or "", task)
-    if replay_dlq is not None:
-        _add_replay(app, name, replay_dlq)
+    if dead_letters is not None:
+        _add_dlq(app, name, dead_letters)
     return app
 
 
@@ -99,24 +89,11 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
         raise typer.Exit(done(name, Task(DatabaseSettings, run)))
 
 
-def _add_replay(app: typer.Typer, name: str, replay: ReplayDlq[Any]) -> None:
-    @app.command("replay-dlq", help="Handle the events that had failed, once what made them fail is mended.")
-    def command(
-        topic: Annotated[str, typer.Argument(help=f"The topic that they failed on: {' or '.join(replay.topics)}.")],
-        limit: Annotated[int, typer.Option(min=1, help="The most events to take.")] = 1000,
-    ) -> None:
-        if topic not in replay.topics:
-            known = ", ".join(replay.topics)
-            typer.echo(f"✗ {name} does not consume {topic}. Name one of those that it does: {known}.", err=True)
-            raise typer.Exit(EXIT_MISCONFIGURED)
+def _add_dlq(app: typer.Typer, name: str, tools: "DeadLetterTools[Any]") -> None:
+    # Only here: whoever has no such commands need not load Kafka's client for them.
+    from kit.dlq_cli import dlq_app  # noqa: PLC0415
 
-        def run(settings: ConsumerSettings) -> int:
-            # The client complains of each attempt; what came of all of them is told once.
-            logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-            typer.echo(f"{topic}: {replay.run(settings, topic, limit)}")
-            return 0
-
-        raise typer.Exit(done(name, Task(replay.settings_cls, run)))
+    app.add_typer(dlq_app(name, tools, lambda settings_cls, run: done(name, Task(settings_cls, run))), name="dlq")
 
 
 def done(service: str, task: Task[C]) -> int:

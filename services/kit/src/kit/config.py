@@ -197,7 +197,7 @@ class ClockSettings(DatabaseSettings):
 
 
 class ConsumerSettings(ClockSettings):
-    """What a command needs that handles events, such as `replay-dlq`."""
+    """What a command needs that reads events, such as those under `dlq`."""
 
     kafka_bootstrap: Addresses = Field(
         description="Kafka's first addresses, separated by commas.", examples=["127.0.0.1:9092"]

@@ -22,7 +22,6 @@ from kit.bus_metrics import POSTPONED
 from kit.clock import Elapsed
 from kit.consumer_state import ConsumerState, Lags, Trouble
 from kit.dead_letters import DeadLetterQueue, KafkaDeadLetterQueue, Record
-from kit.dlq_replay import Replay, ReplayStoppedError, replay_dlq
 from kit.handling import BatchProcessor, Handler, PostponedError, RetryPolicy, TooManyFailuresError
 from kit.health import Health
 from kit.kafka_client import REQUEST_TIMEOUT_MS, KafkaAddress, KafkaError, KafkaSettings, ssl_context
@@ -35,11 +34,8 @@ __all__ = [
     "Handler",
     "KafkaAddress",
     "KafkaSettings",
-    "Replay",
-    "ReplayStoppedError",
     "RetryPolicy",
     "Tuning",
-    "replay_dlq",
 ]
 
 

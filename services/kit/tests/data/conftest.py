@@ -10,7 +10,7 @@ import pytest
 
 from gongji_local.ports import free_port
 from gongji_local.templates import DatabaseTemplates
-from kit import inbox, outbox, requests, used_assertions
+from kit import dlq_actions, inbox, outbox, requests, used_assertions
 from kit.db import Database
 from kit.kafka_client import KafkaAddress
 from kit.testing import patient_database
@@ -33,8 +33,8 @@ async def _admin(url: str, statement: str) -> None:
 
 
 def _make_tables(_service: str, url: str) -> None:
-    schema = outbox.SCHEMA + outbox.RUNS + inbox.SCHEMA + requests.SCHEMA + used_assertions.SCHEMA + FACT
-    asyncio.run(_admin(url, schema))
+    schemas = (outbox.SCHEMA, outbox.RUNS, inbox.SCHEMA, requests.SCHEMA, used_assertions.SCHEMA, dlq_actions.SCHEMA)
+    asyncio.run(_admin(url, "".join(schemas) + FACT))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
-"""The command line: `python -m notify serve|migrate|config|replay-dlq`."""
+"""The command line: `python -m notify serve|migrate|config|dlq`."""
 
-import asyncio
-
-from kit.cli import ReplayDlq, service_cli
+from kit.cli import service_cli
+from kit.dlq_cli import DeadLetterTools
 from notify.config import MIGRATIONS, ReplaySettings, Settings
-from notify.main import NAME, build, replay
+from notify.main import NAME, build, handlers
+from notify.service import CONSUMER
 from notify.subscriber import TOPICS
 
 
@@ -12,8 +12,6 @@ def _serve(settings: Settings) -> int:
     return build(settings).run()
 
 
-def _replay(settings: ReplaySettings, topic: str, limit: int) -> int:
-    return asyncio.run(replay(settings, topic, limit)).replayed
+DEAD_LETTERS = DeadLetterTools(ReplaySettings, {CONSUMER: TOPICS}, handlers)
 
-
-app = service_cli(NAME, Settings, _serve, MIGRATIONS, replay_dlq=ReplayDlq(ReplaySettings, TOPICS, _replay))
+app = service_cli(NAME, Settings, _serve, MIGRATIONS, dead_letters=DEAD_LETTERS)

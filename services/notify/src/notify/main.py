@@ -2,16 +2,16 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gongji.notify.v1.inbox_pb2_grpc import add_InboxServiceServicer_to_server
 from kit import tracing
 from kit.clock import clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction
-from kit.dlq_replay import Replay, replay_dlq
 from kit.forgetting import forgetting_jobs
 from kit.grpc_server import GrpcServer, Service
+from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
@@ -66,14 +66,9 @@ def build(settings: Settings) -> Application:
     return application
 
 
-async def replay(settings: ReplaySettings, topic: str, limit: int) -> Replay:
-    """Tell people of the events in the DLQ of `topic`, `limit` at most, once what made them fail is mended."""
-    database = Database(settings.database_url, 1, f"{NAME}-replay")
-    try:
-        await database.connect()
-        return await replay_dlq(settings, topic, CONSUMER, _subscriber(settings, database), limit=limit)
-    finally:
-        await database.close()
+def handlers(settings: ReplaySettings, database: Database) -> Mapping[str, Handler]:
+    """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
+    return {CONSUMER: _subscriber(settings, database)}
 
 
 def _services(settings: Settings, database: Database) -> Sequence[Service]:

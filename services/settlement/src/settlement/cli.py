@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from kit.cli import ReplayDlq, Task, service_cli
+from kit.cli import Task, service_cli
 from kit.config import ConsumerSettings
+from kit.dlq_cli import DeadLetterTools
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.config import Settings
 from settlement.contribution_command import import_contributions
 from settlement.daily_file_command import daily_file_command
-from settlement.main import audit_books, reconcile_holds, replay, serve, show_pending
+from settlement.main import audit_books, handlers, reconcile_holds, serve, show_pending
+from settlement.projection import GROUP
 from settlement.statement_command import export_statement
 from settlement.subscriber import TOPICS
 
@@ -24,7 +26,7 @@ app = service_cli(
         "pending": Task(AuditSettings, show_pending),
         "reconcile-holds": Task(ReconcileSettings, reconcile_holds),
     },
-    replay_dlq=ReplayDlq(ConsumerSettings, TOPICS, replay),
+    dead_letters=DeadLetterTools(ConsumerSettings, {GROUP: TOPICS}, handlers),
 )
 app.command("daily-file")(daily_file_command)
 app.command("import-contributions")(import_contributions)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import typer
@@ -21,8 +21,9 @@ from kit.db import Database, PostgresWork
 from kit.forgetting import forgetting_jobs
 from kit.grpc_client import TlsFiles
 from kit.grpc_server import GrpcServer, Service
+from kit.handling import Handler
 from kit.health import Health
-from kit.kafka import Consumer, replay_dlq
+from kit.kafka import Consumer
 from kit.lifecycle import Application
 from kit.observability import HttpProbes
 from kit.relay import Relay
@@ -182,18 +183,9 @@ def serve(settings: Settings) -> int:
     return build(settings).run()
 
 
-def replay(settings: ConsumerSettings, topic: str, limit: int) -> int:
-    """Give events that failed to the subscriber again; how many were handled."""
-    return asyncio.run(_replay(settings, topic, limit))
-
-
-async def _replay(settings: ConsumerSettings, topic: str, limit: int) -> int:
-    database = _database(settings)
-    try:
-        handler = _subscriber(database, clock_from(settings)).handle
-        return (await replay_dlq(settings, topic, GROUP, handler, limit=limit)).replayed
-    finally:
-        await database.close()
+def handlers(settings: ConsumerSettings, database: Database) -> Mapping[str, Handler]:
+    """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
+    return {GROUP: _subscriber(database, clock_from(settings)).handle}
 
 
 def audit_books(settings: AuditSettings) -> int:

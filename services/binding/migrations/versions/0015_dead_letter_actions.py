@@ -1,0 +1,20 @@
+"""What operators did with dead letters.
+
+Revision ID: 0015
+Revises: 0014
+"""
+
+from collections.abc import Sequence
+
+from kit import dlq_actions
+from kit.migrate import run_script
+
+revision: str = "0015"
+down_revision: str | None = "0014"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    """Create the table."""
+    run_script(dlq_actions.SCHEMA)
