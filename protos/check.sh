@@ -27,3 +27,9 @@ echo "protos: nothing broken since any of $count earlier versions"
 ./generate.sh "$fresh"
 diff -r --exclude=__pycache__ --exclude='*.egg-info' "$fresh" gen >/dev/null || { echo "protos: gen/ is not what the contracts say; run: make protos" >&2; exit 1; }
 echo "protos: generated code is in step"
+
+../.venv/bin/python -m gongji_local.topic_docs --protos . "$fresh/docs"
+for document in "$fresh"/docs/*; do
+  cmp -s "$document" "docs/${document##*/}" || { echo "protos: docs/ is not what topics and contracts say; run: make topics-docs" >&2; exit 1; }
+done
+echo "protos: documents of the topics are in step"
