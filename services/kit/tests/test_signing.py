@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,32 @@ def test_a_key_ring_that_cannot_be_used_says_so_at_start(tmp_path: Path, documen
 def test_a_missing_key_ring_says_which_file(tmp_path: Path) -> None:
     with pytest.raises(KeyRingUnusable, match=r"absent\.json"):
         TokenSigner(tmp_path / "absent.json")
+
+
+@given(text=st.text(max_size=200))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_seal_fits_its_text_alone(ring: Path, text: str) -> None:
+    signer = TokenSigner(ring)
+    seal = signer.seal(text)
+    signer.check(seal, text)
+    for other in (text + "x", text[1:] if text else "x"):
+        with pytest.raises(SignatureInvalid):
+            signer.check(seal, other)
+
+
+@pytest.mark.parametrize("changed", [{"key_id": "c2"}, {"key_id": ""}, {"mac": ""}, {"mac": "Zm9v"}, {"mac": "ü"}])
+def test_a_changed_seal_is_refused(ring: Path, changed: dict[str, str]) -> None:
+    signer = TokenSigner(ring)
+    with pytest.raises(SignatureInvalid):
+        signer.check(replace(signer.seal("text"), **changed), "text")
+
+
+def test_seals_of_a_key_that_is_no_longer_active_are_still_believed(ring: Path) -> None:
+    signer = TokenSigner(ring)
+    before = signer.seal("text")
+    write_ring(ring, "c2", "c1", "c2")
+    signer.check(before, "text")
+    assert signer.seal("text").key_id == "c2"
+    write_ring(ring, "c2", "c2")
+    with pytest.raises(SignatureInvalid):
+        signer.check(before, "text")

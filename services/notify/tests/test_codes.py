@@ -12,16 +12,15 @@ import pytest
 from google.protobuf import json_format
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
+from support.notify_environment import environment
 
 from gongji.identity.events.v1 import events_pb2
-from gongji_local.keys import Keys
 from kit.clock import FixedClock
 from kit.config import ConfigurationError, load
 from kit.crypto import KeyRing
 from kit.db import Work
 from kit.events import Envelope
 from kit.testing import MemoryWork
-from kit.testing_tls import Pki
 from notify.channels.files import FileAdapter, NoAdapter
 from notify.channels.log import LogChannel
 from notify.channels.port import Adapter, Outgoing, UndeliveredError
@@ -254,43 +253,21 @@ async def test_without_an_adapter_the_log_says_that_a_code_was_not_sent() -> Non
     assert TEL not in repr(lines)
 
 
-def environment(folder: Path, where: str, domain: str, directory: Path) -> dict[str, str]:
-    file = folder / "file"
-    file.write_text("x")
-    Pki(folder)
-    keys = Keys(folder)
-    names = ("TLS_CERT", "TLS_KEY", "INSTITUTION_CA", "SERVICE_CA")
-    usual = {
-        "ENVIRONMENT": where,
-        "TRUST_DOMAIN": domain,
-        "GRPC_ADDRESS": "127.0.0.1:0",
-        "HTTP_ADDRESS": "127.0.0.1:0",
-        "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c?sslmode=verify-full",
-        "KAFKA_BOOTSTRAP": "127.0.0.1:1",
-        "SMS_DIRECTORY": str(directory),
-        "JWKS_FILE": str(keys.jwks()),
-        "KEYRING_FILE": str(keys.keyring("notify")),
-        "CODE_KEYRING_FILE": str(keys.code_keyring()),
-        **{f"{name}_FILE": str(file) for name in (*names, "KAFKA_CA", "KAFKA_CERT", "KAFKA_KEY")},
-    }
-    return {f"GONGJI_{name}": value for name, value in usual.items()}
-
-
 @pytest.mark.parametrize("where", ["local", "test"])
 def test_messages_may_go_to_a_folder_where_nobody_is_real(tmp_path: Path, where: str) -> None:
-    assert load(Settings, environment(tmp_path, where, "gongji-local", tmp_path)).sms_directory == tmp_path
+    assert load(Settings, environment(tmp_path, where, SMS_DIRECTORY=tmp_path)).sms_directory == tmp_path
 
 
 @pytest.mark.parametrize(("where", "domain"), [("sandbox", "gongji-sandbox"), ("production", "gongji")])
 def test_messages_go_to_no_folder_elsewhere(tmp_path: Path, where: str, domain: str) -> None:
     with pytest.raises(ConfigurationError, match="SMS_DIRECTORY must not be set in sandbox and production") as refused:
-        load(Settings, environment(tmp_path, where, domain, tmp_path))
+        load(Settings, environment(tmp_path, where, domain, SMS_DIRECTORY=tmp_path))
     assert len(refused.value.problems) == 1
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"SMS_DIRECTORY names .* not a folder"):
-        load(Settings, environment(tmp_path, "test", "gongji-local", tmp_path / "gone"))
+        load(Settings, environment(tmp_path, SMS_DIRECTORY=tmp_path / "gone"))
 
 
 def test_an_issued_code_keeps_what_the_event_says() -> None:

@@ -34,6 +34,14 @@ class _Ring:
     keys: dict[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What goes beside a text that is sent as it is, so that the receiver can tell who signed it."""
+
+    key_id: str
+    mac: str
+
+
 class TokenSigner:
     """Signs and verifies opaque payloads with the keys of a ring file."""
 
@@ -56,6 +64,17 @@ class TokenSigner:
         if key is None or not hmac.compare_digest(_encode(_mac(key, signed)).encode(), mac.encode()):
             raise SignatureInvalid("the token was not signed by a key of this ring")
         return _decode(payload)
+
+    def seal(self, text: str) -> Seal:
+        """A seal of the ring's active key on a text that travels apart from it."""
+        ring = self._current()
+        return Seal(ring.active, _encode(_mac(ring.keys[ring.active], text)))
+
+    def check(self, seal: Seal, text: str) -> None:
+        """Return if one of the ring's keys sealed this text; raises SignatureInvalid otherwise."""
+        key = self._current().keys.get(seal.key_id)
+        if key is None or not hmac.compare_digest(_encode(_mac(key, text)).encode(), seal.mac.encode()):
+            raise SignatureInvalid("the text was not sealed by a key of this ring")
 
     def _current(self) -> _Ring:
         try:

@@ -6,7 +6,12 @@ from pathlib import Path
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from kit.config import ConsumerSettings, KeyRingFile, ServiceSettings
+from kit.config import Address, ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings, SigningKeysFile
+from notify.channels.settings import ChannelsUnusable, Gateway, read_channels
+
+
+def _refused(what: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{what}", {"what": what})
 
 
 class ReplaySettings(ConsumerSettings):
@@ -20,9 +25,34 @@ class ReplaySettings(ConsumerSettings):
     )
     sms_directory: Path | None = Field(
         default=None,
-        description="A folder for messages to telephones, in clear; for developers and tests only.",
+        description="A folder for messages of channels without an adapter, in clear; for developers and tests only.",
         examples=["sms"],
     )
+    channels_file: ReadableFile | None = Field(
+        default=None, description="Which adapter and policy each channel has, JSON.", examples=["channels.json"]
+    )
+    gateway_keyring_file: SigningKeysFile | None = Field(
+        default=None,
+        description="The keys that requests to gateways and their receipts are signed with, JSON.",
+        examples=["gateway-keyring.json"],
+    )
+
+    @field_validator("channels_file")
+    @classmethod
+    def _usable_channels(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        try:
+            read_channels(value, info.data.get("environment", ""))
+        except ChannelsUnusable as error:
+            raise _refused(f"is wrong: {error}") from None
+        return value
+
+    @field_validator("gateway_keyring_file")
+    @classmethod
+    def _gateways_have_keys(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        stated = read_channels(info.data.get("channels_file"), info.data.get("environment", ""))
+        if value is None and any(isinstance(one, Gateway) for one in stated.values()):
+            raise _refused("is required: GONGJI_CHANNELS_FILE names a gateway, and requests to gateways are signed")
+        return value
 
     @field_validator("sms_directory")
     @classmethod
@@ -33,7 +63,7 @@ class ReplaySettings(ConsumerSettings):
         elif value is not None and not (value.is_dir() and os.access(value, os.W_OK)):
             what = f"names {value}, which is not a folder that this user may write to"
         if what:
-            raise PydanticCustomError("refused", "{what}", {"what": what})
+            raise _refused(what)
         return value
 
 
@@ -43,6 +73,16 @@ class Settings(ReplaySettings, ServiceSettings):
     keyring_file: KeyRingFile = Field(
         description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
     )
+    callback_address: Address | None = Field(
+        default=None, description="Where gateways post receipts.", examples=["127.0.0.1:7301"]
+    )
+
+    @field_validator("callback_address")
+    @classmethod
+    def _receipts_have_keys(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("gateway_keyring_file") is None:
+            raise _refused("goes with GONGJI_GATEWAY_KEYRING_FILE: receipts are signed")
+        return value
 
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"

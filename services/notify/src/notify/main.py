@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gongji.notify.v1.inbox_pb2_grpc import add_InboxServiceServicer_to_server
 from kit import tracing
-from kit.clock import clock_from
+from kit.clock import SystemClock, clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction
 from kit.forgetting import forgetting_jobs
@@ -19,10 +19,14 @@ from kit.probes import HttpProbes
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
+from kit.signing import TokenSigner
 from kit.used_assertions import UsedAssertions
 from notify.access import ACCESS, INBOX_SERVICE
-from notify.channels.files import FileAdapter, NoAdapter
+from notify.channels.callback import CallbackServer
 from notify.channels.log import LogChannel
+from notify.channels.port import Adapter
+from notify.channels.receipts import NoDesk, ReceiptDesk
+from notify.channels.registry import channels_from
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.config import ReplaySettings, Settings
@@ -41,6 +45,7 @@ def build(settings: Settings) -> Application:
     tracing.configure(NAME, settings.otlp_endpoint)
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
+    channels = channels_from(settings)
     used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(
         settings,
@@ -56,10 +61,15 @@ def build(settings: Settings) -> Application:
     application.add("probes", probes.start, probes.stop)
     application.add("database", database.connect, database.close)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
-    consumer = Consumer(settings, TOPICS, CONSUMER, _subscriber(settings, database), health=health, tuning=BUSY)
+    application.add("channels", None, channels.close)
+    handler = _subscriber(settings, database, channels)
+    consumer = Consumer(settings, TOPICS, CONSUMER, handler, health=health, tuning=BUSY)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
     jobs: Sequence[Job] = forgetting_jobs(once, used)
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
+    if settings.callback_address and settings.gateway_keyring_file:
+        callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), NoDesk())
+        application.add("callback", callback.start, callback.stop)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.not_serving)
     application.watch("database", database.ping)
@@ -68,7 +78,7 @@ def build(settings: Settings) -> Application:
 
 def handlers(settings: ReplaySettings, database: Database) -> Mapping[str, Handler]:
     """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
-    return {CONSUMER: _subscriber(settings, database)}
+    return {CONSUMER: _subscriber(settings, database, channels_from(settings))}
 
 
 def _services(settings: Settings, database: Database) -> Sequence[Service]:
@@ -81,8 +91,12 @@ def _service(settings: ReplaySettings, database: Database) -> MessageService:
     return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel(), Texts())
 
 
-def _subscriber(settings: ReplaySettings, database: Database) -> Subscriber:
-    adapter = FileAdapter(settings.sms_directory) if settings.sms_directory else NoAdapter()
+def _callback(address: str, signer: TokenSigner, desk: ReceiptDesk) -> CallbackServer:
+    # Real time: a gateway cannot know where the services' clock was moved to.
+    return CallbackServer(address, signer, desk, SystemClock())
+
+
+def _subscriber(settings: ReplaySettings, database: Database, adapter: Adapter) -> Subscriber:
     codes = CodeService(work(database, KeyRing.load(settings.keyring_file)), adapter, clock_from(settings))
     return Subscriber(_service(settings, database), codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
 

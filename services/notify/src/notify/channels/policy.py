@@ -13,7 +13,7 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     timeout_seconds: float = Field(default=10.0, gt=0, le=60)
-    """How long one attempt may take, waiting for its turn and connecting included."""
+    """How long one attempt may take, connecting included; it may wait as long for its turn before."""
     attempts: int = Field(default=8, ge=1, le=100)
     """How often one message is tried before it is given up."""
     first_wait_seconds: float = Field(default=5.0, gt=0, le=3600)

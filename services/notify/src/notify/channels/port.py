@@ -53,6 +53,13 @@ class UndeliveredError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class AddressBusyError(UndeliveredError):
+    """This address takes nothing just now, such as a full mailbox; the other side is well and takes other messages."""
+
+    def __init__(self, why: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(why, is_final=False, retry_after_seconds=retry_after_seconds)
+
+
 class Adapter(Protocol):
     """One way to reach people."""
 

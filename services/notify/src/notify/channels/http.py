@@ -1,0 +1,106 @@
+"""HTTP as channels need it: one POST, no redirects, a bounded answer, a time-out, failures without personal data."""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from notify.channels.port import UndeliveredError
+
+MOST_ANSWER_BYTES: Final = 16 * 1024
+MOST_RETRY_AFTER_SECONDS: Final = 86_400.0
+_CHUNK_BYTES: Final = 4096
+_HTTP_OK: Final = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other side said."""
+
+    status: int
+    body: bytes
+    retry_after_seconds: float | None
+    """How long it wants to be left alone; None if it did not say."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status says so."""
+        return self.status in _HTTP_OK
+
+    def failure(self) -> UndeliveredError:
+        """What a status that is no success means: whoever is overloaded or set up wrongly may take it later."""
+        why = f"answered {self.status}"
+        return UndeliveredError(why, is_final=False, retry_after_seconds=self.retry_after_seconds)
+
+
+class HttpClient:
+    """Posts to the one place that an adapter talks to, over connections that it keeps."""
+
+    def __init__(self, timeout_seconds: float, connections: int, ca_file: Path | None = None) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._connections = connections
+        self._ca_file = ca_file
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post and read the answer, whatever its status.
+
+        Raises:
+            UndeliveredError: there was no answer, or none that ends; nobody knows what became of the request.
+        """
+        try:
+            async with self._opened().post(url, data=body, headers=dict(headers), allow_redirects=False) as response:
+                answered = await _bounded(response.content)
+                return Answer(response.status, answered, _retry_after(response.headers.get("Retry-After", "")))
+        except (aiohttp.ClientError, OSError) as error:
+            # Its text may have the address in it, and so may what it was raised from.
+            raise UndeliveredError(f"no answer ({type(error).__name__})", is_final=False) from None
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls()),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                # An answer that unpacks into gigabytes stays as small as it came.
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity", "User-Agent": "gongji-notify"},
+            )
+        return self._session
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        return ssl.create_default_context(cafile=str(self._ca_file)) if self._ca_file else True
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    while chunk := await content.read(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > MOST_ANSWER_BYTES:
+            raise UndeliveredError(f"the answer is longer than {MOST_ANSWER_BYTES} bytes", is_final=False)
+    return bytes(body)
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds or a date (RFC 9110, 10.2.3); what is neither says nothing."""
+    if value.isascii() and value.isdigit():
+        return min(float(value), MOST_RETRY_AFTER_SECONDS)
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        return None
+    left_seconds = (until - datetime.now(UTC)).total_seconds()
+    return min(max(left_seconds, 0.0), MOST_RETRY_AFTER_SECONDS)
