@@ -1,5 +1,6 @@
 """The languages that there are: Chinese, which the texts are written in, and each that there is a catalogue of."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
@@ -11,7 +12,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-TEXTS: Final = Path(__file__).resolve().parent / "texts"
+from notify.sources import SUFFIX, TEXTS, sentences, sources
+from notify.words import ENUMS, PHRASES
+
 LOCALES: Final = TEXTS / "locale"
 SOURCE: Final = "zh-CN"
 
@@ -28,6 +31,17 @@ class Language:
     """None for the language that the texts are written in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something to be translated."""
+
+    context: str | None
+    """Tells words apart that are the same in Chinese."""
+    msgid: str
+    where: str
+    """The text or the enumeration that says it."""
+
+
 def languages(locales: Path = LOCALES) -> tuple[Language, ...]:
     """Chinese, and each language with a catalogue `<language>/LC_MESSAGES/notify.po`, by its tag."""
     source = Language(SOURCE, Locale.parse(SOURCE, sep="-"), NullTranslations(), None)
@@ -42,3 +56,15 @@ def _language(path: Path) -> Language:
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return Language(tag, Locale.parse(tag, sep="-"), GNUTranslations(compiled), catalogue)
+
+
+def entries() -> Iterator[Entry]:
+    """Everything that a language has to translate; what several texts say comes once for each."""
+    for name, source in sources().items():
+        for sentence in sentences(source):
+            yield Entry(None, sentence, f"{name}{SUFFIX}")
+    for phrase in PHRASES:
+        yield Entry(None, phrase, "words.py")
+    for enum in ENUMS:
+        for value in enum:
+            yield Entry(enum.__name__, value.value, enum.__name__)

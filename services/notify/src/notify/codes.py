@@ -13,13 +13,11 @@ from kit.db import Work
 from kit.observability import get_logger
 from notify.channels.port import Adapter, Outgoing, UndeliveredError
 from notify.domain.channels import Channel
-from notify.domain.codes import IssuedCode, is_stale, params_of, text_of
+from notify.domain.codes import TEMPLATE, IssuedCode, is_stale, params_of, text_of
 from notify.repository import Repository
 from notify.service import CONSUMER
 
 CODES: Final = Counter("gongji_notify_codes_total", "One-time codes, by what became of them.", ["outcome"])
-TEMPLATE: Final = "verification-code"
-"""The name of the text; its parameters are `domain.codes.params_of`."""
 
 
 @dataclass(frozen=True, slots=True)

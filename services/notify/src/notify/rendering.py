@@ -5,47 +5,100 @@ telephones. They are written in Chinese, which is the key of each translation. V
 template has nothing to format, look up or call.
 """
 
-import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import FunctionLoader, StrictUndefined, Template
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from notify.catalogues import LOCALES, SOURCE, TEXTS, Language, languages
-from notify.domain.notices import Notice, Worded
+from notify.catalogues import LOCALES, SOURCE, Language, languages
+from notify.domain.channels import Channel
+from notify.domain.codes import TEMPLATE as CODE
+from notify.domain.notices import Notice, Param, Worded
+from notify.domain.samples import sampled_codes, sampled_notices
+from notify.sources import short_forms, sources, translated
+from notify.text_checks import Samples, check_language, check_sources
 from notify.words import Words
 
-SUFFIX: Final = ".txt.jinja"
-TRANS: Final = re.compile(r"{% trans %}(.*?){% endtrans %}")
+SHORT_FORMS: Final = frozenset({Channel.SMS, Channel.PUSH})
+"""Channels that take the short form, by a gateway's template and its parameters."""
+_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined,
+    autoescape=False,  # what is written is no markup; an e-mail is plain text
+)
 _FULL_STOP: Final = "。"
 """Brings its own space; sentences that end with another mark are kept apart by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What goes out by a channel."""
+
+    template: str
+    """The name of the text."""
+    language: str
+    title: str = field(repr=False)
+    """Names no person and no amount."""
+    body: str = field(repr=False)
+    """The whole text, or the short form where the channel takes that."""
+    params: Mapping[str, str] = field(repr=False)
+    """What the short form is filled with, in the order of `texts/short-forms.toml`; empty for other channels."""
 
 
 class Renderer:
     """Puts notices into the words of one language."""
 
-    def __init__(self, language: Language, texts: Path = TEXTS) -> None:
+    def __init__(self, language: Language) -> None:
         self.language: Final = language.tag
-        environment = _environment(language, texts)
         self._words = Words(language.locale, language.translations)
-        names = [path.name.removesuffix(SUFFIX) for path in sorted(texts.glob(f"*{SUFFIX}"))]
-        self._templates = {name: environment.get_template(f"{name}{SUFFIX}") for name in names}
+        self._short_forms = short_forms()
+        # Translated before they are compiled: a catalogue's look-ups at each message would cost three times as much.
+        self._templates = {
+            name: _ENVIRONMENT.from_string(translated(source, language.translations.gettext))
+            for name, source in sources().items()
+        }
         # A title says nothing that differs from one notice to the next.
         self._titles = {name: _block(template, "title", {}) for name, template in self._templates.items()}
 
     def render(self, notice: Notice) -> Worded:
-        """The title and the whole text."""
+        """A notice as the inbox keeps it: the title and the whole text."""
         name = notice.template
         body = _block(self._templates[name], "body", self._words.of(notice.params))
         return Worded(notice.addressee, notice.category, self._titles[name], body)
 
+    def said(self, template: str, params: Mapping[str, Param], channel: Channel) -> Said:
+        """A text as it goes out by `channel`; of a notice, its template and its params."""
+        words, title = self._words.of(params), self._titles[template]
+        if channel not in SHORT_FORMS:
+            return Said(template, self.language, title, _block(self._templates[template], "body", words), {})
+        body = _block(self._templates[template], "short", words)
+        filled = {name: str(words[name]) for name in self._short_forms[template]}
+        return Said(template, self.language, title, body, filled)
+
+    def rehearse(self) -> None:
+        """Say everything that there is to say once; what cannot be said is raised."""
+        for (template, params), channel in product(_samples(), (Channel.SMS, Channel.EMAIL)):
+            self.said(template, params, channel)
+
 
 class Texts:
-    """The texts in every language that there is."""
+    """The texts in every language that there is; each was looked at and rendered before anybody is told anything.
+
+    Raises:
+        TextsError: a text or a translation is wrong, or one is missing.
+    """
 
     def __init__(self, locales: Path = LOCALES) -> None:
-        self._renderers: Final = {language.tag: Renderer(language) for language in languages(locales)}
+        check_sources(sources(), short_forms(), _samples())
+        found = languages(locales)
+        for language in found:
+            check_language(language)
+        self._renderers: Final = {language.tag: Renderer(language) for language in found}
+        for renderer in self._renderers.values():
+            renderer.rehearse()
         self.languages: Final = tuple(self._renderers)
         """Their tags, the one that texts are written in first."""
 
@@ -54,28 +107,9 @@ class Texts:
         return self._renderers.get(language) or self._renderers[SOURCE]
 
 
-def _environment(language: Language, texts: Path) -> ImmutableSandboxedEnvironment:
-    def translated(name: str) -> str:
-        source = (texts / name).read_text(encoding="utf-8")
-        return TRANS.sub(lambda found: to_template(language.translations.gettext(to_msgid(found[1]))), source)
-
-    # Translated before it is compiled: half of what a catalogue's look-up would cost at each of a million messages.
-    return ImmutableSandboxedEnvironment(
-        loader=FunctionLoader(translated),
-        undefined=StrictUndefined,
-        autoescape=False,  # what is written is no markup; an e-mail is plain text
-        auto_reload=False,
-    )
-
-
-def to_msgid(sentence: str) -> str:
-    """As catalogues have it: `{{ amount }}` is `%(amount)s`."""
-    return re.sub(r"{{ (\w+) }}", r"%(\1)s", sentence.replace("%", "%%"))
-
-
-def to_template(msgstr: str) -> str:
-    """The other way round."""
-    return re.sub(r"%\((\w+)\)s", r"{{ \1 }}", msgstr).replace("%%", "%")
+def _samples() -> Samples:
+    yield from ((notice.template, notice.params) for notice in sampled_notices())
+    yield from ((CODE, params) for params in sampled_codes())
 
 
 def _block(template: Template, name: str, words: dict[str, Any]) -> str:

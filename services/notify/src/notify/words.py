@@ -10,6 +10,7 @@ from typing import Any, Final
 from babel import Locale
 from babel.dates import format_date, format_datetime
 
+from notify.domain.codes import Purpose
 from notify.domain.facts import EndCause, Relationship, Window
 from notify.domain.notices import Limits, Money, Param, Person, Relative
 from notify.domain.wording import SHANGHAI, yuan
@@ -25,7 +26,7 @@ LIMIT: Final = "%(window)s不超过%(amount)s"
 AND: Final = "、"
 PHRASES: Final = (DAY, MOMENT, PERSON, RELATIVE, LIMIT, AND)
 """What is said inside of texts; like them, the Chinese is the key of the translations."""
-ENUMS: Final[tuple[type[Enum], ...]] = (Relationship, Window, EndCause)
+ENUMS: Final[tuple[type[Enum], ...]] = (Relationship, Window, EndCause, Purpose)
 """Their values are words, with the enum's name as the context of each."""
 _MOMENTS_KEPT: Final = 4096
 

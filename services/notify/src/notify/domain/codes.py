@@ -3,9 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Final
 from uuid import UUID
 
 from notify.domain.wording import moment
+
+TEMPLATE: Final = "verification-code"
+"""The name of the text; its parameters are `params_of`."""
 
 
 class Purpose(Enum):

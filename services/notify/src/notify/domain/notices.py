@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Final, assert_never
 
 from notify.domain import facts
+from notify.domain.codes import Purpose
 from notify.domain.kinds import Kind
 from notify.domain.wording import trimmed
 
@@ -66,6 +67,7 @@ Param = (
     | facts.Relationship
     | facts.Window
     | facts.EndCause
+    | Purpose
     | None
 )
 """What a text says, still without words; None and "" for what there is nothing to say of."""
