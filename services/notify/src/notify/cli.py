@@ -1,4 +1,4 @@
-"""The command line: `python -m notify serve|migrate|config|dlq`."""
+"""The command line: `python -m notify serve|migrate|config|dlq|texts|catalogue`."""
 
 from kit.cli import service_cli
 from kit.dlq_cli import DeadLetterTools
@@ -6,6 +6,7 @@ from notify.config import MIGRATIONS, ReplaySettings, Settings
 from notify.main import NAME, build, handlers
 from notify.service import CONSUMER
 from notify.subscriber import TOPICS
+from notify.text_commands import catalogue_command, texts_command
 
 
 def _serve(settings: Settings) -> int:
@@ -15,3 +16,5 @@ def _serve(settings: Settings) -> int:
 DEAD_LETTERS = DeadLetterTools(ReplaySettings, {CONSUMER: TOPICS}, handlers)
 
 app = service_cli(NAME, Settings, _serve, MIGRATIONS, dead_letters=DEAD_LETTERS)
+app.command("texts")(texts_command)
+app.command("catalogue")(catalogue_command)

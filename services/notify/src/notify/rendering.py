@@ -19,7 +19,7 @@ from notify.domain.channels import Channel
 from notify.domain.codes import TEMPLATE as CODE
 from notify.domain.notices import Notice, Param, Worded
 from notify.domain.samples import sampled_codes, sampled_notices
-from notify.sources import short_forms, sources, translated
+from notify.sources import TextsError, short_forms, sources, translated
 from notify.text_checks import Samples, check_language, check_sources
 from notify.words import Words
 
@@ -78,10 +78,23 @@ class Renderer:
         filled = {name: str(words[name]) for name in self._short_forms[template]}
         return Said(template, self.language, title, body, filled)
 
+    def gateway_form(self, template: str) -> str:
+        """The short form as a gateway's template is registered: `${amount}` where it is filled in."""
+        return _block(
+            self._templates[template], "short", {name: f"${{{name}}}" for name in self._short_forms[template]}
+        )
+
     def rehearse(self) -> None:
-        """Say everything that there is to say once; what cannot be said is raised."""
-        for (template, params), channel in product(_samples(), (Channel.SMS, Channel.EMAIL)):
-            self.said(template, params, channel)
+        """Say everything that there is to say once.
+
+        Raises:
+            TextsError: something cannot be said.
+        """
+        for (template, params), channel in product(all_samples(), (Channel.SMS, Channel.EMAIL)):
+            try:
+                self.said(template, params, channel)
+            except Exception as error:  # whatever a pattern of a date or a template does
+                raise TextsError(f"{self.language}: {template} cannot be rendered: {error}") from error
 
 
 class Texts:
@@ -92,7 +105,7 @@ class Texts:
     """
 
     def __init__(self, locales: Path = LOCALES) -> None:
-        check_sources(sources(), short_forms(), _samples())
+        check_sources(sources(), short_forms(), all_samples())
         found = languages(locales)
         for language in found:
             check_language(language)
@@ -107,7 +120,8 @@ class Texts:
         return self._renderers.get(language) or self._renderers[SOURCE]
 
 
-def _samples() -> Samples:
+def all_samples() -> Samples:
+    """Every text with all that it may be given to say."""
     yield from ((notice.template, notice.params) for notice in sampled_notices())
     yield from ((CODE, params) for params in sampled_codes())
 

@@ -6,9 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from kit.failures import OperatorError
+
 TEXTS: Final = Path(__file__).resolve().parent / "texts"
 SUFFIX: Final = ".txt.jinja"
 _TRANS: Final = re.compile(r"{% trans %}(.*?){% endtrans %}")
+
+
+class TextsError(OperatorError):
+    """Some texts are wrong; says which and why, one on a line."""
 
 
 def sources(texts: Path = TEXTS) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from notify.catalogues import Language, entries
 from notify.domain.notices import Param
-from notify.sources import translated
+from notify.sources import TextsError, translated
 
 BLOCKS: Final = ("title", "body", "short")
 _ALLOWED: Final = (nodes.Template, nodes.Block, nodes.Output, nodes.TemplateData, nodes.Name, nodes.If)
@@ -17,10 +17,6 @@ _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
 
 Samples = Iterable[tuple[str, Mapping[str, Param]]]
 """Names of texts, each with what it may be given to say."""
-
-
-class TextsError(Exception):
-    """Some texts are wrong; says which and why, one on a line."""
 
 
 def check_sources(sources: Mapping[str, str], short_forms: Mapping[str, tuple[str, ...]], samples: Samples) -> None:

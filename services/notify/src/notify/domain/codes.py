@@ -16,6 +16,7 @@ class Purpose(Enum):
     """What a code is for; the value is how the message says it."""
 
     REGISTRATION = "实名注册"
+    CONTACT = "联系方式"
     OTHER = "身份核验"
 
 
