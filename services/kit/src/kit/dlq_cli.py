@@ -84,12 +84,13 @@ def _add_list(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run: 
 
         async def listed(desk: Desk, _settings: ConsumerSettings) -> None:
             for each in topics:
-                await _list(desk.looking, each, everything=everything, limit=limit)
+                await list_letters(desk.looking, each, everything=everything, limit=limit)
 
         raise typer.Exit(run(ConsumerSettings, _at_the_desk(service, tools, listed)))
 
 
-async def _list(looking: Looking, topic: str, *, everything: bool, limit: int) -> None:
+async def list_letters(looking: Looking, topic: str, *, everything: bool, limit: int) -> None:
+    """Print how many letters there are, and the first of them; `everything` is also those that have ended."""
     shown: list[Found] = []
     wanted = others = 0
     async for found in looking.all(topic):
@@ -137,12 +138,13 @@ def _add_replay(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run
                 result = await replaying.all(topic, operator, limit)
             else:
                 result = await replaying.one(topic, place, operator)
-            typer.echo(f"{topic}: {_words(result)}")
+            typer.echo(f"{topic}: {words_of(result)}")
 
         raise typer.Exit(run(tools.settings_cls, _at_the_desk(service, tools, replayed)))
 
 
-def _words(result: Replay) -> str:
+def words_of(result: Replay) -> str:
+    """What came of a replay."""
     words = f"{result.replayed} handled"
     words += f", {result.buried} failed again and lie at the DLQ's end" if result.buried else ""
     return words + (f", {result.others} of other services' consumers left" if result.others else "")

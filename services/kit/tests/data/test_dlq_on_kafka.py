@@ -82,6 +82,16 @@ async def test_letters_are_read_from_the_first_to_the_last_as_often_as_one_likes
     assert await bench.all() == letters
 
 
+async def test_letters_are_found_in_every_partition_where_somebody_made_more(bench: Bench) -> None:
+    keys = {f"key-{number}".encode() for number in range(30)}
+    for key in keys:
+        await bench.queue.send(bench.topic.name, StoredRecord(bench.topic.name, 0, 0, key, b"x", []), [])
+    letters = [letter async for letter in bench.letters.all(bench.topic.name)]
+    assert {letter.record.key for letter in letters} == keys
+    assert {letter.place.partition for letter in letters} == {0, 1, 2}
+    assert await bench.letters.at(bench.topic.name, letters[-1].place) == letters[-1]
+
+
 async def test_one_letter_is_found_by_its_place(bench: Bench) -> None:
     await bench.fail("a", "b", "c")
     letters = await bench.all()

@@ -231,8 +231,9 @@ async def test_a_letter_that_another_operator_ended_meanwhile_is_passed_over(ben
     assert bench.had == ["a"]
 
 
-async def test_a_dlq_longer_than_a_page_is_replayed_whole(bench: Bench) -> None:
+async def test_a_dlq_longer_than_a_page_is_listed_and_replayed_whole(bench: Bench) -> None:
     await bench.fail(*(f"{number}" for number in range(203)))
+    assert await bench.open() == list(range(203))
     assert await bench.replay() == Replay(203, 0, 0)
     assert bench.had == [f"{number}" for number in range(203)]
 
