@@ -22,7 +22,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy/local/tests protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) faults histories bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check topics-docs lock clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check topics-docs lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ $(addprefix part-,$(PARTS)): setup
 cases: setup ## acceptance cases on running services: make cases CASES=path/to/other.yaml
 	@$(BIN)/python -m gongji_local.cases $(CASES)
 
+examples: setup ## build and run the consumers' examples on a real broker; needs a JDK and Maven
+	@for tool in javac mvn; do command -v "$$tool" >/dev/null || { echo "make examples needs a JDK of version 17 or later and Maven; there is no $$tool" >&2; exit 1; }; done
+	@env -u KAFKA_BOOTSTRAP $(BIN)/pytest -q tests/consumers/check_examples.py
+
 ROWS ?= 500000
 faults: setup ## break things while hospitals settle, and look whether anything is lost: make faults ROUNDS=50 SEED=1
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) PYTHONPATH=tests $(BIN)/python -m faults.rounds
@@ -104,6 +108,8 @@ format: setup ## let ruff and buf format everything
 
 types: setup ## mypy, strict
 	@$(BIN)/mypy services deploy tests protos/tests conftest.py
+	@for each in examples/consumers/python-*; do (cd "$$each" && MYPYPATH=../../../protos/gen ../../../$(BIN)/mypy \
+	  --config-file ../../../pyproject.toml --cache-dir ../../../.mypy_cache/examples --ignore-missing-imports --allow-subclassing-any .); done
 
 protos: setup ## generate protos/gen from the contracts
 	@protos/generate.sh
@@ -117,8 +123,10 @@ topics-docs: setup ## write protos/docs from protos/topics and the contracts: As
 lock: setup ## resolve requirements.in to requirements.lock, with hashes and without an index
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --quiet --upgrade -o requirements.lock requirements.in
+	@for each in examples/consumers/python-*; do $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -c requirements.lock -o "$$each/requirements.txt" "$$each/requirements.in"; done
 
 clean: ## end the stack and remove everything that was made here
 	@if test -x $(LOCAL); then $(LOCAL) down --wipe; fi
-	@rm -rf $(VENV) .local out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .local out examples/consumers/java/target .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -51,4 +51,4 @@ def test_a_document_names_tasks_and_modules_that_exist(document: Path) -> None:
     assert set(TARGET.findall(code)) <= tasks
     modules = {name.split(".")[0] for name in MODULE.findall(code)} - {"http"}
     installed = {path.name for folder in ("services/*/src/*", "deploy/local/src/*") for path in ROOT.glob(folder)}
-    assert modules <= installed | {"pytest"}
+    assert modules <= installed | {"pytest", "grpc_tools"}
