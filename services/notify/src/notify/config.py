@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from kit.config import Address, ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings, SigningKeysFile
 from notify.channels.settings import ChannelsUnusable, Gateway, read_channels
+from notify.domain.contacts import CodeBounds
 
 
 def _refused(what: str) -> PydanticCustomError:
@@ -83,6 +84,22 @@ class Settings(ReplaySettings, ServiceSettings):
         if value is not None and info.data.get("gateway_keyring_file") is None:
             raise _refused("goes with GONGJI_GATEWAY_KEYRING_FILE: receipts are signed")
         return value
+
+    contact_codes_to_person: int = Field(
+        default=10, ge=1, le=1000, description="Codes that one person may have sent in 24 hours.", examples=["10"]
+    )
+    contact_codes_to_address: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Codes that may go to one address in 24 hours, whoever asks.",
+        examples=["5"],
+    )
+
+    @property
+    def contact_code_bounds(self) -> CodeBounds:
+        """How many codes that verify contacts may be sent."""
+        return CodeBounds(self.contact_codes_to_person, self.contact_codes_to_address)
 
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"

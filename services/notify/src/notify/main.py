@@ -26,11 +26,14 @@ from notify.channels.callback import CallbackServer
 from notify.channels.log import LogChannel
 from notify.channels.port import Adapter
 from notify.channels.receipts import NoDesk, ReceiptDesk
-from notify.channels.registry import channels_from
+from notify.channels.registry import Channels, channels_from
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.config import ReplaySettings, Settings
+from notify.contacts.parts import ContactParts
+from notify.contacts.parts import assemble as contact_parts
 from notify.postgres import PostgresRepository
+from notify.postgres.contacts import SentCodesKept
 from notify.rendering import Texts
 from notify.repository import Repository
 from notify.service import CONSUMER, MessageService
@@ -46,10 +49,11 @@ def build(settings: Settings) -> Application:
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
     channels = channels_from(settings)
+    contacts = _contacts(settings, database, channels)
     used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(
         settings,
-        _services(settings, database),
+        [*_services(settings, database), *contacts.services],
         ACCESS,
         clock_from(settings),
         service_name=NAME,
@@ -65,7 +69,8 @@ def build(settings: Settings) -> Application:
     handler = _subscriber(settings, database, channels)
     consumer = Consumer(settings, TOPICS, CONSUMER, handler, health=health, tuning=BUSY)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
-    jobs: Sequence[Job] = forgetting_jobs(once, used)
+    application.background("contact codes", contacts.codes.run)
+    jobs: Sequence[Job] = forgetting_jobs(once, used, {"forget-contact-codes": SentCodesKept(database).forget})
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     if settings.callback_address and settings.gateway_keyring_file:
         callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), NoDesk())
@@ -99,6 +104,12 @@ def _callback(address: str, signer: TokenSigner, desk: ReceiptDesk) -> CallbackS
 def _subscriber(settings: ReplaySettings, database: Database, adapter: Adapter) -> Subscriber:
     codes = CodeService(work(database, KeyRing.load(settings.keyring_file)), adapter, clock_from(settings))
     return Subscriber(_service(settings, database), codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
+
+
+def _contacts(settings: Settings, database: Database, channels: Channels) -> ContactParts:
+    units = work(database, KeyRing.load(settings.keyring_file))
+    bounds = settings.contact_code_bounds
+    return contact_parts(units, channels, clock_from(settings), bounds, Texts().languages)
 
 
 def work(database: Database, keyring: KeyRing) -> PostgresWork[Repository]:

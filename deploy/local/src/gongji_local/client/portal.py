@@ -8,7 +8,7 @@ from typing import Final
 
 from gongji.binding.v1 import application_pb2, application_pb2_grpc, relation_pb2, relation_pb2_grpc
 from gongji.identity.v1 import person_pb2, person_pb2_grpc
-from gongji.notify.v1 import inbox_pb2, inbox_pb2_grpc
+from gongji.notify.v1 import contact_pb2_grpc, inbox_pb2, inbox_pb2_grpc
 from gongji.settlement.v1 import account_pb2, account_pb2_grpc, premium_pb2, premium_pb2_grpc
 from gongji_local.client.connections import Caller, Connections
 from gongji_local.client.paging import gathered
@@ -69,6 +69,11 @@ class Portal(Caller):
     def inbox(self) -> "inbox_pb2_grpc.InboxServiceAsyncStub":
         """The stub, for a request that the methods here do not build."""
         return inbox_pb2_grpc.InboxServiceStub(self.channel("notify"))
+
+    @property
+    def contacts(self) -> "contact_pb2_grpc.ContactServiceAsyncStub":
+        """The stub, for a request that the methods here do not build."""
+        return contact_pb2_grpc.ContactServiceStub(self.channel("notify"))
 
     async def pay_premium(self, insured_psn_no: str, year: int, payment_id: str) -> premium_pb2.Premium:
         """Pays somebody's resident premium from one's own account."""

@@ -1,0 +1,99 @@
+"""Sending the codes that verify contacts: each at most once, and none that has run out.
+
+A code is kept, sealed, by the transaction that answers the request, and taken from there by one of the replicas, which
+wipes it as it takes it. So a repeated request sends no second one, and a crash in between costs a code, never two: the
+person asks for another. It is no delivery: trying for hours, quiet hours, daily bounds and receipts are for notices.
+"""
+
+import asyncio
+from typing import Final
+
+from kit.backoff import backoff_seconds
+from kit.clock import Clock
+from kit.db import Work
+from kit.observability import get_logger
+from notify.channels.port import Adapter, Outgoing, UndeliveredError
+from notify.codes import CODES, TEMPLATE
+from notify.domain.codes import IssuedCode, Purpose, is_stale, params_of, text_of
+from notify.repository import Repository
+from notify.repository.contacts import WaitingCode
+
+LOOKS_EVERY_SECONDS: Final = 0.5
+BATCH: Final = 20
+_MOST_WAIT_SECONDS: Final = 30.0
+
+
+class ContactCodes:
+    """Sends what waits, in the background of every replica."""
+
+    def __init__(
+        self,
+        work: Work[Repository],
+        adapter: Adapter,
+        clock: Clock,
+        *,
+        looks_every_seconds: float = LOOKS_EVERY_SECONDS,
+    ) -> None:
+        self._work = work
+        self._looks_every_seconds = looks_every_seconds
+        self._adapter = adapter
+        self._clock = clock
+        self._log = get_logger()
+
+    async def run(self) -> None:
+        """Send until cancelled; no failure ends it."""
+        failures = 0
+        while True:
+            failures = 0 if await self._succeeds() else failures + 1
+            longer = backoff_seconds(failures, first_seconds=1.0, most_seconds=_MOST_WAIT_SECONDS) if failures else 0.0
+            await asyncio.sleep(self._looks_every_seconds + longer)
+
+    async def _succeeds(self) -> bool:
+        try:
+            await self.send_waiting()
+        except Exception as error:  # noqa: BLE001 - whatever it is, what waits still waits
+            self._log.warning("codes of contacts cannot be taken", error=type(error).__name__, exc_info=error)
+            return False
+        return True
+
+    async def send_waiting(self) -> int:
+        """Send the codes that wait, so many at a time; how many were taken."""
+        async with self._work() as repository:
+            taken = await repository.take_codes(BATCH)
+        await asyncio.gather(*(self._send(code) for code in taken))
+        return len(taken)
+
+    async def _send(self, code: WaitingCode) -> None:
+        outcome = await self._outcome(code)
+        CODES.labels(outcome).inc()
+        self._log.info(
+            "code of a contact",
+            outcome=outcome,
+            code_id=str(code.code_id),
+            channel=code.channel.value,
+            psn_no=code.psn_no,
+        )
+
+    async def _outcome(self, code: WaitingCode) -> str:
+        if is_stale(code.expires_at, self._clock.now()):
+            return "STALE"
+        try:
+            await self._adapter.send(_outgoing(code))
+        except UndeliveredError as error:
+            self._log.error("a contact's code was not sent", code_id=str(code.code_id), why=error.why)
+            return "UNDELIVERED"
+        return "SENT"
+
+
+def _outgoing(code: WaitingCode) -> Outgoing:
+    issued = IssuedCode(code.code_id, code.psn_no, Purpose.CONTACT, code.expires_at, code.address, code.code)
+    return Outgoing(
+        delivery_id=code.code_id,
+        channel=code.channel,
+        template=TEMPLATE,
+        language=code.language,
+        address=code.address,
+        title="家庭共济验证码",
+        body=text_of(issued),
+        params=params_of(issued),
+    )
