@@ -1,6 +1,7 @@
 """What people do with their contacts and choices: through the contract's messages, on a repository in memory."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,7 +38,7 @@ from notify.domain.contacts import (
 from notify.domain.kinds import REQUIRED, Kind
 from notify.domain.preferences import NoticeRequired
 from notify.memory import MemoryRepository
-from notify.testing import AT, Postbox
+from notify.testing import AT, TEXTS, Postbox
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 PHONE, OTHER_PHONE = "13800000001", "13800000002"
@@ -64,7 +65,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         work = MemoryWork(self.repository)
-        self.codes = ContactCodes(work, self.postbox, self.clock)
+        self.codes = ContactCodes(work, self.postbox, TEXTS, self.clock)
         preferences = PreferenceService(work, ("zh-CN", "en"))
         self.servicer = ContactServicer(ContactService(work, self.clock, self.bounds), preferences, self.usable)
 
@@ -76,7 +77,8 @@ class Desk:
     async def sent_code(self) -> str:
         """The code that went out last."""
         await self.codes.send_waiting()
-        return self.postbox.sent[-1].params["code"]
+        (code,) = re.findall(r"(?<!\d)\d{6}(?!\d)", self.postbox.sent[-1].body)
+        return str(code)
 
     async def verify(self, contact_id: str, code: str, psn_no: str = "1001") -> pb.Contact:
         called_by(f"psn:{psn_no}")
@@ -128,16 +130,27 @@ async def test_a_contact_is_verified_by_the_code_that_went_there() -> None:
     assert await desk.listed() == [contact]
 
 
-async def test_the_code_goes_to_the_address_as_a_text_and_as_parameters() -> None:
+async def test_a_telephone_gets_the_short_form_and_its_parameters() -> None:
     desk = Desk()
-    await desk.add("zhang@Example.com", EMAIL)
+    await desk.add()
     code = await desk.sent_code()
     (outgoing,) = desk.postbox.sent
-    assert (outgoing.channel, outgoing.address) == (Channel.EMAIL, "zhang@example.com")
+    assert (outgoing.channel, outgoing.address) == (Channel.SMS, PHONE)
     assert outgoing.body == (
         f"【家庭共济】您的联系方式验证码为{code}，2025年6月10日10:10前有效。请勿告知任何人；如非本人操作，请不予理会。"
     )
     assert dict(outgoing.params) == {"purpose": "联系方式", "code": code, "until": "2025年6月10日10:10"}
+
+
+async def test_a_mailbox_gets_a_letter_in_the_language_of_its_owner() -> None:
+    desk = Desk()
+    await desk.settle(language="en")
+    await desk.add("zhang@Example.com", EMAIL)
+    code = await desk.sent_code()
+    (outgoing,) = desk.postbox.sent
+    assert (outgoing.channel, outgoing.address, outgoing.language) == (Channel.EMAIL, "zhang@example.com", "en")
+    assert outgoing.title == "Verification code of family mutual aid"
+    assert f"Your code for confirming a contact is {code}." in outgoing.body
 
 
 async def test_no_answer_and_no_log_has_an_address_or_a_code() -> None:
@@ -317,7 +330,7 @@ async def test_the_sender_goes_on_after_a_failure_and_sends_what_still_waits() -
     desk = Desk()
     work = MemoryWork(desk.repository)
     work.fail_next_commit(ZeroDivisionError())
-    codes = ContactCodes(work, desk.postbox, desk.clock, looks_every_seconds=0.01)
+    codes = ContactCodes(work, desk.postbox, TEXTS, desk.clock, looks_every_seconds=0.01)
     await desk.add()
     running = asyncio.create_task(codes.run())
     await eventually(lambda: bool(desk.postbox.sent))

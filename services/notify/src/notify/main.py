@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from gongji.notify.v1.inbox_pb2_grpc import add_InboxServiceServicer_to_server
 from kit import tracing
@@ -93,7 +94,7 @@ def _services(settings: Settings, database: Database) -> Sequence[Service]:
 
 
 def _service(settings: ReplaySettings, database: Database) -> MessageService:
-    return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel(), Texts())
+    return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel(), _texts())
 
 
 def _callback(address: str, signer: TokenSigner, desk: ReceiptDesk) -> CallbackServer:
@@ -109,7 +110,13 @@ def _subscriber(settings: ReplaySettings, database: Database, adapter: Adapter) 
 def _contacts(settings: Settings, database: Database, channels: Channels) -> ContactParts:
     units = work(database, KeyRing.load(settings.keyring_file))
     bounds = settings.contact_code_bounds
-    return contact_parts(units, channels, clock_from(settings), bounds, Texts().languages)
+    return contact_parts(units, channels, clock_from(settings), bounds, _texts())
+
+
+@cache
+def _texts() -> Texts:
+    """One for all: every text is looked at and rendered as they are read."""
+    return Texts()
 
 
 def work(database: Database, keyring: KeyRing) -> PostgresWork[Repository]:

@@ -6,17 +6,21 @@ person asks for another. It is no delivery: trying for hours, quiet hours, daily
 """
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kit.backoff import backoff_seconds
 from kit.clock import Clock
 from kit.db import Work
 from kit.observability import get_logger
 from notify.channels.port import Adapter, Outgoing, UndeliveredError
-from notify.codes import CODES, TEMPLATE
-from notify.domain.codes import IssuedCode, Purpose, is_stale, params_of, text_of
+from notify.codes import CODES
+from notify.domain.codes import TEMPLATE, Purpose, is_stale
+from notify.rendering import Texts
 from notify.repository import Repository
 from notify.repository.contacts import WaitingCode
+
+if TYPE_CHECKING:
+    from notify.domain.notices import Param
 
 LOOKS_EVERY_SECONDS: Final = 0.5
 BATCH: Final = 20
@@ -30,6 +34,7 @@ class ContactCodes:
         self,
         work: Work[Repository],
         adapter: Adapter,
+        texts: Texts,
         clock: Clock,
         *,
         looks_every_seconds: float = LOOKS_EVERY_SECONDS,
@@ -37,6 +42,7 @@ class ContactCodes:
         self._work = work
         self._looks_every_seconds = looks_every_seconds
         self._adapter = adapter
+        self._texts = texts
         self._clock = clock
         self._log = get_logger()
 
@@ -78,22 +84,22 @@ class ContactCodes:
         if is_stale(code.expires_at, self._clock.now()):
             return "STALE"
         try:
-            await self._adapter.send(_outgoing(code))
+            await self._adapter.send(self._outgoing(code))
         except UndeliveredError as error:
             self._log.error("a contact's code was not sent", code_id=str(code.code_id), why=error.why)
             return "UNDELIVERED"
         return "SENT"
 
-
-def _outgoing(code: WaitingCode) -> Outgoing:
-    issued = IssuedCode(code.code_id, code.psn_no, Purpose.CONTACT, code.expires_at, code.address, code.code)
-    return Outgoing(
-        delivery_id=code.code_id,
-        channel=code.channel,
-        template=TEMPLATE,
-        language=code.language,
-        address=code.address,
-        title="家庭共济验证码",
-        body=text_of(issued),
-        params=params_of(issued),
-    )
+    def _outgoing(self, code: WaitingCode) -> Outgoing:
+        params: dict[str, Param] = {"purpose": Purpose.CONTACT, "code": code.code, "until": code.expires_at}
+        said = self._texts.renderer(code.language).said(TEMPLATE, params, code.channel)
+        return Outgoing(
+            delivery_id=code.code_id,
+            channel=code.channel,
+            template=said.template,
+            language=said.language,
+            address=code.address,
+            title=said.title,
+            body=said.body,
+            params=said.params,
+        )

@@ -1,6 +1,6 @@
 """Contacts and choices put together, without their surroundings."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gongji.notify.v1.contact_pb2_grpc import add_ContactServiceServicer_to_server
@@ -14,6 +14,7 @@ from notify.contacts.preferences import PreferenceService
 from notify.contacts.service import ContactService
 from notify.contacts.servicer import ContactServicer
 from notify.domain.contacts import CodeBounds
+from notify.rendering import Texts
 from notify.repository import Repository
 
 
@@ -30,9 +31,11 @@ def assemble(
     channels: Channels,
     clock: Clock,
     bounds: CodeBounds,
-    languages: Collection[str],
+    texts: Texts,
 ) -> ContactParts:
     """The use cases on a unit of work; tests call it with a fake one."""
-    servicer = ContactServicer(ContactService(work, clock, bounds), PreferenceService(work, languages), channels.usable)
+    servicer = ContactServicer(
+        ContactService(work, clock, bounds), PreferenceService(work, texts.languages), channels.usable
+    )
     services: list[Service] = [(add_ContactServiceServicer_to_server, servicer, CONTACT_SERVICE)]
-    return ContactParts(services, ContactCodes(work, channels, clock))
+    return ContactParts(services, ContactCodes(work, channels, texts, clock))
