@@ -22,7 +22,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy/local/tests protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check topics-docs lock clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check topics-docs contracts-version lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ protos-check: setup ## lint the contracts, refuse breaking changes and drift of 
 
 topics-docs: setup ## write protos/docs from protos/topics and the contracts: AsyncAPI, and a page in each language
 	@$(BIN)/python -m gongji_local.topic_docs protos/docs
+
+contracts-version: setup ## keep the events' contracts for all versions to come, at a release: make contracts-version NAME=0.2.0
+	@$(BIN)/python -m gongji_local.contract_versions $(NAME)
 
 lock: setup ## resolve requirements.in to requirements.lock, with hashes and without an index
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
