@@ -39,6 +39,8 @@ KEYED_OTHERWISE = {
     "gongji.settlement.v1.ReconciliationService.CloseDay",  # the day, which is closed once
     "gongji.settlement.v1.PremiumService.PayPremium",  # payment_id, which has to be kept before binding is asked
 }
+ENDS = {"gongji.notify.events.v1.DeliveryEnded"}
+"""Told once in the life of what they name."""
 BOUNDED_TYPES = (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_INT32)
 FORBIDDEN_IN_EVENTS = ("psn_name", "certno", "tel", "phone", "voucher", "mdtrt_cert_no", "card_sn", "visit_credential")
 
@@ -128,7 +130,7 @@ def test_an_event_has_no_field_for_names_numbers_telephones_or_vouchers(full_nam
 @pytest.mark.parametrize("full_name", EVENTS)
 def test_an_event_counts_its_aggregate_by_a_sequence_or_is_complete_in_itself(full_name: str) -> None:
     fields = new(full_name).DESCRIPTOR.fields_by_name
-    assert "sequence" in fields or "settlement" in fields
+    assert "sequence" in fields or "settlement" in fields or full_name in ENDS
 
 
 @pytest.mark.parametrize("value", reason_pb2.Reason.DESCRIPTOR.values[1:], ids=lambda value: value.name)
@@ -156,6 +158,7 @@ def test_an_empty_request_is_refused_by_the_contract_unless_all_its_fields_are_o
         f"gongji.binding.v1.{name}Request" for name in ("ListWaiting", "CountWaiting", "ListReasons", "GetPledge")
     }
     may_be_empty |= {"gongji.identity.v1.ListImportsRequest", "gongji.settlement.v1.ListClosedRefundsRequest"}
+    may_be_empty |= {"gongji.notify.v1.ListDeliveriesRequest"}
     may_be_empty |= {f"gongji.identity.v1.{name}Request" for name in ("ListInstitutions", "ListInstitutionChanges")}
     violations = protovalidate.collect_violations(new(full_name))
     assert bool(violations) == (full_name not in may_be_empty)

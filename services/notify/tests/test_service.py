@@ -23,7 +23,7 @@ class RecordingChannel:
 
 
 async def bodies(service: MessageService, psn_no: str = "1001") -> list[str]:
-    return [message.notice.body for message in (await service.read(psn_no, 100)).messages]
+    return [stored.message.notice.body for stored in (await service.read(psn_no, 100)).messages]
 
 
 async def test_an_event_that_comes_twice_is_told_once(backend: Work[Repository]) -> None:
@@ -59,7 +59,7 @@ async def test_pages_are_read_to_the_end(backend: Work[Repository]) -> None:
     assert first.next is not None
     second = await service.read("1001", 3, first.next)
     assert second.next is None
-    shown = [message.notice.body for message in first.messages + second.messages]
+    shown = [stored.message.notice.body for stored in first.messages + second.messages]
     assert [f"入账¥{number}.00" in body for number, body in zip((5, 4, 3, 2, 1), shown, strict=True)] == [True] * 5
 
 

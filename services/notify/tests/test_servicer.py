@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from gongji.notify.v1 import inbox_pb2
 from gongji.settlement.events.v1 import account_events_pb2 as account
 from kit.auth import Assertion, CallContext, Deadline, Principal, enter, uncovered
+from kit.clock import FixedClock
 from kit.errors import InvalidFields, Refusal
 from kit.events import Envelope
 from kit.grpc_server import methods_of
@@ -20,13 +21,18 @@ from notify.memory import MemoryRepository
 from notify.repository import Cursor
 from notify.service import MessageService
 from notify.servicer import InboxServicer
-from notify.testing import TEXTS, credited, subscriber
+from notify.testing import AT, TEXTS, credited, subscriber
+from notify.watching import Watchers
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def service() -> MessageService:
     return MessageService(MemoryWork(MemoryRepository()), LogChannel(), TEXTS)
+
+
+def servicer_of(inner: MessageService) -> InboxServicer:
+    return InboxServicer(inner, Watchers(MemoryWork(MemoryRepository())), FixedClock(AT))
 
 
 def called_by(subject: str, role: str) -> None:
@@ -56,7 +62,7 @@ async def test_a_person_reads_their_own_messages() -> None:
     told = credited(minutes=1)
     await inner.tell([told])
     called_by("psn:1001", "citizen")
-    answer = await listed(InboxServicer(inner))
+    answer = await listed(servicer_of(inner))
     (message,) = answer.messages
     assert message.category == inbox_pb2.MESSAGE_CATEGORY_BALANCE
     assert message.title == "个人账户入账提醒"
@@ -68,7 +74,7 @@ async def test_a_person_reads_their_own_messages() -> None:
 async def test_a_person_may_not_read_somebody_elses() -> None:
     called_by("psn:1002", "citizen")
     with pytest.raises(Refusal) as caught:
-        await listed(InboxServicer(service()))
+        await listed(servicer_of(service()))
     assert caught.value.reason == "FORBIDDEN"
     assert "1001" not in str(caught.value)
 
@@ -78,7 +84,7 @@ async def test_an_auditor_reads_anybodys_and_leaves_a_trace() -> None:
     await inner.tell([credited()])
     called_by("clerk:zhao", "auditor")
     with capture_logs() as lines:
-        answer = await listed(InboxServicer(inner))
+        answer = await listed(servicer_of(inner))
     assert len(answer.messages) == 1
     assert [(line["subject"], line["psn_no"]) for line in lines] == [("clerk:zhao", "1001")]
 
@@ -87,7 +93,7 @@ async def test_tokens_lead_through_all_pages() -> None:
     inner = service()
     await inner.tell([credited(minutes=number) for number in range(5)])
     called_by("psn:1001", "citizen")
-    servicer, seen, token = InboxServicer(inner), [], ""
+    servicer, seen, token = servicer_of(inner), [], ""
     for _ in range(3):
         page = await listed(servicer, page_size=2, page_token=token)
         seen += [message.message_id for message in page.messages]
@@ -100,7 +106,7 @@ async def test_without_a_size_a_page_has_fifty() -> None:
     inner = service()
     await inner.tell([credited(minutes=number) for number in range(51)])
     called_by("psn:1001", "citizen")
-    assert len((await listed(InboxServicer(inner))).messages) == 50
+    assert len((await listed(servicer_of(inner))).messages) == 50
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,7 @@ async def test_without_a_size_a_page_has_fifty() -> None:
 async def test_a_page_token_that_was_not_given_out_is_named(token: str) -> None:
     called_by("psn:1001", "citizen")
     with pytest.raises(InvalidFields) as caught:
-        await listed(InboxServicer(service()), page_token=token)
+        await listed(servicer_of(service()), page_token=token)
     assert [violation.field for violation in caught.value.violations] == ["page_token"]
 
 
@@ -144,4 +150,4 @@ async def test_an_event_becomes_a_message_and_lines_of_the_log_without_its_body(
     assert (line["psn_no"], line["title"], line["event_id"]) == ("1001", "个人账户入账提醒", str(envelope.id))
     assert "123.45" not in str(lines)
     assert "999.99" not in str(lines)
-    assert "¥123.45" in (await inner.read("1001", 1)).messages[0].notice.body
+    assert "¥123.45" in (await inner.read("1001", 1)).messages[0].message.notice.body

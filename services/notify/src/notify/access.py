@@ -2,10 +2,14 @@
 
 from typing import Final
 
-from kit.auth import AccessTable, people
+from kit.auth import AccessTable, people, services
 
 CONTACT_SERVICE: Final = "gongji.notify.v1.ContactService"
 INBOX_SERVICE: Final = "gongji.notify.v1.InboxService"
+DELIVERY_SERVICE: Final = "gongji.notify.v1.DeliveryService"
+
+OWN_CAPS_SECONDS: Final = {f"/{INBOX_SERVICE}/WatchMessages": 300.0}
+"""Watching goes on for long, so that a page need not ask again every few seconds."""
 
 _own = people("citizen")
 _own_or_audited = people("citizen", "auditor")
@@ -19,4 +23,8 @@ ACCESS: Final[AccessTable] = {
     f"/{CONTACT_SERVICE}/GetPreferences": _own_or_audited,
     f"/{CONTACT_SERVICE}/SetPreference": _own,
     f"/{CONTACT_SERVICE}/SetSettings": _own,
+    f"/{INBOX_SERVICE}/MarkRead": _own,
+    f"/{INBOX_SERVICE}/UnreadCount": _own,
+    f"/{INBOX_SERVICE}/WatchMessages": _own,
+    f"/{DELIVERY_SERVICE}/ListDeliveries": people("operator") | services("operator"),
 }

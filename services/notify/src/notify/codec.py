@@ -11,15 +11,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gongji.binding.events.v1 import events_pb2 as binding
 from gongji.binding.v1 import relation_pb2
-from gongji.notify.v1 import inbox_pb2
+from gongji.notify.v1 import inbox_pb2, notice_pb2
 from gongji.settlement.events.v1 import account_events_pb2 as account
 from kit.errors import FieldViolation, InvalidFields
+from notify.delivery_codec import kind_to_proto
 from notify.domain import facts
 from notify.domain.notices import Category
 from notify.domain.wording import reason
-from notify.repository import Cursor, NewMessage
+from notify.repository import Cursor, StoredMessage
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FAR_AHEAD: Final = datetime(2999, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _RELATIONSHIPS: Final = {
     relation_pb2.RELATIONSHIP_SPOUSE: facts.Relationship.SPOUSE,
     relation_pb2.RELATIONSHIP_PARENT: facts.Relationship.PARENT,
@@ -219,18 +222,53 @@ def _day(field: str, text: str) -> date:
         raise IncompleteEventError(f"{field} is not a date") from None
 
 
-def message_to_proto(message: NewMessage) -> inbox_pb2.Message:
+def message_to_proto(stored: StoredMessage) -> inbox_pb2.Message:
     """A message as the contract has it."""
-    occurred_at = Timestamp()
-    occurred_at.FromDatetime(message.occurred_at)
+    message = stored.message
     return inbox_pb2.Message(
         message_id=str(message.message_id),
         category=_CATEGORIES[message.notice.category],
         title=message.notice.title,
         body=message.notice.body,
-        occurred_at=occurred_at,
+        occurred_at=_stamp(message.occurred_at),
         event_id=str(message.event_id),
+        read_at=_stamp(stored.read_at) if stored.read_at else None,
+        kind=kind_to_proto(message.kind) if message.kind else notice_pb2.NOTICE_KIND_UNSPECIFIED,
+        language=message.language,
     )
+
+
+def _stamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def resume_token(at: datetime) -> str:
+    """The opaque form of a moment from which watching goes on."""
+    return base64.urlsafe_b64encode(str((at - _EPOCH) // _MICROSECOND).encode()).decode().rstrip("=")
+
+
+def resumed_from(token: str) -> datetime | None:
+    """The moment that a resume token stands for; None for the empty one.
+
+    Raises:
+        InvalidFields: `resume_token` is not one that was given out.
+    """
+    if not token:
+        return None
+    try:
+        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode("ascii")
+        at = _EPOCH + int(text) * _MICROSECOND
+    except (binascii.Error, ValueError, OverflowError):
+        raise _bad_resume_token() from None
+    if resume_token(at) != token or not _EPOCH <= at < _FAR_AHEAD:
+        raise _bad_resume_token()
+    return at
+
+
+def _bad_resume_token() -> InvalidFields:
+    return InvalidFields([FieldViolation("resume_token", "must be a resume_token of an earlier answer")])
 
 
 def page_token(cursor: Cursor | None) -> str:

@@ -3,8 +3,8 @@
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from functools import cache
 
+from gongji.notify.v1.delivery_pb2_grpc import add_DeliveryServiceServicer_to_server
 from gongji.notify.v1.inbox_pb2_grpc import add_InboxServiceServicer_to_server
 from kit import tracing
 from kit.clock import SystemClock, clock_from
@@ -22,17 +22,20 @@ from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
 from kit.used_assertions import UsedAssertions
-from notify.access import ACCESS, INBOX_SERVICE
+from notify.access import ACCESS, DELIVERY_SERVICE, INBOX_SERVICE, OWN_CAPS_SECONDS
 from notify.channels.callback import CallbackServer
 from notify.channels.log import LogChannel
-from notify.channels.port import Adapter
-from notify.channels.receipts import NoDesk, ReceiptDesk
-from notify.channels.registry import Channels, channels_from
+from notify.channels.receipts import ReceiptDesk
+from notify.channels.registry import channels_from
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
 from notify.config import ReplaySettings, Settings
 from notify.contacts.parts import ContactParts
 from notify.contacts.parts import assemble as contact_parts
+from notify.couriers import Couriers, DeliveryDesk
+from notify.delivery_service import DeliveryService
+from notify.delivery_servicer import DeliveryServicer
+from notify.dispatch import Dispatch
 from notify.postgres import PostgresRepository
 from notify.postgres.contacts import SentCodesKept
 from notify.rendering import Texts
@@ -40,8 +43,25 @@ from notify.repository import Repository
 from notify.service import CONSUMER, MessageService
 from notify.servicer import InboxServicer
 from notify.subscriber import TOPICS, Subscriber
+from notify.watching import Listener, Watchers
 
 NAME = "notify"
+
+
+class Parts:
+    """What telling people is made of, each once for the process."""
+
+    def __init__(self, settings: ReplaySettings, database: Database) -> None:
+        self.clock = clock_from(settings)
+        self.work = work(database, KeyRing.load(settings.keyring_file))
+        self.channels = channels_from(settings)
+        self.couriers = Couriers(self.work, self.channels, self.clock)
+        self.watchers = Watchers(self.work)
+        self.texts = Texts()
+        dispatch = Dispatch(self.texts, self.clock, self.couriers)
+        self.messages = MessageService(self.work, LogChannel(), self.texts, dispatch, self.watchers)
+        codes = CodeService(self.work, self.channels, self.clock)
+        self.subscriber = Subscriber(self.messages, codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
 
 
 def build(settings: Settings) -> Application:
@@ -49,52 +69,55 @@ def build(settings: Settings) -> Application:
     tracing.configure(NAME, settings.otlp_endpoint)
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
-    channels = channels_from(settings)
-    contacts = _contacts(settings, database, channels)
+    parts = Parts(settings, database)
+    contacts = _contacts(settings, parts)
     used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(
         settings,
-        [*_services(settings, database), *contacts.services],
+        [*_services(parts), *contacts.services],
         ACCESS,
-        clock_from(settings),
+        parts.clock,
         service_name=NAME,
         use_once=used,
         once=once,
+        own_caps_seconds=OWN_CAPS_SECONDS,
     )
     application = Application(health)
     probes = HttpProbes(settings.http_address, health)
     application.add("probes", probes.start, probes.stop)
     application.add("database", database.connect, database.close)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
-    application.add("channels", None, channels.close)
-    handler = _subscriber(settings, database, channels)
-    consumer = Consumer(settings, TOPICS, CONSUMER, handler, health=health, tuning=BUSY)
+    application.add("channels", None, parts.channels.close)
+    application.background("couriers", parts.couriers.run)
+    consumer = Consumer(settings, TOPICS, CONSUMER, parts.subscriber, health=health, tuning=BUSY)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
     application.background("contact codes", contacts.codes.run)
     jobs: Sequence[Job] = forgetting_jobs(once, used, {"forget-contact-codes": SentCodesKept(database).forget})
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     if settings.callback_address and settings.gateway_keyring_file:
-        callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), NoDesk())
+        desk = DeliveryDesk(parts.work, parts.clock)
+        callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), desk)
         application.add("callback", callback.start, callback.stop)
+    application.background("listener", Listener(settings.database_url, parts.watchers).run)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.not_serving)
+    application.on_draining(parts.watchers.close)
     application.watch("database", database.ping)
     return application
 
 
 def handlers(settings: ReplaySettings, database: Database) -> Mapping[str, Handler]:
     """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
-    return {CONSUMER: _subscriber(settings, database, channels_from(settings))}
+    return {CONSUMER: Parts(settings, database).subscriber}
 
 
-def _services(settings: Settings, database: Database) -> Sequence[Service]:
+def _services(parts: Parts) -> Sequence[Service]:
+    inbox = InboxServicer(parts.messages, parts.watchers, parts.clock)
+    deliveries = DeliveryServicer(DeliveryService(parts.work))
     return [
-        (add_InboxServiceServicer_to_server, InboxServicer(_service(settings, database)), INBOX_SERVICE),
+        (add_InboxServiceServicer_to_server, inbox, INBOX_SERVICE),
+        (add_DeliveryServiceServicer_to_server, deliveries, DELIVERY_SERVICE),
     ]
-
-
-def _service(settings: ReplaySettings, database: Database) -> MessageService:
-    return MessageService(work(database, KeyRing.load(settings.keyring_file)), LogChannel(), _texts())
 
 
 def _callback(address: str, signer: TokenSigner, desk: ReceiptDesk) -> CallbackServer:
@@ -102,21 +125,8 @@ def _callback(address: str, signer: TokenSigner, desk: ReceiptDesk) -> CallbackS
     return CallbackServer(address, signer, desk, SystemClock())
 
 
-def _subscriber(settings: ReplaySettings, database: Database, adapter: Adapter) -> Subscriber:
-    codes = CodeService(work(database, KeyRing.load(settings.keyring_file)), adapter, clock_from(settings))
-    return Subscriber(_service(settings, database), codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
-
-
-def _contacts(settings: Settings, database: Database, channels: Channels) -> ContactParts:
-    units = work(database, KeyRing.load(settings.keyring_file))
-    bounds = settings.contact_code_bounds
-    return contact_parts(units, channels, clock_from(settings), bounds, _texts())
-
-
-@cache
-def _texts() -> Texts:
-    """One for all: every text is looked at and rendered as they are read."""
-    return Texts()
+def _contacts(settings: Settings, parts: Parts) -> ContactParts:
+    return contact_parts(parts.work, parts.channels, parts.clock, settings.contact_code_bounds, parts.texts)
 
 
 def work(database: Database, keyring: KeyRing) -> PostgresWork[Repository]:

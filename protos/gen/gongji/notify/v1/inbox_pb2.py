@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from gongji.notify.v1 import notice_pb2 as gongji_dot_notify_dot_v1_dot_notice__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgongji/notify/v1/inbox.proto\x12\x10gongji.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x33\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32!.gongji.notify.v1.MessageCategory\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x06 \x01(\t\"~\n\x13ListMessagesRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\\\n\x14ListMessagesResponse\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.gongji.notify.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb0\x01\n\x0fMessageCategory\x12 \n\x1cMESSAGE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1c\n\x18MESSAGE_CATEGORY_BALANCE\x10\x01\x12\x1c\n\x18MESSAGE_CATEGORY_ACCOUNT\x10\x02\x12 \n\x1cMESSAGE_CATEGORY_APPLICATION\x10\x03\x12\x1d\n\x19MESSAGE_CATEGORY_RELATION\x10\x04\x32r\n\x0cInboxService\x12\x62\n\x0cListMessages\x12%.gongji.notify.v1.ListMessagesRequest\x1a&.gongji.notify.v1.ListMessagesResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgongji/notify/v1/inbox.proto\x12\x10gongji.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dgongji/notify/v1/notice.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x02\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x33\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32!.gongji.notify.v1.MessageCategory\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x06 \x01(\t\x12+\n\x07read_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x04kind\x18\x08 \x01(\x0e\x32\x1c.gongji.notify.v1.NoticeKind\x12\x10\n\x08language\x18\t \x01(\t\"~\n\x13ListMessagesRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\\\n\x14ListMessagesResponse\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.gongji.notify.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x01\n\x0fMarkReadRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12*\n\x06psn_no\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\'\n\x0bmessage_ids\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\xc8\x01\"\x05r\x03\xb0\x01\x01\"\"\n\x10MarkReadResponse\x12\x0e\n\x06unread\x18\x01 \x01(\x05\"@\n\x12UnreadCountRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\"%\n\x13UnreadCountResponse\x12\x0e\n\x06unread\x18\x01 \x01(\x05\"b\n\x14WatchMessagesRequest\x12*\n\x06psn_no\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9A-Za-z]{1,30}$\x12\x1e\n\x0cresume_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"Y\n\x15WatchMessagesResponse\x12*\n\x07message\x18\x01 \x01(\x0b\x32\x19.gongji.notify.v1.Message\x12\x14\n\x0cresume_token\x18\x02 \x01(\t*\xb0\x01\n\x0fMessageCategory\x12 \n\x1cMESSAGE_CATEGORY_UNSPECIFIED\x10\x00\x12\x1c\n\x18MESSAGE_CATEGORY_BALANCE\x10\x01\x12\x1c\n\x18MESSAGE_CATEGORY_ACCOUNT\x10\x02\x12 \n\x1cMESSAGE_CATEGORY_APPLICATION\x10\x03\x12\x1d\n\x19MESSAGE_CATEGORY_RELATION\x10\x04\x32\x8f\x03\n\x0cInboxService\x12\x62\n\x0cListMessages\x12%.gongji.notify.v1.ListMessagesRequest\x1a&.gongji.notify.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12Q\n\x08MarkRead\x12!.gongji.notify.v1.MarkReadRequest\x1a\".gongji.notify.v1.MarkReadResponse\x12_\n\x0bUnreadCount\x12$.gongji.notify.v1.UnreadCountRequest\x1a%.gongji.notify.v1.UnreadCountResponse\"\x03\x90\x02\x01\x12g\n\rWatchMessages\x12&.gongji.notify.v1.WatchMessagesRequest\x1a\'.gongji.notify.v1.WatchMessagesResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +40,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_MARKREADREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_MARKREADREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_MARKREADREQUEST'].fields_by_name['psn_no']._loaded_options = None
+  _globals['_MARKREADREQUEST'].fields_by_name['psn_no']._serialized_options = b'\272H\027r\0252\023^[0-9A-Za-z]{1,30}$'
+  _globals['_MARKREADREQUEST'].fields_by_name['message_ids']._loaded_options = None
+  _globals['_MARKREADREQUEST'].fields_by_name['message_ids']._serialized_options = b'\272H\017\222\001\014\010\001\020\310\001\"\005r\003\260\001\001'
+  _globals['_UNREADCOUNTREQUEST'].fields_by_name['psn_no']._loaded_options = None
+  _globals['_UNREADCOUNTREQUEST'].fields_by_name['psn_no']._serialized_options = b'\272H\027r\0252\023^[0-9A-Za-z]{1,30}$'
+  _globals['_WATCHMESSAGESREQUEST'].fields_by_name['psn_no']._loaded_options = None
+  _globals['_WATCHMESSAGESREQUEST'].fields_by_name['psn_no']._serialized_options = b'\272H\027r\0252\023^[0-9A-Za-z]{1,30}$'
+  _globals['_WATCHMESSAGESREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_WATCHMESSAGESREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_INBOXSERVICE'].methods_by_name['ListMessages']._loaded_options = None
   _globals['_INBOXSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\220\002\001'
-  _globals['_MESSAGECATEGORY']._serialized_start=516
-  _globals['_MESSAGECATEGORY']._serialized_end=692
-  _globals['_MESSAGE']._serialized_start=113
-  _globals['_MESSAGE']._serialized_end=291
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=293
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=419
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=421
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=513
-  _globals['_INBOXSERVICE']._serialized_start=694
-  _globals['_INBOXSERVICE']._serialized_end=808
+  _globals['_INBOXSERVICE'].methods_by_name['UnreadCount']._loaded_options = None
+  _globals['_INBOXSERVICE'].methods_by_name['UnreadCount']._serialized_options = b'\220\002\001'
+  _globals['_INBOXSERVICE'].methods_by_name['WatchMessages']._loaded_options = None
+  _globals['_INBOXSERVICE'].methods_by_name['WatchMessages']._serialized_options = b'\220\002\001'
+  _globals['_MESSAGECATEGORY']._serialized_start=1121
+  _globals['_MESSAGECATEGORY']._serialized_end=1297
+  _globals['_MESSAGE']._serialized_start=144
+  _globals['_MESSAGE']._serialized_end=429
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=431
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=557
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=559
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=651
+  _globals['_MARKREADREQUEST']._serialized_start=654
+  _globals['_MARKREADREQUEST']._serialized_end=786
+  _globals['_MARKREADRESPONSE']._serialized_start=788
+  _globals['_MARKREADRESPONSE']._serialized_end=822
+  _globals['_UNREADCOUNTREQUEST']._serialized_start=824
+  _globals['_UNREADCOUNTREQUEST']._serialized_end=888
+  _globals['_UNREADCOUNTRESPONSE']._serialized_start=890
+  _globals['_UNREADCOUNTRESPONSE']._serialized_end=927
+  _globals['_WATCHMESSAGESREQUEST']._serialized_start=929
+  _globals['_WATCHMESSAGESREQUEST']._serialized_end=1027
+  _globals['_WATCHMESSAGESRESPONSE']._serialized_start=1029
+  _globals['_WATCHMESSAGESRESPONSE']._serialized_end=1118
+  _globals['_INBOXSERVICE']._serialized_start=1300
+  _globals['_INBOXSERVICE']._serialized_end=1699
 # @@protoc_insertion_point(module_scope)

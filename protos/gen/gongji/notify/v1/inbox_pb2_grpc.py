@@ -40,6 +40,21 @@ class InboxServiceStub:
                 request_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
+        self.MarkRead = channel.unary_unary(
+                '/gongji.notify.v1.InboxService/MarkRead',
+                request_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.MarkReadRequest.SerializeToString,
+                response_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.MarkReadResponse.FromString,
+                _registered_method=True)
+        self.UnreadCount = channel.unary_unary(
+                '/gongji.notify.v1.InboxService/UnreadCount',
+                request_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.UnreadCountRequest.SerializeToString,
+                response_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.UnreadCountResponse.FromString,
+                _registered_method=True)
+        self.WatchMessages = channel.unary_stream(
+                '/gongji.notify.v1.InboxService/WatchMessages',
+                request_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.WatchMessagesRequest.SerializeToString,
+                response_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.WatchMessagesResponse.FromString,
+                _registered_method=True)
 
 
 class InboxServiceServicer:
@@ -53,6 +68,28 @@ class InboxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MarkRead(self, request, context):
+        """Notes that messages were read; only their addressee.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnreadCount(self, request, context):
+        """How many messages are unread; only their addressee.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchMessages(self, request, context):
+        """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
+        after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InboxServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +97,21 @@ def add_InboxServiceServicer_to_server(servicer, server):
                     servicer.ListMessages,
                     request_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.ListMessagesRequest.FromString,
                     response_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'MarkRead': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkRead,
+                    request_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.MarkReadRequest.FromString,
+                    response_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.MarkReadResponse.SerializeToString,
+            ),
+            'UnreadCount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnreadCount,
+                    request_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.UnreadCountRequest.FromString,
+                    response_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.UnreadCountResponse.SerializeToString,
+            ),
+            'WatchMessages': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMessages,
+                    request_deserializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.WatchMessagesRequest.FromString,
+                    response_serializer=gongji_dot_notify_dot_v1_dot_inbox__pb2.WatchMessagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +142,87 @@ class InboxService:
             '/gongji.notify.v1.InboxService/ListMessages',
             gongji_dot_notify_dot_v1_dot_inbox__pb2.ListMessagesRequest.SerializeToString,
             gongji_dot_notify_dot_v1_dot_inbox__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkRead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.notify.v1.InboxService/MarkRead',
+            gongji_dot_notify_dot_v1_dot_inbox__pb2.MarkReadRequest.SerializeToString,
+            gongji_dot_notify_dot_v1_dot_inbox__pb2.MarkReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnreadCount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.notify.v1.InboxService/UnreadCount',
+            gongji_dot_notify_dot_v1_dot_inbox__pb2.UnreadCountRequest.SerializeToString,
+            gongji_dot_notify_dot_v1_dot_inbox__pb2.UnreadCountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gongji.notify.v1.InboxService/WatchMessages',
+            gongji_dot_notify_dot_v1_dot_inbox__pb2.WatchMessagesRequest.SerializeToString,
+            gongji_dot_notify_dot_v1_dot_inbox__pb2.WatchMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

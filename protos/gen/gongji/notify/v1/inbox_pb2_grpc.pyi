@@ -35,6 +35,14 @@ class InboxServiceStub:
     def __new__(cls, channel: _aio.Channel) -> InboxServiceAsyncStub: ...
     ListMessages: _grpc.UnaryUnaryMultiCallable[_inbox_pb2.ListMessagesRequest, _inbox_pb2.ListMessagesResponse]
     """A person's messages, newest first; only that person, or an auditor."""
+    MarkRead: _grpc.UnaryUnaryMultiCallable[_inbox_pb2.MarkReadRequest, _inbox_pb2.MarkReadResponse]
+    """Notes that messages were read; only their addressee."""
+    UnreadCount: _grpc.UnaryUnaryMultiCallable[_inbox_pb2.UnreadCountRequest, _inbox_pb2.UnreadCountResponse]
+    """How many messages are unread; only their addressee."""
+    WatchMessages: _grpc.UnaryStreamMultiCallable[_inbox_pb2.WatchMessagesRequest, _inbox_pb2.WatchMessagesResponse]
+    """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
+    after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+    """
 
 @_typing.type_check_only
 class InboxServiceAsyncStub(InboxServiceStub):
@@ -43,6 +51,14 @@ class InboxServiceAsyncStub(InboxServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListMessages: _aio.UnaryUnaryMultiCallable[_inbox_pb2.ListMessagesRequest, _inbox_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """A person's messages, newest first; only that person, or an auditor."""
+    MarkRead: _aio.UnaryUnaryMultiCallable[_inbox_pb2.MarkReadRequest, _inbox_pb2.MarkReadResponse]  # type: ignore[assignment]
+    """Notes that messages were read; only their addressee."""
+    UnreadCount: _aio.UnaryUnaryMultiCallable[_inbox_pb2.UnreadCountRequest, _inbox_pb2.UnreadCountResponse]  # type: ignore[assignment]
+    """How many messages are unread; only their addressee."""
+    WatchMessages: _aio.UnaryStreamMultiCallable[_inbox_pb2.WatchMessagesRequest, _inbox_pb2.WatchMessagesResponse]  # type: ignore[assignment]
+    """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
+    after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+    """
 
 class InboxServiceServicer(metaclass=_abc_1.ABCMeta):
     """The inbox (站内信) of a person."""
@@ -54,5 +70,31 @@ class InboxServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inbox_pb2.ListMessagesResponse, _abc.Awaitable[_inbox_pb2.ListMessagesResponse]]:
         """A person's messages, newest first; only that person, or an auditor."""
+
+    @_abc_1.abstractmethod
+    def MarkRead(
+        self,
+        request: _inbox_pb2.MarkReadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inbox_pb2.MarkReadResponse, _abc.Awaitable[_inbox_pb2.MarkReadResponse]]:
+        """Notes that messages were read; only their addressee."""
+
+    @_abc_1.abstractmethod
+    def UnreadCount(
+        self,
+        request: _inbox_pb2.UnreadCountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inbox_pb2.UnreadCountResponse, _abc.Awaitable[_inbox_pb2.UnreadCountResponse]]:
+        """How many messages are unread; only their addressee."""
+
+    @_abc_1.abstractmethod
+    def WatchMessages(
+        self,
+        request: _inbox_pb2.WatchMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_inbox_pb2.WatchMessagesResponse], _abc.AsyncIterator[_inbox_pb2.WatchMessagesResponse]]:
+        """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
+        after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+        """
 
 def add_InboxServiceServicer_to_server(servicer: InboxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,12 +3,13 @@
 from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
 from notify.memory.contacts import MemoryContacts
+from notify.memory.deliveries import MemoryDeliveries
 from notify.memory.messages import MemoryMessages
 
 __all__ = ["MemoryRepository"]
 
 
-class MemoryRepository(MemoryMessages, MemoryContacts):
+class MemoryRepository(MemoryMessages, MemoryDeliveries, MemoryContacts):
     """See `notify.repository.Repository`; takes part in the snapshots of `kit.testing.MemoryWork`."""
 
     def __init__(self) -> None:

@@ -5,13 +5,14 @@ from typing import Protocol
 from kit.inbox import Inbox
 from kit.outbox import Outbox
 from notify.repository.contacts import ContactRows
+from notify.repository.deliveries import DeliveryRows
 from notify.repository.messages import Cursor, MessageRows, NewMessage, StoredMessage
 from notify.repository.preferences import PreferenceRows
 
 __all__ = ["Cursor", "NewMessage", "Repository", "StoredMessage"]
 
 
-class Repository(MessageRows, ContactRows, PreferenceRows, Protocol):
+class Repository(MessageRows, DeliveryRows, ContactRows, PreferenceRows, Protocol):
     """What one unit of work can do."""
 
     @property

@@ -1,12 +1,14 @@
 """Messages as the inbox keeps them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from notify.domain.kinds import Kind
 from notify.domain.notices import Worded
+from notify.domain.planning import DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,10 @@ class NewMessage:
     """ce_id of the event that it tells of."""
     occurred_at: datetime
     notice: Worded
+    kind: Kind | None = None
+    """None for those of before kinds were kept."""
+    language: str = DEFAULT_LANGUAGE
+    """Of its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,20 @@ class StoredMessage:
     message: NewMessage
     position: int
     """Rises with arrival."""
+    read_at: datetime | None = None
 
     @property
     def cursor(self) -> Cursor:
         """Its place."""
         return Cursor(self.message.occurred_at, self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message, and when it arrived by the database's time."""
+
+    stored: StoredMessage
+    arrived_at: datetime
 
 
 class MessageRows(Protocol):
@@ -54,4 +69,20 @@ class MessageRows(Protocol):
 
     async def newest_messages(self, psn_no: str, limit: int, before: Cursor | None = None) -> list[StoredMessage]:
         """A person's messages from the newest on, or from the one after `before`; at most `limit`."""
+        ...
+
+    async def mark_read(self, psn_no: str, message_ids: Collection[UUID], now: datetime) -> None:
+        """Note that the person read these of theirs; what was read before keeps its time."""
+        ...
+
+    async def count_unread(self, psn_no: str, most: int) -> int:
+        """How many the person has not read; counting stops at `most`."""
+        ...
+
+    async def arrived(self, psn_no: str, since: datetime, but_not: Collection[UUID], limit: int) -> list[Arrival]:
+        """A person's messages but these that arrived at `since` or after it (database's time), in order of arrival."""
+        ...
+
+    async def database_time(self) -> datetime:
+        """The time that arrivals are told by."""
         ...

@@ -1,0 +1,381 @@
+"""Couriers take deliveries to their channels, outside of the inbox.
+
+They claim in a short transaction, send outside of any, and record what became of it in another.
+What a process has claimed is its own until the lease runs out. A process that dies between sending and recording leaves
+a delivery that is sent again: at least once, under the same `delivery_id`, by which a provider tells the double.
+"""
+
+import asyncio
+import random
+from collections import Counter as Tally
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+from uuid import UUID
+
+from prometheus_client import Counter, Gauge
+
+from kit.backoff import backoff_seconds
+from kit.batcher import MicroBatcher
+from kit.clock import Clock, Elapsed
+from kit.db import Work
+from kit.observability import get_logger
+from notify.channels.guarded import LeftAloneError
+from notify.channels.policy import Policy
+from notify.channels.port import Accepted, Outgoing, UndeliveredError
+from notify.channels.receipts import Fate, Receipt
+from notify.delivery_codec import ended_event
+from notify.domain import deliveries as rules
+from notify.domain.channels import OUTSIDE, Channel
+from notify.domain.deliveries import Delivery, State
+from notify.repository import Repository
+from notify.repository.deliveries import Claimed
+
+POLL_SECONDS: Final = 1.0
+"""How soon a courier sees what another process has queued, or what became due by the clock."""
+SAMPLE_SECONDS: Final = 5.0
+CLAIMED_LOTS: Final = 2
+"""How much is claimed at once: for each line of the channel so many."""
+MARGIN_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 10.0
+RECORDS_AT_ONCE: Final = 64
+RECORDS_WAITING: Final = 4096
+OUTCOMES: Final = Counter("gongji_notify_deliveries", "Deliveries that have ended.", ["channel", "state"])
+ATTEMPTS: Final = Counter("gongji_notify_delivery_attempts", "Attempts, by what came of them.", ["channel", "outcome"])
+WAITING: Final = Gauge("gongji_notify_deliveries_waiting", "Deliveries that are QUEUED.", ["channel"])
+
+
+class Channels(Protocol):
+    """All adapters as one; `notify.channels.registry.Channels` is one."""
+
+    @property
+    def usable(self) -> frozenset[Channel]:
+        """The channels that have an adapter."""
+        ...
+
+    def policy(self, channel: Channel) -> Policy:
+        """How a channel is used."""
+        ...
+
+    async def send(self, outgoing: Outgoing) -> Accepted:
+        """See `notify.channels.port.Adapter.send`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt."""
+
+    delivery_id: UUID
+    attempts: int
+    """With that attempt."""
+    change: Callable[[Delivery], Delivery]
+    """From how the delivery stands to how it stands then."""
+    is_taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A delivery that is to be sent now."""
+
+    claimed: Claimed
+    address: str = field(repr=False)
+
+
+class Courier:
+    """Carries one channel's deliveries; every replica has one for each channel."""
+
+    def __init__(self, channel: Channel, work: Work[Repository], channels: Channels, clock: Clock) -> None:
+        self._channel = channel
+        self._policy = channels.policy(channel)
+        self._work = work
+        self._channels = channels
+        self._clock = clock
+        self._records = MicroBatcher(self._record, RECORDS_AT_ONCE, RECORDS_WAITING, name=f"record-{channel.value}")
+        self._due: asyncio.Queue[Addressed] = asyncio.Queue(self._policy.concurrency)
+        self._news = asyncio.Event()
+        self._resting: tuple[Elapsed, float] | None = None
+        self._log = get_logger().bind(channel=channel.value)
+
+    def wake(self) -> None:
+        """Something was queued."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Carry until cancelled; what is being sent then is still recorded, the rest is left to others."""
+        lines = [asyncio.create_task(self._line()) for _ in range(self._policy.concurrency)]
+        try:
+            await self._keep_claiming()
+        finally:
+            await self._finish(lines)
+
+    async def round(self) -> int:
+        """Claim once and carry all of that; how many there were to send. For tests."""
+        due = await self._claim()
+        await asyncio.gather(*(self._carry(one) for one in due))
+        return len(due)
+
+    async def _keep_claiming(self) -> None:
+        failures = 0
+        while True:
+            try:
+                due = [] if self._rest_seconds() > 0 else await self._claim()
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - the database comes back, and what is due stays due
+                failures += 1
+                self._log.warning("deliveries could not be claimed", why=type(error).__name__)
+                await asyncio.sleep(backoff_seconds(failures))
+                continue
+            for one in due:
+                await self._due.put(one)
+            if not due:
+                await self._wait_for_news()
+
+    async def _wait_for_news(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(POLL_SECONDS, self._rest_seconds())):
+                await self._news.wait()
+        self._news.clear()
+
+    async def _line(self) -> None:
+        while True:
+            one = await self._due.get()
+            try:
+                await self._carry(one)
+            except Exception as error:  # noqa: BLE001 - its lease runs out, and it is tried again
+                self._log.exception("a delivery was not recorded", why=type(error).__name__)
+            finally:
+                self._due.task_done()
+
+    async def _finish(self, lines: Sequence["asyncio.Task[None]"]) -> None:
+        left = [self._due.get_nowait() for _ in range(self._due.qsize())]
+        for _ in left:
+            self._due.task_done()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._put_back(left)
+                await self._due.join()
+        for line in lines:
+            line.cancel()
+        await asyncio.gather(*lines, return_exceptions=True)
+
+    async def _put_back(self, left: Sequence[Addressed]) -> None:
+        if left:
+            await self._record([self._unsent(one.claimed.delivery) for one in left])
+
+    @property
+    def _lease_seconds(self) -> float:
+        # A claim is at most two lots for the lines, and a lot takes a time-out at most.
+        return CLAIMED_LOTS * 2 * self._policy.timeout_seconds + MARGIN_SECONDS
+
+    async def _claim(self) -> list[Addressed]:
+        """What is to be sent now. What cannot or must not go out has ended when this returns."""
+        now, limit = self._clock.now(), CLAIMED_LOTS * self._policy.concurrency
+        async with self._work() as repository:
+            claimed = await repository.claim_deliveries(self._channel, now, limit, self._lease_seconds)
+            if not claimed:
+                return []
+            claimed, ended = await self._within_bounds(repository, claimed, now)
+            addresses = await repository.addresses({one.delivery.contact_id for one in claimed})
+            ended += [
+                replace(rules.left_alone(one.delivery), state=State.FAILED, last_error=rules.NO_CONTACT, ended_at=now)
+                for one in claimed
+                if one.delivery.contact_id not in addresses
+            ]
+            await _save(repository, ended)
+        self._count(ended)
+        return [
+            Addressed(one, addresses[one.delivery.contact_id])
+            for one in claimed
+            if one.delivery.contact_id in addresses
+        ]
+
+    async def _within_bounds(
+        self, repository: Repository, claimed: Sequence[Claimed], now: datetime
+    ) -> tuple[list[Claimed], list[Delivery]]:
+        """Those that may go out, and those that are given up because their person got enough today."""
+        wanted = Tally(one.delivery.psn_no for one in claimed if one.is_first)
+        counted = await repository.count_deliveries(self._channel, rules.day_of(now), wanted)
+        left = Tally(
+            {
+                psn_no: rules.within_bound(number, counted[psn_no], self._policy.most_a_day)
+                for psn_no, number in wanted.items()
+            }
+        )
+        passing, ended = [], []
+        for one in claimed:
+            psn_no = one.delivery.psn_no
+            if one.is_first and left[psn_no] == 0:
+                ended.append(rules.given_up(one.delivery, rules.DAILY_BOUND, now))
+                continue
+            passing.append(one)
+            left[psn_no] -= one.is_first
+        return passing, ended
+
+    async def _carry(self, one: Addressed) -> None:
+        outcome = await self._attempt(one)
+        await self._records.submit(outcome)
+
+    async def _attempt(self, one: Addressed) -> Outcome:
+        delivery = one.claimed.delivery
+        try:
+            accepted = await self._channels.send(_outgoing(one))
+        except LeftAloneError as error:
+            self._resting = Elapsed(), error.retry_after_seconds or POLL_SECONDS
+            return self._unsent(delivery)
+        except UndeliveredError as error:
+            self._tried("REFUSED" if error.is_final else "FAILED")
+            return self._failed(delivery, error)
+        except Exception as error:  # noqa: BLE001 - an adapter's fault must not lose a line, nor hold up the others
+            self._tried("FAILED")
+            self._log.exception("an adapter failed", why=type(error).__name__)
+            return self._failed(delivery, UndeliveredError(type(error).__name__, is_final=False))
+        self._tried("TAKEN")
+        return self._taken(delivery, accepted)
+
+    def _taken(self, delivery: Delivery, accepted: Accepted) -> Outcome:
+        now = self._clock.now()
+
+        def change(found: Delivery) -> Delivery:
+            return rules.taken(found, accepted.provider_id, awaits_receipt=accepted.awaits_receipt, now=now)
+
+        return Outcome(delivery.delivery_id, delivery.attempts, change, is_taken=True)
+
+    def _failed(self, delivery: Delivery, error: UndeliveredError) -> Outcome:
+        now = self._clock.now()
+        share = random.random()  # noqa: S311 - jitter, no secret
+        seconds = rules.wait_seconds(delivery.attempts, self._policy, error.retry_after_seconds, share)
+
+        def change(found: Delivery) -> Delivery:
+            wait = timedelta(seconds=seconds)
+            return rules.not_taken(found, error.why, self._policy, is_final=error.is_final, wait=wait, now=now)
+
+        return Outcome(delivery.delivery_id, delivery.attempts, change, is_taken=False)
+
+    def _unsent(self, delivery: Delivery) -> Outcome:
+        return Outcome(delivery.delivery_id, delivery.attempts, rules.left_alone, is_taken=False)
+
+    async def _record(self, outcomes: Sequence[Outcome]) -> Sequence[None]:
+        async with self._work() as repository:
+            found = await repository.lock_deliveries([one.delivery_id for one in outcomes])
+            changed = [
+                one.change(found[one.delivery_id])
+                for one in outcomes
+                if one.delivery_id in found and _decides(one, found[one.delivery_id])
+            ]
+            await _save(repository, changed)
+        self._count(one for one in changed if one.has_ended)
+        return [None] * len(outcomes)
+
+    def _rest_seconds(self) -> float:
+        """How much longer the other side is left alone; real time, as the breaker has it."""
+        if self._resting is None:
+            return 0.0
+        since, seconds = self._resting
+        return max(0.0, seconds - since.seconds)
+
+    def _tried(self, outcome: str) -> None:
+        ATTEMPTS.labels(self._channel.value, outcome).inc()
+
+    def _count(self, ended: Iterable[Delivery]) -> None:
+        for one in ended:
+            OUTCOMES.labels(one.channel.value, one.state.value).inc()
+
+
+class Couriers:
+    """The couriers of all channels that have an adapter."""
+
+    def __init__(self, work: Work[Repository], channels: Channels, clock: Clock) -> None:
+        self._work = work
+        self._couriers = {
+            channel: Courier(channel, work, channels, clock)
+            for channel in sorted(channels.usable, key=lambda channel: channel.value)
+        }
+
+    @property
+    def usable(self) -> frozenset[Channel]:
+        """The channels that deliveries can be queued for."""
+        return frozenset(self._couriers)
+
+    def wake(self, channels: Iterable[Channel]) -> None:
+        """Deliveries of these were queued."""
+        for channel in channels:
+            if courier := self._couriers.get(channel):
+                courier.wake()
+
+    async def run(self) -> None:
+        """Carry until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for courier in self._couriers.values():
+                group.create_task(courier.run())
+            await self._keep_sampling()
+
+    async def round(self) -> int:
+        """One round of each; how many there were to send. For tests."""
+        return sum([await courier.round() for courier in self._couriers.values()])
+
+    async def _keep_sampling(self) -> None:
+        while True:
+            with suppress(Exception):  # a figure that is missing says nothing; claiming says what is wrong
+                await self._sample()
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    async def _sample(self) -> None:
+        async with self._work() as repository:
+            waiting = await repository.count_waiting()
+        for channel in OUTSIDE:
+            WAITING.labels(channel.value).set(waiting.get(channel, 0))
+
+
+class DeliveryDesk:
+    """Takes in what gateways say of what they took."""
+
+    def __init__(self, work: Work[Repository], clock: Clock) -> None:
+        self._work = work
+        self._clock = clock
+
+    async def take(self, receipts: Sequence[Receipt]) -> Collection[UUID]:
+        """See `notify.channels.receipts.ReceiptDesk`."""
+        now = self._clock.now()
+        async with self._work() as repository:
+            found = await repository.lock_deliveries({receipt.delivery_id for receipt in receipts})
+            changed: dict[UUID, Delivery] = {}
+            for receipt in receipts:
+                known = changed.get(receipt.delivery_id) or found.get(receipt.delivery_id)
+                if known is not None and not known.has_ended:
+                    has_arrived = receipt.fate is Fate.DELIVERED
+                    changed[known.delivery_id] = rules.received(
+                        known, has_arrived=has_arrived, code=receipt.code, now=now
+                    )
+            await _save(repository, list(changed.values()))
+        for one in changed.values():
+            OUTCOMES.labels(one.channel.value, one.state.value).inc()
+        return set(found)
+
+
+def _decides(outcome: Outcome, found: Delivery) -> bool:
+    """Whether this attempt says anything of how the delivery stands: one that a lease outlived only if it was taken."""
+    return found.state is State.QUEUED and (outcome.is_taken or found.attempts == outcome.attempts)
+
+
+async def _save(repository: Repository, changed: Sequence[Delivery]) -> None:
+    await repository.update_deliveries(changed)
+    events = [ended_event(one) for one in changed if one.has_ended]
+    if events:
+        await repository.outbox.add(events)
+
+
+def _outgoing(one: Addressed) -> Outgoing:
+    delivery, payload = one.claimed.delivery, one.claimed.payload
+    return Outgoing(
+        delivery_id=delivery.delivery_id,
+        channel=delivery.channel,
+        template=payload.template,
+        language=payload.language,
+        address=one.address,
+        title=payload.title,
+        body=payload.body,
+        params=payload.params,
+    )

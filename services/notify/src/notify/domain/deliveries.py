@@ -1,0 +1,161 @@
+"""The life of a delivery outside of the inbox: QUEUED → SENT → DELIVERED or FAILED; or GIVEN_UP when trying is no use.
+
+```
+QUEUED ─taken, a receipt will come──▶ SENT ─receipt──▶ DELIVERED | FAILED
+   │ ├──taken, that is all we learn─▶ SENT (ended)
+   │ ├──refused for good────────────▶ FAILED
+   │ └──tried often enough, or beyond the day's bound─▶ GIVEN_UP
+   └──not taken: later again
+```
+A receipt may overtake the answer to the hand-over, so it ends what is QUEUED, too. What has ended does not change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from enum import Enum
+from typing import Final, Protocol
+from uuid import UUID
+
+from notify.domain.channels import Channel
+from notify.domain.kinds import Kind
+from notify.domain.wording import SHANGHAI
+
+MOST_ERROR_CHARACTERS: Final = 200
+DAILY_BOUND: Final = "beyond the person's daily bound"
+NO_CONTACT: Final = "the contact is there no more"
+
+
+class State(Enum):
+    """Where a delivery stands."""
+
+    QUEUED = "QUEUED"
+    SENT = "SENT"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+    GIVEN_UP = "GIVEN_UP"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a delivery says. Kept encrypted, and only until it has ended."""
+
+    template: str
+    language: str
+    title: str = field(repr=False)
+    body: str = field(repr=False)
+    params: Mapping[str, str] = field(repr=False)
+    """In the order that a gateway's template takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One notice on its way to one person by one channel; event, person and channel are its key."""
+
+    delivery_id: UUID
+    event_id: UUID
+    psn_no: str
+    channel: Channel
+    contact_id: UUID
+    message_id: UUID | None
+    """Its message in the inbox; None if the person keeps none of that kind."""
+    kind: Kind
+    state: State
+    attempts: int
+    """How often it was tried, the attempt under way included."""
+    next_attempt_at: datetime
+    """By the injected clock."""
+    created_at: datetime
+    provider_id: str | None = None
+    last_error: str | None = None
+    sent_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.ended_at is not None
+
+
+class Bounds(Protocol):
+    """How often and how soon a channel is tried; `notify.channels.policy.Policy` is one."""
+
+    @property
+    def attempts(self) -> int:
+        """How often one message is tried."""
+        ...
+
+    @property
+    def first_wait_seconds(self) -> float:
+        """About how long after the first failure the second attempt comes."""
+        ...
+
+    @property
+    def most_wait_seconds(self) -> float:
+        """The longest wait."""
+        ...
+
+
+def wait_seconds(attempts: int, bounds: Bounds, asked_seconds: float | None, share: float) -> float:
+    """How long to wait after this many attempts: doubling, never shorter than the other side asks, within the bounds.
+
+    Args:
+        attempts: those that failed, 1 or more.
+        bounds: the channel's.
+        asked_seconds: what the other side asked for.
+        share: between 0 and 1, drawn anew each time: spreads a crowd over the second half of the wait.
+    """
+    highest_seconds = min(bounds.most_wait_seconds, bounds.first_wait_seconds * 2.0 ** min(attempts - 1, 30))
+    drawn_seconds = highest_seconds * (0.5 + share / 2)
+    return min(bounds.most_wait_seconds, max(drawn_seconds, asked_seconds or 0.0))
+
+
+def taken(delivery: Delivery, provider_id: str | None, *, awaits_receipt: bool, now: datetime) -> Delivery:
+    """After the other side took it."""
+    if delivery.state is not State.QUEUED:
+        return delivery
+    ended_at = None if awaits_receipt else now
+    return replace(delivery, state=State.SENT, provider_id=provider_id, sent_at=now, ended_at=ended_at)
+
+
+def not_taken(
+    delivery: Delivery, why: str, bounds: Bounds, *, is_final: bool, wait: timedelta, now: datetime
+) -> Delivery:
+    """After an attempt that failed: tried again after `wait`, unless that is of no use or was done often enough."""
+    if delivery.state is not State.QUEUED:
+        return delivery
+    delivery = replace(delivery, last_error=why[:MOST_ERROR_CHARACTERS])
+    if is_final:
+        return replace(delivery, state=State.FAILED, ended_at=now)
+    if delivery.attempts >= bounds.attempts:
+        return replace(delivery, state=State.GIVEN_UP, ended_at=now)
+    return replace(delivery, next_attempt_at=now + wait)
+
+
+def left_alone(delivery: Delivery) -> Delivery:
+    """After a claim whose message was not even tried."""
+    return replace(delivery, attempts=delivery.attempts - 1) if delivery.state is State.QUEUED else delivery
+
+
+def given_up(delivery: Delivery, why: str, now: datetime) -> Delivery:
+    """Never tried (any more), and the reason."""
+    return replace(left_alone(delivery), state=State.GIVEN_UP, last_error=why, ended_at=now)
+
+
+def received(delivery: Delivery, *, has_arrived: bool, code: str, now: datetime) -> Delivery:
+    """After a receipt; the first one counts, and none changes what has ended."""
+    if delivery.has_ended:
+        return delivery
+    state = State.DELIVERED if has_arrived else State.FAILED
+    error = delivery.last_error if has_arrived else (code or "the provider did not say why")
+    return replace(delivery, state=state, last_error=error, sent_at=delivery.sent_at or now, ended_at=now)
+
+
+def day_of(now: datetime) -> date:
+    """The day whose bound counts (Asia/Shanghai)."""
+    return now.astimezone(SHANGHAI).date()
+
+
+def within_bound(wanted: int, counted: int, most: int) -> int:
+    """How many of `wanted` may go out, where `counted` includes them already."""
+    return max(0, min(wanted, most - (counted - wanted)))
