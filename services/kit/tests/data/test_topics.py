@@ -50,7 +50,7 @@ def test_a_topic_file_says_all_about_a_topic(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "nothing but a name": "topic: bad-v1",
+    "nothing but a name": "topic: good-v1",
     "a list": "- a",
     "no YAML": "{",
     "a number in words": GOOD.replace("partitions: 6", "partitions: six"),
@@ -61,20 +61,31 @@ BROKEN = {
     "no event": GOOD.replace("[google.protobuf.StringValue]", "[]"),
     "no Chinese": GOOD.replace(", zh: 一切美好。", ""),
     "an empty description": GOOD.replace("一切美好。", "''"),
-    "a name without a version": GOOD.replace("topic: good-v1", "topic: good"),
     "more copies in step than copies": GOOD.replace("min_insync_replicas: 2", "min_insync_replicas: 4"),
     "no copy in step": GOOD.replace("min_insync_replicas: 2", "min_insync_replicas: 0"),
     "compaction of several kinds of events": GOOD.replace("cleanup_policy: delete", "cleanup_policy: compact").replace(
         "StringValue]", "StringValue, google.protobuf.BoolValue]"
     ),
-    "the name of another file": GOOD,
 }
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_topic_file_is_named(tmp_path: Path, broken: str) -> None:
-    (tmp_path / "bad-v1.yaml").write_text(broken, encoding="utf-8")
-    with pytest.raises(CatalogueError, match=r"bad-v1\.yaml"):
+    (tmp_path / "good-v1.yaml").write_text(broken, encoding="utf-8")
+    with pytest.raises(CatalogueError, match=r"good-v1\.yaml"):
+        load_catalogue(tmp_path)
+
+
+def test_a_file_is_named_after_its_topic(tmp_path: Path) -> None:
+    (tmp_path / "other-v1.yaml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(CatalogueError, match=r"other-v1\.yaml states the topic good-v1"):
+        load_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["good", "good-v0", "Good-v1", "good_v1", "-good-v1"])
+def test_a_topic_s_name_ends_with_its_version(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.yaml").write_text(GOOD.replace("topic: good-v1", f"topic: {name}"), encoding="utf-8")
+    with pytest.raises(CatalogueError, match="pattern"):
         load_catalogue(tmp_path)
 
 
