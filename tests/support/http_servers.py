@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -164,3 +165,26 @@ async def cuts_in_the_middle(_server: HttpServer, received: Received) -> web.Str
     if received.raw.transport is not None:
         received.raw.transport.abort()
     return response
+
+
+def speaks(raw: bytes) -> Behaviour:
+    """Writes these bytes instead of an answer of HTTP, then hangs up."""
+
+    async def answer(_server: HttpServer, received: Received) -> web.StreamResponse:
+        transport = received.raw.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(raw)
+        transport.close()
+        return web.Response()
+
+    return answer
+
+
+def unpacks_into(size_bytes: int) -> Behaviour:
+    """Answers with so many bytes, packed into a thousandth of them."""
+
+    async def answer(_server: HttpServer, _received: Received) -> web.StreamResponse:
+        packed = gzip.compress(b" " * size_bytes)
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"}, content_type="application/json")
+
+    return answer

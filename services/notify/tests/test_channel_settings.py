@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 from support.gateways import Gateway, write_gateway_ring
 from support.http_servers import HttpServer, answers, serving
 from support.mail_servers import MailServer, receiving
@@ -19,6 +20,7 @@ from notify.channels.registry import Channels, ChannelSettings, channels_from
 from notify.channels.settings import ChannelsUnusable, policy_of, read_channels
 from notify.config import Settings
 from notify.domain.channels import OUTSIDE, Channel
+from notify.sources import short_forms
 from notify.testing import Postbox
 
 GATEWAY = {"adapter": "gateway", "url": "https://gateway.test/v1/messages"}
@@ -107,6 +109,23 @@ def test_a_policy_is_the_channels_default_where_nothing_else_is_stated(tmp_path:
     assert policy_of(Channel.EMAIL, stated[Channel.EMAIL]) == DEFAULTS[Channel.EMAIL].model_copy(
         update={"attempts": 3, "most_a_day": 5}
     )
+
+
+def told_of(folder: Path, templates: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    ring = write_gateway_ring(folder / "gateway-keyring.json")
+    with capture_logs() as lines:
+        channels_from(settings(written(folder, {"SMS": GATEWAY | {"templates": templates}}), ring))
+    return [dict(line) for line in lines]
+
+
+def test_a_text_without_a_template_is_told_of_at_start_and_so_is_a_template_without_a_text(tmp_path: Path) -> None:
+    templates = {name: {"zh-CN": f"SMS_{name}"} for name in short_forms()}
+    assert told_of(tmp_path, templates) == []
+    assert told_of(tmp_path, {}) == []  # the gateway knows texts by our names
+    templates["debit-family"] = {"en": "SMS_1"}
+    templates["debit-familly"] = {"zh-CN": "SMS_2"}
+    (line,) = told_of(tmp_path, templates)
+    assert (line["channel"], line["missing"], line["strange"]) == ("SMS", ["debit-family"], ["debit-familly"])
 
 
 @pytest.mark.parametrize(

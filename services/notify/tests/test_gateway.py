@@ -20,6 +20,8 @@ from support.http_servers import (
     never_ends,
     says,
     serving,
+    speaks,
+    unpacks_into,
 )
 
 from kit.clock import Clock, FixedClock, SystemClock
@@ -244,6 +246,32 @@ async def test_an_answer_without_an_end_is_not_read_to_its_end(gateway: Gateway,
     gateway.behave(never_ends)
     refused = await refusal(adapters())
     assert (refused.why, refused.is_final) == (f"the answer is longer than {MOST_ANSWER_BYTES} bytes", False)
+
+
+STRANGE = [
+    b"",
+    b"hello\r\n\r\n",
+    b"HTTP/1.1 ",
+    b"HTTP/1.1 200\r\nContent-Length: -5\r\n\r\n",
+    b"HTTP/1.1 99999999999 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n" + b"X-Name: value\r\n" * 50_000,
+    b"HTTP/1.1 200 OK\r\nX-Name: " + b"x" * 1_000_000,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+]
+
+
+@pytest.mark.parametrize("raw", STRANGE, ids=range(len(STRANGE)))
+async def test_what_is_hardly_http_is_no_answer(gateway: Gateway, adapters: Adapters, raw: bytes) -> None:
+    gateway.behave(speaks(raw))
+    assert not (await refusal(adapters())).is_final
+
+
+async def test_an_answer_that_unpacks_into_more_than_all_memory_stays_packed(
+    gateway: Gateway, adapters: Adapters
+) -> None:
+    gateway.behave(unpacks_into(10_000_000))
+    assert (await refusal(adapters())).why == "answered 200 without a message_id"
 
 
 @pytest.mark.parametrize("behaviour", [is_slow, drips])

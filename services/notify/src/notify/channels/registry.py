@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from kit.clock import SystemClock
+from kit.observability import get_logger
 from kit.signing import TokenSigner
+from notify.catalogues import SOURCE
 from notify.channels.files import FileAdapter, NoAdapter
 from notify.channels.gateway import GatewayAdapter
 from notify.channels.guarded import Guarded
@@ -16,9 +18,11 @@ from notify.channels.port import Accepted, Adapter, Outgoing
 from notify.channels.robots import DIALECTS, RobotAdapter
 from notify.channels.settings import Gateway, Mail, Robots, Stated, policy_of, read_channels
 from notify.domain.channels import OUTSIDE, Channel
+from notify.sources import short_forms
 
 # What other systems compare with their own time, and what mail is dated by, is real: they know of no moved clock.
 _CLOCK: Final = SystemClock()
+_log = get_logger()
 
 
 class Closable(Protocol):
@@ -91,6 +95,7 @@ def channels_from(settings: ChannelSettings) -> Channels:
         ChannelsUnusable: the file cannot be used.
     """
     stated = read_channels(settings.channels_file, settings.environment)
+    _tell_of_templates(stated)
     policies = {channel: policy_of(channel, stated.get(channel)) for channel in OUTSIDE}
     signer = TokenSigner(settings.gateway_keyring_file) if settings.gateway_keyring_file else None
     connected = {channel: _adapter(channel, one, policies[channel], signer) for channel, one in stated.items()}
@@ -98,6 +103,20 @@ def channels_from(settings: ChannelSettings) -> Channels:
     if settings.sms_directory is not None:
         adapters = dict.fromkeys(OUTSIDE, FileAdapter(settings.sms_directory)) | adapters
     return Channels(adapters, policies, list(connected.values()))
+
+
+def _tell_of_templates(stated: Mapping[Channel, Stated]) -> None:
+    """Warn of texts that a gateway has no template of, and of templates of no text: neither keeps notify from running.
+
+    A provider takes days to approve a template, and a new version of notify may bring a text.
+    """
+    known = frozenset(short_forms())
+    for channel, one in stated.items():
+        if isinstance(one, Gateway) and one.templates:
+            missing = sorted(name for name in known if SOURCE not in one.templates.get(name, {}))
+            strange = sorted(one.templates.keys() - known)
+            if missing or strange:
+                _log.warning("templates differ from texts", channel=channel.value, missing=missing, strange=strange)
 
 
 def _adapter(
