@@ -197,16 +197,26 @@ async def test_a_body_without_an_end_is_not_read(gateway: Gateway, desk: Desk, u
     assert desk.taken == []
 
 
+async def first_line(url: str, headers: dict[str, str]) -> bytes:
+    """The first line of the answer to a request whose body does not come to its end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | {"Host": "x", "Content-Length": "2"}).items())
+    writer.write(f"POST {RECEIPTS_PATH} HTTP/1.1\r\n{lines}\r\n{{".encode())
+    line = await reader.readline()
+    writer.close()
+    return line
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(
     gateway: Gateway, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callback, "BODY_SECONDS", 0.05)
-    headers = {**gateway.receipt_headers(b"{}"), "Host": "x", "Content-Length": "2"}
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"POST {RECEIPTS_PATH} HTTP/1.1\r\n{lines}\r\n{{".encode())
-    assert b" 408 " in await reader.readline()
-    writer.close()
+    assert b" 408 " in await first_line(url, gateway.receipt_headers(b"{}"))
+
+
+async def test_whoever_does_not_say_the_time_is_not_listened_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callback, "BODY_SECONDS", 60.0)
+    assert b" 401 " in await first_line(url, {})
 
 
 async def test_receipts_that_cannot_be_recorded_are_asked_for_again_and_the_log_says_why(

@@ -77,6 +77,7 @@ async def refusal(adapter: GatewayAdapter) -> UndeliveredError:
     for secret in (TEL, CODE, "127.0.0.1"):
         assert secret not in f"{refused.value!r} {refused.value.why}"
     # What it was raised from has addresses in it, so no traceback may show that.
+    assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
     return refused.value
 

@@ -75,6 +75,7 @@ async def refusal(adapter: MailAdapter, sent: Outgoing | None = None) -> Undeliv
         await adapter.send(sent or outgoing())
     for secret in (ADDRESS, "支出", "127.0.0.1", *LOGIN):
         assert secret not in f"{refused.value!r} {refused.value.why}"
+    assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
     return refused.value
 

@@ -70,6 +70,7 @@ async def refusal(adapters: Adapters, channel: Channel, address: str = TOKEN) ->
         await adapters.of(channel).send(outgoing(channel, address))
     for secret in (TOKEN, SECRET, "支出", "127.0.0.1"):
         assert secret not in f"{refused.value!r} {refused.value.why}"
+    assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
     return refused.value
 

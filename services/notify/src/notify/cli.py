@@ -1,7 +1,8 @@
-"""The command line: `python -m notify serve|migrate|config|dlq|texts|catalogue`."""
+"""The command line: `python -m notify serve|migrate|config|dlq|texts|catalogue|try-channel`."""
 
 from kit.cli import service_cli
 from kit.dlq_cli import DeadLetterTools
+from notify.channel_commands import try_channel_command
 from notify.config import MIGRATIONS, ReplaySettings, Settings
 from notify.main import NAME, build, handlers
 from notify.service import CONSUMER
@@ -18,3 +19,4 @@ DEAD_LETTERS = DeadLetterTools(ReplaySettings, {CONSUMER: TOPICS}, handlers)
 app = service_cli(NAME, Settings, _serve, MIGRATIONS, dead_letters=DEAD_LETTERS)
 app.command("texts")(texts_command)
 app.command("catalogue")(catalogue_command)
+app.command("try-channel")(try_channel_command)
