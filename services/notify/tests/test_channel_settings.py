@@ -79,6 +79,18 @@ async def test_locally_what_the_file_does_not_name_is_written_into_the_folder(tm
     assert files == {str(one.delivery_id) for one in sent}
 
 
+async def test_what_the_file_names_goes_by_its_adapter_also_where_there_is_a_folder(tmp_path: Path) -> None:
+    ring, folder = write_gateway_ring(tmp_path / "gateway-keyring.json"), tmp_path / "sms"
+    folder.mkdir()
+    gateway = Gateway(ring)
+    async with serving(gateway):
+        file = written(tmp_path, {"SMS": {"adapter": "gateway", "url": gateway.url}})
+        channels = channels_from(settings(file, ring, folder))
+        await channels.send(outgoing(Channel.SMS))
+        await channels.close()
+    assert (len(gateway.messages), list(folder.iterdir())) == (1, [])
+
+
 async def test_gateway_mail_and_robots_are_made_as_the_file_says(tmp_path: Path) -> None:
     ring = write_gateway_ring(tmp_path / "gateway-keyring.json")
     gateway, robots, mail = Gateway(ring), HttpServer(answers(200, {"errcode": 0})), MailServer()

@@ -237,9 +237,11 @@ async def test_starttls_and_login_come_before_the_mail(tls: ssl.SSLContext, tmp_
         assert len(server.mails) == 1
 
 
-async def test_nothing_is_said_to_a_server_that_does_not_turn_to_tls(server: MailServer, adapters: Adapters) -> None:
-    refused = await refusal(adapters(server, security="starttls", username=LOGIN[0], password=LOGIN[1]))
-    assert not refused.is_final
+@pytest.mark.parametrize("login", [{}, {"username": LOGIN[0], "password": LOGIN[1]}])
+async def test_nothing_is_said_to_a_server_that_does_not_turn_to_tls(
+    server: MailServer, adapters: Adapters, login: dict[str, str]
+) -> None:
+    assert not (await refusal(adapters(server, security="starttls", **login))).is_final
     assert (server.mails, server.envelopes) == ([], [])
 
 
