@@ -22,7 +22,7 @@ from kit.probes import CannotListen
 from kit.signing import TokenSigner
 from notify.channels import callback
 from notify.channels.callback import MOST_BODY_BYTES, MOST_RECEIPTS, CallbackServer, MalformedReceipts, receipts_in
-from notify.channels.receipts import Fate, NoDesk, Receipt
+from notify.channels.receipts import Fate, Receipt
 from notify.channels.signed_http import signature_headers
 
 KNOWN = UUID("0197548e-7a00-7000-8000-000000000031")
@@ -262,7 +262,7 @@ async def test_two_servers_do_not_share_an_address(ring: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(CannotListen, match="cannot serve receipts on"):
-            await CallbackServer(address, TokenSigner(ring), NoDesk(), SystemClock()).start()
+            await CallbackServer(address, TokenSigner(ring), Desk(), SystemClock()).start()
 
 
 async def test_receipts_are_counted_by_what_became_of_them(gateway: Gateway, url: str) -> None:

@@ -36,12 +36,3 @@ class ReceiptDesk(Protocol):
         A receipt may come before the answer to the hand-over is recorded, and a delivery's first one counts.
         """
         ...
-
-
-class NoDesk:
-    """Knows of no delivery: receipts are answered and counted, and nothing is kept."""
-
-    async def take(self, receipts: Sequence[Receipt]) -> Collection[UUID]:
-        """See `ReceiptDesk.take`."""
-        del receipts
-        return ()
