@@ -107,6 +107,13 @@ async def test_topics_are_created_once_and_as_stated(kafka: KafkaAddress) -> Non
     assert (await check_topics(kafka, 1, sample.catalogue)).drifts == ()
 
 
+async def test_the_platform_s_own_topics_are_what_brokers_take(kafka: KafkaAddress) -> None:
+    await ensure_topics(kafka, 1)
+    compared = await check_topics(kafka, 1)
+    assert compared.drifts == ()
+    assert set(shapes(catalogue())).isdisjoint(compared.unstated)
+
+
 async def test_another_number_of_partitions_is_refused(kafka: KafkaAddress) -> None:
     sample = SampleTopic(partitions=2)
     await ensure_topics(kafka, 1, sample.catalogue)
