@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 from notify.catalogues import LOCALES, entries, languages, updated
 from notify.cli import app
 from notify.domain import facts
-from notify.domain.channels import Channel
+from notify.domain.channels import OUTSIDE, Channel
 from notify.domain.codes import Purpose
 from notify.domain.kinds import Kind
 from notify.domain.notices import Category, Money, Notice, Param, notices
 from notify.domain.samples import sampled_notices, samples
 from notify.rendering import Renderer, Texts, all_samples
-from notify.sources import TextsError, short_forms, sources
+from notify.sources import TextsError, sentences, short_forms, sources, translated
 from notify.testing import TEXTS
 from notify.text_checks import check_sources
 from notify.text_commands import review
@@ -109,9 +109,10 @@ def test_a_debit_in_english() -> None:
     )
 
 
-def test_a_telephone_gets_the_short_form_with_its_parameters_in_the_gateways_order() -> None:
+@pytest.mark.parametrize("channel", [Channel.SMS, Channel.PUSH])
+def test_a_telephone_gets_the_short_form_with_its_parameters_in_the_gateways_order(channel: Channel) -> None:
     (notice,) = notices(facts.Debited(facts.Movement(FATHER, CHILD, "H65270100001", 9_000, 123_456, AT)))
-    said = CHINESE.said(notice.template, notice.params, Channel.SMS)
+    said = CHINESE.said(notice.template, notice.params, channel)
     assert (said.template, said.language, said.title) == ("debit-family", "zh-CN", "共济账户支出提醒")
     assert list(said.params.items()) == [
         ("patient", "人员编号尾号2015"),
@@ -125,9 +126,10 @@ def test_a_telephone_gets_the_short_form_with_its_parameters_in_the_gateways_ord
     assert "¥90.00" not in repr(said)
 
 
-def test_a_mail_gets_the_whole_text_and_no_parameters() -> None:
+@pytest.mark.parametrize("channel", sorted(OUTSIDE - {Channel.SMS, Channel.PUSH}, key=str))
+def test_a_mail_or_a_messenger_gets_the_whole_text_and_no_parameters(channel: Channel) -> None:
     (notice,) = notices(facts.Credited(FATHER, 100, 200, AT))
-    said = ENGLISH.said(notice.template, notice.params, Channel.EMAIL)
+    said = ENGLISH.said(notice.template, notice.params, channel)
     assert said.body == ENGLISH.render(notice).body
     assert said.params == {}
 
@@ -317,6 +319,7 @@ def test_bringing_a_catalogue_up_to_date_keeps_what_was_translated(tmp_path: Pat
     assert reworded is not None
     catalogue.delete("共济关系已恢复")
     catalogue.add("共济关系现已恢复", "kept")
+    catalogue.add("12345678", "of no use any more")
     save(catalogue, path)
     with updated("ug", tmp_path).open("rb") as file:
         after = read_po(file)
@@ -325,6 +328,7 @@ def test_bringing_a_catalogue_up_to_date_keeps_what_was_translated(tmp_path: Pat
     assert found is not None
     assert (found.string, found.fuzzy) == ("kept", True)
     assert after.get("共济关系现已恢复") is None
+    assert "#~" not in path.read_text(encoding="utf-8")
 
 
 # Templates
@@ -390,6 +394,18 @@ def test_a_text_has_a_notice_a_template_and_a_short_form(
 def test_a_parameter_comes_once() -> None:
     with pytest.raises(TextsError, match="short-forms"):
         check_sources({"one": GOOD}, {"one": ("at", "amount", "at")}, [("one", PARAMS)])
+
+
+def test_texts_that_are_wrong_keep_notify_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("notify.rendering.short_forms", lambda: {**short_forms(), "credit": ("at",)})
+    with pytest.raises(TextsError, match="credit: its short form takes amount, at, balance always"):
+        Texts()
+
+
+def test_a_percent_sign_is_two_in_catalogues_and_one_in_what_is_read() -> None:
+    source = "{% trans %}{{ at }} 100%{% endtrans %}"
+    assert sentences(source) == ["%(at)s 100%%"]
+    assert translated(source, lambda msgid: f"«{msgid}»") == "«{{ at }} 100%»"
 
 
 def test_templates_call_nothing_that_jinja_offers() -> None:

@@ -78,6 +78,6 @@ class Words:
 
 def _minutes(locale: Locale, pattern: str) -> Callable[[datetime], str]:
     def minute(at: datetime) -> str:
-        return format_datetime(at.astimezone(SHANGHAI), pattern, SHANGHAI, locale)
+        return format_datetime(at, pattern, SHANGHAI, locale)
 
     return minute
