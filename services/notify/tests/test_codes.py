@@ -29,7 +29,7 @@ from notify.codec import IncompleteEventError
 from notify.codes import CodeService
 from notify.config import Settings
 from notify.domain.channels import Channel
-from notify.domain.codes import IssuedCode, Purpose, is_stale, text_of
+from notify.domain.codes import IssuedCode, Purpose, is_stale
 from notify.memory import MemoryRepository
 from notify.repository import Repository
 from notify.service import MessageService
@@ -79,7 +79,7 @@ class Bench:
         self.work: Work[Repository] = work or MemoryWork(self.repository)
         self.box = Postbox()
         self.clock = FixedClock(EXPIRES_AT - timedelta(minutes=5))
-        codes = CodeService(self.work, adapter or self.box, self.clock)
+        codes = CodeService(self.work, adapter or self.box, self.clock, TEXTS)
         self.handle = Subscriber(MessageService(self.work, LogChannel(), TEXTS), codes, CodeOpener(ring or code_ring()))
 
 
@@ -93,6 +93,19 @@ async def test_the_code_goes_to_the_telephone_on_file(backend: Work[Repository])
     )
     assert sent.template == "verification-code"
     assert list(sent.params.items()) == [("purpose", "实名注册"), ("code", CODE), ("until", "2025年6月10日10:05")]
+
+
+async def test_the_code_is_told_in_the_language_that_its_owner_chose(backend: Work[Repository]) -> None:
+    bench = Bench(backend)
+    async with backend() as repository:
+        await repository.save_settings(envelope().message.psn_no, "en", None)  # type: ignore[attr-defined]
+    await bench.handle([envelope()])
+    (sent,) = bench.box.sent
+    assert sent.language == "en"
+    assert sent.body.startswith(
+        f"[Family mutual aid] Your code for registration is {CODE}, valid until 10 June 2025, 10:05."
+    )
+    assert sent.params == {"purpose": "registration", "code": CODE, "until": "10 June 2025, 10:05"}
 
 
 async def test_an_event_that_comes_again_sends_no_second_code(backend: Work[Repository]) -> None:
@@ -208,10 +221,9 @@ async def test_what_nobody_is_told_of_leaves_no_trace(full_name: str) -> None:
 
 def test_what_is_printed_of_a_code_shows_neither_telephone_nor_code() -> None:
     issued = IssuedCode(SMS_ID, "P1", Purpose.OTHER, EXPIRES_AT, TEL, CODE)
-    for printed in (repr(issued), repr(outgoing(text_of(issued)))):
+    for printed in (repr(issued), repr(outgoing("您的验证码为" + CODE))):
         assert TEL not in printed
         assert CODE not in printed
-    assert "身份核验" in text_of(issued)
     assert is_stale(issued.expires_at, EXPIRES_AT)
 
 

@@ -17,7 +17,7 @@ from notify.codec import IncompleteEventError, UnknownEventError, fact_of
 from notify.domain import facts
 from notify.domain.notices import Category, Worded
 from notify.domain.notices import notices as notices_of
-from notify.domain.wording import moment, trimmed, yuan
+from notify.domain.wording import trimmed, yuan
 from notify.subscriber import TOPICS, UNTOLD
 from notify.testing import TEXTS
 
@@ -358,7 +358,8 @@ def test_amounts_are_yuan_with_thousands_and_two_places(amount_fen: int, text: s
 
 
 def test_moments_are_shanghai_time() -> None:
-    assert moment(datetime(2025, 6, 30, 16, 5, tzinfo=UTC)) == "2025年7月1日00:05"
+    at = datetime(2025, 6, 30, 16, 5, tzinfo=UTC)
+    assert "已于2025年7月1日00:05撤回" in only(facts.Withdrawn(PAIR, at)).body
 
 
 def test_a_reason_is_one_sentence_whatever_the_clerk_ended_it_with() -> None:

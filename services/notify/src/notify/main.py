@@ -60,7 +60,7 @@ class Parts:
         self.texts = Texts()
         dispatch = Dispatch(self.texts, self.clock, self.couriers)
         self.messages = MessageService(self.work, LogChannel(), self.texts, dispatch, self.watchers)
-        codes = CodeService(self.work, self.channels, self.clock)
+        codes = CodeService(self.work, self.channels, self.clock, self.texts)
         self.subscriber = Subscriber(self.messages, codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
 
 

@@ -59,7 +59,9 @@ def subscriber(
 ) -> Subscriber:
     """The handler of the consumer group, at five minutes before the codes of these tests run out."""
     backend: Work[Repository] = work or MemoryWork(MemoryRepository())
-    return Subscriber(service, CodeService(backend, adapter or Postbox(), FixedClock(AT)), CodeOpener(code_ring()))
+    return Subscriber(
+        service, CodeService(backend, adapter or Postbox(), FixedClock(AT), TEXTS), CodeOpener(code_ring())
+    )
 
 
 def credited(psn_no: str = "1001", minutes: int = 0, amount_fen: int = 100) -> Told:

@@ -6,7 +6,7 @@ person asks for another. It is no delivery: trying for hours, quiet hours, daily
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kit.backoff import backoff_seconds
 from kit.clock import Clock
@@ -15,12 +15,10 @@ from kit.observability import get_logger
 from notify.channels.port import Adapter, Outgoing, UndeliveredError
 from notify.codes import CODES
 from notify.domain.codes import TEMPLATE, Purpose, is_stale
+from notify.domain.notices import code_params
 from notify.rendering import Texts
 from notify.repository import Repository
 from notify.repository.contacts import WaitingCode
-
-if TYPE_CHECKING:
-    from notify.domain.notices import Param
 
 LOOKS_EVERY_SECONDS: Final = 0.5
 BATCH: Final = 20
@@ -91,7 +89,7 @@ class ContactCodes:
         return "SENT"
 
     def _outgoing(self, code: WaitingCode) -> Outgoing:
-        params: dict[str, Param] = {"purpose": Purpose.CONTACT, "code": code.code, "until": code.expires_at}
+        params = code_params(Purpose.CONTACT, code.code, code.expires_at)
         said = self._texts.renderer(code.language).said(TEMPLATE, params, code.channel)
         return Outgoing(
             delivery_id=code.code_id,

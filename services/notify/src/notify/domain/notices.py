@@ -108,6 +108,11 @@ _CHANGES: Final = {
 }
 
 
+def code_params(purpose: Purpose, code: str, expires_at: datetime) -> dict[str, Param]:
+    """What the text of a one-time code says; it is for somebody who waits for it, not a notice."""
+    return {"purpose": purpose, "code": code, "until": expires_at}
+
+
 def notices(fact: facts.Fact) -> tuple[Notice, ...]:
     """The notices about a fact, the payer's first."""
     match fact:

@@ -7,7 +7,7 @@ from typing import Final
 
 from notify.domain import facts
 from notify.domain.codes import Purpose
-from notify.domain.notices import Notice, Param, notices
+from notify.domain.notices import Notice, Param, code_params, notices
 
 _FATHER, _CHILD, _HOSPITAL = "65270100000000001985", "65270100000000002015", "H65270100001"
 _AT: Final = datetime(2025, 6, 10, 2, 5, tzinfo=UTC)
@@ -44,7 +44,7 @@ def sampled_notices() -> tuple[Notice, ...]:
 
 def sampled_codes() -> tuple[Mapping[str, Param], ...]:
     """What a one-time code's text says, for each purpose."""
-    return tuple({"purpose": purpose, "code": "012345", "until": _AT} for purpose in Purpose)
+    return tuple(code_params(purpose, "012345", _AT) for purpose in Purpose)
 
 
 def _account() -> list[facts.Fact]:

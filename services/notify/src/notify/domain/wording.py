@@ -1,6 +1,5 @@
-"""How amounts, clerks' reasons and, in Chinese, times read; the same in every language but for times."""
+"""What reads the same in every language: amounts, clerks' reasons, and the clocks that times are told by."""
 
-from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -13,17 +12,6 @@ def yuan(amount_fen: int) -> str:
     """¥1,234.56."""
     whole, rest = divmod(abs(amount_fen), FEN_A_YUAN)
     return f"{'-' if amount_fen < 0 else ''}¥{whole:,}.{rest:02}"
-
-
-def moment(at: datetime) -> str:
-    """2025年6月10日10:05, Asia/Shanghai."""
-    local = at.astimezone(SHANGHAI)
-    return f"{day(local)}{local.hour:02}:{local.minute:02}"
-
-
-def day(on: date) -> str:
-    """2025年6月10日."""
-    return f"{on.year}年{on.month}月{on.day}日"
 
 
 def reason(catalogued: str, words: str) -> str:
