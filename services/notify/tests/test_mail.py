@@ -5,9 +5,11 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.mail_servers import CUT, SLOW, MailServer, receiving
 
 from kit.clock import Clock, SystemClock
@@ -18,10 +20,11 @@ from notify.channels.mail import MailAdapter
 from notify.channels.mail import MailServer as Server
 from notify.channels.policy import Policy
 from notify.channels.port import Accepted, AddressBusyError, Outgoing, UndeliveredError
+from notify.domain.addresses import normalised
 from notify.domain.channels import Channel
 
 ADDRESS = "zhang.san@example.cn"
-DELIVERY_ID = UUID("0197548e-7a00-7000-8000-000000000041")
+LABELS = st.text("abcxyzABC019-", min_size=1, max_size=63)
 LOGIN = ("notify", "s3cret")
 
 
@@ -208,7 +211,7 @@ async def test_a_server_that_is_not_there_is_tried_again(server: MailServer, ada
         "a@b.cn, c@d.cn",
         "<a@b.cn>",
         "张@b.cn",
-        "a@" + "b" * 190,
+        "a@" + "b" * 254,
     ],
 )
 async def test_what_is_no_address_is_sent_nowhere(server: MailServer, adapters: Adapters, address: str) -> None:
@@ -259,6 +262,14 @@ async def test_a_wrong_password_is_ours_to_mend(tls: ssl.SSLContext, tmp_path: P
         refused = await refusal(adapter)
         assert (refused.is_final, refused.why) == (False, "the mail server answered 535 (SMTPAuthenticationError)")
         await adapter.close()
+
+
+@given(
+    name=st.from_regex(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", fullmatch=True), labels=st.lists(LABELS, min_size=1)
+)
+def test_every_address_that_may_be_a_contact_is_one_that_mail_goes_to(name: str, labels: list[str]) -> None:
+    contact = normalised(Channel.EMAIL, f"{name}@{'.'.join(labels)}.cn")
+    assert contact is None or mail.ADDRESS.fullmatch(contact)
 
 
 def test_what_is_printed_of_a_server_shows_no_password() -> None:

@@ -20,7 +20,8 @@ from notify.channels.guarded import Guarded, LeftAloneError
 from notify.channels.http import HttpClient
 from notify.channels.policy import Policy
 from notify.channels.port import Accepted, AddressBusyError, Outgoing, UndeliveredError
-from notify.channels.robots import DIALECTS, MOST_TEXT_BYTES, RobotAdapter, shortened
+from notify.channels.robots import ADDRESS, DIALECTS, MOST_TEXT_BYTES, RobotAdapter, shortened
+from notify.domain.addresses import normalised
 from notify.domain.channels import Channel
 
 AT = datetime(2025, 6, 10, 2, 0, tzinfo=UTC)
@@ -215,6 +216,12 @@ async def test_a_long_text_is_cut_to_what_every_messenger_takes(server: HttpServ
     content = json.loads(server.received[0].body)["text"]["content"]
     assert content.endswith("共…")
     assert len(content.encode()) <= MOST_TEXT_BYTES
+
+
+@given(address=st.text("abXY09_-:/.?#", max_size=40) | st.from_regex(ADDRESS, fullmatch=True))
+def test_what_may_be_a_contact_is_what_a_robot_is_reached_at(address: str) -> None:
+    for channel in ROBOTS:
+        assert (normalised(channel, address) is None) == (ADDRESS.fullmatch(address) is None)
 
 
 @given(text=st.text(max_size=60), most_bytes=st.integers(3, 80))

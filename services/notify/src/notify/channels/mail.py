@@ -23,7 +23,7 @@ from kit.clock import Clock, Elapsed
 from notify.channels.port import Accepted, AddressBusyError, Outgoing, UndeliveredError
 
 Security = Literal["starttls", "tls", "none"]
-ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
+ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 """What every mail server takes; nothing in it can begin another header or command."""
 IDLE_SECONDS: Final = 5.0
 _PERMANENT: Final = 500
