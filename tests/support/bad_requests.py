@@ -11,14 +11,14 @@ from google.protobuf.message import Message
 
 from gongji.binding.v1 import application_pb2, authorization_pb2, relation_pb2, review_pb2
 from gongji.identity.v1 import access_log_pb2, institution_pb2, person_pb2, register_import_pb2, visit_pb2
-from gongji.notify.v1 import contact_pb2, inbox_pb2
+from gongji.notify.v1 import contact_pb2, inbox_pb2, webhook_pb2
 from gongji.settlement.v1 import account_pb2, premium_pb2, reconciliation_pb2, settlement_pb2
 
 FILES: Final = {
     "identity": (person_pb2, register_import_pb2, institution_pb2, access_log_pb2, visit_pb2),
     "binding": (application_pb2, review_pb2, relation_pb2, authorization_pb2),
     "settlement": (settlement_pb2, account_pb2, premium_pb2, reconciliation_pb2),
-    "notify": (inbox_pb2, contact_pb2),
+    "notify": (inbox_pb2, contact_pb2, webhook_pb2),
 }
 A_UUID: Final = "0197548e-7a00-7000-8000-000000000001"
 A_DAY: Final = "2025-06-10"
@@ -44,6 +44,11 @@ TEXTS: Final = {
     "month": "2025-06",
     "address": "13900000000",
     "language": "zh-CN",
+    "system": "records",
+    "url": "https://his.example.com/hooks",
+    "owner": "system/records",
+    "event_types": "gongji.settlement.events.v1.SettlementCompleted",
+    "event_id": "0197548e-7a00-7000-8000-000000000002",
 }
 NUMBERS: Final = {"year": 2025, "until_minute": 480}
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5

@@ -201,6 +201,11 @@ def _own_settings(service: str, keys: Keys, binding_port: int) -> dict[str, str 
     if service == "settlement":
         settings["BINDING_TARGET"] = f"{LOOPBACK}:{binding_port}"
         settings["SEAL_EVERY_SECONDS"] = "1"  # who looks at the books wants to see them sealed
+    if service == "notify":  # receivers are programs on this machine
+        settings["WEBHOOK_NETWORKS"] = "127.0.0.0/8"
+        settings["WEBHOOK_PORTS"] = "1-65535"
+        settings["WEBHOOK_HTTP"] = "true"
+        settings["WEBHOOK_TIMEOUT_SECONDS"] = "5"
     if service == "binding":
         settings["JOBS_EVERY_SECONDS"] = "1"  # who moves the clock wants to see what becomes due
     return settings

@@ -27,10 +27,10 @@ def create_topics(bootstrap: str) -> int:
 
 
 def readers_of(services: Collection[str]) -> list[Reader]:
-    """The consumer groups of these services: a group is named after its service."""
+    """The consumer groups of these services: a group has the name of its service, or begins with it and a dash."""
     return [
         Reader(topic.name, consumer)
         for topic in catalogue().topics.values()
         for consumer in topic.consumers
-        if consumer in services
+        if any(consumer == service or consumer.startswith(f"{service}-") for service in services)
     ]

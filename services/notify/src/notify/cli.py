@@ -8,13 +8,15 @@ from notify.main import NAME, build, handlers
 from notify.service import CONSUMER
 from notify.subscriber import TOPICS
 from notify.text_commands import catalogue_command, texts_command
+from notify.webhooks.intake import CONSUMER as WEBHOOKS_CONSUMER
+from notify.webhooks.intake import TOPICS as WEBHOOKS_TOPICS
 
 
 def _serve(settings: Settings) -> int:
     return build(settings).run()
 
 
-DEAD_LETTERS = DeadLetterTools(ReplaySettings, {CONSUMER: TOPICS}, handlers)
+DEAD_LETTERS = DeadLetterTools(ReplaySettings, {CONSUMER: TOPICS, WEBHOOKS_CONSUMER: WEBHOOKS_TOPICS}, handlers)
 
 app = service_cli(NAME, Settings, _serve, MIGRATIONS, dead_letters=DEAD_LETTERS)
 app.command("texts")(texts_command)

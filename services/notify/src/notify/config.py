@@ -9,13 +9,14 @@ from pydantic_core import PydanticCustomError
 from kit.config import Address, ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings, SigningKeysFile
 from notify.channels.settings import ChannelsUnusable, Gateway, read_channels
 from notify.domain.contacts import CodeBounds
+from notify.webhooks.settings import WebhookSettings
 
 
 def _refused(what: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{what}", {"what": what})
 
 
-class ReplaySettings(ConsumerSettings):
+class ReplaySettings(WebhookSettings, ConsumerSettings):
     """What handling events needs: a key ring, for messages are encrypted at rest, and one to open codes with."""
 
     keyring_file: KeyRingFile = Field(

@@ -44,6 +44,8 @@ from notify.service import CONSUMER, MessageService
 from notify.servicer import InboxServicer
 from notify.subscriber import TOPICS, Subscriber
 from notify.watching import Listener, Watchers
+from notify.webhooks.intake import CONSUMER as WEBHOOKS_CONSUMER
+from notify.webhooks.parts import assemble, intake_of
 
 NAME = "notify"
 
@@ -71,10 +73,11 @@ def build(settings: Settings) -> Application:
     database = Database(settings.database_url, settings.database_pool_size, NAME)
     parts = Parts(settings, database)
     contacts = _contacts(settings, parts)
+    webhooks = assemble(settings, database, health)
     used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(
         settings,
-        [*_services(parts), *contacts.services],
+        [*_services(parts), *contacts.services, *webhooks.services],
         ACCESS,
         parts.clock,
         service_name=NAME,
@@ -92,7 +95,9 @@ def build(settings: Settings) -> Application:
     consumer = Consumer(settings, TOPICS, CONSUMER, parts.subscriber, health=health, tuning=BUSY)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
     application.background("contact codes", contacts.codes.run)
-    jobs: Sequence[Job] = forgetting_jobs(once, used, {"forget-contact-codes": SentCodesKept(database).forget})
+    webhooks.add_to(application)
+    forgotten = {"forget-contact-codes": SentCodesKept(database).forget}
+    jobs: Sequence[Job] = [*forgetting_jobs(once, used, forgotten), *webhooks.jobs]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     if settings.callback_address and settings.gateway_keyring_file:
         desk = DeliveryDesk(parts.work, parts.clock)
@@ -108,7 +113,10 @@ def build(settings: Settings) -> Application:
 
 def handlers(settings: ReplaySettings, database: Database) -> Mapping[str, Handler]:
     """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
-    return {CONSUMER: Parts(settings, database).subscriber}
+    return {
+        CONSUMER: Parts(settings, database).subscriber,
+        WEBHOOKS_CONSUMER: intake_of(settings, database),
+    }
 
 
 def _services(parts: Parts) -> Sequence[Service]:

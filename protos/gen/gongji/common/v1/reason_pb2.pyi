@@ -204,6 +204,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The day is not over yet: close it from a minute after its end."""
     REASON_NOTICE_REQUIRED: _Reason.ValueType  # 180
     """The rules require notices of this kind in the inbox (R15): they cannot be switched off there."""
+    REASON_TOO_MANY_WEBHOOKS: _Reason.ValueType  # 200
+    """The owner has as many webhooks as the region allows: remove one first."""
+    REASON_ADDRESS_REFUSED: _Reason.ValueType  # 201
+    """Nothing is sent to this address: its scheme, host or port is not one that the region allows."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why something is refused, or why a payer gave less than was needed. In `google.rpc.ErrorInfo` the reason is this name
@@ -360,6 +364,10 @@ REASON_DAY_NOT_OVER: Reason.ValueType  # 160
 """The day is not over yet: close it from a minute after its end."""
 REASON_NOTICE_REQUIRED: Reason.ValueType  # 180
 """The rules require notices of this kind in the inbox (R15): they cannot be switched off there."""
+REASON_TOO_MANY_WEBHOOKS: Reason.ValueType  # 200
+"""The owner has as many webhooks as the region allows: remove one first."""
+REASON_ADDRESS_REFUSED: Reason.ValueType  # 201
+"""Nothing is sent to this address: its scheme, host or port is not one that the region allows."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
