@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 BUF = Path(sys.executable).with_name("buf")
 BUF_FOUND_CHANGES = 100
 TOPICS = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "topics").glob("*.yaml"))]
-TODAY = {name: topic["topic"] for topic in TOPICS for name in topic["schema"]}
+TODAY = {name: (topic["topic"], topic["partitions"]) for topic in TOPICS for name in topic["schema"]}
 
 for contract in sorted((ROOT / "gongji").rglob("*.proto")):
     importlib.import_module(".".join(contract.relative_to(ROOT).with_suffix("").parts) + "_pb2")
@@ -34,7 +34,7 @@ class Version:
 
     name: str
     descriptors: FileDescriptorSet
-    golden: dict[str, dict[str, str]]
+    golden: dict[str, dict[str, Any]]
 
     @property
     def pool(self) -> descriptor_pool.DescriptorPool:
@@ -114,8 +114,9 @@ def test_what_is_sent_today_is_read_under_an_earlier_version(kept: Version, full
 
 
 @pytest.mark.parametrize("kept", VERSIONS, ids=lambda kept: kept.name)
-def test_an_event_stays_on_its_topic(kept: Version) -> None:
-    assert {name: golden["topic"] for name, golden in kept.golden.items()}.items() <= TODAY.items()
+def test_an_event_stays_on_its_topic_and_each_key_in_its_partition(kept: Version) -> None:
+    for name, golden in kept.golden.items():
+        assert TODAY[name] == (golden["topic"], golden["partitions"])
 
 
 def test_versions_were_kept_and_each_has_what_it_takes() -> None:

@@ -40,12 +40,13 @@ def _with_imports(name: str, files: dict[str, FileDescriptorProto]) -> Iterator[
         yield from _with_imports(imported, files)
 
 
-def golden(protos: Path) -> dict[str, dict[str, str]]:
-    """The topic and the golden bytes of each event, by its full name."""
+def golden(protos: Path) -> dict[str, dict[str, str | int]]:
+    """The topic with its partitions, and the golden bytes of each event, by its full name."""
     topics = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((protos / "topics").glob("*.yaml"))]
     return {
         name: {
             "topic": topic["topic"],
+            "partitions": topic["partitions"],
             "hex": "".join((protos / "examples" / f"{name}.hex").read_text(encoding="utf-8").split()),
         }
         for topic in topics
