@@ -55,7 +55,7 @@ class Renderer:
         self.language: Final = language.tag
         self._words = Words(language.locale, language.translations)
         self._short_forms = short_forms()
-        # Translated before they are compiled: a catalogue's look-ups at each message would cost three times as much.
+        # Translated before they are compiled: a catalogue's look-ups at each message would cost twice as much.
         self._templates = {
             name: _ENVIRONMENT.from_string(translated(source, language.translations.gettext))
             for name, source in sources().items()
