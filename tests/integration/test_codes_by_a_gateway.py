@@ -1,60 +1,23 @@
 """One-time codes go out by a gateway: signed, once, and one that the gateway loses holds up nobody."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.gateways import Gateway, receipt, write_gateway_ring
-from support.http_servers import answers, serving
+from support.gateways import receipt
+from support.http_servers import answers
 from support.newcomers import newcomer, start
+from support.reached import Reached, reaching
 
 from gongji_local.client import Connections, Portal
-from gongji_local.ports import free_port
 from gongji_local.stack import Stack
-
-TEMPLATES = {"verification-code": {"zh-CN": "SMS_100"}}
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """A gateway that notify hands messages to, and where it takes receipts."""
-
-    gateway: Gateway
-    callback: str
-
-    async def code_of(self, requests: int) -> str:
-        """The code in the newest message, once so many requests have come."""
-        async with asyncio.timeout(60):
-            await self.gateway.until_received(requests)
-        return next(one["value"] for one in self._newest()["params"] if one["name"] == "code")
-
-    def _newest(self) -> dict[str, list[dict[str, str]]]:
-        return list(self.gateway.messages.values())[-1]
 
 
 @pytest.fixture
 async def reached(stack: Stack, tmp_path: Path) -> AsyncIterator[Reached]:
-    """Notify is told of a gateway; afterwards it writes files again."""
-    ring = write_gateway_ring(tmp_path / "gateway-keyring.json")
-    async with serving(Gateway(ring)) as gateway:
-        assert isinstance(gateway, Gateway)
-        file, port = tmp_path / "channels.json", free_port(None, ())
-        channel = {"adapter": "gateway", "url": gateway.url, "templates": TEMPLATES}
-        await asyncio.to_thread(file.write_text, json.dumps({"SMS": channel}))
-        stated = {"CHANNELS_FILE": file, "GATEWAY_KEYRING_FILE": ring, "CALLBACK_ADDRESS": f"127.0.0.1:{port}"}
-        await again(stack, {f"GONGJI_{name}": str(value) for name, value in stated.items()})
-        try:
-            yield Reached(gateway, f"http://127.0.0.1:{port}")
-        finally:
-            await again(stack, {})
-
-
-async def again(stack: Stack, extra: dict[str, str]) -> None:
-    await asyncio.to_thread(stack.stop_service, "notify")
-    await asyncio.to_thread(stack.start_service, "notify", extra)
+    async with reaching(stack, tmp_path) as made:
+        yield made
 
 
 async def test_a_code_goes_by_the_gateway_and_one_that_is_lost_is_asked_for_again(

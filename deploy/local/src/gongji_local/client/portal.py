@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from gongji_local.client.paging import gathered
 CHUNK_BYTES: Final = 64 * 1024
 VOUCHER_LIFETIME_SECONDS: Final = 300
 STATEMENT_SECONDS: Final = 60.0
+WATCH_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,19 @@ class Portal(Caller):
     def inbox(self) -> "inbox_pb2_grpc.InboxServiceAsyncStub":
         """The stub, for a request that the methods here do not build."""
         return inbox_pb2_grpc.InboxServiceStub(self.channel("notify"))
+
+    async def watch(
+        self, resume_token: str = "", timeout_seconds: float = WATCH_SECONDS
+    ) -> AsyncGenerator[inbox_pb2.WatchMessagesResponse, None]:
+        """Messages as they arrive, from the place of an earlier answer on; the first answer has none."""
+        request = inbox_pb2.WatchMessagesRequest(psn_no=self.psn_no, resume_token=resume_token)
+        metadata = self._metadata(type(request))
+        call = self.inbox.WatchMessages(request, timeout=timeout_seconds, metadata=metadata, wait_for_ready=True)
+        try:
+            async for answer in call:
+                yield answer
+        finally:
+            call.cancel()
 
     @property
     def contacts(self) -> "contact_pb2_grpc.ContactServiceAsyncStub":

@@ -1,0 +1,205 @@
+"""A debit reaches the payer's telephone: once, through a gateway that was down, a process that died, and a replay."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
+from support.bus import records
+from support.families import Families, Family
+from support.gateways import receipt
+from support.http_servers import answers, is_slow
+from support.reached import Reached, notify_again, reaching
+
+from gongji.notify.events.v1 import delivery_events_pb2 as events
+from gongji.notify.v1 import contact_pb2, delivery_pb2, delivery_pb2_grpc, inbox_pb2, notice_pb2
+from gongji_local.client import Caller, Connections
+from gongji_local.stack import Stack
+
+POLICY = {"timeout_seconds": 1.0, "first_wait_seconds": 600.0, "breaker_rest_seconds": 0.5, "breaker_failures": 2.0}
+PATIENCE_SECONDS = 60.0
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def family(families: Families) -> Family:
+    """Registered while codes are still written into files."""
+    return await families.make({"father": 100_000})
+
+
+@pytest.fixture
+async def reached(stack: Stack, tmp_path: Path, family: Family) -> AsyncIterator[Reached]:
+    del family
+    async with reaching(stack, tmp_path, POLICY) as made:
+        yield made
+
+
+class Payer:
+    """The father of a family, with a verified telephone."""
+
+    def __init__(self, family: Family, connections: Connections, reached: Reached) -> None:
+        self.family = family
+        self.portal = family.world.portal("father")
+        self.tel = f"19{family.world.persons['father'].tel[2:]}"
+        self._operator = Caller(connections, title="operator", principal="service/operator")
+        self._reached = reached
+
+    async def verify(self) -> None:
+        before = len(self._reached.gateway.received)
+        adding = contact_pb2.AddContactRequest(
+            request_id=str(uuid.uuid4()),
+            psn_no=self.portal.psn_no,
+            channel=notice_pb2.CHANNEL_SMS,
+            address=self.tel,
+        )
+        added = await self.portal.call(self.portal.contacts.AddContact, adding)
+        code = await self._reached.code_of(before + 1)
+        verifying = contact_pb2.VerifyContactRequest(
+            psn_no=self.portal.psn_no, contact_id=added.contact.contact_id, code=code
+        )
+        await self.portal.call(self.portal.contacts.VerifyContact, verifying)
+
+    async def deliveries(self) -> list[delivery_pb2.Delivery]:
+        """As an operator sees them."""
+        channel = self._operator.channel("notify")
+        stub: delivery_pb2_grpc.DeliveryServiceAsyncStub = delivery_pb2_grpc.DeliveryServiceStub(channel)
+        request = delivery_pb2.ListDeliveriesRequest(psn_no=self.portal.psn_no)
+        return list((await self._operator.call(stub.ListDeliveries, request)).deliveries)
+
+    async def until(self, condition: Callable[[delivery_pb2.Delivery], bool]) -> delivery_pb2.Delivery:
+        """The only delivery, once it is as wanted."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                found = await self.deliveries()
+                if any(condition(one) for one in found):
+                    break
+                await asyncio.sleep(0.05)  # what is waited for is in another process
+        (delivery,) = found
+        return delivery
+
+    async def until_sent(self) -> delivery_pb2.Delivery:
+        return await self.until(lambda one: one.state == delivery_pb2.DELIVERY_STATE_SENT)
+
+
+@pytest.fixture
+async def payer(family: Family, connections: Connections, reached: Reached) -> Payer:
+    made = Payer(family, connections, reached)
+    await made.verify()
+    return made
+
+
+def debits(reached: Reached) -> list[dict[str, Any]]:
+    """What the gateway has taken of debits, each once."""
+    return [one for one in reached.gateway.messages.values() if one["template_id"] == "SMS_200"]
+
+
+async def ended(stack: Stack, psn_no: str) -> list[events.DeliveryEnded]:
+    """What others are told of a person's deliveries."""
+    found = await records(stack.info.kafka_bootstrap, "notify-events-v1")
+    return [events.DeliveryEnded.FromString(one.value) for one in found if one.key == psn_no.encode()]
+
+
+async def from_the_beginning(stack: Stack) -> None:
+    """The consumer group begins at offset zero again, as a new one would."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.info.kafka_bootstrap)
+    await admin.start()
+    try:
+        committed = await admin.list_consumer_group_offsets("notify")
+    finally:
+        await admin.close()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=stack.info.kafka_bootstrap, group_id="notify", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        consumer.assign(list(committed))
+        await consumer.commit({TopicPartition(part.topic, part.partition): 0 for part in committed})
+    finally:
+        await consumer.stop()
+
+
+async def test_a_debit_reaches_the_telephone_and_what_became_of_it_is_told(
+    stack: Stack, reached: Reached, payer: Payer
+) -> None:
+    await payer.family.settle("child", 12_345)
+    queued = await payer.until_sent()
+    (message,) = debits(reached)
+    assert message["to"] == payer.tel
+    assert "¥123.45" in [one["value"] for one in message["params"]]
+    assert (queued.delivery_id, queued.attempts) == (message["delivery_id"], 1)
+    assert queued.kind == notice_pb2.NOTICE_KIND_DEBIT
+    assert payer.tel not in str(queued)
+    assert (await payer.portal.messages())[0].event_id == queued.event_id
+
+    # The provider says that it arrived; others hear of it, and a second receipt changes nothing.
+    for _ in range(2):
+        answered = await reached.gateway.send_receipts(reached.callback, receipt(queued.delivery_id))
+        assert answered == (200, {"taken": 1, "unknown": []})
+    await asyncio.to_thread(stack.quiesce, 120.0)
+    (told,) = await ended(stack, payer.portal.psn_no)
+    assert (told.delivery_id, told.state) == (queued.delivery_id, delivery_pb2.DELIVERY_STATE_DELIVERED)
+
+    # Reading everything from the beginning tells nobody twice.
+    requests, kept = len(reached.gateway.received), len(await payer.portal.messages())
+    await asyncio.to_thread(stack.stop_service, "notify")
+    await from_the_beginning(stack)
+    await asyncio.to_thread(stack.start_service, "notify", reached.settings)
+    await asyncio.to_thread(stack.quiesce, 120.0)
+    assert len(await payer.portal.messages()) == kept
+    assert len(await payer.deliveries()) == 1
+    assert len(reached.gateway.received) == requests
+
+
+async def test_a_gateway_that_is_down_for_an_hour_gets_it_afterwards(
+    stack: Stack, reached: Reached, payer: Payer
+) -> None:
+    usual, reached.gateway.usual = reached.gateway.usual, answers(503)
+    await payer.family.settle("child", 1_000)
+    waiting = await payer.until(lambda one: bool(one.last_error))
+    assert waiting.state == delivery_pb2.DELIVERY_STATE_QUEUED
+    assert len(await payer.portal.messages()) > 0  # the inbox waits for nobody
+    reached.gateway.usual = usual
+    stack.move_clock(stack.now() + HOUR)
+    sent = await payer.until_sent()
+    assert (sent.delivery_id, sent.attempts) == (waiting.delivery_id, 2)
+    assert [one["delivery_id"] for one in debits(reached)] == [waiting.delivery_id]
+
+
+async def test_a_process_that_dies_between_sending_and_recording_is_made_up_for_under_the_same_key(
+    stack: Stack, reached: Reached, payer: Payer
+) -> None:
+    before = len(reached.gateway.received)
+    reached.gateway.behave(is_slow)
+    await payer.family.settle("child", 1_000)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await reached.gateway.until_received(before + 1)
+    await asyncio.to_thread(stack.kill_service, "notify")
+    await asyncio.to_thread(stack.start_service, "notify", reached.settings)
+    sent = await payer.until_sent()
+    assert sent.attempts == 2
+    assert [sent.delivery_id.encode() in one.body for one in reached.gateway.received[before:]] == [True, True]
+
+
+async def test_who_watches_is_told_also_after_notify_was_started_again(family: Family, stack: Stack) -> None:
+    father = family.world.portal("father")
+    token = ""
+    for amount_fen, shown in ((1_100, "¥11.00"), (2_200, "¥22.00")):
+        watching = father.watch(token)
+        async with aclosing(watching) as answered:
+            assert not (await anext(answered)).HasField("message")
+            await family.settle("child", amount_fen)
+            async for answer in answered:
+                token = answer.resume_token
+                if shown in answer.message.body:
+                    break
+        await notify_again(stack, {})
+    read = inbox_pb2.MarkReadRequest(
+        psn_no=father.psn_no, message_ids=[one.message_id for one in await father.messages()]
+    )
+    assert (await father.call(father.inbox.MarkRead, read)).unread == 0

@@ -1,0 +1,58 @@
+"""Notify with a gateway for telephones, in the stack of the scenarios."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gongji_local.ports import free_port
+from gongji_local.stack import Stack
+from support.gateways import Gateway, write_gateway_ring
+from support.http_servers import serving
+
+TEMPLATES = {"verification-code": {"zh-CN": "SMS_100"}, "debit-family": {"zh-CN": "SMS_200"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A gateway that notify hands messages to, and where it takes receipts."""
+
+    gateway: Gateway
+    callback: str
+    settings: Mapping[str, str]
+    """What notify is started with."""
+
+    async def code_of(self, requests: int) -> str:
+        """The code in the newest message, once so many requests have come."""
+        async with asyncio.timeout(60):
+            await self.gateway.until_received(requests)
+        newest: dict[str, list[dict[str, str]]] = list(self.gateway.messages.values())[-1]
+        return next(one["value"] for one in newest["params"] if one["name"] == "code")
+
+
+@asynccontextmanager
+async def reaching(stack: Stack, folder: Path, policy: Mapping[str, float] | None = None) -> AsyncIterator[Reached]:
+    """Notify is told of a gateway, and by which policy it is used; afterwards it writes files again."""
+    ring = write_gateway_ring(folder / "gateway-keyring.json")
+    async with serving(Gateway(ring)) as gateway:
+        assert isinstance(gateway, Gateway)
+        file, port = folder / "channels.json", free_port(None, ())
+        channel: dict[str, Any] = {"adapter": "gateway", "url": gateway.url, "templates": TEMPLATES}
+        channels = {"SMS": channel | {"policy": dict(policy or {})}}
+        await asyncio.to_thread(file.write_text, json.dumps(channels))
+        stated = {"CHANNELS_FILE": file, "GATEWAY_KEYRING_FILE": ring, "CALLBACK_ADDRESS": f"127.0.0.1:{port}"}
+        settings = {f"GONGJI_{name}": str(value) for name, value in stated.items()}
+        await notify_again(stack, settings)
+        try:
+            yield Reached(gateway, f"http://127.0.0.1:{port}", settings)
+        finally:
+            await notify_again(stack, {})
+
+
+async def notify_again(stack: Stack, settings: Mapping[str, str]) -> None:
+    """Notify is ended and started with these settings."""
+    await asyncio.to_thread(stack.stop_service, "notify")
+    await asyncio.to_thread(stack.start_service, "notify", settings)
