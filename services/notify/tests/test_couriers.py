@@ -27,6 +27,7 @@ from notify.domain.deliveries import Delivery, Payload, State
 from notify.domain.kinds import Kind
 from notify.main import work
 from notify.memory import MemoryRepository
+from notify.postgres.deliveries import DailyCountsKept
 from notify.repository import Repository
 from notify.repository.deliveries import DeliveryFilter, DeliveryPlace, NewDelivery
 from notify.testing import AT, keyring
@@ -351,6 +352,20 @@ async def test_a_receipt_is_told() -> None:
     assert repository.outbox.rows[0].key == "1001"
 
 
+async def test_what_a_receipt_ended_is_not_told_again_when_the_answer_comes() -> None:
+    repository = MemoryRepository()
+    world = World(MemoryWork(repository))
+    await world.known()
+    (queued,) = await world.queue()
+    world.gateways.held = asyncio.Event()
+    under_way = asyncio.create_task(world.courier.round())
+    await eventually(lambda: len(world.gateways.sent) == 1)
+    await world.desk.take([Receipt(queued.delivery_id, Fate.DELIVERED, "")])
+    world.gateways.held.set()
+    await under_way
+    assert len(repository.outbox.messages) == 1
+
+
 async def test_what_a_process_that_died_had_claimed_goes_out_again_with_the_same_key() -> None:
     repository = MemoryRepository()
     backend = MemoryWork(repository)
@@ -459,6 +474,18 @@ async def test_the_daily_bound_holds_whoever_counts(database: Database) -> None:
     while any(await asyncio.gather(*(courier.round() for courier in couriers))):
         pass
     assert len(world.gateways.sent) == POLICY.most_a_day
+
+
+async def test_counts_are_forgotten_a_week_after_their_day_in_batches(database: Database) -> None:
+    backend, keeper = work(database, keyring()), DailyCountsKept(database, FixedClock(AT))
+    today = rules.day_of(AT)
+    async with backend() as repository:
+        for days in (0, 7, 8, 9):
+            await repository.count_deliveries(Channel.SMS, today - timedelta(days=days), {"1001": 1})
+    assert [await keeper.forget(1) for _ in range(3)] == [1, 1, 0]
+    async with backend() as repository:
+        assert await repository.count_deliveries(Channel.SMS, today, {"1001": 1}) == {"1001": 2}
+        assert await repository.count_deliveries(Channel.SMS, today - timedelta(days=7), {"1001": 1}) == {"1001": 2}
 
 
 async def test_what_it_says_is_unreadable_and_gone_when_it_has_ended(database: Database) -> None:

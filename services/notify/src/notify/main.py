@@ -38,6 +38,7 @@ from notify.delivery_servicer import DeliveryServicer
 from notify.dispatch import Dispatch
 from notify.postgres import PostgresRepository
 from notify.postgres.contacts import SentCodesKept
+from notify.postgres.deliveries import DailyCountsKept
 from notify.rendering import Texts
 from notify.repository import Repository
 from notify.service import CONSUMER, MessageService
@@ -96,8 +97,11 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
     application.background("contact codes", contacts.codes.run)
     webhooks.add_to(application)
-    forgotten = {"forget-contact-codes": SentCodesKept(database).forget}
-    jobs: Sequence[Job] = [*forgetting_jobs(once, used, forgotten), *webhooks.jobs]
+    forgets = {
+        "forget-contact-codes": SentCodesKept(database).forget,
+        "forget-daily-counts": DailyCountsKept(database, parts.clock).forget,
+    }
+    jobs: Sequence[Job] = [*forgetting_jobs(once, used, forgets), *webhooks.jobs]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     if settings.callback_address and settings.gateway_keyring_file:
         desk = DeliveryDesk(parts.work, parts.clock)

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from asyncpg import Record
 
+from kit.clock import Clock
+from kit.db import Database
 from notify.domain.channels import Channel
-from notify.domain.deliveries import Delivery, Payload, State
+from notify.domain.deliveries import Delivery, Payload, State, day_of
 from notify.domain.kinds import Kind
 from notify.postgres.rows import Rows
 from notify.repository.deliveries import Claimed, DeliveryFilter, DeliveryPlace, NewDelivery
@@ -69,6 +71,14 @@ ORDER BY created_at DESC, delivery_id DESC
 LIMIT $7
 """  # noqa: S608 - the names of columns
 _WAITING = "SELECT channel, count(*) AS waiting FROM delivery WHERE state = 'QUEUED' GROUP BY channel"
+
+KEPT_DAYS: Final = timedelta(days=7)
+"""How long the counts of a day are kept; its bound is over with the day."""
+_FORGET = """
+DELETE FROM daily_count WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM daily_count WHERE day < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+))
+"""
 
 
 class PostgresDeliveries(Rows):
@@ -138,6 +148,21 @@ class PostgresDeliveries(Rows):
     def _payload(self, row: Record) -> Payload:
         opened = self._keyring.decrypt(row["payload_ct"], _context(row["delivery_id"], row["psn_no"]))
         return Payload(**json.loads(opened))
+
+
+class DailyCountsKept:
+    """What is kept of days that are over; goes when nobody would ask for it any more."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def forget(self, limit: int) -> int:
+        """Remove at most `limit` counts of days long over; how many there were."""
+        before = day_of(self._clock.now()) - KEPT_DAYS
+        async with self._database.transaction() as transaction:
+            status: str = await transaction.raw.execute(_FORGET, before, limit)
+        return int(status.removeprefix("DELETE "))
 
 
 def _bytes(payload: Payload) -> bytes:
