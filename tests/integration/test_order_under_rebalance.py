@@ -18,7 +18,7 @@ from kit.topic_admin import ensure_topics
 
 CALM_SECONDS = 5.0
 """Most of the events take less where nothing happens, also on a machine that others use."""
-LONGEST_SECONDS = 90.0
+LONGEST_SECONDS = 120.0
 """No event takes longer, whatever happens to whom."""
 
 
@@ -52,7 +52,7 @@ async def bus(stack: Stack, templates: DatabaseTemplates) -> AsyncIterator[Recor
 async def everything_came_in_order(bus: RecordedBus) -> None:
     """Nothing is missing, doubled or overtaken, and nothing took for ever."""
     await bus.all_taken_in()
-    assert await bus.order() == bus.expected()
+    assert await bus.faults() == {}
     delays = await bus.delays()
     assert len(delays) == bus.told
     assert delays[-1] < LONGEST_SECONDS
@@ -61,6 +61,8 @@ async def everything_came_in_order(bus: RecordedBus) -> None:
 async def test_consumers_come_go_die_and_stand_still(bus: RecordedBus) -> None:
     bus.start("relay", "relay")
     first = bus.start("consumer", "first")
+    await bus.tell()
+    await bus.all_taken_in()
     async with bus.traffic():
         await bus.more_firsts(20 * len(KEYS))
         calm = await bus.delays()
@@ -71,10 +73,13 @@ async def test_consumers_come_go_die_and_stand_still(bus: RecordedBus) -> None:
         await first.leave()
         await bus.more_firsts(5 * len(KEYS))
         await second.die()
-        doubles_of_the_dead = await bus.doubles()
+        await third.die_with_work_in_hand()
+        doubles_before = await bus.doubles()
         fourth = bus.start("consumer", "fourth")
-        await bus.works(fourth, 5 * len(KEYS))
-        await bus.wait(lambda: _more_doubles(bus, doubles_of_the_dead), "what the dead one had not acknowledged")
+        await bus.wait(lambda: _more_doubles(bus, doubles_before), "what a dead one had done and not acknowledged")
+        fifth = bus.start("consumer", "fifth")
+        await bus.works(fifth)
+        await bus.works(fourth)
         await fourth.stand_still()
         await bus.all_told_by_now()
         doubles_before = await bus.doubles()
@@ -90,12 +95,12 @@ async def test_the_relay_is_killed_and_another_stands_still_until_its_lease_is_g
     bus.start("consumer", "consumer")
     async with bus.traffic():
         await bus.more_firsts(2 * len(KEYS))
+        await first.die()  # alone, so that it is the one that publishes, however slow the machine is
         second = bus.start("relay", "second")
-        await first.die()
         await bus.holds_the_lease(second)
         await bus.wait(lambda: _more_doubles(bus, 0), "what the dead one had published and not cleared")
-        third = bus.start("relay", "third")
         await second.stand_still()
+        third = bus.start("relay", "third")
         await bus.holds_the_lease(third)
         await bus.all_told_by_now()
         doubles_before = await bus.doubles()

@@ -22,6 +22,7 @@ from kit.testing_events import SampleTopic
 
 GROUP = "recorder"
 LEASE_SECONDS = 2.0
+ROUND_SECONDS = 3.0
 RECORDED = """
 CREATE TABLE delivery (
     position bigint      GENERATED ALWAYS AS IDENTITY,
@@ -72,7 +73,7 @@ class FusedPublisher(Publisher):
     """Has both moments around each round."""
 
     def __init__(self, kafka: KafkaAddress, name: str, fuse: Fuse) -> None:
-        super().__init__(kafka, name)
+        super().__init__(kafka, name, round_timeout_seconds=ROUND_SECONDS)
         self._fuse = fuse
 
     async def publish(self, rows: Sequence[StoredEvent]) -> list[int]:

@@ -18,6 +18,8 @@ from support.relations import until
 
 TESTS = Path(__file__).parents[1]
 KEYS = [f"key-{number:02d}" for number in range(12)]
+PATIENCE_SECONDS = 60.0
+"""Until a process does what it was told to."""
 IN_FLIGHT = 200
 """So many events at most are told and not yet taken in, so that there is always work and never a backlog."""
 
@@ -45,12 +47,18 @@ class Process:
     async def die(self) -> None:
         """Let it be killed after it did something and before it told anybody; returns when it is gone."""
         self.send(signal.SIGUSR1)
-        assert await asyncio.to_thread(self._process.wait, 60) == -signal.SIGKILL
+        assert await asyncio.to_thread(self._process.wait, PATIENCE_SECONDS) == -signal.SIGKILL
 
     async def stand_still(self) -> None:
         """Let it stand still with work in hand; returns when it does."""
         self.send(signal.SIGUSR2)
-        await asyncio.to_thread(os.waitid, os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+        stopped = asyncio.to_thread(os.waitid, os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+        await asyncio.wait_for(stopped, PATIENCE_SECONDS)
+
+    async def die_with_work_in_hand(self) -> None:
+        """Let it be killed after it took something and before it did any of it."""
+        await self.stand_still()
+        self.end()
 
     def go_on(self) -> None:
         """End its standing still."""
@@ -59,7 +67,7 @@ class Process:
     async def leave(self) -> None:
         """Let it end in good order."""
         self.send(signal.SIGTERM)
-        assert await asyncio.to_thread(self._process.wait, 60) == 0
+        assert await asyncio.to_thread(self._process.wait, PATIENCE_SECONDS) == 0
 
     def end(self) -> None:
         """End it, whatever it does."""
@@ -76,6 +84,7 @@ class RecordedBus:
         self._topic = topic
         self._arguments = (url, bootstrap, topic.name)
         self._processes: list[Process] = []
+        self._is_over = False
 
     def start(self, role: str, name: str) -> Process:
         """Start a `relay` or a `consumer`."""
@@ -103,12 +112,11 @@ class RecordedBus:
         try:
             yield
         finally:
-            task.cancel()
-            ended = (await asyncio.gather(task, return_exceptions=True))[0]
-        assert isinstance(ended, asyncio.CancelledError), ended
+            self._is_over = True  # not cancelled: whether the last events were committed would be unknown
+            await task
 
     async def _traffic(self) -> None:
-        while True:
+        while not self._is_over:
             await self.tell()
             if self.told - await self.firsts() > IN_FLIGHT:
                 await self.wait(lambda: self._caught_up(IN_FLIGHT // 2), "the events that were told")
@@ -175,9 +183,10 @@ class RecordedBus:
         rows = await self._ask(_FIRSTS, "fetch")
         return {key: [row["sequence"] for row in of_key] for key, of_key in groupby(rows, lambda row: row["key"])}
 
-    def expected(self) -> dict[str, list[int]]:
-        """What `order` is if nothing was lost, doubled or overtaken."""
-        return {key: list(range(self.told // len(KEYS))) for key in KEYS}
+    async def faults(self) -> dict[str, tuple[int, list[int]]]:
+        """Where each key's events differ from what was told, and what came from there on; empty if none does."""
+        told, order = self.told // len(KEYS), await self.order()
+        return {key: fault for key in KEYS if (fault := _fault(order.get(key, []), told))}
 
     async def delays(self) -> list[float]:
         """Seconds from the fact to its effect, shortest first."""
@@ -189,3 +198,10 @@ class RecordedBus:
     async def _ask(self, sql: str, how: str, *arguments: object) -> Any:
         async with self._database.transaction() as transaction:
             return await getattr(transaction.raw, how)(sql, *arguments)
+
+
+def _fault(sequences: list[int], told: int) -> tuple[int, list[int]] | None:
+    """The first place that has another number than its own, with some that follow."""
+    wrong = (place for place, number in enumerate(sequences) if place != number or number >= told)
+    first = next(wrong, min(len(sequences), told))
+    return None if first == told == len(sequences) else (first, sequences[first : first + 20])
