@@ -9,6 +9,7 @@ import pytest
 
 from gongji.identity.events.v1 import events_pb2 as identity
 from gongji.identity.v1 import institution_pb2
+from gongji.notify.events.v1 import webhook_events_pb2
 from gongji.settlement.events.v1 import account_events_pb2 as account
 from gongji.settlement.events.v1 import premium_events_pb2 as premium
 from gongji.settlement.events.v1 import settlement_events_pb2 as settlement
@@ -83,6 +84,13 @@ async def test_what_comes_while_a_webhook_is_paused_is_kept_for_it() -> None:
     rig = Rig(paused)
     await rig.take([envelope(completed())])
     assert len(rig.of(paused)) == 1
+
+
+async def test_a_system_can_hear_of_webhooks_that_were_switched_off() -> None:
+    ours = records("gongji.notify.events.v1.WebhookSwitchedOff")
+    rig = Rig(ours)
+    await rig.take([envelope(webhook_events_pb2.WebhookSwitchedOff(owner=institution(HOSPITAL)))])
+    assert len(rig.of(ours)) == 1
 
 
 async def test_a_code_is_never_queued_whatever_a_row_says() -> None:

@@ -263,7 +263,7 @@ class CreateWebhookRequest(_message.Message):
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Full names of the events that it shall get, 1 to 50, each once. For institutions: SettlementCompleted,
         SettlementReversed, HoldsReleased, HoldsTrimmed of gongji.settlement.events.v1 and InstitutionChanged of
-        gongji.identity.events.v1; for other systems every event but one-time codes.
+        gongji.identity.events.v1; for other systems every event but one-time codes and the ledger's heads.
         """
 
     def __init__(

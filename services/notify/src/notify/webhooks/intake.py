@@ -14,7 +14,13 @@ from notify.webhooks.repository import NewDelivery, NewEvent, WebhookRepository
 
 CONSUMER: Final = "notify-webhooks"
 """The consumer group. Never changed: all would be read again, which tells nobody twice but takes its time."""
-TOPICS: Final = ("settlement-events-v1", "account-events-v1", "binding-events-v1", "identity-events-v1")
+TOPICS: Final = (
+    "settlement-events-v1",
+    "account-events-v1",
+    "binding-events-v1",
+    "identity-events-v1",
+    "notify-events-v1",
+)
 
 
 class Intake:

@@ -13,7 +13,7 @@ from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction
 from kit.grpc_server import Service
 from kit.health import Health
-from kit.kafka import Consumer, Tuning
+from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.scheduler import Job
 from kit.topics import catalogue
@@ -30,8 +30,6 @@ from notify.webhooks.settings import WebhookSettings
 
 JOBS_EVERY_SECONDS: Final = 60.0
 BATCH: Final = 1_000
-SELDOM: Final = Tuning(fetch_min_bytes=256 * 1024, fetch_max_wait_ms=250)
-"""All topics are read for the few events that somebody wants: larger batches, a little later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def assemble(settings: Settings, database: Database, health: Health) -> Parts:
         Webhooks(work, clock, rules_of(settings), queued),
         Sending(work, client, clock, SystemClock(), pace=pace_of(settings), queued=queued),
         client,
-        Consumer(settings, TOPICS, CONSUMER, intake, health=health, tuning=SELDOM),
+        Consumer(settings, TOPICS, CONSUMER, intake, health=health, tuning=BUSY),
     )
 
 
