@@ -45,9 +45,12 @@ def open_ones(listed: str) -> list[str]:
 
 
 async def letters(stack: Stack, psn_no: str) -> list[Any]:
-    """The dead letters about a person, oldest first."""
+    """The dead letters about a person that the consumer of messages failed on, oldest first."""
+    found = await records(stack.info.kafka_bootstrap, f"{TOPIC}-dlq")
     return [
-        record for record in await records(stack.info.kafka_bootstrap, f"{TOPIC}-dlq") if record.key == psn_no.encode()
+        record
+        for record in found
+        if record.key == psn_no.encode() and dict(record.headers)["x-dlq-consumer"] == b"notify"
     ]
 
 
@@ -76,7 +79,7 @@ async def test_an_event_that_fails_is_set_aside_and_replayed_when_the_fault_is_m
     for handled in (1, 0):  # the second time there is nothing left to do
         assert f"{TOPIC}: {handled} handled" in await dlq(stack, "replay", TOPIC, "--all", "--by", "Aliya")
         assert len(await father.messages()) == before + 1
-    assert open_ones(await dlq(stack, "list", TOPIC)) == []
+    assert str(dead[0].offset) not in open_ones(await dlq(stack, "list", TOPIC))
     assert "was replayed by Aliya" in await dlq(stack, "show", TOPIC, str(dead[0].offset))
 
 
@@ -98,7 +101,7 @@ async def test_bytes_that_are_no_event_are_set_aside_at_once_and_stop_nobody(fam
     (again,) = (await letters(stack, psn_no))[1:]
     reason = ("--by", "Aliya", "--reason", "torn on its way")
     assert "dropped" in await dlq(stack, "drop", TOPIC, str(again.offset), *reason)
-    assert open_ones(await dlq(stack, "list", TOPIC)) == []
+    assert not {place, str(again.offset)}.intersection(open_ones(await dlq(stack, "list", TOPIC)))
     assert f"{TOPIC}: 0 handled" in await dlq(stack, "replay", TOPIC, "--all", "--by", "Aliya")
     refused = await asyncio.to_thread(stack.run_command, "notify", "dlq", "drop", TOPIC, str(again.offset), *reason)
     assert (refused.returncode, "because: torn on its way" in refused.stdout) == (1, True)
