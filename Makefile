@@ -22,7 +22,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy/local/tests protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize lint format types protos protos-check topics-docs contracts-version lock clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify lint format types protos protos-check topics-docs contracts-version lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ bench-contributions: setup ## how fast contributions are credited from a file: m
 
 bench-authorize: setup ## how fast binding authorizes over gRPC, against one SQL function: make bench-authorize SECONDS_EACH=4
 	@SECONDS_EACH=$(or $(SECONDS_EACH),8) PYTHONPATH=tests $(BIN)/python -m bench.authorize
+
+bench-notify: setup ## how soon people hear of a debit, in the inbox and by SMS: make bench-notify SECONDS_EACH=4 SHARE=0.3
+	@SECONDS_EACH=$(or $(SECONDS_EACH),8) EVENTS=$(or $(EVENTS),10000) SHARE=$(or $(SHARE),1) PYTHONPATH=tests $(BIN)/python -m bench.notify
 
 lint: setup types ## ruff, mypy, buf, and what pre-commit would say
 	@$(BIN)/ruff check .
