@@ -99,6 +99,11 @@ def debits(reached: Reached) -> list[dict[str, Any]]:
     return [one for one in reached.gateway.messages.values() if one["template_id"] == "SMS_200"]
 
 
+def requests_to(reached: Reached, tel: str) -> int:
+    """How often the gateway was asked to tell this telephone something; the codes of other tests are not counted."""
+    return sum(tel in str(one) for one in reached.gateway.received)
+
+
 async def ended(stack: Stack, psn_no: str) -> list[events.DeliveryEnded]:
     """What others are told of a person's deliveries."""
     found = await records(stack.info.kafka_bootstrap, "notify-events-v1")
@@ -146,14 +151,14 @@ async def test_a_debit_reaches_the_telephone_and_what_became_of_it_is_told(
     assert (told.delivery_id, told.state) == (queued.delivery_id, delivery_pb2.DELIVERY_STATE_DELIVERED)
 
     # Reading everything from the beginning tells nobody twice.
-    requests, kept = len(reached.gateway.received), len(await payer.portal.messages())
+    requests, kept = requests_to(reached, payer.tel), len(await payer.portal.messages())
     await asyncio.to_thread(stack.stop_service, "notify")
     await from_the_beginning(stack)
     await asyncio.to_thread(stack.start_service, "notify", reached.settings)
     await asyncio.to_thread(stack.quiesce, 120.0)
     assert len(await payer.portal.messages()) == kept
     assert len(await payer.deliveries()) == 1
-    assert len(reached.gateway.received) == requests
+    assert requests_to(reached, payer.tel) == requests > 0
 
 
 async def test_a_gateway_that_is_down_for_an_hour_gets_it_afterwards(
