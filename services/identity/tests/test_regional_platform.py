@@ -3,8 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,8 @@ from structlog.testing import capture_logs
 
 from identity.domain.refusals import RegistryUnavailable
 from identity.platform_access import SIGNATURE, by_signature, by_token
-from identity.regional_platform import Patience, RegionalPlatform, client, retry_after_seconds
-from identity.testing import NAME, NOW, credential_keyring, identity_card
+from identity.regional_platform import Patience, RegionalPlatform, client
+from identity.testing import NAME, credential_keyring, identity_card
 from identity.testing_platform import (
     Behaviour,
     TestPlatform,
@@ -181,22 +179,12 @@ async def test_a_long_retry_after_is_passed_on_instead_of_waited_for(
     assert len(platform.asked) == 1
 
 
-@pytest.mark.parametrize(
-    ("stated", "seconds"),
-    [
-        ("", 0),
-        ("7", 7),
-        ("-7", 0),
-        ("soon", 0),
-        ("٧", 0),
-        ("9" * 40, 999_999_999),
-        (format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30),
-        (format_datetime(NOW - timedelta(seconds=30), usegmt=True), 0),
-        ("Tue, 10 Jun 2025 02:00:30", 0),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date_and_nonsense_is_nothing(stated: str, seconds: float) -> None:
-    assert retry_after_seconds(stated, NOW) == seconds
+@pytest.mark.parametrize("stated", ["soon", "Mon, 04 Jan 2027 00:00:00 +99999999999999999999"])
+async def test_a_retry_after_that_says_nothing_is_one_more_answer_without_it(
+    platform: TestPlatform, regional: RegionalPlatform, stated: str
+) -> None:
+    platform.always = answers(503, b"", retry_after=stated)
+    assert (await unavailable(regional)).metadata["retry_after_seconds"] == "1"
 
 
 async def test_a_certificate_of_another_authority_is_not_believed(

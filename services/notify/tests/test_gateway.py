@@ -28,7 +28,7 @@ from kit.clock import Clock, FixedClock, SystemClock
 from kit.signing import TokenSigner
 from notify.channels.gateway import GatewayAdapter
 from notify.channels.guarded import Guarded
-from notify.channels.http import MOST_ANSWER_BYTES, MOST_RETRY_AFTER_SECONDS, HttpClient
+from notify.channels.http import MOST_ANSWER_BYTES, HttpClient
 from notify.channels.policy import Policy
 from notify.channels.port import Accepted, Outgoing, UndeliveredError
 from notify.domain.channels import Channel
@@ -62,7 +62,7 @@ async def adapters(gateway: Gateway, ring: Path) -> AsyncIterator[Adapters]:
     made: list[GatewayAdapter] = []
 
     def adapter(clock: Clock | None = None, timeout_seconds: float = 10.0, own_ring: Path = ring) -> GatewayAdapter:
-        http = HttpClient(timeout_seconds, 4)
+        http = HttpClient(timeout_seconds, 4, clock or SystemClock())
         made.append(GatewayAdapter(http, gateway.url, TokenSigner(own_ring), TEMPLATES, clock or SystemClock()))
         return made[-1]
 
@@ -117,7 +117,7 @@ async def test_a_text_that_the_gateway_has_no_template_of_is_not_sent(
 
 
 async def test_a_gateway_without_ids_of_its_own_gets_our_names(gateway: Gateway, ring: Path) -> None:
-    adapter = GatewayAdapter(HttpClient(10, 1), gateway.url, TokenSigner(ring), {}, SystemClock())
+    adapter = GatewayAdapter(HttpClient(10, 1, SystemClock()), gateway.url, TokenSigner(ring), {}, SystemClock())
     await adapter.send(outgoing("debit"))
     await adapter.close()
     assert json.loads(gateway.received[0].body)["template_id"] == "debit"
@@ -176,13 +176,13 @@ async def test_what_is_wrong_with_the_gateway_or_with_us_may_be_tried_again(
     [
         ("7", 7.0),
         ("0", 0.0),
-        ("999999999999", MOST_RETRY_AFTER_SECONDS),
+        ("999999999999", 86_400.0),
         ("-1", None),
         ("soon", None),
         ("", None),
         ("1.5", None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-        ("Wed, 21 Oct 2999 07:28:00 GMT", MOST_RETRY_AFTER_SECONDS),
+        ("Wed, 21 Oct 2999 07:28:00 GMT", 86_400.0),
         ("Wed, 99 Oct 2999 07:28:00 GMT", None),
         ("Wed, 21 Oct 2999 07:28:00", None),
     ],

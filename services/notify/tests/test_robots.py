@@ -45,7 +45,7 @@ class Adapters:
     """Adapters of the three, each reached at its path of the test's server."""
 
     def __init__(self, server: HttpServer) -> None:
-        self._http = HttpClient(5.0, 4)
+        self._http = HttpClient(5.0, 4, FixedClock(AT))
         self._server = server
 
     def of(self, channel: Channel) -> RobotAdapter:

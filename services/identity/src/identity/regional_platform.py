@@ -12,10 +12,7 @@ import json
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +27,7 @@ from kit.circuit import CircuitBreaker, CircuitOpen
 from kit.clock import SystemClock
 from kit.errors import Refusal
 from kit.observability import get_logger
+from kit.retry_after import retry_after
 
 CHECKS: Final = Counter(
     "gongji_identity_real_name_requests_total", "Requests to the regional platform, by what they came to.", ["outcome"]
@@ -167,7 +165,8 @@ class RegionalPlatform:
     def _judged(self, response: httpx.Response) -> Exception:
         code = response.status_code
         if code in _BUSY_OR_BROKEN:
-            wait_seconds = retry_after_seconds(response.headers.get("retry-after", ""), SystemClock().now())
+            asked = retry_after(response.headers.get("retry-after"), SystemClock().now())
+            wait_seconds = asked.total_seconds() if asked is not None else 0.0
             again = wait_seconds <= self._patience.most_pause_seconds
             return _Trouble(f"status {code}", again=again, retry_after_seconds=wait_seconds)
         if code in _NOT_LET_IN or code not in range(400, 500):
@@ -200,15 +199,6 @@ def _psn_no(answer: bytes) -> str | None:
     if result != "MATCH" or not isinstance(psn_no, str) or not _PSN_NO.fullmatch(psn_no):
         raise _Trouble("the answer is not of the contract", again=False)
     return psn_no
-
-
-def retry_after_seconds(stated: str, now: datetime) -> float:
-    """What a Retry-After header says, seconds or an HTTP date; 0 for none or nonsense. Real time, as the header's."""
-    if stated.isascii() and stated.isdigit():
-        return float(stated[:9])
-    with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(stated) - now).total_seconds())
-    return 0.0
 
 
 def client(patience: Patience, ca_file: Path | None) -> httpx.AsyncClient:

@@ -3,17 +3,16 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 
+from kit.clock import Clock
+from kit.retry_after import retry_after
 from notify.channels.port import UndeliveredError
 
 MOST_ANSWER_BYTES: Final = 16 * 1024
-MOST_RETRY_AFTER_SECONDS: Final = 86_400.0
 _CHUNK_BYTES: Final = 4096
 _HTTP_OK: Final = range(200, 300)
 
@@ -39,9 +38,17 @@ class Answer:
 
 
 class HttpClient:
-    """Posts to the one place that an adapter talks to, over connections that it keeps."""
+    """Posts to the one place that an adapter talks to, over connections that it keeps.
 
-    def __init__(self, timeout_seconds: float, connections: int, ca_file: Path | None = None) -> None:
+    Args:
+        timeout_seconds: for the whole of one request.
+        connections: open at once.
+        clock: real time, which the other side dates its answers by.
+        ca_file: authorities to believe instead of the usual ones, PEM.
+    """
+
+    def __init__(self, timeout_seconds: float, connections: int, clock: Clock, ca_file: Path | None = None) -> None:
+        self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._connections = connections
         self._ca_file = ca_file
@@ -56,7 +63,8 @@ class HttpClient:
         try:
             async with self._opened().post(url, data=body, headers=dict(headers), allow_redirects=False) as response:
                 answered = await _bounded(response.content)
-                return Answer(response.status, answered, _retry_after(response.headers.get("Retry-After", "")))
+                asked = retry_after(response.headers.get("Retry-After"), self._clock.now())
+                return Answer(response.status, answered, asked.total_seconds() if asked is not None else None)
         except (aiohttp.ClientError, OSError) as error:
             # Its text may have the address in it, and so may what it was raised from.
             raise UndeliveredError(f"no answer ({type(error).__name__})", is_final=False) from None
@@ -90,17 +98,3 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
         if len(body) > MOST_ANSWER_BYTES:
             raise UndeliveredError(f"the answer is longer than {MOST_ANSWER_BYTES} bytes", is_final=False)
     return bytes(body)
-
-
-def _retry_after(value: str) -> float | None:
-    """Seconds or a date (RFC 9110, 10.2.3); what is neither says nothing."""
-    if value.isascii() and value.isdigit():
-        return min(float(value), MOST_RETRY_AFTER_SECONDS)
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        return None
-    left_seconds = (until - datetime.now(UTC)).total_seconds()
-    return min(max(left_seconds, 0.0), MOST_RETRY_AFTER_SECONDS)

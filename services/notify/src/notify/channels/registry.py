@@ -126,12 +126,12 @@ def _adapter(
         case Gateway():
             if signer is None:
                 raise ValueError("the settings let no gateway pass without a key ring")
-            http = HttpClient(policy.timeout_seconds, policy.concurrency, stated.ca_file)
+            http = HttpClient(policy.timeout_seconds, policy.concurrency, _CLOCK, stated.ca_file)
             return GatewayAdapter(http, stated.url, signer, stated.templates, _CLOCK)
         case Mail():
             return MailAdapter(_mail_server(stated), policy.timeout_seconds, _CLOCK)
         case Robots():
-            http = HttpClient(policy.timeout_seconds, policy.concurrency, stated.ca_file)
+            http = HttpClient(policy.timeout_seconds, policy.concurrency, _CLOCK, stated.ca_file)
             return RobotAdapter(http, DIALECTS[channel], _CLOCK, stated.url)
 
 

@@ -5,14 +5,14 @@ import errno
 import socket
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import aiohttp
 
+from kit.clock import Clock
+from kit.retry_after import retry_after
 from notify.domain.webhook_address import Reach
 from notify.domain.webhooks import Outcome, Result
 
@@ -20,7 +20,6 @@ CONNECT_SECONDS: Final = 5.0
 MOST_ANSWER_BYTES: Final = 16 * 1024
 """Of an answer; whoever sends more is cut off. What it says does not matter, only the status does."""
 KEPT_OPEN_SECONDS: Final = 15.0
-MOST_RETRY_AFTER: Final = timedelta(hours=24)
 _OK: Final = range(200, 300)
 
 
@@ -40,11 +39,15 @@ class HttpClient:
             leads elsewhere since it was looked at is found out.
         timeout_seconds: for the whole of one request.
         connections: open at once.
+        clock: real time, which receivers date their answers by.
         ca_file: certificates that are trusted besides the usual ones, PEM.
     """
 
-    def __init__(self, reach: Reach, timeout_seconds: float, connections: int, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, reach: Reach, timeout_seconds: float, connections: int, clock: Clock, ca_file: Path | None = None
+    ) -> None:
         self._reach = reach
+        self._clock = clock
         self._timeout = aiohttp.ClientTimeout(
             total=timeout_seconds,
             sock_connect=min(CONNECT_SECONDS, timeout_seconds),
@@ -85,11 +88,17 @@ class HttpClient:
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 await _skim(answer)
-                return _said(answer.status, answer.headers.get("Retry-After"))
+                return self._said(answer)
         except TimeoutError:
             return Outcome(Result.TIMED_OUT)
         except aiohttp.ClientError as error:
             return Outcome(_result_of(error))
+
+    def _said(self, answer: aiohttp.ClientResponse) -> Outcome:
+        if answer.status in _OK:
+            return Outcome(Result.DELIVERED, answer.status)
+        asked = retry_after(answer.headers.get("Retry-After"), self._clock.now())
+        return Outcome(Result.REFUSED, answer.status, asked)
 
     def _socket(self, place: Any) -> socket.socket:
         family, kind, protocol, _, address = place
@@ -114,26 +123,6 @@ async def _skim(answer: aiohttp.ClientResponse) -> None:
     except (aiohttp.ClientError, TimeoutError):
         pass
     answer.close()
-
-
-def _said(status: int, retry_after: str | None) -> Outcome:
-    if status in _OK:
-        return Outcome(Result.DELIVERED, status)
-    return Outcome(Result.REFUSED, status, seconds_of(retry_after, datetime.now(UTC)))
-
-
-def seconds_of(retry_after: str | None, now: datetime) -> timedelta | None:
-    """What a Retry-After header asks for, in either of its forms; None if it cannot be understood or is in the past."""
-    if not retry_after:
-        return None
-    if retry_after.isascii() and retry_after.isdigit():
-        # Longer numbers than this are longer than the most anyway.
-        return min(timedelta(seconds=int(retry_after[:9])), MOST_RETRY_AFTER)
-    try:
-        wait = parsedate_to_datetime(retry_after) - now
-    except (ValueError, TypeError):  # no date, or one without a zone
-        return None
-    return min(wait, MOST_RETRY_AFTER) if wait > timedelta() else None
 
 
 def _result_of(error: aiohttp.ClientError) -> Result:

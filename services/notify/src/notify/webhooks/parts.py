@@ -71,6 +71,7 @@ def assemble(settings: Settings, database: Database, health: Health) -> Parts:
         settings.webhook_reach,
         settings.webhook_timeout_seconds,
         settings.webhook_concurrency,
+        SystemClock(),
         settings.webhook_ca_file,
     )
     intake = intake_of(settings, database, queued)
