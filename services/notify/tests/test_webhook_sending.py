@@ -245,6 +245,28 @@ async def test_a_webhook_that_was_removed_meanwhile_stays_removed() -> None:
     assert rig.the(ours).state is State.REMOVED
 
 
+async def test_an_error_that_nobody_thought_of_is_a_failure_like_any_other() -> None:
+    ours = webhook()
+    rig = Rig(ours)
+    rig.client.answers.append(OverflowError("Python int too large to convert to C long"))
+    await rig.queue(delivery(ours))
+    await rig.sending.round()
+    assert [one.outcome for one in rig.repository.made] == [Outcome(Result.UNEXPECTED)]
+    assert rig.the(ours).health.failures_in_row == 1
+    await rig.to_the_end()
+    assert rig.states() == [DeliveryState.DELIVERED]
+
+
+async def test_who_causes_it_for_a_day_is_switched_off() -> None:
+    ours = webhook()
+    rig = Rig(ours)
+    rig.client.answers.extend([OverflowError()] * 1_000)
+    await rig.queue(delivery(ours))
+    await rig.to_the_end(hours=26)
+    assert rig.states() == [DeliveryState.GIVEN_UP]
+    assert rig.the(ours).off_reason is OffReason.LASTING_FAILURE
+
+
 async def test_an_outcome_that_could_not_be_recorded_is_sent_again_when_the_lease_is_over() -> None:
     ours = webhook()
     rig = Rig(ours, pace=replace(PACE, timeout=timedelta(seconds=-10)))  # with the margin a lease of nothing

@@ -94,6 +94,8 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     """The host leads to an address or port that is not allowed."""
     ATTEMPT_OUTCOME_NOT_HTTP: _AttemptOutcome.ValueType  # 7
     """What came back is no HTTP, or its head is too large."""
+    ATTEMPT_OUTCOME_UNEXPECTED: _AttemptOutcome.ValueType  # 8
+    """Something that we did not expect; our log says what. Tried again like anything else."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
     """How an attempt went."""
@@ -114,6 +116,8 @@ ATTEMPT_OUTCOME_ADDRESS_REFUSED: AttemptOutcome.ValueType  # 6
 """The host leads to an address or port that is not allowed."""
 ATTEMPT_OUTCOME_NOT_HTTP: AttemptOutcome.ValueType  # 7
 """What came back is no HTTP, or its head is too large."""
+ATTEMPT_OUTCOME_UNEXPECTED: AttemptOutcome.ValueType  # 8
+"""Something that we did not expect; our log says what. Tried again like anything else."""
 Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
 
 class _WebhookDeliveryState:

@@ -71,6 +71,8 @@ class Result(Enum):
     """The certificate is not good for the host."""
     ADDRESS_REFUSED = "ADDRESS_REFUSED"
     NOT_HTTP = "NOT_HTTP"
+    UNEXPECTED = "UNEXPECTED"
+    """An error that nobody thought of. It counts as a failure, so that it is not tried for ever, outside of all rules."""
 
 
 GONE_STATUS: Final = 410

@@ -16,7 +16,7 @@ from kit.db import Work
 from kit.events import Event
 from kit.ids import uuid7
 from kit.observability import get_logger
-from notify.domain.webhooks import DeliveryState, OffReason, Outcome, Webhook, next_attempt_at, off_reason
+from notify.domain.webhooks import DeliveryState, OffReason, Outcome, Result, Webhook, next_attempt_at, off_reason
 from notify.webhooks.client import Client
 from notify.webhooks.codec import OFF_REASONS
 from notify.webhooks.repository import Attempt, Claimed, WebhookRepository
@@ -145,7 +145,7 @@ class Sending:
         taken = Elapsed()
         attempted_at = self._clock.now()
         try:
-            outcome = await self._client.post(claimed.webhook.url, self._headers(claimed), claimed.body)
+            outcome = await self._requested(claimed)
             ATTEMPTS.labels(outcome.result.value).inc()
             DURATION.observe(taken.seconds)
             attempt = Attempt(
@@ -155,11 +155,17 @@ class Sending:
         except Exception as error:  # noqa: BLE001 - the lease runs out, and it is sent again
             self._log.warning(
                 "what became of a webhook's request is not recorded",
-                webhook_id=str(claimed.webhook.webhook_id),
-                event_id=str(claimed.event_id),
                 error=type(error).__name__,
                 exc_info=error,
+                **_named(claimed),
             )
+
+    async def _requested(self, claimed: Claimed) -> Outcome:
+        try:
+            return await self._client.post(claimed.webhook.url, self._headers(claimed), claimed.body)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it has to be under the rules of failures
+            self._log.error("a webhook's request failed in an unexpected way", exc_info=error, **_named(claimed))
+            return Outcome(Result.UNEXPECTED)
 
     def _headers(self, claimed: Claimed) -> dict[str, str]:
         secrets = claimed.webhook.secrets.valid(self._clock.now())
@@ -212,6 +218,10 @@ def following(webhook: Webhook, outcome: Outcome, now: datetime) -> Webhook:
     reason = off_reason(after.health, outcome, now)
     # Of attempts that end together the first switches off; one that was paused meanwhile is as its owner wants it.
     return after.switched_off(reason) if reason and webhook.is_sending else after
+
+
+def _named(claimed: Claimed) -> dict[str, str]:
+    return {"webhook_id": str(claimed.webhook.webhook_id), "event_id": str(claimed.event_id)}
 
 
 def _switched_off(webhook: Webhook, now: datetime) -> Event:
