@@ -28,7 +28,7 @@ from notify.testing_webhooks import (
 )
 from notify.webhooks.memory import MemoryWebhooks
 from notify.webhooks.parts import webhook_work
-from notify.webhooks.repository import Attempt, Claimed, ListedAttempt, NewDelivery, Requeued, WebhookRepository
+from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, Requeued, WebhookRepository
 
 LEASE = timedelta(seconds=60)
 MINUTE = timedelta(minutes=1)
@@ -54,10 +54,16 @@ async def queued(hooks: Work[WebhookRepository], *deliveries: NewDelivery, now: 
 
 
 async def claimed(
-    hooks: Work[WebhookRepository], now: datetime = AT, limit: int = 10, each: int = 10, lease: timedelta = LEASE
+    hooks: Work[WebhookRepository],
+    now: datetime = AT,
+    *,
+    limit: int = 10,
+    each: int = 10,
+    of_owner: int = 100,
+    lease: timedelta = LEASE,
 ) -> list[Claimed]:
     async with hooks() as repository:
-        return await repository.claim(now, limit, each, lease)
+        return await repository.claim(now, Bounds(limit, each, of_owner), lease)
 
 
 def made(of: Claimed, at: datetime = AT, *, fails: bool = False) -> Attempt:
@@ -221,6 +227,31 @@ async def test_a_long_queue_of_one_leaves_room_for_the_others(hooks: Work[Webhoo
     assert len(await claimed(hooks, each=4)) == 1
 
 
+async def test_an_owner_with_many_webhooks_has_no_more_under_way_than_an_owner_may(
+    hooks: Work[WebhookRepository],
+) -> None:
+    many, other = [webhook() for _ in range(4)], webhook(institution(PHARMACY))
+    await kept(hooks, *many, other)
+    await queued(hooks, *(delivery(one) for one in many for _ in range(3)), delivery(other))
+    first = await claimed(hooks, limit=100, each=3, of_owner=6)
+    owners = [claim.webhook.owner for claim in first]
+    assert (owners.count(institution(HOSPITAL)), owners.count(institution(PHARMACY))) == (6, 1)
+    assert {claim.webhook.webhook_id for claim in first} == {one.webhook_id for one in (*many, other)}
+    assert await claimed(hooks, limit=100, each=3, of_owner=6) == []
+    await finished(hooks, next(claim for claim in first if claim.webhook.owner == institution(HOSPITAL)))
+    assert len(await claimed(hooks, limit=100, each=3, of_owner=6)) == 1
+
+
+async def test_who_has_the_least_under_way_is_next(hooks: Work[WebhookRepository]) -> None:
+    many, other, third = [webhook() for _ in range(3)], webhook(institution(PHARMACY)), records()
+    await kept(hooks, *many, other, third)
+    await queued(hooks, *(delivery(one) for one in many for _ in range(3)))
+    assert len(await claimed(hooks, limit=2)) == 2
+    await queued(hooks, *(delivery(other) for _ in range(5)), *(delivery(third) for _ in range(5)))
+    owners = [claim.webhook.owner for claim in await claimed(hooks, limit=4)]
+    assert sorted(owners) == sorted([other.owner, other.owner, third.owner, third.owner])
+
+
 async def test_who_keeps_failing_is_tried_by_one_event_at_a_time(hooks: Work[WebhookRepository]) -> None:
     failing = replace(webhook(), health=Health(AT, RESTS_AFTER, None))
     await kept(hooks, failing)
@@ -361,6 +392,16 @@ async def test_two_replicas_take_what_the_other_has_not(database: Database) -> N
     taken = [(claim.webhook.webhook_id, claim.event_id) for found in rounds for claim in found]
     assert len(taken) == len(set(taken))
     assert len(taken) >= 10
+
+
+async def test_what_two_replicas_take_at_once_is_within_the_bounds_of_webhook_and_owner(database: Database) -> None:
+    hooks, ours = webhook_work(database, keyring()), [webhook() for _ in range(5)]
+    await kept(hooks, *ours)
+    await queued(hooks, *(delivery(one) for one in ours for _ in range(10)))
+    rounds = await asyncio.gather(*(claimed(hooks, limit=100, each=3, of_owner=7) for _ in range(3)))
+    taken = [claim.webhook.webhook_id for found in rounds for claim in found]
+    assert len(taken) == 7
+    assert max(taken.count(one.webhook_id) for one in ours) <= 3
 
 
 async def test_two_who_queue_the_same_events_queue_them_once(database: Database) -> None:

@@ -13,14 +13,24 @@ from gongji.notify.events.v1 import webhook_events_pb2 as events_pb2
 from gongji.notify.v1 import webhook_pb2
 from kit.clock import FixedClock, SystemClock
 from kit.testing import MemoryWork, eventually
-from notify.domain.webhooks import RETRIED_FOR, DeliveryState, Health, OffReason, Outcome, Result, State, Webhook
+from notify.domain.webhooks import (
+    RETRIED_FOR,
+    DeliveryState,
+    Health,
+    OffReason,
+    Outcome,
+    Result,
+    State,
+    Webhook,
+    institution,
+)
 from notify.testing import AT
-from notify.testing_webhooks import DELIVERED, FAILED, URL, ScriptedClient, delivery, event, webhook
+from notify.testing_webhooks import DELIVERED, FAILED, PHARMACY, URL, ScriptedClient, delivery, event, webhook
 from notify.webhooks.memory import MemoryWebhooks
 from notify.webhooks.repository import NewDelivery
 from notify.webhooks.sending import Pace, Sending
 
-PACE = Pace(at_once=8, each=4, timeout=timedelta(seconds=15))
+PACE = Pace(at_once=8, each=4, of_owner=8, timeout=timedelta(seconds=15))
 
 
 class Rig:
@@ -201,6 +211,31 @@ async def test_a_receiver_that_is_down_is_not_tried_by_every_event() -> None:
     rig.client.otherwise = DELIVERED
     await rig.to_the_end(hours=23)
     assert set(rig.states()) == {DeliveryState.DELIVERED}
+
+
+async def test_silent_receivers_of_one_owner_leave_room_for_the_others() -> None:
+    silent, other = [webhook() for _ in range(10)], webhook(institution(PHARMACY))
+    rig = Rig(*silent, other, pace=replace(PACE, at_once=32))
+    never = asyncio.Event()
+
+    async def post(url: str, headers: dict[str, str], body: bytes) -> Outcome:
+        del url, headers
+        if body == b"silent":
+            await never.wait()
+        return DELIVERED
+
+    rig.client.post = post  # type: ignore[method-assign, assignment]
+    await rig.queue(*(delivery(one, event(body=b"silent")) for one in silent for _ in range(8)))
+    running = asyncio.create_task(rig.sending.run())
+    await eventually(lambda: len(rig.sending._under_way) == PACE.of_owner)
+    await rig.queue(*(delivery(other) for _ in range(20)))
+    rig.queued.set()
+    await eventually(lambda: rig.states().count(DeliveryState.DELIVERED) == 20)
+    assert len(rig.sending._under_way) == PACE.of_owner
+    never.set()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_a_test_is_sent_once_and_changes_nothing_of_the_webhook() -> None:

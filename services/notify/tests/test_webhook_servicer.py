@@ -35,7 +35,7 @@ from notify.testing_webhooks import (
 )
 from notify.webhooks.management import Webhooks
 from notify.webhooks.memory import MemoryWebhooks
-from notify.webhooks.repository import Attempt
+from notify.webhooks.repository import Attempt, Bounds
 from notify.webhooks.servicer import WebhookServicer
 
 LATER: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -329,7 +329,7 @@ async def test_a_replay_queues_what_was_given_up_and_needs_a_webhook_that_sends(
     webhook_id = (await rig.created()).webhook.webhook_id
     (kept,) = rig.repository.webhooks.values()
     await rig.repository.queue([delivery(kept, event(1)), delivery(kept, event(2))], AT)
-    for claim in await rig.repository.claim(AT, 10, 10, timedelta(seconds=60)):
+    for claim in await rig.repository.claim(AT, Bounds(10, 10, 10), timedelta(seconds=60)):
         attempt = Attempt(uuid7(), kept.webhook_id, claim.event_id, AT, FAILED, 5)
         await rig.repository.finish(attempt, claim.attempts, DeliveryState.GIVEN_UP, None)
     request = pb.ReplayEventsRequest(
@@ -361,7 +361,7 @@ async def test_attempts_are_listed_without_content() -> None:
     (kept,) = rig.repository.webhooks.values()
     await rig.repository.queue([delivery(kept) for _ in range(3)], AT)
     next_at = AT + timedelta(seconds=5)
-    for place, claim in enumerate(await rig.repository.claim(AT, 10, 10, timedelta(seconds=60))):
+    for place, claim in enumerate(await rig.repository.claim(AT, Bounds(10, 10, 10), timedelta(seconds=60))):
         outcome = DELIVERED if place else FAILED
         state = DeliveryState.DELIVERED if place else DeliveryState.QUEUED
         attempt = Attempt(uuid7(), kept.webhook_id, claim.event_id, AT, outcome, 5)

@@ -72,7 +72,7 @@ class Result(Enum):
     ADDRESS_REFUSED = "ADDRESS_REFUSED"
     NOT_HTTP = "NOT_HTTP"
     UNEXPECTED = "UNEXPECTED"
-    """An error that nobody thought of. It counts as a failure, so that it is not tried for ever, outside of all rules."""
+    """An error that nobody thought of. A failure like any other, so that it is not tried for ever."""
 
 
 GONE_STATUS: Final = 410

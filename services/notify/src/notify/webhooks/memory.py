@@ -8,7 +8,7 @@ from uuid import UUID
 from kit.clock import SystemClock
 from kit.outbox import MemoryOutbox, Outbox
 from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Listening, State, Webhook
-from notify.webhooks.repository import Attempt, Claimed, ListedAttempt, NewDelivery, NewEvent, Requeued
+from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, NewEvent, Requeued
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -88,11 +88,11 @@ class MemoryWebhooks:
             self.deliveries.setdefault(new.key, new)
         return len(self.deliveries) - before
 
-    async def claim(self, now: datetime, limit: int, each: int, lease: timedelta) -> list[Claimed]:
+    async def claim(self, now: datetime, bounds: Bounds, lease: timedelta) -> list[Claimed]:
         """See `WebhookRepository.claim`."""
         real = self._real.now()
-        due = [one for webhook in self._seen() for one in self._due(webhook, now, each, real)]
-        taken = [replace(one, attempts=one.attempts + 1, leased_until=real + lease) for one in due[:limit]]
+        due = self._turns(now, bounds, real)[: bounds.limit]
+        taken = [replace(one, attempts=one.attempts + 1, leased_until=real + lease) for one in due]
         self.deliveries.update({one.key: one for one in taken})
         return [
             Claimed(
@@ -106,6 +106,21 @@ class MemoryWebhooks:
             )
             for one in taken
         ]
+
+    def _turns(self, now: datetime, bounds: Bounds, real: datetime) -> list[_Delivery]:
+        waiting: dict[str, list[tuple[int, datetime, UUID, _Delivery]]] = {}
+        for webhook in self._seen():
+            for turn, one in enumerate(self._due(webhook, now, bounds.each, real)):
+                waiting.setdefault(webhook.owner, []).append((turn, one.next_at or now, webhook.webhook_id, one))
+        turns: list[tuple[int, _Delivery]] = []
+        for owner, own in waiting.items():
+            under_way = sum(
+                one.leased_until >= real and self.webhooks[one.webhook_id].owner == owner
+                for one in self.deliveries.values()
+            )
+            in_order = [entry[3] for entry in sorted(own, key=lambda entry: entry[:3])]
+            turns += enumerate(in_order[: max(bounds.of_owner - under_way, 0)], under_way)
+        return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
     def _due(self, webhook: Webhook, now: datetime, each: int, real: datetime) -> list[_Delivery]:
         own = [one for one in self.deliveries.values() if one.webhook_id == webhook.webhook_id and one.is_due(now)]

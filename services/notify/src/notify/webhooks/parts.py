@@ -112,4 +112,6 @@ def rules_of(settings: WebhookSettings) -> Rules:
 def pace_of(settings: WebhookSettings) -> Pace:
     """How much is sent at once."""
     timeout = timedelta(seconds=settings.webhook_timeout_seconds)
-    return Pace(settings.webhook_concurrency, settings.webhook_concurrency_each, timeout)
+    return Pace(
+        settings.webhook_concurrency, settings.webhook_concurrency_each, settings.webhook_concurrency_owner, timeout
+    )

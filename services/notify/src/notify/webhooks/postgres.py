@@ -22,7 +22,7 @@ from notify.domain.webhooks import (
     Webhook,
 )
 from notify.webhooks import statements as sql
-from notify.webhooks.repository import Attempt, Claimed, ListedAttempt, NewDelivery, Requeued
+from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, Requeued
 
 SERVICE = "notify"
 
@@ -79,9 +79,9 @@ class PostgresWebhooks:
         )
         return len(await self._raw.fetch(sql.QUEUE, *map(list, zip(*rows, strict=True)), now))
 
-    async def claim(self, now: datetime, limit: int, each: int, lease: timedelta) -> list[Claimed]:
+    async def claim(self, now: datetime, bounds: Bounds, lease: timedelta) -> list[Claimed]:
         """See `WebhookRepository.claim`."""
-        rows = await self._raw.fetch(sql.CLAIM, now, limit, each, lease, RESTS_AFTER)
+        rows = await self._raw.fetch(sql.CLAIM, now, bounds.limit, bounds.each, lease, RESTS_AFTER, bounds.of_owner)
         if not rows:
             return []
         found = await self._raw.fetch(sql.WEBHOOKS, list({row["webhook_id"] for row in rows}))

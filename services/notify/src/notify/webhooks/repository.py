@@ -31,6 +31,17 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be claimed. What is under way at any replica counts against `each` and `of_owner`."""
+
+    limit: int
+    each: int
+    """Of one webhook; of one that keeps failing it is one."""
+    of_owner: int
+    """Of all webhooks of one owner."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A delivery that is ours to attempt, until its lease runs out."""
 
@@ -113,8 +124,8 @@ class WebhookRepository(Protocol):
         """Queue events, each once for each webhook however often it comes; how many were new."""
         ...
 
-    async def claim(self, now: datetime, limit: int, each: int, lease: timedelta) -> list[Claimed]:
-        """Take what is due: at most `limit`, of a webhook at most `each` with those under way, one of a failing one.
+    async def claim(self, now: datetime, bounds: Bounds, lease: timedelta) -> list[Claimed]:
+        """Take what is due, as much as `bounds` let, first of the owners who have the least under way.
 
         A webhook that rests or is not active gets tests only. What is taken is nobody else's until the lease runs out,
         by the database's time.

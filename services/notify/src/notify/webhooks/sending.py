@@ -19,7 +19,7 @@ from kit.observability import get_logger
 from notify.domain.webhooks import DeliveryState, OffReason, Outcome, Result, Webhook, next_attempt_at, off_reason
 from notify.webhooks.client import Client
 from notify.webhooks.codec import OFF_REASONS
-from notify.webhooks.repository import Attempt, Claimed, WebhookRepository
+from notify.webhooks.repository import Attempt, Bounds, Claimed, WebhookRepository
 from notify.webhooks.signing import signed_headers
 
 POLL_SECONDS: Final = 1.0
@@ -45,7 +45,10 @@ class Pace:
     at_once: int
     """Requests of this process."""
     each: int
-    """Requests to one receiver."""
+    """Requests to one receiver, of all processes."""
+    of_owner: int
+    """Requests to all receivers of one owner, of all processes: well below `at_once`, so that nobody's silent
+    receivers keep everybody waiting."""
     timeout: timedelta
     """Of one request."""
 
@@ -115,7 +118,8 @@ class Sending:
         if room <= 0:
             return 0
         async with self._work() as repository:
-            claimed = await repository.claim(self._clock.now(), room, self._pace.each, self._pace.lease)
+            bounds = Bounds(room, self._pace.each, self._pace.of_owner)
+            claimed = await repository.claim(self._clock.now(), bounds, self._pace.lease)
         for one in claimed:
             task = asyncio.create_task(self._send(one))
             self._under_way.add(task)

@@ -35,7 +35,14 @@ class WebhookSettings(DatabaseSettings):
         default=32, ge=1, le=1_000, description="Requests to receivers at once, of a process.", examples=["32"]
     )
     webhook_concurrency_each: int = Field(
-        default=4, ge=1, le=100, description="Requests to one receiver at once.", examples=["4"]
+        default=4, ge=1, le=100, description="Requests to one receiver at once, of all processes.", examples=["4"]
+    )
+    webhook_concurrency_owner: int = Field(
+        default=8,
+        ge=1,
+        le=1_000,
+        description="Requests to all receivers of one owner at once; well below what a process sends at once.",
+        examples=["8"],
     )
     webhooks_of_owner_max: int = Field(
         default=10, ge=1, le=1_000, description="Webhooks that one owner may have.", examples=["10"]

@@ -44,35 +44,52 @@ RETURNING event_id
 """
 BODIES: Final = "SELECT event_id, body_ct FROM webhook_event WHERE event_id = ANY ($1::uuid[])"
 
-# Each webhook is looked at by the index of what is due, so a long queue of one costs the others nothing; in no order,
-# so that none is always the last. Who fails is tried by one event at a time: there is nothing else to be learned.
+# Each webhook is looked at by the index of what is due, so a long queue of one costs the others nothing. Who fails is
+# tried by one event at a time: there is nothing else to be learned. An owner's deliveries have turns, counted on from
+# those under way: the first turn of everybody comes before the second of anybody. Turns are in one order everywhere and
+# locked in the end only, so two replicas choose the same of an owner, and the second passes over what the first has.
 CLAIM: Final = """
-WITH ready AS (
-    SELECT w.webhook_id,
+WITH busy AS (
+    SELECT webhook_id, count(*) AS leases FROM webhook_delivery
+    WHERE state = 'QUEUED' AND leased_until >= clock_timestamp()
+    GROUP BY webhook_id
+), owned AS (
+    SELECT w.owner, sum(busy.leases) AS leases FROM busy JOIN webhook AS w USING (webhook_id) GROUP BY w.owner
+), ready AS (
+    SELECT w.webhook_id, w.owner,
            w.state <> 'ACTIVE' OR coalesce(w.rests_until > $1, false) AS tests_only,
-           CASE WHEN w.failures_in_row >= $5 THEN 1 ELSE $3::integer END - (
-               SELECT count(*) FROM webhook_delivery AS b
-               WHERE b.webhook_id = w.webhook_id AND b.state = 'QUEUED' AND b.leased_until >= clock_timestamp()
-           ) AS room
-    FROM webhook AS w
-    WHERE w.state <> 'REMOVED'
+           CASE WHEN w.failures_in_row >= $5 THEN 1 ELSE $3::integer END - coalesce(busy.leases, 0) AS room,
+           coalesce(owned.leases, 0) AS of_owner
+    FROM webhook AS w LEFT JOIN busy USING (webhook_id) LEFT JOIN owned USING (owner)
+    WHERE w.state <> 'REMOVED' AND coalesce(owned.leases, 0) < $6
       AND EXISTS (SELECT FROM webhook_delivery AS d
                   WHERE d.webhook_id = w.webhook_id AND d.state = 'QUEUED' AND d.next_attempt_at <= $1)
-    ORDER BY random()
-), due AS (
-    SELECT d.webhook_id, d.event_id
+), waiting AS (
+    SELECT d.webhook_id, d.event_id, ready.owner, ready.of_owner, d.next_attempt_at,
+           row_number() OVER (PARTITION BY d.webhook_id ORDER BY d.next_attempt_at, d.event_id) AS turn
     FROM ready
     CROSS JOIN LATERAL (
-        SELECT q.webhook_id, q.event_id
+        SELECT q.webhook_id, q.event_id, q.next_attempt_at
         FROM webhook_delivery AS q
         WHERE q.webhook_id = ready.webhook_id AND q.state = 'QUEUED' AND q.next_attempt_at <= $1
           AND (q.leased_until IS NULL OR q.leased_until < clock_timestamp())
           AND (q.is_test OR NOT ready.tests_only)
         ORDER BY q.next_attempt_at, q.event_id
         LIMIT greatest(ready.room, 0)
-        FOR UPDATE SKIP LOCKED
     ) AS d
-    LIMIT $2
+), turns AS (
+    SELECT webhook_id, event_id, of_owner + row_number() OVER (
+               PARTITION BY owner ORDER BY turn, next_attempt_at, webhook_id
+           ) AS turn
+    FROM waiting
+), chosen AS (
+    SELECT webhook_id, event_id FROM turns WHERE turn <= $6 ORDER BY turn, random() LIMIT $2
+), due AS (
+    SELECT q.webhook_id, q.event_id
+    FROM webhook_delivery AS q JOIN chosen USING (webhook_id, event_id)
+    WHERE q.state = 'QUEUED' AND q.next_attempt_at <= $1
+      AND (q.leased_until IS NULL OR q.leased_until < clock_timestamp())
+    FOR UPDATE OF q SKIP LOCKED
 )
 UPDATE webhook_delivery AS d
 SET attempts = d.attempts + 1, leased_until = clock_timestamp() + $4::interval
