@@ -1,7 +1,9 @@
 """What receivers can do to a request, and where a request cannot be made to go."""
 
+import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from support import receiver as on
 from support.receiver import receiver
 
 from kit.clock import Elapsed, FixedClock
+from kit.testing import eventually
 from kit.testing_tls import Authority
 from notify.domain.webhook_address import PortRange, Reach, parse_networks
 from notify.domain.webhooks import Outcome, Result
@@ -26,9 +29,9 @@ AT = datetime(2025, 6, 10, 2, 0, tzinfo=UTC)
 
 @asynccontextmanager
 async def client(
-    reach: Reach = LOOPBACK, timeout_seconds: float = 5.0, ca_file: Path | None = None
+    reach: Reach = LOOPBACK, timeout_seconds: float = 5.0, ca_file: Path | None = None, connections: int = 10
 ) -> AsyncIterator[HttpClient]:
-    made = HttpClient(reach, timeout_seconds, 10, FixedClock(AT), ca_file)
+    made = HttpClient(reach, timeout_seconds, connections, FixedClock(AT), ca_file)
     await made.start()
     try:
         yield made
@@ -182,6 +185,32 @@ async def test_of_a_name_with_several_addresses_those_inside_are_passed_over(mon
         async with client(Reach(ALL_PORTS, parse_networks("127.0.0.1/32"), allows_http=True)) as made:
             assert await post(made, "http://his.example.com/") == Outcome(Result.DELIVERED, 204)
         assert (there.connections, secret.connections) == (1, 0)
+
+
+async def test_names_that_nobody_answers_for_hold_up_neither_other_receivers_nor_the_rest_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, may_end, asked = socket.getaddrinfo, threading.Event(), []
+
+    def resolved(host: str, *args: Any, **options: Any) -> list[Any]:
+        if host.endswith(".example.com"):
+            asked.append(host)
+            may_end.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+        return known(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    try:
+        async with client(connections=40) as made, receiver() as there:
+            slow = [asyncio.create_task(post(made, f"http://a{place}.example.com/")) for place in range(39)]
+            await eventually(lambda: len(asked) == 39)
+            async with asyncio.timeout(5):
+                await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+                assert (await post(made, f"http://localhost:{there.port}/")).is_delivered
+            may_end.set()
+            assert {outcome.result for outcome in await asyncio.gather(*slow)} == {Result.UNREACHABLE}
+    finally:
+        may_end.set()
 
 
 async def test_a_port_that_is_not_allowed_is_not_reached() -> None:

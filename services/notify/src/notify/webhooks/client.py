@@ -15,6 +15,7 @@ from kit.clock import Clock
 from kit.retry_after import retry_after
 from notify.domain.webhook_address import Reach
 from notify.domain.webhooks import Outcome, Result
+from notify.webhooks.resolver import Resolver
 
 CONNECT_SECONDS: Final = 5.0
 MOST_ANSWER_BYTES: Final = 16 * 1024
@@ -56,14 +57,17 @@ class HttpClient:
         self._connections = connections
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
+        self._resolver: Resolver | None = None
 
     async def start(self) -> None:
         """Be ready to send."""
         context = ssl.create_default_context()
         if self._ca_file is not None:
             context.load_verify_locations(self._ca_file)
+        self._resolver = Resolver(self._connections)
         connector = aiohttp.TCPConnector(
             limit=self._connections,
+            resolver=self._resolver,
             ssl=context,
             socket_factory=self._socket,
             keepalive_timeout=KEPT_OPEN_SECONDS,
@@ -80,6 +84,8 @@ class HttpClient:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         """See `Client.post`."""
