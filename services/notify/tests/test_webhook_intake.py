@@ -16,10 +16,10 @@ from gongji.settlement.events.v1 import settlement_events_pb2 as settlement
 from kit.clock import FixedClock
 from kit.testing import MemoryWork
 from kit.topics import catalogue
-from notify.domain.webhooks import SEALED, State, Webhook, institution
+from notify.domain.webhooks import SEALED, State, Webhook, institution, system
 from notify.testing import AT
 from notify.testing_webhooks import COMPLETED, DEBITED, HOSPITAL, PHARMACY, completed, envelope, records, webhook
-from notify.webhooks.bodies import body_of, fixmedins_code_of, trial_body
+from notify.webhooks.bodies import body_of, owner_of, trial_body
 from notify.webhooks.intake import CONSUMER, TOPICS, Intake
 from notify.webhooks.memory import MemoryWebhooks
 
@@ -93,6 +93,42 @@ async def test_a_system_can_hear_of_webhooks_that_were_switched_off() -> None:
     assert len(rig.of(ours)) == 1
 
 
+async def test_an_institution_hears_that_one_of_its_own_webhooks_was_switched_off_and_of_nobody_elses() -> None:
+    ours = webhook(institution(HOSPITAL), "gongji.notify.events.v1.WebhookSwitchedOff")
+    theirs = webhook(institution(PHARMACY), "gongji.notify.events.v1.WebhookSwitchedOff")
+    rig = Rig(ours, theirs)
+    own = envelope(webhook_events_pb2.WebhookSwitchedOff(owner=institution(HOSPITAL)))
+    await rig.take([own, envelope(webhook_events_pb2.WebhookSwitchedOff(owner=system("records")))])
+    assert rig.of(ours) == [str(own.id)]
+    assert rig.of(theirs) == []
+
+
+async def test_an_event_that_an_operator_dropped_is_not_sent_after_all() -> None:
+    ours = webhook()
+    rig = Rig(ours)
+    dropped, other = envelope(completed()), envelope(completed())
+    await rig.repository.inbox.first_time(CONSUMER, [dropped.id])
+    await rig.take([dropped, other])
+    assert rig.of(ours) == [str(other.id)]
+
+
+async def test_whoever_drops_an_event_is_told_whether_it_was_queued_before() -> None:
+    rig = Rig(webhook())
+    wanted, unwanted = envelope(completed(HOSPITAL)), envelope(completed(PHARMACY))
+    await rig.take([wanted, unwanted])
+    assert await rig.repository.inbox.first_time(CONSUMER, [wanted.id, unwanted.id]) == {unwanted.id}
+
+
+async def test_an_event_that_is_deleted_with_its_deliveries_is_not_queued_anew() -> None:
+    ours = webhook()
+    rig = Rig(ours)
+    event = envelope(completed())
+    await rig.take([event])
+    rig.repository.deliveries.clear()
+    await rig.take([event])
+    assert rig.of(ours) == []
+
+
 async def test_a_code_is_never_queued_whatever_a_row_says() -> None:
     rig = Rig(records(*SEALED))
     await rig.take([envelope(identity.VerificationCodeIssued(psn_no="1001"))])
@@ -133,16 +169,21 @@ def test_a_test_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        (completed(PHARMACY), PHARMACY),
-        (account.AccountDebited(fixmedins_code=HOSPITAL), HOSPITAL),
+        (completed(PHARMACY), institution(PHARMACY)),
+        (account.AccountDebited(fixmedins_code=HOSPITAL), institution(HOSPITAL)),
         (account.AccountFrozen(), ""),
-        (identity.InstitutionChanged(institution=institution_pb2.Institution(fixmedins_code=HOSPITAL)), HOSPITAL),
-        (premium.PremiumPaid(settlement=settlement.SettlementFacts(fixmedins_code="PREMIUM")), "PREMIUM"),
+        (
+            identity.InstitutionChanged(institution=institution_pb2.Institution(fixmedins_code=HOSPITAL)),
+            institution(HOSPITAL),
+        ),
+        (premium.PremiumPaid(settlement=settlement.SettlementFacts(fixmedins_code="PREMIUM")), "institution/PREMIUM"),
         (identity.PersonDied(psn_no="1001"), ""),
+        (webhook_events_pb2.WebhookSwitchedOff(owner=institution(HOSPITAL)), institution(HOSPITAL)),
+        (webhook_events_pb2.WebhookSwitchedOff(owner=system("records")), "system/records"),
     ],
 )
-def test_the_institution_that_an_event_names_is_found(message: Any, expected: str) -> None:
-    assert fixmedins_code_of(message) == expected
+def test_whom_an_event_concerns_is_found(message: Any, expected: str) -> None:
+    assert owner_of(message) == expected
 
 
 def test_every_topic_that_is_read_says_so() -> None:

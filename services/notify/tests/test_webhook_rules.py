@@ -44,16 +44,16 @@ def listening(owner: str, *types: str) -> Listening:
 
 def test_an_institution_gets_what_names_it_and_nothing_that_names_another() -> None:
     ours = listening(institution(HOSPITAL), COMPLETED)
-    assert wants(ours, COMPLETED, HOSPITAL, AT)
-    assert not wants(ours, COMPLETED, PHARMACY, AT)
+    assert wants(ours, COMPLETED, institution(HOSPITAL), AT)
+    assert not wants(ours, COMPLETED, institution(PHARMACY), AT)
     assert not wants(ours, COMPLETED, "", AT)
 
 
 def test_a_system_gets_every_event_of_its_types_and_of_no_other() -> None:
     ours = listening(system("records"), DEBITED)
-    assert wants(ours, DEBITED, HOSPITAL, AT)
+    assert wants(ours, DEBITED, institution(HOSPITAL), AT)
     assert wants(ours, DEBITED, "", AT)
-    assert not wants(ours, COMPLETED, HOSPITAL, AT)
+    assert not wants(ours, COMPLETED, institution(HOSPITAL), AT)
 
 
 def test_what_occurred_before_the_webhook_was_made_is_not_sent() -> None:
@@ -63,7 +63,7 @@ def test_what_occurred_before_the_webhook_was_made_is_not_sent() -> None:
 
 
 def test_a_row_that_says_more_than_its_owner_may_have_gives_no_more() -> None:
-    assert not wants(listening(institution(HOSPITAL), DEBITED), DEBITED, HOSPITAL, AT)
+    assert not wants(listening(institution(HOSPITAL), DEBITED), DEBITED, institution(HOSPITAL), AT)
     assert not wants(listening(system("records"), CODE_ISSUED), CODE_ISSUED, "", AT)
 
 

@@ -266,8 +266,8 @@ class CreateWebhookRequest(_message.Message):
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Full names of the events that it shall get, 1 to 50, each once. For institutions: SettlementCompleted,
-        SettlementReversed, HoldsReleased, HoldsTrimmed of gongji.settlement.events.v1 and InstitutionChanged of
-        gongji.identity.events.v1; for other systems every event but one-time codes and the ledger's heads.
+        SettlementReversed, HoldsReleased, HoldsTrimmed of gongji.settlement.events.v1, InstitutionChanged of
+        gongji.identity.events.v1 and, of their own webhooks, WebhookSwitchedOff of gongji.notify.events.v1; for other systems every event but one-time codes and the ledger's heads.
         """
 
     def __init__(

@@ -28,10 +28,11 @@ OF_INSTITUTIONS: Final = frozenset(
             for name in ("SettlementCompleted", "SettlementReversed", "HoldsReleased", "HoldsTrimmed")
         ),
         "gongji.identity.events.v1.InstitutionChanged",
+        "gongji.notify.events.v1.WebhookSwitchedOff",
     }
 )
-"""What an institution may subscribe to: what tells it nothing that it does not know from its own calls. An event of an
-account names the institution as well, but also the balance of a payer, which is none of its business."""
+"""What an institution may subscribe to: what tells it nothing that it does not know from its own calls or lists. An
+event of an account names the institution as well, but also the balance of a payer, which is none of its business."""
 
 
 class State(Enum):
@@ -203,13 +204,16 @@ def refused_types(owner: str, asked: AbstractSet[str], known: AbstractSet[str]) 
     return set(asked) - allowed
 
 
-def wants(listening: Listening, event_type: str, fixmedins_code: str, occurred_at: datetime) -> bool:
-    """Whether a webhook gets an event: of its types, from its creation on; an institution only what names it."""
+def wants(listening: Listening, event_type: str, owner: str, occurred_at: datetime) -> bool:
+    """Whether a webhook gets an event: of its types, from its creation on; an institution only what concerns it.
+
+    `owner` is whom the event concerns, as an owner of webhooks; empty if it names none.
+    """
     if event_type not in listening.event_types or event_type in SEALED or occurred_at < listening.created_at:
         return False
     if not is_institution(listening.owner):
         return True
-    return event_type in OF_INSTITUTIONS and listening.owner == institution(fixmedins_code)
+    return event_type in OF_INSTITUTIONS and listening.owner == owner
 
 
 def next_attempt_at(

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from google.protobuf import json_format
 
+from gongji.notify.events.v1.webhook_events_pb2 import WebhookSwitchedOff
 from kit.events import Envelope
-from notify.domain.webhooks import TEST
+from notify.domain.webhooks import TEST, institution
 
 SOURCE: Final = "/gongji/notify"
 
@@ -48,8 +49,15 @@ def _body(event_id: UUID, about: Mapping[str, str], at: datetime, data: Mapping[
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def fixmedins_code_of(message: Any) -> str:
-    """The institution that an event names; empty if it names none."""
+def owner_of(message: Any) -> str:
+    """Whom an event concerns of those who may have webhooks; empty if it names none."""
+    if isinstance(message, WebhookSwitchedOff):
+        return message.owner
+    code = _fixmedins_code(message)
+    return institution(code) if code else ""
+
+
+def _fixmedins_code(message: Any) -> str:
     fields = message.DESCRIPTOR.fields_by_name
     for inner in ("settlement", "institution"):
         if inner in fields:

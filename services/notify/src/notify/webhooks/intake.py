@@ -9,7 +9,7 @@ from kit.clock import Clock
 from kit.db import Work
 from kit.events import Envelope
 from notify.domain.webhooks import Listening, wants
-from notify.webhooks.bodies import body_of, fixmedins_code_of
+from notify.webhooks.bodies import body_of, owner_of
 from notify.webhooks.repository import NewDelivery, NewEvent, WebhookRepository
 
 CONSUMER: Final = "notify-webhooks"
@@ -26,8 +26,9 @@ TOPICS: Final = (
 class Intake:
     """Queues events for the webhooks that want them.
 
-    Each event is queued once for each webhook, by the key of the delivery. What occurred longer ago than deliveries are
-    kept is passed over, so that reading a topic again from its beginning sends nothing twice.
+    What somebody wants is taken in once, by the inbox: so an event that an operator dropped stays dropped, and a topic
+    that is read again from its beginning sends nothing twice. What nobody wants leaves no trace. What occurred longer
+    ago than deliveries are kept is passed over.
     """
 
     def __init__(self, work: Work[WebhookRepository], clock: Clock, keep: timedelta, queued: asyncio.Event) -> None:
@@ -41,20 +42,23 @@ class Intake:
         now = self._clock.now()
         async with self._work() as repository:
             listening = await repository.listening()
-            fresh = [envelope for envelope in envelopes if envelope.time > now - self._keep]
-            wanted = [one for envelope in fresh for one in _deliveries(envelope, listening)]
-            queued = await repository.queue(wanted, now)
+            takers = {one.id: (one, _takers(one, listening)) for one in envelopes if one.time > now - self._keep}
+            wanted = [event_id for event_id, (_, of) in takers.items() if of]
+            first = await repository.inbox.first_time(CONSUMER, wanted)
+            new = [one for event_id in wanted if event_id in first for one in _deliveries(*takers[event_id])]
+            queued = await repository.queue(new, now)
         if queued:
             self._queued.set()
 
 
-def _deliveries(envelope: Envelope, listening: Sequence[Listening]) -> list[NewDelivery]:
+def _takers(envelope: Envelope, listening: Sequence[Listening]) -> list[Listening]:
     ours = [one for one in listening if envelope.type in one.event_types]
     if not ours:
         return []
-    code = fixmedins_code_of(envelope.message)
-    takers = [one for one in ours if wants(one, envelope.type, code, envelope.time)]
-    if not takers:
-        return []
+    owner = owner_of(envelope.message)
+    return [one for one in ours if wants(one, envelope.type, owner, envelope.time)]
+
+
+def _deliveries(envelope: Envelope, takers: Sequence[Listening]) -> list[NewDelivery]:
     event = NewEvent(envelope.id, envelope.type, envelope.time, body_of(envelope))
     return [NewDelivery(one.webhook_id, event) for one in takers]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from kit.clock import SystemClock
+from kit.inbox import Inbox, MemoryInbox
 from kit.outbox import MemoryOutbox, Outbox
 from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Listening, State, Webhook
 from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, NewEvent, Requeued
@@ -38,6 +39,7 @@ class MemoryWebhooks:
 
     def __init__(self) -> None:
         self._memory_outbox = MemoryOutbox("notify")
+        self._inbox = MemoryInbox()
         self.webhooks: dict[UUID, Webhook] = {}
         self.deliveries: dict[tuple[UUID, UUID], _Delivery] = {}
         self.made: list[Attempt] = []
@@ -47,6 +49,11 @@ class MemoryWebhooks:
     def outbox(self) -> Outbox:
         """See `WebhookRepository.outbox`."""
         return self._memory_outbox
+
+    @property
+    def inbox(self) -> Inbox:
+        """See `WebhookRepository.inbox`."""
+        return self._inbox
 
     @property
     def told(self) -> MemoryOutbox:

@@ -8,6 +8,7 @@ from asyncpg import Record
 
 from kit.crypto import KeyRing
 from kit.db import Transaction
+from kit.inbox import Inbox, PostgresInbox
 from kit.outbox import Outbox, PostgresOutbox
 from notify.domain.webhooks import (
     RESTS_AFTER,
@@ -34,6 +35,7 @@ class PostgresWebhooks:
         self._raw = transaction.raw
         self._keyring = keyring
         self.outbox: Outbox = PostgresOutbox(transaction, SERVICE)
+        self.inbox: Inbox = PostgresInbox(transaction)
 
     async def add(self, webhook: Webhook) -> None:
         """See `WebhookRepository.add`."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from kit.inbox import Inbox
 from kit.outbox import Outbox
 from notify.domain.webhooks import DeliveryState, Listening, Outcome, Webhook
 
@@ -94,6 +95,11 @@ class WebhookRepository(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Where events are stated."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox:
+        """What was taken in."""
         ...
 
     async def add(self, webhook: Webhook) -> None:
