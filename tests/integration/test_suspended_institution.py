@@ -8,6 +8,7 @@ import pytest
 from support.families import Families, Family
 
 from gongji.identity.v1 import institution_pb2, institution_pb2_grpc
+from gongji.notify.v1 import webhook_pb2, webhook_pb2_grpc
 from gongji.settlement.v1 import settlement_pb2
 from gongji_local.client import Caller, Connections, Operator, reason_of
 
@@ -43,6 +44,13 @@ async def identifies(family: Family) -> None:
     await family.credential("child")
 
 
+async def lists_webhooks(family: Family) -> None:
+    stub: webhook_pb2_grpc.WebhookServiceAsyncStub = webhook_pb2_grpc.WebhookServiceStub(
+        family.hospital.channel("notify")
+    )
+    await family.hospital.call(stub.ListWebhooks, webhook_pb2.ListWebhooksRequest())
+
+
 async def test_a_suspended_institution_is_refused_everywhere_until_another_two_lift_it(
     families: Families, connections: Connections
 ) -> None:
@@ -60,6 +68,7 @@ async def test_a_suspended_institution_is_refused_everywhere_until_another_two_l
     await li.confirm_institution_change(change_id)
     assert await refusal(lambda: identifies(family)) == "INSTITUTION_SUSPENDED"
     await becomes("INSTITUTION_SUSPENDED", lambda: family.hospital.settlement_by_setl_id(settled.setl_id))
+    await becomes("INSTITUTION_SUSPENDED", lambda: lists_webhooks(family))
     for attempt in (
         lambda: family.hospital.settle(waiting),
         lambda: family.hospital.reverse_by_setl_id(settled.setl_id, at=family.world.stack.now()),
@@ -77,6 +86,7 @@ async def test_a_suspended_institution_is_refused_everywhere_until_another_two_l
     await wang.confirm_institution_change(await proposed(li, code, suspended=False))
     await identifies(family)
     await becomes(None, lambda: family.hospital.settlement_by_setl_id(settled.setl_id))
+    await becomes(None, lambda: lists_webhooks(family))
     again = await family.request("child", 1_000)
     assert (await family.hospital.settle(again)).state == settlement_pb2.SETTLEMENT_STATE_SETTLED
     assert await family.balance("father") == 8_000

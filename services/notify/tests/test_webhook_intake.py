@@ -14,6 +14,7 @@ from gongji.settlement.events.v1 import account_events_pb2 as account
 from gongji.settlement.events.v1 import premium_events_pb2 as premium
 from gongji.settlement.events.v1 import settlement_events_pb2 as settlement
 from kit.clock import FixedClock
+from kit.events import Envelope
 from kit.testing import MemoryWork
 from kit.topics import catalogue
 from notify.domain.webhooks import SEALED, State, Webhook, institution, system
@@ -127,6 +128,22 @@ async def test_an_event_that_is_deleted_with_its_deliveries_is_not_queued_anew()
     rig.repository.deliveries.clear()
     await rig.take([event])
     assert rig.of(ours) == []
+
+
+def changed(suspended: bool, sequence: int, epoch: int = 1) -> Envelope:  # noqa: FBT001 - what it is about
+    institution_now = institution_pb2.Institution(fixmedins_code=HOSPITAL, suspended=suspended)
+    message = identity.InstitutionChanged(institution=institution_now, sequence=sequence)
+    return envelope(message, AT - timedelta(days=90))._replace(epoch=epoch)
+
+
+async def test_who_is_suspended_is_learned_however_old_it_is_and_whether_or_not_anybody_wants_to_hear_it() -> None:
+    rig = Rig()
+    await rig.take([changed(suspended=False, sequence=1), changed(suspended=True, sequence=2)])
+    assert rig.repository.standings[HOSPITAL].suspended
+    await rig.take([changed(suspended=False, sequence=1)])
+    assert rig.repository.standings[HOSPITAL].suspended
+    await rig.take([changed(suspended=False, sequence=2, epoch=2)])
+    assert not rig.repository.standings[HOSPITAL].suspended
 
 
 async def test_a_code_is_never_queued_whatever_a_row_says() -> None:

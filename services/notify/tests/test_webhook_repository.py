@@ -12,7 +12,7 @@ from kit.crypto import DecryptionError
 from kit.db import Database, Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork
-from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Health, OffReason, State, Webhook, institution
+from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Health, OffReason, Standing, State, Webhook, institution
 from notify.testing import AT, keyring
 from notify.testing_webhooks import (
     COMPLETED,
@@ -28,6 +28,7 @@ from notify.testing_webhooks import (
 )
 from notify.webhooks.memory import MemoryWebhooks
 from notify.webhooks.parts import webhook_work
+from notify.webhooks.postgres import StoredSuspensions
 from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, Requeued, WebhookRepository
 
 LEASE = timedelta(seconds=60)
@@ -402,6 +403,21 @@ async def test_what_two_replicas_take_at_once_is_within_the_bounds_of_webhook_an
     taken = [claim.webhook.webhook_id for found in rounds for claim in found]
     assert len(taken) == 7
     assert max(taken.count(one.webhook_id) for one in ours) <= 3
+
+
+async def test_suspended_is_who_was_last_told_to_be(database: Database) -> None:
+    hooks, suspended = webhook_work(database, keyring()), StoredSuspensions(database)
+    told = [
+        (Standing(HOSPITAL, suspended=False, epoch=1, sequence=1), []),
+        (Standing(HOSPITAL, suspended=True, epoch=1, sequence=2), [HOSPITAL]),
+        (Standing(HOSPITAL, suspended=False, epoch=1, sequence=2), [HOSPITAL]),
+        (Standing(PHARMACY, suspended=True, epoch=1, sequence=9), [HOSPITAL, PHARMACY]),
+        (Standing(HOSPITAL, suspended=False, epoch=2, sequence=1), [PHARMACY]),
+    ]
+    for standing, expected in told:
+        async with hooks() as repository:
+            await repository.learn([standing])
+        assert sorted(await suspended()) == expected
 
 
 async def test_two_who_queue_the_same_events_queue_them_once(database: Database) -> None:

@@ -82,6 +82,7 @@ def build(settings: Settings) -> Application:
         ACCESS,
         parts.clock,
         service_name=NAME,
+        denylist=webhooks.suspended,
         use_once=used,
         once=once,
         own_caps_seconds=OWN_CAPS_SECONDS,

@@ -30,6 +30,7 @@ from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
+from kit.suspended import SuspendedInstitutions
 from kit.used_assertions import UsedAssertions
 from settlement.access import ACCESS, ACCOUNTS, OWN_CAPS_SECONDS, PREMIUMS, RECONCILIATION, SETTLEMENTS
 from settlement.account_repository import PostgresAccountRepository
@@ -70,7 +71,7 @@ from settlement.statement_printing import Printing
 from settlement.statement_repository import PostgresStatementRepository
 from settlement.statement_service import StatementService
 from settlement.subscriber import TOPICS, Subscriber
-from settlement.suspended import StoredSuspensions, SuspendedInstitutions
+from settlement.suspended import StoredSuspensions
 from settlement.sweeper import Sweeper
 
 SERVICE = "settlement"

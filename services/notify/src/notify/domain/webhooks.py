@@ -183,6 +183,16 @@ class Listening:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What identity told of an institution."""
+
+    fixmedins_code: str
+    suspended: bool
+    epoch: int
+    sequence: int
+
+
 def institution(fixmedins_code: str) -> str:
     """The owner that an institution is."""
     return f"institution/{fixmedins_code}"

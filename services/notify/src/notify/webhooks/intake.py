@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from gongji.identity.events.v1.events_pb2 import InstitutionChanged
 from kit.clock import Clock
 from kit.db import Work
 from kit.events import Envelope
-from notify.domain.webhooks import Listening, wants
+from notify.domain.webhooks import Listening, Standing, wants
 from notify.webhooks.bodies import body_of, owner_of
 from notify.webhooks.repository import NewDelivery, NewEvent, WebhookRepository
 
@@ -38,8 +39,9 @@ class Intake:
         self._queued = queued
 
     async def __call__(self, envelopes: Sequence[Envelope]) -> None:
-        """Queue these events; most of the time nobody wants them."""
+        """Queue these events; most of the time nobody wants them. Also learn who is suspended."""
         now = self._clock.now()
+        standings = [_standing(one, one.message) for one in envelopes if isinstance(one.message, InstitutionChanged)]
         async with self._work() as repository:
             listening = await repository.listening()
             takers = {one.id: (one, _takers(one, listening)) for one in envelopes if one.time > now - self._keep}
@@ -47,8 +49,14 @@ class Intake:
             first = await repository.inbox.first_time(CONSUMER, wanted)
             new = [one for event_id in wanted if event_id in first for one in _deliveries(*takers[event_id])]
             queued = await repository.queue(new, now)
+            await repository.learn(standings)
         if queued:
             self._queued.set()
+
+
+def _standing(envelope: Envelope, told: InstitutionChanged) -> Standing:
+    institution = told.institution
+    return Standing(institution.fixmedins_code, institution.suspended, envelope.epoch, told.sequence)
 
 
 def _takers(envelope: Envelope, listening: Sequence[Listening]) -> list[Listening]:

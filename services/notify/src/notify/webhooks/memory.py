@@ -8,7 +8,7 @@ from uuid import UUID
 from kit.clock import SystemClock
 from kit.inbox import Inbox, MemoryInbox
 from kit.outbox import MemoryOutbox, Outbox
-from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Listening, State, Webhook
+from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Listening, Standing, State, Webhook
 from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, NewEvent, Requeued
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -43,6 +43,7 @@ class MemoryWebhooks:
         self.webhooks: dict[UUID, Webhook] = {}
         self.deliveries: dict[tuple[UUID, UUID], _Delivery] = {}
         self.made: list[Attempt] = []
+        self.standings: dict[str, Standing] = {}
         self._real = SystemClock()
 
     @property
@@ -82,6 +83,13 @@ class MemoryWebhooks:
     async def listening(self) -> list[Listening]:
         """See `WebhookRepository.listening`."""
         return [Listening(one.webhook_id, one.owner, one.event_types, one.created_at) for one in self._seen()]
+
+    async def learn(self, standings: Sequence[Standing]) -> None:
+        """See `WebhookRepository.learn`."""
+        for one in standings:
+            known = self.standings.get(one.fixmedins_code)
+            if known is None or (one.epoch, one.sequence) > (known.epoch, known.sequence):
+                self.standings[one.fixmedins_code] = one
 
     async def save(self, webhook: Webhook) -> None:
         """See `WebhookRepository.save`."""

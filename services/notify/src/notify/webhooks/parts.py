@@ -16,13 +16,14 @@ from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.scheduler import Job
+from kit.suspended import SuspendedInstitutions
 from kit.topics import catalogue
 from notify.access import WEBHOOK_SERVICE
 from notify.config import ReplaySettings, Settings
 from notify.webhooks.client import HttpClient
 from notify.webhooks.intake import CONSUMER, TOPICS, Intake
 from notify.webhooks.management import Rules, Webhooks
-from notify.webhooks.postgres import PostgresWebhooks
+from notify.webhooks.postgres import PostgresWebhooks, StoredSuspensions
 from notify.webhooks.repository import WebhookRepository
 from notify.webhooks.sending import Pace, Sending
 from notify.webhooks.servicer import WebhookServicer
@@ -40,6 +41,8 @@ class Parts:
     sending: Sending
     client: HttpClient
     consumer: Consumer
+    suspended: SuspendedInstitutions
+    """Keeps the door; only webhooks are an institution's here."""
 
     @property
     def services(self) -> Sequence[Service]:
@@ -57,10 +60,12 @@ class Parts:
         return [Job(name, JOBS_EVERY_SECONDS, partial(batch, BATCH)) for name, batch in work.items()]
 
     def add_to(self, application: Application) -> None:
-        """Have the process take in events and send them."""
+        """Have the process take in events and send them, and know who is refused before it serves."""
         application.add("webhook client", self.client.start, self.client.stop)
         application.background("webhooks", self.sending.run)
         application.add("webhook consumer", self.consumer.start, self.consumer.stop, stop_timeout_seconds=30.0)
+        application.add("suspended institutions", self.suspended.refresh, None)
+        application.background("suspended institutions again", self.suspended.run)
 
 
 def assemble(settings: Settings, database: Database, health: Health) -> Parts:
@@ -80,6 +85,7 @@ def assemble(settings: Settings, database: Database, health: Health) -> Parts:
         Sending(work, client, clock, SystemClock(), pace=pace_of(settings), queued=queued),
         client,
         Consumer(settings, TOPICS, CONSUMER, intake, health=health, tuning=BUSY),
+        SuspendedInstitutions(StoredSuspensions(database)),
     )
 
 

@@ -1,13 +1,13 @@
 """Webhooks in PostgreSQL; addresses, secrets and bodies are encrypted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from asyncpg import Record
 
 from kit.crypto import KeyRing
-from kit.db import Transaction
+from kit.db import Database, Transaction
 from kit.inbox import Inbox, PostgresInbox
 from kit.outbox import Outbox, PostgresOutbox
 from notify.domain.webhooks import (
@@ -19,6 +19,7 @@ from notify.domain.webhooks import (
     Outcome,
     Result,
     Secrets,
+    Standing,
     State,
     Webhook,
 )
@@ -61,6 +62,12 @@ class PostgresWebhooks:
             Listening(row["webhook_id"], row["owner"], frozenset(row["event_types"]), row["created_at"])
             for row in await self._raw.fetch(sql.LISTENING)
         ]
+
+    async def learn(self, standings: Sequence[Standing]) -> None:
+        """See `WebhookRepository.learn`."""
+        rows = [(one.fixmedins_code, one.suspended, one.epoch, one.sequence) for one in standings]
+        if rows:
+            await self._raw.executemany(sql.LEARN, sorted(rows))
 
     async def save(self, webhook: Webhook) -> None:
         """See `WebhookRepository.save`."""
@@ -186,6 +193,18 @@ class PostgresWebhooks:
             last_delivered_at=row["last_delivered_at"],
             events_told=row["events_told"],
         )
+
+
+class StoredSuspensions:
+    """Who is suspended by what was learned. A `kit.suspended.SuspendedReader`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __call__(self) -> Collection[str]:
+        """Their fixmedins_codes."""
+        async with self._database.transaction() as transaction:
+            return [row["fixmedins_code"] for row in await transaction.raw.fetch(sql.SUSPENDED)]
 
 
 def _listed(row: Record) -> ListedAttempt:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kit.inbox import Inbox
 from kit.outbox import Outbox
-from notify.domain.webhooks import DeliveryState, Listening, Outcome, Webhook
+from notify.domain.webhooks import DeliveryState, Listening, Outcome, Standing, Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,10 @@ class WebhookRepository(Protocol):
 
     async def listening(self) -> list[Listening]:
         """What every webhook wants that is not removed."""
+        ...
+
+    async def learn(self, standings: Sequence[Standing]) -> None:
+        """Keep who is suspended; what is not newer than what is known is passed over."""
         ...
 
     async def save(self, webhook: Webhook) -> None:

@@ -28,6 +28,14 @@ ORDER BY webhook_id LIMIT $3
 WEBHOOKS: Final = f"SELECT {_WEBHOOK}, created_at FROM webhook WHERE webhook_id = ANY ($1::uuid[])"  # noqa: S608
 LISTENING: Final = "SELECT webhook_id, owner, event_types, created_at FROM webhook WHERE state <> 'REMOVED'"
 
+LEARN: Final = """
+INSERT INTO institution_standing AS known (fixmedins_code, suspended, epoch, sequence) VALUES ($1, $2, $3, $4)
+ON CONFLICT (fixmedins_code) DO UPDATE
+SET suspended = excluded.suspended, epoch = excluded.epoch, sequence = excluded.sequence
+WHERE (excluded.epoch, excluded.sequence) > (known.epoch, known.sequence)
+"""
+SUSPENDED: Final = "SELECT fixmedins_code FROM institution_standing WHERE suspended"
+
 KEEP_EVENTS: Final = """
 INSERT INTO webhook_event (event_id, body_ct, occurred_at)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[])
