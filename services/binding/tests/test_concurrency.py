@@ -40,7 +40,7 @@ from binding.testing import (
 from kit.clock import FixedClock, shanghai_date
 from kit.db import Database, PostgresWork, Work, retrying
 from kit.ids import uuid7
-from kit.testing import MemoryWork
+from kit.testing import MemoryWork, until_somebody_waits
 
 PG = PostgresWork[PostgresRepository]
 PATIENTS = [f"B{number}" for number in range(4)]
@@ -256,7 +256,7 @@ async def test_an_approval_and_the_payers_death_at_once_leave_no_living_relation
             await Persons(clock).take_in(repository, Facts(deaths=[(FATHER, TODAY)]))
 
     dying = asyncio.create_task(death())
-    await _until_somebody_waits(database)
+    await until_somebody_waits(database)
     approving.may_end.set()
     approved = await approval
     await dying
@@ -276,19 +276,11 @@ async def test_whoever_waited_for_a_relation_decides_by_what_is_known_of_its_pay
     async with postgres_work() as holder:
         await holder.relation(named("father-child"), lock=True)
         asked = asyncio.create_task(authorizations.authorize([request("a", 500)]))
-        await _until_somebody_waits(database)
+        await until_somebody_waits(database)
         async with postgres_work() as repository:
             await repository.record_enrolments([(FATHER, enrolment(sequence=9, arrears=True))])
     (answer,) = await asked
     assert [grant.reason for grant in answer.grants] == ["PAYER_ARREARS"]
-
-
-async def _until_somebody_waits(database: Database) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            async with database.transaction() as transaction:
-                if await transaction.raw.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                    return
 
 
 async def test_approvals_and_facts_about_the_same_persons_never_wait_in_a_circle(

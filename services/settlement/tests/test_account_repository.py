@@ -13,7 +13,7 @@ import pytest
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
 from kit.ids import uuid7
-from kit.testing import MemoryWork, patient_database
+from kit.testing import MemoryWork, patient_database, until_somebody_waits
 from settlement.account_memory import MemoryAccounts
 from settlement.account_service import AccountService
 from settlement.domain.accounts import (
@@ -39,7 +39,6 @@ TODAY = date(2025, 3, 10)
 HOSPITAL = "H65270100001"
 INSURED = Insured(310, 1, None)
 NOT_TODAY = Insured(None, None, None)
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 Accounts = Work[ProjectionRepository]
 
 
@@ -299,25 +298,17 @@ class TestPostgresAccounts(RepositoryContract):
             assert await transaction.raw.fetchval("SELECT count(*) FROM outbox_event") == 1
 
     async def test_a_death_and_an_opening_at_once_never_leave_the_account_open(
-        self, work: Accounts, watcher: "asyncpg.Connection[asyncpg.Record]"
+        self, work: Accounts, database: Database
     ) -> None:
         service, projection = AccountService(work, FixedClock(NOON)), Projection(work, FixedClock(NOON))
         await projection.take([(uuid7(), enrolled(date(2024, 1, 1)))])
         async with work() as repository:
             assert await repository.insured("father", TODAY) == INSURED
             dying = asyncio.create_task(projection.take([(uuid7(), Died("father", 2, NOON, TODAY))]))
-            await waiting_for_a_lock(watcher)
+            await until_somebody_waits(database)
             await repository.add(account())
             await repository.add_changes([AccountChange("father", 0, AccountChangeKind.OPENED, "opened", NOON)])
         await dying
         assert (await service.get("father")).state is AccountState.FROZEN
         with pytest.raises(NotEligibleError):
             await AccountService(work, FixedClock(NOON)).open("mother")
-
-
-async def waiting_for_a_lock(watcher: "asyncpg.Connection[asyncpg.Record]") -> None:
-    for _ in range(6000):
-        if await watcher.fetchval(WAITING):
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError

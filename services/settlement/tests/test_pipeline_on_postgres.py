@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from kit.db import Database, PostgresWork, Work
-from kit.testing import patient_database
+from kit.testing import patient_database, until_somebody_waits
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.state import Settlement, SettlementState
 from settlement.failpoints import Boundary, Failpoints
@@ -189,7 +189,7 @@ async def test_a_reversal_that_comes_during_the_commit_waits_and_gives_back(
     under_way = asyncio.create_task(slow.settle(settle(1)))
     await pausing.arrived.wait()
     reversal = asyncio.create_task(World(work).reverse(90, of=1))
-    await waiting_for_a_lock(raw)
+    await until_somebody_waits(database)
     pausing.go.set()
     assert reasons(await under_way) == ["SETTLED"]
     given_back = await reversal
@@ -246,13 +246,6 @@ async def test_a_credential_used_at_two_processes_serves_one_visit(work: Settlem
     assert reasons(await other.settle(second)) == ["CREDENTIAL_INVALID"]
     with pytest.raises(Exception, match="msgid"):
         await other.query.by_msgid("H65270100001", msgid(2))
-
-
-async def waiting_for_a_lock(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(60):
-        while not await raw.fetchval(waiting):  # noqa: ASYNC110 - nobody here can be told when a backend waits
-            await asyncio.sleep(0.01)
 
 
 async def test_a_setl_id_of_nobody_is_not_found(work: Settlements) -> None:

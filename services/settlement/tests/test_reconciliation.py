@@ -25,7 +25,7 @@ from support.reconciled import (
 
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Transaction
-from kit.testing import MemoryWork, patient_database
+from kit.testing import MemoryWork, patient_database, until_somebody_waits
 from settlement import reconciliation_sql as sql
 from settlement.account_repository import PostgresAccountRepository
 from settlement.account_service import AccountService
@@ -228,7 +228,7 @@ class TestPostgresDays(DaysContract):
         closer = region_on(database)
         closer.at(MIDNIGHT + timedelta(minutes=1))
         closing = asyncio.create_task(closer.service.close_day(TODAY, "clerk:zhao"))
-        await waiting_for_a_lock(database)
+        await until_somebody_waits(database)
         pausing.go.set()
         assert (await settling).setl_time == BEFORE_MIDNIGHT
         assert (await closing).total.gross.medfee_sumamt_fen == 100
@@ -386,16 +386,6 @@ def added(parts: Sequence[Sums]) -> Sums:
         return [sum(numbers) for numbers in zip(*(part.get(key, nothing)[place] for part in parts), strict=True)]
 
     return {key: (side(key, 0), side(key, 1)) for key in sorted({key for part in parts for key in part})}
-
-
-async def waiting_for_a_lock(database: Database) -> None:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    for _ in range(6000):
-        async with database.transaction() as transaction:
-            if await transaction.raw.fetchval(waiting):
-                return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
 
 
 class Pausing(Failpoints):

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from kit.db import Database, PostgresWork, Transaction
-from kit.testing import patient_database
+from kit.testing import patient_database, until_somebody_waits
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.accounts import Account
 from settlement.domain.quotes import Quote
@@ -140,9 +140,7 @@ async def test_no_fence_is_put_under_the_msgid_of_a_preview_that_came_meanwhile(
     assert await raw.fetchval("SELECT count(*) FROM settlement") == 0
 
 
-async def test_a_batch_waits_for_those_who_free_what_its_patients_held(
-    replicas: Replicas, raw: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
+async def test_a_batch_waits_for_those_who_free_what_its_patients_held(replicas: Replicas, database: Database) -> None:
     await replicas.quick.hold(hold(1, bill("child", 900)))
     for world in (replicas.slow, replicas.quick):
         world.clock.advance(QUOTES_LAST)
@@ -150,7 +148,7 @@ async def test_a_batch_waits_for_those_who_free_what_its_patients_held(
     others = asyncio.create_task(replicas.slow.settle(settle(2, bill("baby", 500))))
     slow = await replicas.stop("lock_accounts")
     mine = asyncio.create_task(replicas.quick.settle(settle(3, bill("child", 1_000), acct_used_flag=False)))
-    waits = asyncio.create_task(waiting_for_a_lock(raw))
+    waits = asyncio.create_task(until_somebody_waits(database))
     await asyncio.wait({mine, waits}, return_when=asyncio.FIRST_COMPLETED)
     slow.go.set()
     (settled,) = await mine
@@ -159,10 +157,3 @@ async def test_a_batch_waits_for_those_who_free_what_its_patients_held(
     assert isinstance(settled, Settlement)
     assert settled.split is not None
     assert settled.split.acct_mulaid_pay_fen == 1_000
-
-
-async def waiting_for_a_lock(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(20):
-        while not await raw.fetchval(waiting):  # noqa: ASYNC110 - nobody here can be told when a backend waits
-            await asyncio.sleep(0.01)

@@ -14,24 +14,53 @@ from kit.inbox import MemoryInbox
 from kit.outbox import MemoryOutbox
 from kit.topics import Catalogue
 
-__all__ = ["MemoryBus", "MemoryInbox", "MemoryOutbox", "MemoryWork", "Snapshotted", "eventually", "patient_database"]
+__all__ = [
+    "MemoryBus",
+    "MemoryInbox",
+    "MemoryOutbox",
+    "MemoryWork",
+    "Snapshotted",
+    "eventually",
+    "patient_database",
+    "until_somebody_waits",
+]
 
 POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 60.0
+
+WAITS_FOR_A_LOCK = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 R = TypeVar("R")
 
 
 async def eventually(
-    condition: Callable[[], bool], *, timeout_seconds: float = PATIENCE_SECONDS, what: str = ""
+    condition: Callable[[], bool | Awaitable[bool]], *, timeout_seconds: float = PATIENCE_SECONDS, what: str = ""
 ) -> None:
-    """Return as soon as `condition` holds; AssertionError if it does not within `timeout_seconds`."""
+    """Return as soon as `condition` holds, or its awaitable does; AssertionError if not within `timeout_seconds`."""
     try:
         async with asyncio.timeout(timeout_seconds):
-            while not condition():  # noqa: ASYNC110 - what is waited for may be in another process
+            while not await _holds(condition):  # noqa: ASYNC110 - what is waited for may be in another process
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"not within {timeout_seconds:g} s: {what or condition}") from None
+
+
+async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
+    answer = condition()
+    return await answer if isinstance(answer, Awaitable) else answer
+
+
+async def until_somebody_waits(database: Database) -> None:
+    """Return as soon as a transaction on `database` waits for a lock that another has."""
+
+    async def waits() -> bool:
+        # In a transaction of its own each time: within one, the server shows the same picture again.
+        async with database.transaction() as transaction:
+            return bool(await transaction.raw.fetchval(WAITS_FOR_A_LOCK))
+
+    await eventually(waits, what="somebody waits for a lock")
 
 
 def patient_database(url: str, pool_size: int = 8) -> Database:

@@ -15,6 +15,7 @@ from kit import outbox, tracing
 from kit.db import Database
 from kit.events import MAX_PAYLOAD_BYTES, Event, EventTooLargeError, StoredEvent
 from kit.outbox import COPY_FROM_EVENTS, MemoryOutbox, NaiveTimeError, PostgresOutbox, raise_epoch
+from kit.testing import eventually
 from kit.testing_events import AT, HAPPENED, SampleTopic, event, happened, noted
 from kit.topics import CatalogueError
 
@@ -155,10 +156,8 @@ async def test_what_the_version_before_is_still_writing_is_waited_for_and_stays_
     await writing.start()
     await writer.execute("INSERT INTO outbox_unsent VALUES (7)")
     migrated = asyncio.create_task(migration.execute(outbox.RUNS))
-    async with asyncio.timeout(60):
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
-        while not await watcher.fetchval(waiting):  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.01)
+    waiting = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+    await eventually(lambda: watcher.fetchval(waiting), what="the migration waits for the writer")
     await writing.commit()
     await migrated
     assert [tuple(row) for row in await watcher.fetch("SELECT id, events FROM outbox_run")] == [(7, 1)]

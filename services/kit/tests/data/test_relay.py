@@ -77,9 +77,10 @@ async def unsent_ids(database: Database) -> list[int]:
 
 
 async def until_sent(database: Database) -> None:
-    async with asyncio.timeout(60):
-        while await unsent(database):  # noqa: ASYNC110 - the rows are in another process
-            await asyncio.sleep(0.01)
+    async def is_sent() -> bool:
+        return not await unsent(database)
+
+    await eventually(is_sent, what="everything is sent")
 
 
 class Running:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -118,6 +118,21 @@ async def test_a_delivery_is_what_a_consumer_would_get() -> None:
     assert (got[0].id, got[0].sequence, got[0].source) == (outbox.rows[0].event_id, 3, "/gongji/kit")
 
 
-async def test_waiting_for_what_never_comes_fails() -> None:
+async def never() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("condition", [lambda: False, never], ids=["a function", "a coroutine"])
+async def test_waiting_for_what_never_comes_fails(condition: Callable[[], bool | Awaitable[bool]]) -> None:
     with pytest.raises(AssertionError, match="the payer's notice"):
-        await eventually(lambda: False, timeout_seconds=0.02, what="the payer's notice")
+        await eventually(condition, timeout_seconds=0.02, what="the payer's notice")
+
+
+async def test_what_is_asked_of_a_server_is_waited_for_too() -> None:
+    answers = iter([False, False, True])
+
+    async def asked() -> bool:
+        return next(answers)
+
+    await eventually(asked)
+    assert list(answers) == []
