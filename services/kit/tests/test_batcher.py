@@ -42,9 +42,14 @@ class Held:
 
 async def submitted(batcher: MicroBatcher[Any, Any], *requests: Any) -> list["asyncio.Task[Any]"]:
     tasks = [asyncio.ensure_future(batcher.submit(request)) for request in requests]
-    for _ in range(3):
-        await asyncio.sleep(0)
+    await rounds_of_the_loop()
     return tasks
+
+
+async def rounds_of_the_loop() -> None:
+    """As many as it takes from a batch that is answered to the next that begins."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def test_a_lone_request_does_not_wait_for_company() -> None:
@@ -164,7 +169,7 @@ async def test_no_more_batches_are_in_flight_than_may_be() -> None:
     tasks = await submitted(batcher, *range(8))
     assert held.batches == [[0, 1], [2, 3]]
     held.let_go()
-    await asyncio.sleep(0.01)
+    await rounds_of_the_loop()
     assert len(held.batches) == 3
     held.let_go(3)
     assert await asyncio.gather(*tasks) == [number * 2 for number in range(8)]
@@ -178,7 +183,7 @@ async def test_what_shares_a_key_with_a_batch_in_flight_waits_for_it() -> None:
     assert held.batches == [[1], [2]]
     held.let_go()
     assert await tasks[0] == 2
-    await asyncio.sleep(0.01)
+    await rounds_of_the_loop()
     assert held.batches == [[1], [2], [11]]
     held.let_go(3)
     assert await asyncio.gather(*tasks) == [2, 22, 4, 42]
@@ -292,7 +297,11 @@ async def test_draining_answers_what_was_accepted_and_refuses_what_comes_after()
 
 
 async def test_an_idle_batcher_is_drained_at_once() -> None:
-    await asyncio.wait_for(MicroBatcher(Held(), 1, 1).drain(), 5)
+    idle = MicroBatcher(held := Held(), 1, 1)
+    await asyncio.wait_for(idle.drain(), 5)
+    with pytest.raises(Refusal):
+        await idle.submit(1)
+    assert held.batches == []
 
 
 FATES = st.sampled_from(["fine", "item fails", "caller leaves"])

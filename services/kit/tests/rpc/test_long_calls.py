@@ -26,16 +26,28 @@ async def test_a_stream_with_a_cap_of_its_own_outlives_the_general_one_which_sti
         serve(deadline_cap_seconds=CAP_SECONDS, own_caps_seconds={COLLECT: 60.0}) as running,
         running.channel() as channel,
     ):
+        collects, another_has_ended = asyncio.Event(), asyncio.Event()
 
-        async def slowly() -> AsyncIterator[Any]:
+        async def note(_request: Any, _context: Any) -> None:
+            collects.set()
+
+        async def patient() -> AsyncIterator[Any]:
             yield running.messages.EchoRequest(text="a")
-            await asyncio.sleep(2 * CAP_SECONDS)  # the time that passes is what this is about
+            await another_has_ended.wait()
             yield running.messages.EchoRequest(text="b")
 
-        assert (await running.method(channel, "Collect")(slowly(), timeout=30)).text == "ab"
-        conversed = running.method(channel, "Converse")(slowly(), timeout=30)
+        async def stalls() -> AsyncIterator[Any]:
+            await another_has_ended.wait()
+            yield running.messages.EchoRequest(text="never")
+
+        running.echo.do = note
+        collected = asyncio.ensure_future(running.method(channel, "Collect")(patient(), timeout=30))
+        await asyncio.wait_for(collects.wait(), 5)
+        # One that began later has come to the general cap, so the first is beyond it.
         with pytest.raises(grpc.aio.AioRpcError) as ended:
-            assert [answer.text async for answer in conversed] == []
+            await anext(aiter(running.method(channel, "Converse")(stalls(), timeout=30)))
+        another_has_ended.set()
+        assert (await collected).text == "ab"
     assert reason_of(ended.value) == "DEADLINE_EXCEEDED"
 
 
