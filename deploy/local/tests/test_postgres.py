@@ -143,8 +143,10 @@ def test_a_pid_file_that_names_a_stranger_is_stale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "not a number\n"])
 def test_a_pid_file_that_names_nobody_is_left_to_postgresql(tmp_path: Path, content: str) -> None:
-    (tmp_path / "postmaster.pid").write_text(content)
+    file = tmp_path / "postmaster.pid"
+    file.write_text(content)
     refuse_unknown_postmaster(tmp_path)
+    assert file.read_text() == content
 
 
 def test_an_initdb_that_was_cut_short_is_made_again(postgres: EmbeddedPostgres, scratch: Path) -> None:

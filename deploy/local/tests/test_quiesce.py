@@ -54,6 +54,15 @@ def read_to_the_end(stack: Stack) -> None:
         run_blocking(partial(commit, group))
 
 
+def under_way(stack: Stack, timeout_seconds: float = 60) -> str:
+    """What is told to be under way still; nothing when the stack is quiet."""
+    try:
+        stack.quiesce(timeout_seconds)
+    except StackError as error:
+        return error.problem
+    return ""
+
+
 class BusyBroker:
     """A broker on which something is published between two looks."""
 
@@ -74,25 +83,23 @@ async def test_an_event_published_while_looking_is_not_quiet() -> None:
 
 def test_a_stack_on_which_nothing_happened_is_quiet(own_stack: Stack) -> None:
     read_to_the_end(own_stack)
-    own_stack.quiesce(60)
+    assert under_way(own_stack) == ""
 
 
 def test_an_event_that_nobody_has_read_is_not_quiet(own_stack: Stack) -> None:
     read_to_the_end(own_stack)
     publish(own_stack, b"a")
     publish(own_stack, b"b")
-    with pytest.raises(StackError, match=f"notify is 2 behind on {TOPIC}"):
-        own_stack.quiesce(0.3)
+    assert f"notify is 2 behind on {TOPIC}" in under_way(own_stack, 0.3)
     read_to_the_end(own_stack)
-    own_stack.quiesce(60)
+    assert under_way(own_stack) == ""
 
 
 def test_an_event_that_is_still_in_an_outbox_is_not_quiet(own_stack: Stack) -> None:
     read_to_the_end(own_stack)
     at_database(own_stack, "CREATE TABLE IF NOT EXISTS outbox_unsent (id bigint PRIMARY KEY)")
     at_database(own_stack, "INSERT INTO outbox_unsent VALUES (1), (2), (3)")
-    with pytest.raises(StackError, match="the outbox of binding holds 3"):
-        own_stack.quiesce(0.3)
+    assert "the outbox of binding holds 3" in under_way(own_stack, 0.3)
     at_database(own_stack, "DELETE FROM outbox_unsent")
-    own_stack.quiesce(60)
+    assert under_way(own_stack) == ""
     at_database(own_stack, "DROP TABLE outbox_unsent")

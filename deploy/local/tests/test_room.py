@@ -41,9 +41,18 @@ def test_a_disk_without_room_for_a_first_start_is_told(tmp_path: Path, free: Cal
     assert "--state" in refusal.value.next_step
 
 
-def test_a_disk_with_room_is_no_obstacle(tmp_path: Path, free: Callable[[int], None]) -> None:
-    free(256)
-    require_room(tmp_path, "Kafka")
+def test_only_a_disk_with_less_than_a_first_start_takes_is_an_obstacle(
+    tmp_path: Path, free: Callable[[int], None]
+) -> None:
+    def is_refused(mebibytes: int) -> bool:
+        free(mebibytes)
+        try:
+            require_room(tmp_path, "Kafka")
+        except StackError:
+            return True
+        return False
+
+    assert [is_refused(mebibytes) for mebibytes in (255, 256, 100_000)] == [True, False, False]
 
 
 def test_neither_server_begins_where_there_is_no_room(book: StateBook, free: Callable[[int], None]) -> None:

@@ -295,12 +295,15 @@ class Contract:
             assert newest.access == other
             assert await found(before=newest.line_id) == [late, early]
 
-    async def test_accesses_of_known_and_unknown_persons_are_taken(self, work: Work[Repository]) -> None:
+    async def test_accesses_of_known_and_unknown_persons_are_kept(self, work: Work[Repository]) -> None:
+        unknown = Access(NOW, "institution/X", Operation.IDENTIFY, "01", "VOUCHER_INVALID", "r")
+        known = Access(NOW, "institution/X", Operation.IDENTIFY, "02", RECOGNISED, "r", "P1", UUID(int=1))
         async with work() as repository:
-            await repository.log_access(Access(NOW, "institution/X", Operation.IDENTIFY, "01", "VOUCHER_INVALID", "r"))
-            await repository.log_access(
-                Access(NOW, "institution/X", Operation.IDENTIFY, "02", RECOGNISED, "r", "P1", UUID(int=1))
-            )
+            await repository.log_access(unknown)
+            await repository.log_access(known)
+        async with work() as repository:
+            kept = await repository.accesses_logged(AccessFilter(), None, 10)
+        assert [each.access for each in kept] == [known, unknown]
 
     async def test_nothing_of_an_aborted_unit_of_work_stays(self, work: Work[Repository]) -> None:
         with pytest.raises(Abort):

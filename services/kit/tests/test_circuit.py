@@ -27,10 +27,11 @@ def breaker(ticks: Ticks) -> CircuitBreaker:
     return CircuitBreaker(failures=3, rest_seconds=10, ticks=ticks)
 
 
-def call(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
+def call(breaker: CircuitBreaker, error: BaseException | None = None) -> str:
     with breaker.guard(Down):
         if error is not None:
             raise error
+        return "answered"
 
 
 def fails(breaker: CircuitBreaker, times: int) -> None:
@@ -48,10 +49,9 @@ def test_failures_in_a_row_open_it_and_the_time_left_is_told(breaker: CircuitBre
 
 
 def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
-    fails(breaker, 2)
-    call(breaker)
-    fails(breaker, 2)
-    call(breaker)
+    for _ in range(2):
+        fails(breaker, 2)
+        assert call(breaker) == "answered"
 
 
 def test_after_the_rest_one_call_tries_and_its_success_closes_it(breaker: CircuitBreaker, ticks: Ticks) -> None:
@@ -60,7 +60,7 @@ def test_after_the_rest_one_call_tries_and_its_success_closes_it(breaker: Circui
     with breaker.guard(Down), pytest.raises(CircuitOpen):
         call(breaker)  # while the first one tries, nobody else does
     fails(breaker, 2)
-    call(breaker)
+    assert call(breaker) == "answered"
 
 
 def test_the_one_that_tries_opens_it_again_by_one_failure(breaker: CircuitBreaker, ticks: Ticks) -> None:

@@ -152,4 +152,5 @@ def test_text_that_no_file_can_hold_does_not_stop_the_log(lines: Any) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), ANYTHING, max_size=4))
 def test_whatever_is_logged_can_be_rendered(event: dict[str, Any]) -> None:
-    json.dumps(redaction.processor(None, "info", event))
+    rendered = json.dumps(redaction.processor(None, "info", event))
+    assert json.loads(rendered).keys() == event.keys()

@@ -83,4 +83,5 @@ async def test_after_stopping_the_address_is_free(probes: HttpProbes) -> None:
     await probes.stop()
     again = HttpProbes(f"127.0.0.1:{port}", Health())
     await again.start()
+    assert (again.port, fetch(again, "/livez")[0]) == (port, 200)
     await again.stop()

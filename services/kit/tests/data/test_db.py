@@ -217,12 +217,13 @@ async def test_an_exhausted_pool_refuses_with_overloaded(database_url: str) -> N
 async def test_connections_that_died_in_the_pool_are_replaced_unseen(
     database: Database, postgres_admin_url: str
 ) -> None:
-    async def use(count: int) -> None:
-        async with database.transaction():
-            if count:
-                await use(count - 1)
+    async def use(count: int) -> set[int]:
+        """So many connections at once; the processes of the server that they led to."""
+        async with database.transaction() as transaction:
+            process: int = await transaction.raw.fetchval("SELECT pg_backend_pid()")
+            return {process} | (await use(count - 1) if count > 1 else set())
 
-    await use(3)  # fills the pool
+    died = await use(4)  # fills the pool
     admin = await asyncpg.connect(postgres_admin_url)
     url = database.engine.url
     await admin.execute(
@@ -230,8 +231,8 @@ async def test_connections_that_died_in_the_pool_are_replaced_unseen(
         url.database,
     )
     await admin.close()
-    for _ in range(4):
-        await database.ping()
+    replaced = await use(4)
+    assert (len(replaced), replaced & died) == (4, set())
 
 
 async def test_a_connection_that_was_cut_in_silence_is_replaced_unseen(
