@@ -39,14 +39,14 @@ class Binding(authorization_pb2_grpc.AuthorizationServiceServicer):
         return pb2.AuthorizeResponse(results=[self.respond(each) for each in request.requests])
 
     async def ListHeld(  # noqa: N802
-        self, request: pb2.ListHeldRequest, context: Any
+        self, _request: pb2.ListHeldRequest, _context: Any
     ) -> pb2.ListHeldResponse:
-        raise NotImplementedError
+        raise AssertionError("whoever asks for authorizations asks for no list of holds")
 
     async def GetAuthorizations(  # noqa: N802
-        self, request: pb2.GetAuthorizationsRequest, context: Any
+        self, _request: pb2.GetAuthorizationsRequest, _context: Any
     ) -> pb2.GetAuthorizationsResponse:
-        raise NotImplementedError
+        raise AssertionError("whoever asks for authorizations reads none by its id")
 
     async def PreviewAuthorization(  # noqa: N802
         self, request: pb2.PreviewAuthorizationRequest, context: Any

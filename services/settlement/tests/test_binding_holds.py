@@ -44,13 +44,13 @@ class Binding(authorization_pb2_grpc.AuthorizationServiceServicer):
             authorizations=[each for each in self.records if each.authorization_id in wanted]
         )
 
-    async def Authorize(self, request: pb2.AuthorizeRequest, context: Any) -> pb2.AuthorizeResponse:  # noqa: N802
-        raise NotImplementedError
+    async def Authorize(self, _request: pb2.AuthorizeRequest, _context: Any) -> pb2.AuthorizeResponse:  # noqa: N802
+        raise AssertionError("whoever reconciles holds asks for none")
 
     async def PreviewAuthorization(  # noqa: N802
-        self, request: pb2.PreviewAuthorizationRequest, context: Any
+        self, _request: pb2.PreviewAuthorizationRequest, _context: Any
     ) -> pb2.PreviewAuthorizationResponse:
-        raise NotImplementedError
+        raise AssertionError("whoever reconciles holds previews none")
 
 
 def record(number: int) -> pb2.AuthorizationRecord:
