@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from kit.clock import FixedClock
-from kit.db import Database, PostgresWork, Transaction
+from kit.db import Database, PostgresWork
 from kit.ids import uuid7
 from settlement.account_repository import AccountRepository, PostgresAccountRepository
 from settlement.account_service import AccountService
@@ -138,29 +137,17 @@ class Books:
 
     async def audit_tampered(self, statement: str) -> Report:
         """What the audit says of tampered books that are then put right again."""
-        async with self.database.transaction() as transaction:
+        async with self.database.shared() as transaction:
             inside = transaction.raw.transaction()
             await inside.start()
             for each in (*NO_GUARDS, statement):
                 await transaction.raw.execute(each)
-            report = await audit(OneTransaction(transaction), PENDING_AGE_SECONDS)
+            report = await audit(self.database, PENDING_AGE_SECONDS)
             await inside.rollback()
         return report
 
     async def audit(self, chunk_keys: int | None = None) -> Report:
         return await audit(self.database, PENDING_AGE_SECONDS, chunk_keys=chunk_keys)
-
-
-class OneTransaction(Database):
-    """Everything in the transaction that is under way."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    @asynccontextmanager
-    async def transaction(self, *, statement_timeout_seconds: float | None = None) -> AsyncIterator[Transaction]:
-        del statement_timeout_seconds
-        yield self._transaction
 
 
 NO_GUARDS = (

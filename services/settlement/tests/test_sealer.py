@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -10,7 +9,7 @@ import pytest
 
 from gongji.settlement.events.v1 import ledger_events_pb2
 from kit.clock import FixedClock
-from kit.db import Database, PostgresWork, Transaction
+from kit.db import Database, PostgresWork
 from kit.ids import uuid7
 from kit.testing import PATIENCE_SECONDS, patient_database
 from settlement.audit import Result
@@ -87,7 +86,7 @@ class Ledger:
 
     async def findings_after(self, *statements: str) -> Mapping[str, tuple[str, ...]]:
         """What the audit finds when somebody who owns the tables has done this; it is undone afterwards."""
-        async with self.database.transaction() as transaction:
+        async with self.database.shared() as transaction:
             inside = transaction.raw.transaction()
             await inside.start()
             for statement in (
@@ -96,21 +95,9 @@ class Ledger:
                 *statements,
             ):
                 await transaction.raw.execute(statement)
-            found = await findings(OneTransaction(transaction))
+            found = await findings(self.database)
             await inside.rollback()
         return found
-
-
-class OneTransaction(Database):
-    """Everything in the transaction that is under way."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    @asynccontextmanager
-    async def transaction(self, *, statement_timeout_seconds: float | None = None) -> AsyncIterator[Transaction]:
-        del statement_timeout_seconds
-        yield self._transaction
 
 
 async def findings(database: Database) -> Mapping[str, tuple[str, ...]]:
