@@ -16,25 +16,15 @@ from settlement.cli import app
 from settlement.domain.holds import HoldState
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Settlement
-from settlement.failpoints import Boundary, Failpoints
+from settlement.failpoints import Boundary
 from settlement.pending import SHOWN, Listed, Pending, lines_of
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.repository import SettlementRepository
 from settlement.testing import QUOTES_LAST, FakeRelation, World, account, bill, hold, settle
+from settlement.testing_failpoints import Crash, Dying
 from settlement.testing_holds import FakeHolds
 
 RELATION = FakeRelation("father", "child", 90_000)
-
-
-class Crash(BaseException):
-    """The process dies."""
-
-
-class Dying(Failpoints):
-    """Dies as soon as intents are written."""
-
-    async def reach(self, boundary: Boundary) -> None:
-        raise Crash(boundary)
 
 
 @pytest.fixture
@@ -71,7 +61,7 @@ async def test_where_nothing_is_unresolved_there_is_only_zero(
 async def test_what_a_crash_left_behind_is_told_with_its_age(
     database: Database, work: Work[SettlementRepository]
 ) -> None:
-    world = World(work, RELATION, failpoints=Dying())
+    world = World(work, RELATION, failpoints=Dying(Boundary.AFTER_INTENT, times=2))
     for command in (settle(1), hold(2, bill("mother", 100))):
         with pytest.raises(Crash):
             await world.settling.settle([command])

@@ -11,10 +11,11 @@ from kit.db import Database, PostgresWork, Work
 from kit.testing import patient_database, until_somebody_waits
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.state import Settlement, SettlementState
-from settlement.failpoints import Boundary, Failpoints
+from settlement.failpoints import Boundary
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.repository import SettlementRepository
 from settlement.testing import FakeRelation, World, account, bill, msgid, settle
+from settlement.testing_failpoints import Crash, Dying, Pausing
 
 Settlements = Work[SettlementRepository]
 
@@ -37,31 +38,6 @@ async def raw(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Re
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
-
-
-class Pausing(Failpoints):
-    """Stands still at a boundary until it is let go."""
-
-    def __init__(self, boundary: Boundary) -> None:
-        super().__init__()
-        self._boundary = boundary
-        self.arrived, self.go = asyncio.Event(), asyncio.Event()
-
-    async def reach(self, boundary: Boundary) -> None:
-        if boundary is self._boundary:
-            self.arrived.set()
-            await self.go.wait()
-
-
-class Crash(Exception):
-    """The process dies."""
-
-
-class Dying(Failpoints):
-    """Dies as soon as the intents are written."""
-
-    async def reach(self, boundary: Boundary) -> None:
-        raise Crash(boundary)
 
 
 async def fund(database: Database, balance_fen: int, *owners: str) -> None:
@@ -217,7 +193,7 @@ async def test_sweepers_pass_over_what_another_holds(database: Database, work: S
     patients = [f"child{number}" for number in range(8)]
     for number, patient in enumerate(patients):
         with pytest.raises(Crash):
-            await World(work, failpoints=Dying()).settle(settle(number, bill(patient, 1000)))
+            await World(work, failpoints=Dying(Boundary.AFTER_INTENT)).settle(settle(number, bill(patient, 1000)))
     world = World(work)
     assert await world.sweep(age_seconds=60) == 0
     assert sum(await asyncio.gather(*(world.sweep() for _ in range(3)))) == 8

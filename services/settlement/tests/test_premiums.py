@@ -26,6 +26,7 @@ from settlement.memory import MemorySettlements
 from settlement.premium_memory import MemoryPremiums
 from settlement.premium_repository import InsuredYear
 from settlement.testing import TEN_O_CLOCK, FakeRelation, World, account, bill, enrolment, settle
+from settlement.testing_failpoints import Crash, Dying
 
 TERMS = Terms(2026, 40_000, date(2025, 6, 1), date(2025, 9, 30))
 
@@ -334,31 +335,13 @@ async def test_what_binding_does_not_answer_is_given_up_and_paid_under_another_i
     assert family.father.balance_fen == 60_000
 
 
-class Crash(Exception):
-    """The process dies."""
-
-
-class Dying(Failpoints):
-    """Dies at a boundary."""
-
-    def __init__(self, boundary: Boundary) -> None:
-        super().__init__()
-        self.boundary: Boundary | None = boundary
-
-    async def reach(self, boundary: Boundary) -> None:
-        if boundary is self.boundary:
-            raise Crash(boundary)
-
-
 @pytest.mark.parametrize("boundary", [Boundary.AFTER_INTENT, Boundary.AFTER_AUTHORIZE])
 async def test_what_a_crash_leaves_is_swept_and_nothing_is_paid_twice(boundary: Boundary) -> None:
-    dying = Dying(boundary)
-    family = Family(failpoints=dying)
+    family = Family(failpoints=Dying(boundary))
     with pytest.raises(Crash):
         await family.pay(payment_id="one")
     assert await family.refused(payment_id="one") == "IN_PROGRESS"
     assert await family.refused("mother") == "IN_PROGRESS"
-    dying.boundary = None
     assert await family.world.sweep() == 1
     assert family.told == ["HoldsReleased"]
     assert await family.refused(payment_id="one") == "ABANDONED"
@@ -367,8 +350,7 @@ async def test_what_a_crash_leaves_is_swept_and_nothing_is_paid_twice(boundary: 
 
 
 async def test_after_a_crash_with_the_money_moved_the_answer_is_the_payment() -> None:
-    dying = Dying(Boundary.AFTER_COMMIT)
-    family = Family(failpoints=dying)
+    family = Family(failpoints=Dying(Boundary.AFTER_COMMIT))
     with pytest.raises(Crash):
         await family.pay(payment_id="one")
     assert (await family.pay(payment_id="one")).state is SettlementState.SETTLED

@@ -39,6 +39,7 @@ from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.projection_repository import PostgresProjectionRepository
 from settlement.repository import SettlementRepository
 from settlement.testing import TEN_O_CLOCK, FakeRelation, World, bill, settle
+from settlement.testing_failpoints import Pausing
 
 TERMS = Terms(2026, 40_000, date(2025, 6, 1), date(2025, 9, 30))
 TODAY = date(2025, 6, 10)
@@ -173,20 +174,6 @@ async def test_payments_are_listed_for_payer_and_insured_newest_first_in_pages(e
 
 
 # the whole pipeline
-
-
-class Pausing(Failpoints):
-    """Stands still at a boundary until it is let go."""
-
-    def __init__(self, boundary: Boundary) -> None:
-        super().__init__()
-        self._boundary = boundary
-        self.arrived, self.go = asyncio.Event(), asyncio.Event()
-
-    async def reach(self, boundary: Boundary) -> None:
-        if boundary is self._boundary:
-            self.arrived.set()
-            await self.go.wait()
 
 
 async def prepare(database: Database, work: Settlements, balance_fen: int = 100_000) -> None:

@@ -29,22 +29,13 @@ from settlement.testing import (
     bill,
     hold,
     msgid,
+    paid,
+    reason,
     settle,
 )
+from settlement.testing_failpoints import Crash, Dying
 
 OTHER_HOSPITAL = "H65270100002"
-
-
-class Dead(BaseException):
-    """The process dies."""
-
-
-class Dying(Failpoints):
-    """Dies once binding holds."""
-
-    async def reach(self, boundary: Boundary) -> None:
-        if boundary is Boundary.AFTER_AUTHORIZE:
-            raise Dead
 
 
 class Family:
@@ -77,16 +68,6 @@ class Family:
 def held(answer: Answer) -> Quote:
     assert isinstance(answer, Quote), repr(answer)
     return answer
-
-
-def paid(answer: Settlement | Exception) -> Settlement:
-    assert isinstance(answer, Settlement), repr(answer)
-    return answer
-
-
-def reason(answer: object) -> str:
-    assert isinstance(answer, Exception), answer
-    return str(getattr(answer, "reason", repr(answer)))
 
 
 async def test_a_held_preview_keeps_its_amounts_without_an_entry() -> None:
@@ -383,8 +364,8 @@ async def test_a_preview_whose_payers_cannot_be_asked_is_given_up_and_its_id_spe
 
 
 async def test_a_preview_left_under_way_is_swept_like_a_settlement() -> None:
-    family = Family(failpoints=Dying())
-    with pytest.raises(Dead):
+    family = Family(failpoints=Dying(Boundary.AFTER_AUTHORIZE))
+    with pytest.raises(Crash):
         await family.world.hold(hold(1))
     assert await family.world.sweep() == 1
     assert reason((await family.world.hold(hold(1)))[0]) == "ABANDONED"

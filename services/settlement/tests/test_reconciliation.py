@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -24,7 +23,7 @@ from support.reconciled import (
 )
 
 from kit.clock import FixedClock
-from kit.db import Database, PostgresWork, Transaction
+from kit.db import Database, PostgresWork
 from kit.testing import MemoryWork, patient_database, until_somebody_waits
 from settlement import reconciliation_sql as sql
 from settlement.account_repository import PostgresAccountRepository
@@ -48,6 +47,7 @@ from settlement.testing import (
     hold,
     settle,
 )
+from settlement.testing_failpoints import Pausing
 
 STEPS = st.tuples(
     st.sampled_from(["settle", "settle", "settle", "reverse", "resettle", "wait", "close"]),
@@ -282,11 +282,11 @@ class TestPostgresDays(DaysContract):
         for guard in GUARDS:
             await run(database, guard)
         for statement, finding in TAMPERED:
-            async with database.transaction() as transaction:
+            async with database.shared() as transaction:
                 inside = transaction.raw.transaction()
                 await inside.start()
                 await transaction.raw.execute(statement)
-                report = await audit(OneTransaction(transaction), 60)
+                report = await audit(database, 60)
                 await inside.rollback()
             told = [result.name for result in report.results if result.found]
             assert any(name.startswith(finding) for name in told), (statement, told)
@@ -350,18 +350,6 @@ FROM (SELECT number, timestamptz '2025-06-10T04:00:00Z' + number % 100 * interva
 """
 
 
-class OneTransaction(Database):
-    """Everything in the transaction that is under way."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    @asynccontextmanager
-    async def transaction(self, *, statement_timeout_seconds: float | None = None) -> AsyncIterator[Transaction]:
-        del statement_timeout_seconds
-        yield self._transaction
-
-
 async def run(database: Database, statement: str) -> None:
     async with database.transaction() as transaction:
         await transaction.raw.execute(statement)
@@ -386,20 +374,6 @@ def added(parts: Sequence[Sums]) -> Sums:
         return [sum(numbers) for numbers in zip(*(part.get(key, nothing)[place] for part in parts), strict=True)]
 
     return {key: (side(key, 0), side(key, 1)) for key in sorted({key for part in parts for key in part})}
-
-
-class Pausing(Failpoints):
-    """Stands still at a boundary until it is let go."""
-
-    def __init__(self, boundary: Boundary) -> None:
-        super().__init__()
-        self._boundary = boundary
-        self.arrived, self.go = asyncio.Event(), asyncio.Event()
-
-    async def reach(self, boundary: Boundary) -> None:
-        if boundary is self._boundary:
-            self.arrived.set()
-            await self.go.wait()
 
 
 @pytest.mark.parametrize("now", [BEFORE_MIDNIGHT, TEN_O_CLOCK])

@@ -17,7 +17,7 @@ from settlement.domain.ledger import AccountKind
 from settlement.domain.state import Settlement, SettlementState
 from settlement.failpoints import Boundary, Failpoints
 from settlement.memory import MemorySettlements
-from settlement.testing import FakeRelation, World, account, bill, msgid, resettle, settle
+from settlement.testing import FakeRelation, World, account, bill, msgid, paid, reason, resettle, settle
 
 OTHER_HOSPITAL = "H65270100002"
 
@@ -56,16 +56,6 @@ class Family:
     @property
     def told(self) -> list[str]:
         return [type(message).__name__ for message in self.memory.outbox.messages]
-
-
-def paid(answer: Settlement | Exception) -> Settlement:
-    assert isinstance(answer, Settlement), repr(answer)
-    return answer
-
-
-def reason(answer: object) -> str:
-    assert isinstance(answer, Exception), answer
-    return str(getattr(answer, "reason", repr(answer)))
 
 
 def lines(settlement: Settlement) -> list[tuple[str, int, int]]:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from kit.batcher import MicroBatcher
 from kit.clock import FixedClock
 from kit.db import Work
+from kit.testing import MemoryWork
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
 from settlement.bulk import Bulk
 from settlement.commands import Command
@@ -21,6 +22,7 @@ from settlement.domain.state import Order, OrderKind, Settlement, SettlementStat
 from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, VisitFacts
 from settlement.failpoints import Failpoints
 from settlement.intents import Answer, Intake
+from settlement.memory import MemorySettlements
 from settlement.pipeline import Pipeline
 from settlement.premium_service import PremiumService, Settling
 from settlement.preview_service import PreviewService
@@ -327,3 +329,40 @@ def hold(number: int, of: Bill | None = None, *, credential: str | None = None, 
 def account(psn_no: str, balance_fen: int, state: AccountState = AccountState.OPEN, *, held_fen: int = 0) -> Account:
     """An account with a history of one entry."""
     return Account(psn_no, state, balance_fen, held_fen, version=1)
+
+
+def paid(answer: Answer | Exception) -> Settlement:
+    """The settlement that a command was answered with; AssertionError of anything else."""
+    if isinstance(answer, Settlement):
+        return answer
+    raise AssertionError(repr(answer))
+
+
+def reason(answer: object) -> str:
+    """Why a command was refused; AssertionError if it was not."""
+    if isinstance(answer, Exception):
+        return str(getattr(answer, "reason", repr(answer)))
+    raise AssertionError(repr(answer))
+
+
+class Family:
+    """A father with money, a child with a limit."""
+
+    def __init__(self, *, money_fen: int = 50000, limit_fen: int = 20000, failpoints: Failpoints | None = None) -> None:
+        self.memory = MemorySettlements()
+        self.memory.accounts["father"] = account("father", money_fen)
+        self.world = World(MemoryWork(self.memory), FakeRelation("father", "child", limit_fen), failpoints=failpoints)
+
+    @property
+    def balance_fen(self) -> int:
+        """The father's."""
+        return self.memory.accounts["father"].balance_fen
+
+    @property
+    def told(self) -> list[str]:
+        """Names of the events."""
+        return [type(message).__name__ for message in self.memory.outbox.messages]
+
+    async def settle(self, number: int, amount_fen: int = 9000, **changes: Any) -> Settlement:
+        """Settle a bill of the child's; AssertionError if it is refused."""
+        return paid((await self.world.settle(settle(number, bill("child", amount_fen), **changes)))[0])
