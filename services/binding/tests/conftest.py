@@ -1,13 +1,16 @@
 """Units of work for binding's tests: in memory, and on a database of one's own."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from binding.memory import MemoryRepository
 from binding.repository import PostgresRepository
+from binding.testing_served import Binding, serving
 from kit.db import Database, PostgresWork
 from kit.testing import MemoryWork, patient_database
+from kit.testing_tls import Pki
 
 
 @pytest.fixture
@@ -22,6 +25,19 @@ async def database(service_database: Callable[[str], str]) -> AsyncIterator[Data
     database = patient_database(service_database("binding"), 6)
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Certificates of services."""
+    return Pki(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def binding(tmp_path: Path, pki: Pki, memory_work: MemoryWork[MemoryRepository]) -> AsyncIterator[Binding]:
+    """Served over gRPC, on the fake."""
+    async with serving(tmp_path, pki, memory_work) as binding:
+        yield binding
 
 
 @pytest.fixture
