@@ -7,6 +7,7 @@ import pytest
 
 from binding.memory import MemoryRepository
 from binding.repository import PostgresRepository
+from binding.testing_desk import Desk
 from binding.testing_served import Binding, serving
 from kit.db import Database, PostgresWork
 from kit.testing import MemoryWork, patient_database
@@ -38,6 +39,12 @@ async def binding(tmp_path: Path, pki: Pki, memory_work: MemoryWork[MemoryReposi
     """Served over gRPC, on the fake."""
     async with serving(tmp_path, pki, memory_work) as binding:
         yield binding
+
+
+@pytest.fixture
+def desk(memory_work: MemoryWork[MemoryRepository]) -> Desk:
+    """The use cases on the fake."""
+    return Desk(memory_work)
 
 
 @pytest.fixture
