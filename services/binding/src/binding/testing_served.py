@@ -36,7 +36,7 @@ from kit.errors import reason_of, violations_of
 from kit.grpc_client import IdentifyRequests, secure_channel
 from kit.grpc_server import GrpcServer
 from kit.requests import MemoryOnce
-from kit.testing import MemoryWork
+from kit.testing import MemoryWork, refusal_of
 from kit.testing_tls import Pki
 
 TIMEOUT_SECONDS = 10.0
@@ -184,23 +184,15 @@ def _environment(folder: Path, pki: Pki, key: ed25519.Ed25519PrivateKey) -> dict
 
 async def refused(call: Any) -> str | None:
     """The reason with which a call is refused."""
-    return reason_of(await _refusal(call))
+    return reason_of(await refusal_of(call))
 
 
 async def fields_refused(call: Any) -> set[str]:
     """The fields that a call is refused for, and for nothing else."""
-    error = await _refusal(call)
+    error = await refusal_of(call)
     if reason_of(error) == "INVALID_FIELDS":
         return {violation.field for violation in violations_of(error)}
     raise AssertionError(reason_of(error))
-
-
-async def _refusal(call: Any) -> grpc.aio.AioRpcError:
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        return error
-    raise AssertionError(f"it was not refused, but answered with {answer}")
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import is_dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
+import grpc
+
 from kit.db import Database, LeavesTrace
 from kit.events import Envelope, StoredEvent, headers_of, parse
 from kit.inbox import MemoryInbox
@@ -22,6 +24,7 @@ __all__ = [
     "Snapshotted",
     "eventually",
     "patient_database",
+    "refusal_of",
     "until_somebody_waits",
 ]
 
@@ -50,6 +53,15 @@ async def eventually(
 async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
     answer = condition()
     return await answer if isinstance(answer, Awaitable) else answer
+
+
+async def refusal_of(call: Awaitable[object]) -> grpc.aio.AioRpcError:
+    """The error with which a call is refused; AssertionError if it is answered."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise AssertionError(f"it was not refused, but answered with {answer!r}")
 
 
 async def until_somebody_waits(database: Database) -> None:

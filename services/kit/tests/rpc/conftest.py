@@ -194,6 +194,15 @@ class Running:
             response_deserializer=ECHO.EchoResponse.FromString,
         )
 
+    async def each(self, *texts: str) -> AsyncIterator[Any]:
+        """A stream of requests."""
+        for text in texts:
+            yield self.messages.EchoRequest(text=text)
+
+    async def drained(self, call: Any) -> list[str]:
+        """A stream of answers, to its end."""
+        return [answer.text async for answer in call]
+
 
 ACCESS: dict[str, Access] = {
     f"/{SERVICE}/{name}": institutions() | services("settlement")

@@ -10,15 +10,10 @@ import pytest
 from kit import auth
 from kit.errors import reason_of
 from kit.grpc_server import ServicerError
+from kit.testing import refusal_of
 
 COLLECT, ONE = "/kit.test.v1.EchoService/Collect", "/kit.test.v1.EchoService/One"
 CAP_SECONDS = 0.2
-
-
-async def refused(call: Any) -> grpc.aio.AioRpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value
 
 
 async def test_a_stream_with_a_cap_of_its_own_outlives_the_general_one_which_still_ends_all_others(serve: Any) -> None:
@@ -58,7 +53,7 @@ async def test_a_cap_of_its_own_ends_a_stream_too(serve: Any) -> None:
             yield running.messages.EchoRequest(text="a")
             await asyncio.Event().wait()
 
-        error = await refused(running.method(channel, "Collect")(stalls(), timeout=60))
+        error = await refusal_of(running.method(channel, "Collect")(stalls(), timeout=60))
     assert reason_of(error) == "DEADLINE_EXCEEDED"
 
 
@@ -78,7 +73,7 @@ async def test_what_there_is_to_do_with_the_time_is_told_to_the_servicer_and_to_
         collect = running.method(channel, "Collect")
         await collect(one("x", running.messages), timeout=1000)
         await running.method(channel, "One")(running.messages.EchoRequest(text="x"), timeout=1000)
-        error = await refused(collect(one("x", running.messages)))
+        error = await refusal_of(collect(one("x", running.messages)))
     assert known == [300.0, 15.0]
     assert reason_of(error) == "DEADLINE_REQUIRED"
     assert "300 s" in str(error.details())
@@ -98,7 +93,7 @@ async def test_a_stopping_process_ends_such_a_stream_at_its_next_message(serve: 
             await go_on.wait()
             yield running.messages.EchoRequest(text="b")
 
-        call = asyncio.ensure_future(refused(running.method(channel, "Collect")(two(), timeout=30)))
+        call = asyncio.ensure_future(refusal_of(running.method(channel, "Collect")(two(), timeout=30)))
         await asyncio.wait_for(first_is_in.wait(), 5)
         stopping = asyncio.ensure_future(running.server.stop(10.0))
         while not running.server._chain._closed:  # noqa: ASYNC110 - nothing tells it but the flag
