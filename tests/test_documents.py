@@ -52,3 +52,8 @@ def test_a_document_names_tasks_and_modules_that_exist(document: Path) -> None:
     modules = {name.split(".")[0] for name in MODULE.findall(code)} - {"http"}
     installed = {path.name for folder in ("services/*/src/*", "deploy/local/src/*") for path in ROOT.glob(folder)}
     assert modules <= installed | {"pytest", "grpc_tools"}
+
+
+def test_what_is_called_the_same_in_two_examples_is_the_same() -> None:
+    first, second = (ROOT / "examples" / "consumers").glob("python-*/books.py")
+    assert first.read_bytes() == second.read_bytes()

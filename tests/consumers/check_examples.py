@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from consumers.builds import EXAMPLES, NAMES, Example, build_all
+from consumers.builds import NAMES, Example, build_all
 from consumers.history import (
     AGAIN,
     BALANCES,
@@ -153,8 +153,3 @@ def test_an_example_has_the_contracts_and_no_code_of_a_service(name: str, exampl
     )
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert found.stdout.split() == ["gongji"]
-
-
-def test_the_examples_in_python_do_the_same_with_an_event() -> None:
-    first, second = ((EXAMPLES / name / "books.py").read_text() for name in NAMES if name.startswith("python-"))
-    assert first == second
