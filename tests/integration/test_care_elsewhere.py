@@ -1,16 +1,15 @@
 """Care outside Xinjiang (异地就医): filed for a time, cancelled, filed anew, and what a credential knows of it."""
 
-from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 
-import grpc
 import pytest
 from support.families import Families, Family
+from support.refusals import refusal
 
 from gongji.common.v1 import reason_pb2
 from gongji.identity.v1 import person_pb2, person_pb2_grpc
 from gongji.settlement.v1 import settlement_pb2
-from gongji_local.client import Caller, Connections, Hospital, Operator, reason_of
+from gongji_local.client import Caller, Connections, Hospital, Operator
 from gongji_local.client.persons import institution
 from gongji_local.stack import Stack
 from kit.clock import shanghai_date
@@ -60,14 +59,6 @@ async def findings(family: Family, at: Hospital) -> list[int]:
 async def settled(at: Hospital, request: settlement_pb2.SettleRequest) -> bool:
     answer = await at.settle(request)
     return answer.state == settlement_pb2.SETTLEMENT_STATE_SETTLED and answer.split.acct_mulaid_pay > 0
-
-
-async def refusal(attempt: Callable[[], Awaitable[object]]) -> str | None:
-    try:
-        await attempt()
-    except grpc.aio.AioRpcError as error:
-        return reason_of(error)
-    return None
 
 
 async def test_a_filing_counts_in_its_region_from_its_first_to_its_last_day(

@@ -3,12 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import grpc
-import pytest
 from support.families import Families, Family
+from support.refusals import refusal
 
 from gongji.binding.v1 import relation_pb2 as contract
-from gongji_local.client import Portal, reason_of
+from gongji_local.client import Portal
 
 A_YEAR_ON = "2027-12-31"
 
@@ -36,12 +35,6 @@ def attempts(family: Family, portal: Portal) -> dict[str, Callable[[], Awaitable
         return lambda: portal.call(getattr(service, name), requests[name])
 
     return {name: attempt(name) for name in requests}
-
-
-async def refusal(attempt: Callable[[], Awaitable[Any]]) -> str | None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await attempt()
-    return reason_of(refused.value)
 
 
 async def test_a_stranger_gets_nothing_and_changes_nothing(families: Families) -> None:

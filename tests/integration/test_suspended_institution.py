@@ -1,35 +1,23 @@
 """Two operators suspend an institution: it is refused at once everywhere, and works again once that is lifted."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
-import grpc
 import pytest
 from support.families import Families, Family
+from support.refusals import Attempt, refusal
 
 from gongji.identity.v1 import institution_pb2, institution_pb2_grpc
 from gongji.notify.v1 import webhook_pb2, webhook_pb2_grpc
 from gongji.settlement.v1 import settlement_pb2
-from gongji_local.client import Caller, Connections, Operator, reason_of
-
-LOOKS = 2400
-
-
-async def refusal(attempt: Callable[[], Awaitable[object]]) -> str | None:
-    try:
-        await attempt()
-    except grpc.aio.AioRpcError as error:
-        return reason_of(error)
-    return None
+from gongji_local.client import Caller, Connections, Operator
+from kit.testing import eventually
 
 
-async def becomes(expected: str | None, attempt: Callable[[], Awaitable[object]]) -> None:
+async def becomes(expected: str | None, attempt: Attempt) -> None:
     """Settlement learns of it by an event, so it may take a moment."""
-    for _ in range(LOOKS):
-        if await refusal(attempt) == expected:
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"it never became {expected}")
+
+    async def has_become() -> bool:
+        return await refusal(attempt) == expected
+
+    await eventually(has_become, timeout_seconds=120, poll_seconds=0.05, what=f"it became {expected}")
 
 
 async def proposed(operator: Operator, code: str, *, suspended: bool) -> str:

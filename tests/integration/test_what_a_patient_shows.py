@@ -1,14 +1,13 @@
 """What a patient shows: e-voucher (医保电子凭证), identity card, social security card; what each is good for."""
 
-from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from functools import partial
 
-import grpc
 import pytest
+from support.refusals import refusal
 
 from gongji.identity.v1 import person_pb2, visit_pb2
-from gongji_local.client import Connections, Hospital, Operator, Portal, reason_of
+from gongji_local.client import Connections, Hospital, Operator, Portal
 from gongji_local.client.persons import Insured, institution, insured
 from gongji_local.stack import Stack
 
@@ -33,14 +32,6 @@ async def hospitals(connections: Connections) -> list[Hospital]:
     for clinic in clinics:
         await Operator(connections).register_institution(clinic)
     return [Hospital(connections, clinic.fixmedins_code) for clinic in clinics]
-
-
-async def refusal(attempt: Callable[[], Awaitable[object]]) -> str | None:
-    try:
-        await attempt()
-    except grpc.aio.AioRpcError as error:
-        return reason_of(error)
-    return None
 
 
 async def test_a_voucher_is_good_at_the_institution_that_identified_it_until_it_runs_out(

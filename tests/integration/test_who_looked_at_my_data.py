@@ -1,14 +1,13 @@
 """Who looked at my data: the access log as a family, a stranger and an auditor read it."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import grpc
 import pytest
 from support.families import Families, Family
+from support.refusals import Attempt, refusal
 
 from gongji.identity.v1 import access_log_pb2, access_log_pb2_grpc, institution_pb2, person_pb2, person_pb2_grpc
-from gongji_local.client import Caller, Connections, Operator, Portal, reason_of
+from gongji_local.client import Caller, Connections, Operator, Portal
 
 IDENTIFY = access_log_pb2.ACCESS_OPERATION_IDENTIFY
 FIND = access_log_pb2.ACCESS_OPERATION_FIND_PERSON
@@ -30,14 +29,6 @@ async def lines(reader: Caller, **asked: Any) -> list[access_log_pb2.AccessLine]
         reader.channel("identity")
     )
     return list((await reader.call(stub.ListAccess, access_log_pb2.ListAccessRequest(**asked))).lines)
-
-
-async def refusal(attempt: Callable[[], Awaitable[object]]) -> str | None:
-    try:
-        await attempt()
-    except grpc.aio.AioRpcError as error:
-        return reason_of(error)
-    return None
 
 
 async def test_a_father_sees_who_was_told_what_about_his_child(family: Family, connections: Connections) -> None:
@@ -81,7 +72,7 @@ async def test_a_stranger_reaches_nothing_of_identity(family: Family, families: 
     psn_no, card = family.psn_no("child"), family.world.persons["child"].certificate
     persons: person_pb2_grpc.PersonServiceAsyncStub = curious.persons
     change = "0197548e-7a00-7000-8000-000000000001"
-    attempts: list[Callable[[], Awaitable[object]]] = [
+    attempts: list[Attempt] = [
         lambda: lines(curious, psn_no=psn_no),
         lambda: lines(curious, caller="service/operator"),
         lambda: curious.call(persons.GetPerson, person_pb2.GetPersonRequest(psn_no=psn_no)),
@@ -110,7 +101,7 @@ async def test_a_citizen_changes_no_institution(family: Family, connections: Con
     stated = await Operator(connections).institution(code)
     stub = Operator(connections, "wang").institution_changes
     change = "0197548e-7a00-7000-8000-000000000001"
-    attempts: list[Callable[[], Awaitable[object]]] = [
+    attempts: list[Attempt] = [
         lambda: citizen.call(
             stub.ProposeInstitutionChange,
             institution_pb2.ProposeInstitutionChangeRequest(institution=stated, reason="好奇"),

@@ -1,12 +1,12 @@
 """Certificates decide who calls: none, a foreign one, another institution's; and people need assertions."""
 
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import grpc
 import pytest
 from support.families import Families
+from support.refusals import refusal
 
 from gongji.binding.v1 import authorization_pb2, authorization_pb2_grpc
 from gongji.settlement.v1 import settlement_pb2, settlement_pb2_grpc
@@ -107,11 +107,3 @@ async def test_a_citizen_cannot_read_another_familys_account_relation_or_message
     for attempt in (curious.account, curious.entries, curious.messages, curious.relations):
         assert await refusal(attempt) in {"FORBIDDEN", "NOT_FOUND"}, attempt.__name__
     assert await refusal(lambda: curious.relation(relation_id)) in {"FORBIDDEN", "NOT_FOUND"}
-
-
-async def refusal(attempt: Callable[[], Awaitable[object]]) -> str | None:
-    try:
-        await attempt()
-    except grpc.aio.AioRpcError as error:
-        return reason_of(error)
-    return None

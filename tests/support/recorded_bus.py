@@ -13,13 +13,16 @@ from typing import Any
 
 from kit.db import Database
 from kit.outbox import PostgresOutbox
+from kit.testing import eventually
 from kit.testing_events import SampleTopic, event
-from support.relations import until
 
 TESTS = Path(__file__).parents[1]
 KEYS = [f"key-{number:02d}" for number in range(12)]
 PATIENCE_SECONDS = 60.0
 """Until a process does what it was told to."""
+WAIT_SECONDS = 120.0
+"""Until what was told has gone through all processes."""
+POLL_SECONDS = 0.2
 IN_FLIGHT = 200
 """So many events at most are told and not yet taken in, so that there is always work and never a backlog."""
 
@@ -133,7 +136,7 @@ class RecordedBus:
 
     async def wait(self, holds: Callable[[], Awaitable[bool]], what: str) -> None:
         """Return once it holds."""
-        await until(holds, what)
+        await eventually(holds, timeout_seconds=WAIT_SECONDS, poll_seconds=POLL_SECONDS, what=what)
 
     async def all_taken_in(self) -> None:
         """Return once every event that was told has been taken in."""

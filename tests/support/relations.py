@@ -1,31 +1,21 @@
 """Relations in scenarios: asking for what the portal does not wrap, and waiting for what becomes due."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 
 from gongji.binding.v1 import relation_pb2
 from gongji_local.client import Portal
 from kit.clock import SHANGHAI
+from kit.testing import eventually
 from support.families import Family
 
 WAIT_SECONDS = 120.0
+"""Until the scheduler has come by."""
 POLL_SECONDS = 0.2
 
 
 def morning(day: date) -> datetime:
     """Ten o'clock in Shanghai."""
     return datetime(day.year, day.month, day.day, 10, tzinfo=SHANGHAI)
-
-
-async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait until the scheduler has come by."""
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not await holds():  # noqa: ASYNC110 - what is waited for is in other processes
-                await asyncio.sleep(POLL_SECONDS)
-    except TimeoutError:
-        raise AssertionError(f"not within {WAIT_SECONDS:g} s: {what}") from None
 
 
 async def titles(family: Family, name: str) -> list[str]:
@@ -39,7 +29,7 @@ async def told(family: Family, name: str, title: str, times: int = 1) -> None:
     async def holds() -> bool:
         return (await titles(family, name)).count(title) >= times
 
-    await until(holds, f"{name} is told {title}")
+    await eventually(holds, timeout_seconds=WAIT_SECONDS, poll_seconds=POLL_SECONDS, what=f"{name} is told {title}")
     await family.quiet()
     assert (await titles(family, name)).count(title) == times
 
@@ -55,7 +45,7 @@ async def ended(family: Family, payer: str, beneficiary: str) -> relation_pb2.Re
     async def holds() -> bool:
         return (await relation(family, payer, beneficiary)).state == relation_pb2.RELATION_STATE_ENDED
 
-    await until(holds, "the relation has ended")
+    await eventually(holds, timeout_seconds=WAIT_SECONDS, poll_seconds=POLL_SECONDS, what="the relation has ended")
     return await relation(family, payer, beneficiary)
 
 

@@ -39,13 +39,17 @@ R = TypeVar("R")
 
 
 async def eventually(
-    condition: Callable[[], bool | Awaitable[bool]], *, timeout_seconds: float = PATIENCE_SECONDS, what: str = ""
+    condition: Callable[[], bool | Awaitable[bool]],
+    *,
+    timeout_seconds: float = PATIENCE_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+    what: str = "",
 ) -> None:
     """Return as soon as `condition` holds, or its awaitable does; AssertionError if not within `timeout_seconds`."""
     try:
         async with asyncio.timeout(timeout_seconds):
             while not await _holds(condition):  # noqa: ASYNC110 - what is waited for may be in another process
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(poll_seconds)
     except TimeoutError:
         raise AssertionError(f"not within {timeout_seconds:g} s: {what or condition}") from None
 
