@@ -202,6 +202,18 @@ async def test_a_crowd_is_of_those_who_could_start() -> None:
     assert await asyncio.gather(*tasks, gone) == [2, 22, 42, 4, 24, 62, 6, 8]
 
 
+async def test_who_comes_for_a_key_that_is_in_flight_is_not_of_the_crowd() -> None:
+    held = Held()
+    batcher = MicroBatcher(held, 10, 10, key=lambda number: number % 10, most_in_flight=2, crowd=2)
+    tasks = await submitted(batcher, 1)
+    tasks += await submitted(batcher, 11)
+    tasks += await submitted(batcher, 2)
+    assert held.batches == [[1]]
+    held.let_go(2)
+    assert await asyncio.gather(*tasks) == [2, 22, 4]
+    assert held.batches == [[1], [11, 2]]
+
+
 async def test_who_has_left_is_not_of_the_crowd() -> None:
     held = Held()
     batcher = MicroBatcher(held, 10, 10, key=lambda number: number % 10, most_in_flight=2, crowd=2)
