@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from gongji_local.topic_docs.contracts import ContractsError, compiled
+from kit.topics import CatalogueError, load_catalogue
 
 DESCRIPTORS: Final = "descriptors.binpb"
 GOLDEN: Final = "golden.json"
@@ -42,15 +42,14 @@ def _with_imports(name: str, files: dict[str, FileDescriptorProto]) -> Iterator[
 
 def golden(protos: Path) -> dict[str, dict[str, str | int]]:
     """The topic with its partitions, and the golden bytes of each event, by its full name."""
-    topics = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((protos / "topics").glob("*.yaml"))]
     return {
         name: {
-            "topic": topic["topic"],
-            "partitions": topic["partitions"],
+            "topic": topic.name,
+            "partitions": topic.partitions,
             "hex": "".join((protos / "examples" / f"{name}.hex").read_text(encoding="utf-8").split()),
         }
-        for topic in topics
-        for name in sorted(topic["schema"])
+        for topic in load_catalogue(protos / "topics").topics.values()
+        for name in topic.schema
     }
 
 
@@ -59,12 +58,14 @@ def keep(protos: Path, folder: Path) -> None:
 
     Raises:
         ContractsError: the contracts do not compile.
+        CatalogueError: a topic's file cannot be understood.
+        FileNotFoundError: an event has no golden message.
         FileExistsError: that version is kept already, and stays as it is.
     """
     kept = descriptors(protos)
+    stated = json.dumps(golden(protos), indent=1, sort_keys=True)
     folder.mkdir(parents=True)
     (folder / DESCRIPTORS).write_bytes(kept.SerializeToString(deterministic=True))
-    stated = json.dumps(golden(protos), indent=1, sort_keys=True)
     (folder / GOLDEN).write_text(f"{stated}\n", encoding="utf-8")
 
 
@@ -80,7 +81,7 @@ def main(
         keep(protos, versions / name)
     except FileExistsError:
         sys.exit(f"{versions / name} is there already; a version that was kept stays as it was")
-    except ContractsError as error:
+    except (CatalogueError, ContractsError, FileNotFoundError) as error:
         sys.exit(f"{error}")
 
 

@@ -15,7 +15,6 @@ from kit.topics import Catalogue, CleanupPolicy, Topic, catalogue
 _TOPIC_ALREADY_EXISTS: Final = 36
 _KNOWN_TIMEOUT_SECONDS: Final = 30.0
 _KNOWN_POLL_SECONDS: Final = 0.05
-_HOUR_MS: Final = 3_600_000
 _OURS: Final = re.compile(r"-events-v[1-9][0-9]*(-dlq)?$")
 ABSENT: Final = "absent"
 """Stands in a drift for a topic that the brokers do not have."""
@@ -72,7 +71,7 @@ def _shapes_of(topic: Topic, replication: int | None) -> Iterator[tuple[str, Sha
     copies = topic.replication if replication is None else replication
     configs = {
         "cleanup.policy": topic.cleanup_policy.value,
-        "retention.ms": str(topic.retention_hours * _HOUR_MS),
+        "retention.ms": str(topic.retention_ms),
         # With fewer brokers than stated, one of them must still be allowed to fail.
         "min.insync.replicas": str(min(topic.min_insync_replicas, max(1, copies - 1))),
     }

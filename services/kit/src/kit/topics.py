@@ -18,6 +18,7 @@ _NAME: Final = r"^[a-z][a-z0-9-]*-v[1-9][0-9]*$"
 _MOST_PARTITIONS: Final = 1_000
 _MOST_HOURS: Final = 24 * 366 * 10
 _MOST_COPIES: Final = 9
+_HOUR_MS: Final = 3_600_000
 
 
 class CatalogueError(Exception):
@@ -68,6 +69,11 @@ class Topic:
     """The services that read it."""
     dlq: str | None
     """The topic that takes what a consumer could not handle."""
+
+    @property
+    def retention_ms(self) -> int:
+        """As Kafka counts it."""
+        return self.retention_hours * _HOUR_MS
 
 
 class Catalogue:

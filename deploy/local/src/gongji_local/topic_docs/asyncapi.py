@@ -18,7 +18,6 @@ from kit.topics import Catalogue, Topic
 VERSION: Final = "3.0.0"
 _BINDING: Final = "0.5.0"
 _PROTOBUF: Final = "application/vnd.google.protobuf;version=3"
-_HOUR_MS: Final = 3_600_000
 _DESCRIPTION: Final = """\
 What Gongji (family mutual aid in medical insurance) tells other systems. Records are CloudEvents 1.0 in binary mode:
 the value is the protobuf message, the rest is in headers. Events of one key come in order; any event may come more
@@ -114,7 +113,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
 def _topic_binding(topic: Topic) -> dict[str, Any]:
     configuration = {
         "cleanup.policy": topic.cleanup_policy.value.split(","),
-        "retention.ms": topic.retention_hours * _HOUR_MS,
+        "retention.ms": topic.retention_ms,
         "min.insync.replicas": topic.min_insync_replicas,
     }
     return {
