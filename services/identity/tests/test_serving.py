@@ -41,6 +41,7 @@ from kit.grpc_client import IdentifyRequests, TlsFiles, secure_channel
 from kit.grpc_headers import ASSERTION
 from kit.kafka_client import KafkaAddress, new_consumer
 from kit.signing import TokenSigner
+from kit.testing import eventually
 
 TOPIC = "identity-events-v1"
 START_SECONDS = 180.0
@@ -351,13 +352,13 @@ async def test_no_name_number_telephone_card_or_voucher_leaves_its_place(
 
 async def test_the_process_forgets_on_schedule(running: Running) -> None:
     wanted = {"forget-requests", "forget-used-assertions", "forget-attempts"}
-    async with asyncio.timeout(CALL_SECONDS), httpx.AsyncClient() as client:
-        done: set[str] = set()
-        while not done >= wanted:
-            await asyncio.sleep(0.05)
+    async with httpx.AsyncClient() as client:
+
+        async def done() -> bool:
             metrics = (await client.get(running.metrics_url)).text
-            done = set(re.findall(r'gongji_job_last_success_seconds\{job="([^"]+)"\} [1-9]', metrics))
-    assert done == wanted
+            return set(re.findall(r'gongji_job_last_success_seconds\{job="([^"]+)"\} [1-9]', metrics)) == wanted
+
+        await eventually(done, timeout_seconds=CALL_SECONDS, poll_seconds=0.05, what=f"{wanted} have run")
 
 
 async def test_a_wrong_code_is_counted_although_the_call_is_refused(
