@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gongji.settlement.events.v1 import account_events_pb2
+from kit.clock import Elapsed
 from kit.events import Event
 from notify.domain.channels import Channel
 from notify.domain.contacts import Contact, ContactState
@@ -91,15 +92,17 @@ def telephones(prefix: str, payers: int, share: float) -> list[Contact]:
     ]
 
 
-async def steadily(write: Callable[[int], Awaitable[None]], rate: int, seconds: float) -> None:
+async def steadily(
+    write: Callable[[int], Awaitable[None]], rate: int, seconds: float, ticks: Callable[[], float] = time.monotonic
+) -> None:
     """Write so many a second; where writing is slower, as fast as it goes until all are written or twice that time."""
-    started, written, total = time.monotonic(), 0, round(rate * seconds)
-    while written < total and (now := time.monotonic() - started) < 2 * seconds:
+    so_far, written, total = Elapsed(ticks), 0, round(rate * seconds)
+    while written < total and (now := so_far.seconds) < 2 * seconds:
         due = min(total, round(rate * (now + TICK_SECONDS)))
         if due > written:
             await write(due - written)
             written = due
-        await asyncio.sleep(max(0.0, written / rate - (time.monotonic() - started)))
+        await asyncio.sleep(max(0.0, written / rate - so_far.seconds))
 
 
 @dataclass(frozen=True, slots=True)

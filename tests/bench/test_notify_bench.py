@@ -83,16 +83,18 @@ async def test_a_steady_load_is_written_in_full_and_no_sooner_than_it_is_due() -
     assert asyncio.get_running_loop().time() - started > 0.1
 
 
-async def test_a_load_that_cannot_be_written_at_its_rate_comes_to_an_end() -> None:
-    written: list[int] = []
+@pytest.mark.parametrize(("slow_seconds", "expected"), [(60.0, [20, 60_000, 39_980]), (250.0, [20])])
+async def test_a_load_that_cannot_be_written_at_its_rate_comes_to_an_end(
+    slow_seconds: float, expected: list[int]
+) -> None:
+    now, written = [0.0], list[int]()
 
     async def write(count: int) -> None:
         written.append(count)
-        await asyncio.sleep(0.3)
+        now[0] += slow_seconds
 
-    await steadily(write, 1_000, 0.1)
-    assert sum(written) <= 100
-    assert len(written) <= 2
+    await steadily(write, 1_000, 100.0, ticks=lambda: now[0])
+    assert written == expected
 
 
 def test_delays_are_of_what_arrived() -> None:
