@@ -74,7 +74,7 @@ LOADS: Final = (
         SELECT {_ID}, 'account-events-v1', {_ACCOUNT}, 'bench', 'bench', '', '', now(), v, 1
         {_each(CONTRIBUTIONS + SETTLEMENTS)}""",
     "VACUUM ANALYZE",
-)  # fmt: skip
+)
 
 
 def main() -> int:
