@@ -1,4 +1,4 @@
-"""Holds that end and touch nothing else: four statements for a batch, in which nothing is read that does not count.
+"""Holds that end and touch nothing else: three statements for a batch, in which nothing is read that does not count.
 
 The locks are those of a book, in the same order. Whatever is not as simple is left to a book of the same transaction.
 """
