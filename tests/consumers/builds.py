@@ -1,6 +1,7 @@
 """Makes each example runnable as somebody would who has nothing of Gongji but its contracts."""
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ class Example:
         return run([*self.command, *arguments], timeout_seconds=RUN_TIMEOUT_SECONDS).splitlines()
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """It runs on; its lines can be read from `stdout`."""
+        """It runs on until SIGINT; its lines can be read from `stdout`."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A shell starts what runs in its background deaf to Ctrl-C, and deafness, unlike a handler, is inherited.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return subprocess.Popen(  # noqa: S603 - what was just built
             [*self.command, *arguments], stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )

@@ -123,7 +123,10 @@ def test_who_is_interrupted_leaves_the_group_and_goes_on_where_it_was(example: E
         assert running.stdout
         assert running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        running.stdout.read()
+        try:
+            running.communicate(timeout=SESSION_SECONDS)
+        finally:
+            running.kill()  # nobody waits for ever for one that does not go
     assert running.returncode in {0, 128 + signal.SIGINT}
     began = time.monotonic()
     example.run(*options, "--once")
