@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +22,11 @@ from kit.config import ConfigurationError, load
 from kit.crypto import KeyRing
 from kit.db import Work
 from kit.events import Envelope
-from kit.testing import MemoryWork
+from kit.testing import MemoryWork, eventually
 from notify.channels.files import FileAdapter, NoAdapter
+from notify.channels.guarded import LeftAloneError
 from notify.channels.log import LogChannel
-from notify.channels.port import Adapter, Outgoing, UndeliveredError
+from notify.channels.port import Accepted, Adapter, Outgoing, UndeliveredError
 from notify.code_codec import CodeOpener
 from notify.codec import IncompleteEventError
 from notify.codes import CodeService
@@ -79,8 +82,14 @@ class Bench:
         self.work: Work[Repository] = work or MemoryWork(self.repository)
         self.box = Postbox()
         self.clock = FixedClock(EXPIRES_AT - timedelta(minutes=5))
-        codes = CodeService(self.work, adapter or self.box, self.clock, TEXTS)
-        self.handle = Subscriber(MessageService(self.work, LogChannel(), TEXTS), codes, CodeOpener(ring or code_ring()))
+        self.codes = CodeService(self.work, adapter or self.box, self.clock, TEXTS, most_waiting=3)
+        self.take_in = Subscriber(
+            MessageService(self.work, LogChannel(), TEXTS), self.codes, CodeOpener(ring or code_ring())
+        )
+
+    async def handle(self, envelopes: Sequence[Envelope]) -> None:
+        await self.take_in(envelopes)
+        await self.codes.send_waiting()
 
 
 async def test_the_code_goes_to_the_telephone_on_file(backend: Work[Repository]) -> None:
@@ -175,6 +184,102 @@ async def test_a_message_service_that_fails_holds_up_nobody_and_gets_the_code_on
     bench.box.failure = None
     await bench.handle([event])
     assert bench.box.sent == []
+
+
+class Slow:
+    """A gateway that answers nobody until it is let."""
+
+    def __init__(self) -> None:
+        self.asked: list[Outgoing] = []
+        self.answers = asyncio.Event()
+
+    async def send(self, outgoing: Outgoing) -> Accepted:
+        self.asked.append(outgoing)
+        await self.answers.wait()
+        return Accepted(None, awaits_receipt=False)
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[None]:
+    """With the sender in the background."""
+    task = asyncio.create_task(bench.codes.run())
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_gateway_that_never_answers_holds_up_no_event() -> None:
+    gateway = Slow()
+    bench = Bench(adapter=gateway)
+    async with running(bench):
+        for number in range(1, 4):
+            async with asyncio.timeout(5):
+                await bench.take_in([envelope()])
+            await eventually(lambda number=number: len(gateway.asked) == number)  # type: ignore[misc]
+        gateway.answers.set()
+
+
+async def test_beyond_so_many_that_wait_codes_are_dropped_and_the_log_says_so() -> None:
+    bench = Bench()
+    with capture_logs() as lines:
+        await bench.take_in([envelope() for _ in range(5)])
+    assert [line["why"] for line in lines if line["log_level"] == "error"] == ["too many wait"] * 2
+    await bench.codes.send_waiting()
+    assert len(bench.box.sent) == 3
+
+
+class Faulty(Postbox):
+    """Fails at its first message as no adapter should."""
+
+    async def send(self, outgoing: Outgoing) -> Accepted:
+        if not self.sent:
+            self.sent.append(outgoing)
+            raise ZeroDivisionError(CODE)
+        return await super().send(outgoing)
+
+
+async def test_a_fault_costs_one_code_and_none_of_those_behind_it() -> None:
+    box = Faulty()
+    bench = Bench(adapter=box)
+    with capture_logs() as lines:
+        await bench.handle([envelope(), envelope()])
+    assert len(box.sent) == 2
+    assert [line["outcome"] for line in lines if "outcome" in line] == ["UNDELIVERED", "SENT"]
+    assert "ZeroDivisionError" in repr(lines)
+    assert CODE not in repr(lines)
+
+
+async def test_a_code_that_nobody_tried_is_sent_when_the_gateway_is_left_alone_no_more() -> None:
+    bench = Bench()
+    bench.box.failure = LeftAloneError("resting", is_final=False, retry_after_seconds=0.01)
+    async with running(bench):
+        await bench.take_in([envelope()])
+        await asyncio.sleep(0)
+        bench.box.failure = None
+        await eventually(lambda: len(bench.box.sent) == 1)
+
+
+async def test_a_code_that_nobody_tried_ends_with_its_time() -> None:
+    bench = Bench()
+    bench.box.failure = LeftAloneError("resting", is_final=False, retry_after_seconds=0.01)
+    with capture_logs() as lines:
+        async with running(bench):
+            await bench.take_in([envelope()])
+            bench.clock.set(EXPIRES_AT)
+            await eventually(lambda: any(line.get("outcome") == "STALE" for line in lines))
+    assert bench.box.sent == []
+
+
+async def test_what_waits_when_the_process_stops_is_still_sent() -> None:
+    gateway = Slow()
+    bench = Bench(adapter=gateway)
+    async with running(bench):
+        await bench.take_in([envelope()])
+        await eventually(lambda: len(gateway.asked) == 1)
+        await bench.take_in([envelope() for _ in range(3)])
+        asyncio.get_running_loop().call_later(0.05, gateway.answers.set)
+    assert len(gateway.asked) == 4
 
 
 async def test_nothing_is_sent_that_was_not_taken_in() -> None:

@@ -10,6 +10,7 @@ from kit import tracing
 from kit.clock import SystemClock, clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction
+from kit.events import Envelope
 from kit.forgetting import forgetting_jobs
 from kit.grpc_server import GrpcServer, Service
 from kit.handling import Handler
@@ -63,8 +64,13 @@ class Parts:
         self.texts = Texts()
         dispatch = Dispatch(self.texts, self.clock, self.couriers)
         self.messages = MessageService(self.work, LogChannel(), self.texts, dispatch, self.watchers)
-        codes = CodeService(self.work, self.channels, self.clock, self.texts)
-        self.subscriber = Subscriber(self.messages, codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
+        self.codes = CodeService(self.work, self.channels, self.clock, self.texts)
+        self.subscriber = Subscriber(self.messages, self.codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
+
+    async def handle_whole(self, envelopes: Sequence[Envelope]) -> None:
+        """Tell of these events where nothing runs in the background: codes are sent before it returns."""
+        await self.subscriber(envelopes)
+        await self.codes.send_waiting()
 
 
 def build(settings: Settings) -> Application:
@@ -94,6 +100,7 @@ def build(settings: Settings) -> Application:
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
     application.add("channels", None, parts.channels.close)
     application.background("couriers", parts.couriers.run)
+    application.background("codes", parts.codes.run)
     consumer = Consumer(settings, TOPICS, CONSUMER, parts.subscriber, health=health, tuning=BUSY)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
     application.background("contact codes", contacts.codes.run)
@@ -119,7 +126,7 @@ def build(settings: Settings) -> Application:
 def handlers(settings: ReplaySettings, database: Database) -> Mapping[str, Handler]:
     """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
     return {
-        CONSUMER: Parts(settings, database).subscriber,
+        CONSUMER: Parts(settings, database).handle_whole,
         WEBHOOKS_CONSUMER: intake_of(settings, database),
     }
 

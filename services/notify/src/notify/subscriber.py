@@ -40,7 +40,7 @@ class Subscriber:
         if told:
             await self._service.tell(told)
         if codes:
-            await self._codes.send(codes)
+            await self._codes.take_in(codes)
 
 
 def _told(envelope: Envelope) -> Told:
