@@ -19,7 +19,7 @@ from notify.domain.preferences import Preference
 from notify.main import work
 from notify.postgres.contacts import SentCodesKept
 from notify.repository import Repository
-from notify.repository.contacts import WaitingCode
+from notify.repository.contacts import TakenCodes, WaitingCode
 from notify.testing import AT, keyring
 
 PHONE, OTHER_PHONE, MAIL = "13800000001", "13800000002", "Zhang@example.com"
@@ -60,7 +60,7 @@ async def made(backend: Work[Repository], of: Contact, text: str = "123456", at:
 
 async def taken(backend: Work[Repository], limit: int = 10) -> list[WaitingCode]:
     async with backend() as repository:
-        return await repository.take_codes(limit)
+        return [*(await repository.take_codes(limit)).codes]
 
 
 async def person(backend: Work[Repository], psn_no: str = "1001") -> Recipient | None:
@@ -282,7 +282,7 @@ async def test_two_replicas_never_take_the_same_code(database: Database) -> None
     ids = [(await made(backend, contact(psn_no=f"{number}"))).code_id for number in range(6)]
     async with backend() as first, backend() as second:
         one, other = await first.take_codes(3), await second.take_codes(10)
-        found: list[UUID] = [code.code_id for code in (*one, *other)]
+        found: list[UUID] = [code.code_id for code in (*one.codes, *other.codes)]
     assert sorted(found) == sorted(ids)
 
 
@@ -318,3 +318,17 @@ async def test_codes_are_forgotten_when_they_are_counted_no_longer(database: Dat
     assert await keeper.forget(10) == 0
     assert await keeper.forget(2, timedelta()) == 2
     assert await keeper.forget(10, timedelta()) == 1
+
+
+async def test_a_code_that_does_not_open_is_wiped_and_holds_up_no_other(database: Database) -> None:
+    backend = work(database, keyring())
+    broken, good = await made(backend, contact(psn_no="1001")), await made(backend, contact(psn_no="1002"))
+    async with database.transaction() as transaction:
+        await transaction.raw.execute(
+            "UPDATE contact_code SET code_ct = code_ct || 'x'::bytea WHERE code_id = $1", broken.code_id
+        )
+    async with backend() as repository:
+        taken = await repository.take_codes(10)
+    assert ([one.code_id for one in taken.codes], list(taken.unopened)) == ([good.code_id], [broken.code_id])
+    async with backend() as repository:
+        assert await repository.take_codes(10) == TakenCodes([])

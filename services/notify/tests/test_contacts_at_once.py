@@ -40,7 +40,7 @@ async def at_once(*calls: Awaitable[T]) -> tuple[list[T], list[type[BaseExceptio
 
 async def code_of(database: Database) -> str:
     async with work(database, keyring())() as repository:
-        return (await repository.take_codes(100))[-1].code
+        return (await repository.take_codes(100)).codes[-1].code
 
 
 async def test_an_address_gets_so_many_codes_however_many_ask_at_once(patient: Database) -> None:

@@ -1,6 +1,7 @@
 """What couriers do with what is queued, on the fake and on PostgreSQL: once, in time, within bounds, and told of."""
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -10,8 +11,8 @@ import pytest
 
 from gongji.notify.events.v1 import delivery_events_pb2 as events
 from gongji.notify.v1 import delivery_pb2, notice_pb2
-from kit.clock import FixedClock
-from kit.crypto import DecryptionError
+from kit.clock import Elapsed, FixedClock
+from kit.crypto import KeyRing
 from kit.db import Database, Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork, eventually
@@ -19,21 +20,28 @@ from notify.channels.guarded import LeftAloneError
 from notify.channels.policy import Policy
 from notify.channels.port import Accepted, Outgoing, UndeliveredError
 from notify.channels.receipts import Fate, Receipt
+from notify.claiming import NO_KEY_WAIT
 from notify.couriers import Courier, Couriers, DeliveryDesk
 from notify.domain import deliveries as rules
 from notify.domain.channels import Channel
 from notify.domain.contacts import Contact, ContactState
 from notify.domain.deliveries import Delivery, Payload, State
 from notify.domain.kinds import Kind
+from notify.domain.preferences import Preference
 from notify.main import work
 from notify.memory import MemoryRepository
 from notify.postgres.deliveries import DailyCountsKept
 from notify.repository import Repository
 from notify.repository.deliveries import DeliveryFilter, DeliveryPlace, NewDelivery
+from notify.repository.opening import Unopened
 from notify.testing import AT, keyring
 
 PAYLOAD = Payload("debit-own", "zh-CN", "个人账户支出提醒", "正文。", {"at": "10:00", "amount": "¥1.00"})
 POLICY = Policy(attempts=3, first_wait_seconds=10, most_wait_seconds=100, concurrency=2, most_a_day=3)
+NIGHT = AT + timedelta(hours=13)
+"""23:00 in Shanghai."""
+MORNING = AT + timedelta(hours=22)
+"""08:00 there."""
 BUSY = UndeliveredError("it said 503", is_final=False)
 
 
@@ -213,6 +221,8 @@ async def test_being_left_alone_uses_the_daily_bound_once(world: World) -> None:
 async def test_beyond_the_daily_bound_nobody_gets_more_until_tomorrow(world: World) -> None:
     await world.queue(5)
     other = (await world.queue(psn_no="1002"))[0]
+    world.contact_id = uuid7()
+    await world.known(psn_no="1002")
     while await world.courier.round():
         pass
     mine = await world.all(psn_no="1001")
@@ -244,6 +254,91 @@ async def test_a_contact_that_was_removed_is_told_nothing(world: World) -> None:
     gone = await world.only()
     assert (gone.state, gone.last_error, gone.attempts) == (State.FAILED, rules.NO_CONTACT, 0)
     assert world.gateways.sent == []
+
+
+async def test_a_contact_that_another_has_replaced_is_told_under_the_new_one(world: World) -> None:
+    await world.queue()
+    await world.known(ContactState.REMOVED)
+    world.contact_id = uuid7()
+    await world.known()
+    assert await world.courier.round() == 1
+    assert (await world.only()).state is State.SENT
+
+
+def unreadable(repository: MemoryRepository, delivery: Delivery, why: Unopened) -> None:
+    repository.payloads[delivery.delivery_id] = why
+
+
+async def test_what_cannot_be_read_fails_alone() -> None:
+    repository = MemoryRepository()
+    world = World(MemoryWork(repository))
+    await world.known()
+    broken, _ = await world.queue(2)
+    unreadable(repository, broken, Unopened.BROKEN)
+    assert await world.courier.round() == 1
+    (failed,) = await world.all(event_id=broken.event_id)
+    assert (failed.state, failed.last_error, failed.attempts) == (State.FAILED, rules.UNREADABLE, 0)
+
+
+async def test_what_has_no_key_waits_for_a_process_that_has_it_and_for_a_day_at_most() -> None:
+    repository = MemoryRepository()
+    world = World(MemoryWork(repository), POLICY.model_copy(update={"most_a_day": 1}))
+    await world.known()
+    (sealed,) = await world.queue()
+    unreadable(repository, sealed, Unopened.NO_KEY)
+    for minute in range(3):
+        world.at(minute * 60)
+        assert await world.courier.round() == 0
+    assert (await world.only()).attempts == 0
+    repository.payloads[sealed.delivery_id] = PAYLOAD
+    world.at(180)
+    assert await world.courier.round() == 1
+    (sealed,) = await world.queue()
+    unreadable(repository, sealed, Unopened.NO_KEY)
+    world.at(180 + 24 * 3600)
+    assert await world.courier.round() == 0
+    (gone,) = await world.all(event_id=sealed.event_id)
+    assert (gone.state, gone.last_error) == (State.GIVEN_UP, rules.NO_KEY)
+
+
+async def test_quiet_hours_that_began_meanwhile_are_kept_and_use_no_daily_bound(backend: Work[Repository]) -> None:
+    world = World(backend, POLICY.model_copy(update={"most_a_day": 2}))
+    await world.known()
+    quiet = await world.queue(2, kind=Kind.REFUND)
+    world.clock.set(NIGHT)
+    assert await world.courier.round() == 0
+    for one in await world.all():
+        assert MORNING <= one.next_attempt_at < MORNING + timedelta(minutes=5)
+        assert (one.state, one.attempts) == (State.QUEUED, 0)
+    (debit,) = await world.queue(kind=Kind.DEBIT)
+    assert await world.courier.round() == 1
+    assert [one.delivery_id for one in world.gateways.sent] == [debit.delivery_id]
+    world.clock.set(MORNING + timedelta(minutes=5))
+    assert await world.courier.round() == 2
+    assert {one.delivery_id for one in world.gateways.sent[1:]} == {one.delivery_id for one in quiet}
+    (more,) = await world.queue(kind=Kind.REFUND)
+    await world.courier.round()
+    assert [one.last_error for one in await world.all(event_id=more.event_id)] == [rules.DAILY_BOUND]
+
+
+async def test_what_was_switched_off_meanwhile_does_not_go_out(world: World) -> None:
+    await world.queue(kind=Kind.LIMIT)
+    async with world.backend() as repository:
+        await repository.save_preference("1001", Preference(Kind.LIMIT, Channel.SMS, is_wanted=False))
+    assert await world.courier.round() == 0
+    ended = await world.only()
+    assert (ended.state, ended.last_error, ended.attempts) == (State.GIVEN_UP, rules.UNWANTED, 0)
+
+
+async def test_what_waited_in_the_process_until_its_lease_is_nearly_over_is_put_back(world: World) -> None:
+    await world.queue()
+    ticks = iter([0.0, *[1000.0] * 9])
+    due = [replace(one, since=Elapsed(lambda: next(ticks))) for one in await world.courier._claim()]
+    for one in due:
+        await world.courier._carry(one)
+    assert world.gateways.sent == []
+    assert (await world.only()).attempts == 0
+    assert await world.courier.round() == 1
 
 
 async def test_what_is_claimed_is_not_claimed_again(world: World) -> None:
@@ -504,10 +599,51 @@ async def test_what_it_says_is_unreadable_and_gone_when_it_has_ended(database: D
         assert await transaction.raw.fetchval("SELECT payload_ct FROM delivery") is None
 
 
-async def test_what_was_moved_to_another_person_does_not_open(database: Database) -> None:
+async def test_what_does_not_open_has_failed_and_holds_up_nobody(database: Database) -> None:
     world = World(work(database, keyring()))
+    await world.known()
+    (broken,) = await world.queue()
+    (good,) = await world.queue(next_attempt_at=AT + timedelta(seconds=1))
+    async with database.transaction() as transaction:
+        # As if the words of another had been put there.
+        await transaction.raw.execute(
+            "UPDATE delivery SET payload_ct = (SELECT payload_ct FROM delivery WHERE delivery_id = $1) "
+            "WHERE delivery_id = $2",
+            good.delivery_id,
+            broken.delivery_id,
+        )
+    world.at(1)
+    assert await world.courier.round() == 1
+    assert [one.delivery_id for one in world.gateways.sent] == [good.delivery_id]
+    (failed,) = await world.all(event_id=broken.event_id)
+    assert (failed.state, failed.last_error, failed.attempts) == (State.FAILED, rules.UNREADABLE, 0)
+
+
+async def test_an_address_that_does_not_open_is_no_contact(database: Database) -> None:
+    world = World(work(database, keyring()))
+    await world.known()
     await world.queue()
     async with database.transaction() as transaction:
-        await transaction.raw.execute("UPDATE delivery SET psn_no = '1002'")
-    with pytest.raises(DecryptionError):
-        await world.courier.round()
+        await transaction.raw.execute("UPDATE contact_point SET address_ct = address_ct || 'x'::bytea")
+    assert await world.courier.round() == 0
+    assert (await world.only()).last_error == rules.NO_CONTACT
+
+
+async def test_a_process_without_the_key_leaves_it_to_others(database: Database) -> None:
+    world = World(work(database, another_keyring()))
+    await world.known()
+    await world.queue()
+    older = Courier(Channel.SMS, work(database, keyring()), world.gateways, world.clock)
+    assert await older.round() == 0
+    waiting = await world.only()
+    assert (waiting.state, waiting.attempts, waiting.last_error) == (State.QUEUED, 0, rules.NO_KEY)
+    world.at(NO_KEY_WAIT.total_seconds())
+    assert await world.courier.round() == 1
+    assert (await world.only()).state is State.SENT
+
+
+def another_keyring() -> KeyRing:
+    """After its key was changed."""
+    key = base64.b64encode(b"n" * 32).decode()
+    keys = {"k2": {"algorithm": "AES-256-GCM", "key": key}}
+    return KeyRing.from_json({"active": "k2", "keys": keys, "blind_index_key": key})

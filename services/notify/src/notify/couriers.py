@@ -7,11 +7,10 @@ a delivery that is sent again: at least once, under the same `delivery_id`, by w
 
 import asyncio
 import random
-from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -26,12 +25,12 @@ from notify.channels.guarded import LeftAloneError
 from notify.channels.policy import Policy
 from notify.channels.port import Accepted, Outgoing, UndeliveredError
 from notify.channels.receipts import Fate, Receipt
+from notify.claiming import Due, claim
 from notify.delivery_codec import ended_event
 from notify.domain import deliveries as rules
 from notify.domain.channels import OUTSIDE, Channel
 from notify.domain.deliveries import Delivery, State
 from notify.repository import Repository
-from notify.repository.deliveries import Claimed
 
 POLL_SECONDS: Final = 1.0
 """How soon a courier sees what another process has queued, or what became due by the clock."""
@@ -76,14 +75,6 @@ class Outcome:
     is_taken: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Addressed:
-    """A delivery that is to be sent now."""
-
-    claimed: Claimed
-    address: str = field(repr=False)
-
-
 class Courier:
     """Carries one channel's deliveries; every replica has one for each channel."""
 
@@ -94,7 +85,7 @@ class Courier:
         self._channels = channels
         self._clock = clock
         self._records = MicroBatcher(self._record, RECORDS_AT_ONCE, RECORDS_WAITING, name=f"record-{channel.value}")
-        self._due: asyncio.Queue[Addressed] = asyncio.Queue(self._policy.concurrency)
+        self._due: asyncio.Queue[Due] = asyncio.Queue(self._policy.concurrency)
         self._news = asyncio.Event()
         self._resting: tuple[Elapsed, float] | None = None
         self._log = get_logger().bind(channel=channel.value)
@@ -161,65 +152,34 @@ class Courier:
             line.cancel()
         await asyncio.gather(*lines, return_exceptions=True)
 
-    async def _put_back(self, left: Sequence[Addressed]) -> None:
+    async def _put_back(self, left: Sequence[Due]) -> None:
         if left:
-            await self._record([self._unsent(one.claimed.delivery) for one in left])
+            await self._record([self._unsent(one.delivery) for one in left])
 
     @property
     def _lease_seconds(self) -> float:
         # A claim is at most two lots for the lines, and a lot takes a time-out at most.
         return CLAIMED_LOTS * 2 * self._policy.timeout_seconds + MARGIN_SECONDS
 
-    async def _claim(self) -> list[Addressed]:
-        """What is to be sent now. What cannot or must not go out has ended when this returns."""
+    async def _claim(self) -> Sequence[Due]:
+        """What is to be sent now. What cannot or must not go out waits or has ended when this returns."""
         now, limit = self._clock.now(), CLAIMED_LOTS * self._policy.concurrency
         async with self._work() as repository:
-            claimed = await repository.claim_deliveries(self._channel, now, limit, self._lease_seconds)
-            if not claimed:
-                return []
-            claimed, ended = await self._within_bounds(repository, claimed, now)
-            addresses = await repository.addresses({one.delivery.contact_id for one in claimed})
-            ended += [
-                replace(rules.left_alone(one.delivery), state=State.FAILED, last_error=rules.NO_CONTACT, ended_at=now)
-                for one in claimed
-                if one.delivery.contact_id not in addresses
-            ]
-            await _save(repository, ended)
-        self._count(ended)
-        return [
-            Addressed(one, addresses[one.delivery.contact_id])
-            for one in claimed
-            if one.delivery.contact_id in addresses
-        ]
+            claims = await claim(
+                *(repository, self._channel, self._policy), now=now, limit=limit, lease_seconds=self._lease_seconds
+            )
+            await _save(repository, claims.changed)
+        self._count(one for one in claims.changed if one.has_ended)
+        return claims.due
 
-    async def _within_bounds(
-        self, repository: Repository, claimed: Sequence[Claimed], now: datetime
-    ) -> tuple[list[Claimed], list[Delivery]]:
-        """Those that may go out, and those that are given up because their person got enough today."""
-        wanted = Tally(one.delivery.psn_no for one in claimed if one.is_first)
-        counted = await repository.count_deliveries(self._channel, rules.day_of(now), wanted)
-        left = Tally(
-            {
-                psn_no: rules.within_bound(number, counted[psn_no], self._policy.most_a_day)
-                for psn_no, number in wanted.items()
-            }
-        )
-        passing, ended = [], []
-        for one in claimed:
-            psn_no = one.delivery.psn_no
-            if one.is_first and left[psn_no] == 0:
-                ended.append(rules.given_up(one.delivery, rules.DAILY_BOUND, now))
-                continue
-            passing.append(one)
-            left[psn_no] -= one.is_first
-        return passing, ended
-
-    async def _carry(self, one: Addressed) -> None:
-        outcome = await self._attempt(one)
+    async def _carry(self, one: Due) -> None:
+        # Sending may take its turn's time-out and its own. What another may claim before that is over is not begun.
+        is_late = one.since.seconds > self._lease_seconds - 2 * self._policy.timeout_seconds
+        outcome = self._unsent(one.delivery) if is_late else await self._attempt(one)
         await self._records.submit(outcome)
 
-    async def _attempt(self, one: Addressed) -> Outcome:
-        delivery = one.claimed.delivery
+    async def _attempt(self, one: Due) -> Outcome:
+        delivery = one.delivery
         try:
             accepted = await self._channels.send(_outgoing(one))
         except LeftAloneError as error:
@@ -367,8 +327,8 @@ async def _save(repository: Repository, changed: Sequence[Delivery]) -> None:
         await repository.outbox.add(events)
 
 
-def _outgoing(one: Addressed) -> Outgoing:
-    delivery, payload = one.claimed.delivery, one.claimed.payload
+def _outgoing(one: Due) -> Outgoing:
+    delivery, payload = one.delivery, one.payload
     return Outgoing(
         delivery_id=delivery.delivery_id,
         channel=delivery.channel,

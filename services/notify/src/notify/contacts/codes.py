@@ -64,8 +64,11 @@ class ContactCodes:
         """Send the codes that wait, so many at a time; how many were taken."""
         async with self._work() as repository:
             taken = await repository.take_codes(BATCH)
-        await asyncio.gather(*(self._send(code) for code in taken))
-        return len(taken)
+        for code_id in taken.unopened:
+            CODES.labels("UNOPENED").inc()
+            self._log.error("a contact's code cannot be opened, and is gone", code_id=str(code_id))
+        await asyncio.gather(*(self._send(code) for code in taken.codes))
+        return len(taken.codes)
 
     async def _send(self, code: WaitingCode) -> None:
         outcome = await self._outcome(code)

@@ -24,6 +24,11 @@ from notify.domain.wording import SHANGHAI
 MOST_ERROR_CHARACTERS: Final = 200
 DAILY_BOUND: Final = "beyond the person's daily bound"
 NO_CONTACT: Final = "the contact is there no more"
+UNREADABLE: Final = "what it says cannot be opened"
+NO_KEY: Final = "sealed by a key that is not there"
+UNWANTED: Final = "switched off since it was queued"
+KEPT_TRYING: Final = timedelta(days=1)
+"""How long an outage may last, of the other side or of a key, before what waits is given up."""
 
 
 class State(Enum):
@@ -135,6 +140,23 @@ def not_taken(
 def left_alone(delivery: Delivery) -> Delivery:
     """After a claim whose message was not even tried."""
     return replace(delivery, attempts=delivery.attempts - 1) if delivery.state is State.QUEUED else delivery
+
+
+def put_off(delivery: Delivery, until: datetime) -> Delivery:
+    """After a claim for whose message it is too early."""
+    return replace(left_alone(delivery), next_attempt_at=until)
+
+
+def without_key(delivery: Delivery, now: datetime, wait: timedelta) -> Delivery:
+    """After a claim by a process that has not the key; while keys are changed another one may have it."""
+    if now - delivery.created_at >= KEPT_TRYING:
+        return given_up(delivery, NO_KEY, now)
+    return replace(put_off(delivery, now + wait), last_error=NO_KEY)
+
+
+def failed(delivery: Delivery, why: str, now: datetime) -> Delivery:
+    """After a claim whose message can never be sent."""
+    return replace(left_alone(delivery), state=State.FAILED, last_error=why, ended_at=now)
 
 
 def given_up(delivery: Delivery, why: str, now: datetime) -> Delivery:

@@ -17,6 +17,9 @@ from notify.domain.wording import SHANGHAI
 
 DEFAULT_LANGUAGE: Final = "zh-CN"
 _ONE_DAY: Final = timedelta(days=1)
+_ONE_SECOND: Final = timedelta(seconds=1)
+_SPREAD_SECONDS: Final = 300
+"""What waited for the morning does not come to the gateway in one moment."""
 _NO_CONTACTS: Final[Mapping[Channel, UUID]] = MappingProxyType({})
 
 
@@ -82,7 +85,7 @@ class Planned:
     channel: Channel
     contact_id: UUID
     not_before: datetime
-    """Aware, by the injected clock: now, or the end of the quiet hours."""
+    """Aware, by the injected clock: now, or within five minutes of the end of the quiet hours."""
 
 
 def plan(notices: Iterable[Addressed], people: Mapping[str, Recipient], now: datetime) -> list[Planned]:
@@ -96,18 +99,20 @@ def plan(notices: Iterable[Addressed], people: Mapping[str, Recipient], now: dat
     if not people:  # nearly always, and this is on the way of every settlement
         return []
     return [
-        Planned(
-            notice.event_id, notice.psn_no, notice.kind, channel, contact_id, _not_before(notice, channel, told, now)
-        )
+        Planned(notice.event_id, notice.psn_no, notice.kind, channel, contact_id, earliest)
         for notice in notices
         if (told := people.get(notice.psn_no)) is not None
         for channel, contact_id in told.contacts.items()
-        if (notice.kind, channel) not in told.unwanted
+        if (earliest := not_before(notice.event_id, notice.kind, channel, told, now)) is not None
     ]
 
 
-def _not_before(notice: Addressed, channel: Channel, told: Recipient, now: datetime) -> datetime:
+def not_before(event_id: UUID, kind: Kind, channel: Channel, told: Recipient, now: datetime) -> datetime | None:
+    """When a notice may go out on a channel at the earliest; None if the person wants none of its kind there."""
+    if (kind, channel) in told.unwanted:
+        return None
     # Only a telephone rings; and that money was taken is told at any hour.
-    if channel is not Channel.SMS or notice.kind is Kind.DEBIT or told.quiet is None:
+    if channel is not Channel.SMS or kind is Kind.DEBIT or told.quiet is None:
         return now
-    return told.quiet.end_after(now) or now
+    end = told.quiet.end_after(now)
+    return end + event_id.int % _SPREAD_SECONDS * _ONE_SECOND if end else now

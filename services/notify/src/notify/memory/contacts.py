@@ -7,7 +7,8 @@ from uuid import UUID
 
 from notify.domain.contacts import Contact, ContactCode, ContactState
 from notify.memory.preferences import MemoryPreferences
-from notify.repository.contacts import SentCodes, WaitingCode
+from notify.repository.contacts import SentCodes, TakenCodes, WaitingCode
+from notify.repository.opening import Unopened
 
 
 class MemoryContacts(MemoryPreferences):
@@ -36,7 +37,7 @@ class MemoryContacts(MemoryPreferences):
         for one in contacts:
             self.contacts[one.contact_id] = one
 
-    async def addresses(self, contact_ids: Collection[UUID]) -> dict[UUID, str]:
+    async def addresses(self, contact_ids: Collection[UUID]) -> dict[UUID, str | Unopened]:
         """See the protocol."""
         verified = {key: one for key, one in self.contacts.items() if one.state is ContactState.VERIFIED}
         return {key: verified[key].address for key in contact_ids if key in verified}
@@ -67,13 +68,13 @@ class MemoryContacts(MemoryPreferences):
             tuple(one.created_at for one in near if self.addresses_of_codes[one.code_id] == address.lower()),
         )
 
-    async def take_codes(self, limit: int) -> list[WaitingCode]:
+    async def take_codes(self, limit: int) -> TakenCodes:
         """See the protocol."""
         waiting = [one for one in self.codes if one.code_id in self.code_texts][:limit]
         texts = [self.code_texts.pop(one.code_id) for one in waiting]
         pairs = zip(waiting, texts, strict=True)
         taken = [self._waiting(code, self.contacts[code.contact_id], text) for code, text in pairs]
-        return [one for one in taken if one.address]
+        return TakenCodes([one for one in taken if one.address])
 
     def _waiting(self, code: ContactCode, contact: Contact, text: str) -> WaitingCode:
         language = self.language_of(code.psn_no)

@@ -4,11 +4,15 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from notify.domain.channels import Channel
 from notify.domain.deliveries import Delivery, Payload, State
 from notify.repository.deliveries import Claimed, DeliveryFilter, DeliveryPlace, NewDelivery
+
+if TYPE_CHECKING:
+    from notify.repository.opening import Unopened
 
 
 class MemoryDeliveries:
@@ -17,7 +21,7 @@ class MemoryDeliveries:
     def __init__(self) -> None:
         super().__init__()
         self.deliveries: dict[UUID, Delivery] = {}
-        self.payloads: dict[UUID, Payload] = {}
+        self.payloads: dict[UUID, Payload | Unopened] = {}
         self.leased: set[UUID] = set()
         self.counted: set[UUID] = set()
         self.daily: dict[tuple[str, Channel, date], int] = {}
@@ -63,6 +67,10 @@ class MemoryDeliveries:
         for psn_no, number in wanted.items():
             self.daily[psn_no, channel, day] = self.daily.get((psn_no, channel, day), 0) + number
         return {psn_no: self.daily[psn_no, channel, day] for psn_no in wanted}
+
+    async def uncount_deliveries(self, delivery_ids: Collection[UUID]) -> None:
+        """See the protocol."""
+        self.counted -= set(delivery_ids)
 
     async def lock_deliveries(self, delivery_ids: Collection[UUID]) -> dict[UUID, Delivery]:
         """See the protocol."""

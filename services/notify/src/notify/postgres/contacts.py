@@ -12,7 +12,8 @@ from notify.domain.channels import Channel
 from notify.domain.contacts import Contact, ContactCode, ContactState
 from notify.domain.planning import DEFAULT_LANGUAGE
 from notify.postgres.rows import Rows
-from notify.repository.contacts import SentCodes, WaitingCode
+from notify.repository.contacts import SentCodes, TakenCodes, WaitingCode
+from notify.repository.opening import Unopened
 
 KEEP: Final = timedelta(days=2)
 """How long codes are kept, longer than they are counted; by the database's own time."""
@@ -94,10 +95,10 @@ class PostgresContacts(Rows):
         removed_first = sorted(contacts, key=lambda one: one.state is not ContactState.REMOVED)
         await self._raw.executemany(_SAVE, [self._row(one) for one in removed_first])
 
-    async def addresses(self, contact_ids: Collection[UUID]) -> dict[UUID, str]:
+    async def addresses(self, contact_ids: Collection[UUID]) -> dict[UUID, str | Unopened]:
         """See the protocol."""
         rows = await self._raw.fetch(_ADDRESSES, list(contact_ids))
-        return {row["contact_id"]: self._address(row) for row in rows}
+        return {row["contact_id"]: self._opened_address(row) for row in rows}
 
     async def add_code(self, code: ContactCode, contact: Contact, text: str) -> None:
         """See the protocol."""
@@ -126,11 +127,15 @@ class PostgresContacts(Rows):
             tuple(row["created_at"] for row in rows if row["is_to_address"]),
         )
 
-    async def take_codes(self, limit: int) -> list[WaitingCode]:
+    async def take_codes(self, limit: int) -> TakenCodes:
         """See the protocol."""
         rows = await self._raw.fetch(_TAKE, limit)
         kept = sorted((row for row in rows if row["address_ct"] is not None), key=lambda row: row["recorded_at"])
-        return [self._waiting(row) for row in kept]
+        opened = {row["code_id"]: self._waiting(row) for row in kept}
+        return TakenCodes(
+            [one for one in opened.values() if one is not None],
+            [code_id for code_id, one in opened.items() if one is None],
+        )
 
     def _address_index(self, address: str) -> bytes:
         # Mailboxes that differ in their capitals alone are one mailbox nearly everywhere.
@@ -161,14 +166,22 @@ class PostgresContacts(Rows):
         context = _address_context(row["contact_id"], row["psn_no"], Channel(row["channel"]))
         return self._keyring.decrypt(row["address_ct"], context).decode()
 
-    def _waiting(self, row: Record) -> WaitingCode:
-        code = self._keyring.decrypt(row["code_ct"], _code_context(row["code_id"], row["psn_no"])).decode()
+    def _opened_address(self, row: Record) -> str | Unopened:
+        context = _address_context(row["contact_id"], row["psn_no"], Channel(row["channel"]))
+        opened = self._open(row["address_ct"], context)
+        return opened if isinstance(opened, Unopened) else opened.decode()
+
+    def _waiting(self, row: Record) -> WaitingCode | None:
+        code = self._open(row["code_ct"], _code_context(row["code_id"], row["psn_no"]))
+        address = self._opened_address(row)
+        if isinstance(code, Unopened) or isinstance(address, Unopened):
+            return None
         return WaitingCode(
             row["code_id"],
             row["psn_no"],
             Channel(row["channel"]),
-            self._address(row),
-            code,
+            address,
+            code.decode(),
             row["expires_at"],
             row["language"] or DEFAULT_LANGUAGE,
         )

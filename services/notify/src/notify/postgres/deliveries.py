@@ -15,6 +15,7 @@ from notify.domain.deliveries import Delivery, Payload, State, day_of
 from notify.domain.kinds import Kind
 from notify.postgres.rows import Rows
 from notify.repository.deliveries import Claimed, DeliveryFilter, DeliveryPlace, NewDelivery
+from notify.repository.opening import Unopened
 
 _SHOWN: Final = (
     "delivery_id, event_id, psn_no, channel, contact_id, message_id, kind, state, attempts, next_attempt_at, "
@@ -51,6 +52,7 @@ SELECT psn_no, $1, $2, number FROM unnest($3::text[], $4::integer[]) AS w (psn_n
 ON CONFLICT (psn_no, channel, day) DO UPDATE SET sent = daily_count.sent + excluded.sent
 RETURNING psn_no, sent
 """
+_UNCOUNT = "UPDATE delivery SET is_counted = false WHERE delivery_id = ANY($1::uuid[])"
 _LOCK = f"SELECT {_SHOWN} FROM delivery WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR UPDATE"  # noqa: S608 - columns
 _UPDATE = """
 UPDATE delivery AS d
@@ -106,6 +108,11 @@ class PostgresDeliveries(Rows):
         rows = await self._raw.fetch(_COUNT, channel.value, day, list(wanted), list(wanted.values()))
         return {row["psn_no"]: row["sent"] for row in rows}
 
+    async def uncount_deliveries(self, delivery_ids: Collection[UUID]) -> None:
+        """See the protocol."""
+        if delivery_ids:
+            await self._raw.execute(_UNCOUNT, list(delivery_ids))
+
     async def lock_deliveries(self, delivery_ids: Collection[UUID]) -> dict[UUID, Delivery]:
         """See the protocol."""
         rows = await self._raw.fetch(_LOCK, list(delivery_ids))
@@ -145,9 +152,9 @@ class PostgresDeliveries(Rows):
             *(one.kind.value, payload, one.next_attempt_at, one.created_at),
         )
 
-    def _payload(self, row: Record) -> Payload:
-        opened = self._keyring.decrypt(row["payload_ct"], _context(row["delivery_id"], row["psn_no"]))
-        return Payload(**json.loads(opened))
+    def _payload(self, row: Record) -> Payload | Unopened:
+        opened = self._open(row["payload_ct"], _context(row["delivery_id"], row["psn_no"]))
+        return opened if isinstance(opened, Unopened) else Payload(**json.loads(opened))
 
 
 class DailyCountsKept:

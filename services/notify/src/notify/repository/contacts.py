@@ -8,6 +8,7 @@ from uuid import UUID
 
 from notify.domain.channels import Channel
 from notify.domain.contacts import Contact, ContactCode
+from notify.repository.opening import Unopened
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,15 @@ class WaitingCode:
     expires_at: datetime
     language: str
     """The person's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenCodes:
+    """Codes that were taken to be sent."""
+
+    codes: Sequence[WaitingCode]
+    unopened: Sequence[UUID] = ()
+    """code_id of those that could not be opened, and are gone now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +61,8 @@ class ContactRows(Protocol):
         """Keep new ones, and state and time of those that are there; of a removed one the address goes."""
         ...
 
-    async def addresses(self, contact_ids: Collection[UUID]) -> dict[UUID, str]:
-        """The addresses of those of these contacts that are verified now."""
+    async def addresses(self, contact_ids: Collection[UUID]) -> dict[UUID, str | Unopened]:
+        """The addresses of those of these contacts that are verified now, as far as they can be opened."""
         ...
 
     async def add_code(self, code: ContactCode, contact: Contact, text: str) -> None:
@@ -71,7 +81,7 @@ class ContactRows(Protocol):
         """When codes were made for the person, and by anybody for the address, less than `within` from a moment."""
         ...
 
-    async def take_codes(self, limit: int) -> list[WaitingCode]:
+    async def take_codes(self, limit: int) -> TakenCodes:
         """At most `limit` codes that wait to be sent, oldest first; nobody else gets them, and no second time.
 
         Those whose contact was removed are dropped.

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from notify.domain.channels import Channel
 from notify.domain.deliveries import Delivery, Payload, State
+from notify.repository.opening import Unopened
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Claimed:
     """A delivery that this process is to send, for as long as its lease lasts."""
 
     delivery: Delivery
-    payload: Payload
+    payload: Payload | Unopened
     is_first: bool
     """Whether it was never claimed before, and so is in no day's count."""
 
@@ -64,6 +65,10 @@ class DeliveryRows(Protocol):
 
     async def count_deliveries(self, channel: Channel, day: date, wanted: Mapping[str, int]) -> dict[str, int]:
         """Add these numbers by psn_no to the day's; what each is then."""
+        ...
+
+    async def uncount_deliveries(self, delivery_ids: Collection[UUID]) -> None:
+        """Let these be claimed for a first time once more: they were put off before a day counted them."""
         ...
 
     async def lock_deliveries(self, delivery_ids: Collection[UUID]) -> dict[UUID, Delivery]:
