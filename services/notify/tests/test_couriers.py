@@ -17,13 +17,13 @@ from kit.db import Database, Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork, eventually
 from notify.channels.guarded import LeftAloneError
-from notify.channels.policy import Policy
-from notify.channels.port import Accepted, Outgoing, UndeliveredError
+from notify.channels.policy import DEFAULTS, Policy
+from notify.channels.port import Accepted, AddressBusyError, Outgoing, UndeliveredError
 from notify.channels.receipts import Fate, Receipt
 from notify.claiming import NO_KEY_WAIT
 from notify.couriers import Courier, Couriers, DeliveryDesk
 from notify.domain import deliveries as rules
-from notify.domain.channels import Channel
+from notify.domain.channels import OUTSIDE, Channel
 from notify.domain.contacts import Contact, ContactState
 from notify.domain.deliveries import Delivery, Payload, State
 from notify.domain.kinds import Kind
@@ -42,6 +42,7 @@ NIGHT = AT + timedelta(hours=13)
 """23:00 in Shanghai."""
 MORNING = AT + timedelta(hours=22)
 """08:00 there."""
+FULL = AddressBusyError("the mailbox is full")
 BUSY = UndeliveredError("it said 503", is_final=False)
 
 
@@ -170,19 +171,45 @@ async def test_a_failed_attempt_is_made_again_after_a_wait_with_the_same_key(wor
 
 async def test_the_other_side_is_left_alone_for_as_long_as_it_asks(world: World) -> None:
     await world.queue()
-    world.gateways.failure = UndeliveredError("429", is_final=False, retry_after_seconds=60)
+    world.gateways.failure = UndeliveredError("429", is_final=False, retry_after_seconds=3 * POLICY.most_wait_seconds)
     await world.courier.round()
-    assert (await world.only()).next_attempt_at == AT + timedelta(seconds=60)
+    assert (await world.only()).next_attempt_at == AT + timedelta(seconds=3 * POLICY.most_wait_seconds)
 
 
 async def test_after_its_last_attempt_it_is_given_up_and_told(world: World) -> None:
     await world.queue()
-    world.gateways.failure = BUSY
+    world.gateways.failure = FULL
     for attempt in range(4):
         world.at(attempt * 1000)
         await world.courier.round()
     done = await world.only()
     assert (done.state, done.attempts, len(world.gateways.sent)) == (State.GIVEN_UP, 3, 3)
+
+
+@pytest.mark.parametrize("channel", sorted(OUTSIDE, key=str))
+async def test_an_outage_of_hours_loses_nothing_by_any_channels_defaults(channel: Channel) -> None:
+    world = World(MemoryWork(MemoryRepository()), DEFAULTS[channel])
+    await world.known()
+    await world.queue()
+    world.gateways.failure = BUSY
+    for minute in range(20 * 60):
+        world.at(minute * 60)
+        await world.courier.round()
+    world.gateways.failure = None
+    world.at(21 * 3600)
+    await world.courier.round()
+    assert (await world.only()).state is State.SENT
+
+
+async def test_an_outage_of_more_than_a_day_ends_what_waits() -> None:
+    world = World(MemoryWork(MemoryRepository()), DEFAULTS[Channel.SMS])
+    await world.known()
+    await world.queue()
+    world.gateways.failure = BUSY
+    for hour in range(27):
+        world.at(hour * 3600)
+        await world.courier.round()
+    assert (await world.only()).state is State.GIVEN_UP
 
 
 async def test_a_refusal_for_good_is_not_tried_again(world: World) -> None:
@@ -426,10 +453,10 @@ async def test_what_waits_for_a_receipt_is_not_told_yet() -> None:
 
 async def test_what_was_given_up_is_told_with_the_reason() -> None:
     def breaks(world: World) -> None:
-        world.gateways.failure = BUSY
+        world.gateways.failure = FULL
 
     (told,) = await ended(1, [breaks])
-    assert (told.state, told.attempts, told.why) == (delivery_pb2.DELIVERY_STATE_GIVEN_UP, 3, "it said 503")
+    assert (told.state, told.attempts, told.why) == (delivery_pb2.DELIVERY_STATE_GIVEN_UP, 3, "the mailbox is full")
 
 
 async def test_a_receipt_is_told() -> None:

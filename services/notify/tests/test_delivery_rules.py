@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from notify.channels.policy import DEFAULTS, Policy
 from notify.domain import deliveries as rules
 from notify.domain.channels import Channel
-from notify.domain.deliveries import Delivery, State
+from notify.domain.deliveries import Delivery, Failure, State
 from notify.domain.kinds import Kind
 from notify.testing import AT
 
@@ -25,9 +25,8 @@ def queued(attempts: int = 1) -> Delivery:
     )
 
 
-def not_taken(delivery: Delivery, *, is_final: bool = False, wait_seconds: int = 10) -> Delivery:
-    wait = timedelta(seconds=wait_seconds)
-    return rules.not_taken(delivery, "it said 500", POLICY, is_final=is_final, wait=wait, now=AT)
+def not_taken(delivery: Delivery, failure: Failure = Failure.BUSY, *, now: datetime = AT) -> Delivery:
+    return rules.not_taken(delivery, "it said 500", POLICY, failure=failure, wait=timedelta(seconds=10), now=now)
 
 
 def test_what_a_gateway_took_waits_for_its_receipt() -> None:
@@ -54,8 +53,14 @@ def test_the_last_attempt_that_fails_gives_up() -> None:
     assert (done.state, done.ended_at, done.attempts) == (State.GIVEN_UP, AT, 3)
 
 
+@given(attempts=st.integers(1, 1000), minutes=st.integers(0, 3 * 24 * 60))
+def test_an_outage_uses_up_no_attempts_and_is_waited_for_a_day(attempts: int, minutes: int) -> None:
+    after = not_taken(queued(attempts), Failure.OUTAGE, now=AT + timedelta(minutes=minutes))
+    assert after.state is (State.QUEUED if minutes < 24 * 60 else State.GIVEN_UP)
+
+
 def test_a_refusal_for_good_fails_at_once() -> None:
-    assert not_taken(queued(), is_final=True).state is State.FAILED
+    assert not_taken(queued(), Failure.REFUSED).state is State.FAILED
 
 
 def test_what_was_not_even_tried_counts_no_attempt() -> None:
@@ -77,7 +82,7 @@ def test_a_failure_without_a_word_says_so() -> None:
 
 
 def test_a_long_reason_is_cut() -> None:
-    long = rules.not_taken(queued(), "x" * 1000, POLICY, is_final=True, wait=timedelta(), now=AT)
+    long = rules.not_taken(queued(), "x" * 1000, POLICY, failure=Failure.REFUSED, wait=timedelta(), now=AT)
     assert len(long.last_error or "") == rules.MOST_ERROR_CHARACTERS
 
 
@@ -86,7 +91,8 @@ STEPS = st.sampled_from(
         lambda one: rules.taken(one, "p2", awaits_receipt=True, now=LATER),
         lambda one: rules.taken(one, "p2", awaits_receipt=False, now=LATER),
         not_taken,
-        lambda one: not_taken(one, is_final=True),
+        lambda one: not_taken(one, Failure.OUTAGE),
+        lambda one: not_taken(one, Failure.REFUSED),
         lambda one: rules.received(one, has_arrived=True, code="", now=LATER),
         lambda one: rules.received(one, has_arrived=False, code="C", now=LATER),
     ]
@@ -116,8 +122,9 @@ def test_waits_stay_within_the_policy_and_heed_what_was_asked(
 ) -> None:
     policy = DEFAULTS[channel]
     wait = rules.wait_seconds(attempts, policy, asked, share)
-    assert policy.first_wait_seconds / 2 <= wait <= policy.most_wait_seconds
-    assert wait >= min(asked or 0, policy.most_wait_seconds)
+    longest = max(policy.most_wait_seconds, min(asked or 0, 86_400))
+    assert policy.first_wait_seconds / 2 <= wait <= longest
+    assert wait >= min(asked or 0, 86_400)
 
 
 def test_waits_double() -> None:

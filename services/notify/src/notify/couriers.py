@@ -23,7 +23,7 @@ from kit.db import Work
 from kit.observability import get_logger
 from notify.channels.guarded import LeftAloneError
 from notify.channels.policy import Policy
-from notify.channels.port import Accepted, Outgoing, UndeliveredError
+from notify.channels.port import Accepted, AddressBusyError, Outgoing, UndeliveredError
 from notify.channels.receipts import Fate, Receipt
 from notify.claiming import Due, claim
 from notify.delivery_codec import ended_event
@@ -187,11 +187,11 @@ class Courier:
             return self._unsent(delivery)
         except UndeliveredError as error:
             self._tried("REFUSED" if error.is_final else "FAILED")
-            return self._failed(delivery, error)
+            return self._failed(delivery, error, _failure(error))
         except Exception as error:  # noqa: BLE001 - an adapter's fault must not lose a line, nor hold up the others
             self._tried("FAILED")
             self._log.exception("an adapter failed", why=type(error).__name__)
-            return self._failed(delivery, UndeliveredError(type(error).__name__, is_final=False))
+            return self._failed(delivery, UndeliveredError(type(error).__name__, is_final=False), rules.Failure.BUSY)
         self._tried("TAKEN")
         return self._taken(delivery, accepted)
 
@@ -203,14 +203,14 @@ class Courier:
 
         return Outcome(delivery.delivery_id, delivery.attempts, change, is_taken=True)
 
-    def _failed(self, delivery: Delivery, error: UndeliveredError) -> Outcome:
+    def _failed(self, delivery: Delivery, error: UndeliveredError, failure: rules.Failure) -> Outcome:
         now = self._clock.now()
         share = random.random()  # noqa: S311 - jitter, no secret
         seconds = rules.wait_seconds(delivery.attempts, self._policy, error.retry_after_seconds, share)
 
         def change(found: Delivery) -> Delivery:
             wait = timedelta(seconds=seconds)
-            return rules.not_taken(found, error.why, self._policy, is_final=error.is_final, wait=wait, now=now)
+            return rules.not_taken(found, error.why, self._policy, failure=failure, wait=wait, now=now)
 
         return Outcome(delivery.delivery_id, delivery.attempts, change, is_taken=False)
 
@@ -313,6 +313,12 @@ class DeliveryDesk:
         for one in changed.values():
             OUTCOMES.labels(one.channel.value, one.state.value).inc()
         return set(found)
+
+
+def _failure(error: UndeliveredError) -> rules.Failure:
+    if error.is_final:
+        return rules.Failure.REFUSED
+    return rules.Failure.BUSY if isinstance(error, AddressBusyError) else rules.Failure.OUTAGE
 
 
 def _decides(outcome: Outcome, found: Delivery) -> bool:

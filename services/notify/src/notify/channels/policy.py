@@ -15,11 +15,11 @@ class Policy(BaseModel):
     timeout_seconds: float = Field(default=10.0, gt=0, le=60)
     """How long one attempt may take, connecting included; it may wait as long for its turn before."""
     attempts: int = Field(default=8, ge=1, le=100)
-    """How often one message is tried before it is given up."""
+    """How often a message is tried that the other side does not take while it takes others. An outage uses up none."""
     first_wait_seconds: float = Field(default=5.0, gt=0, le=3600)
     """About how long after the first failure the second attempt comes; each further wait is twice as long."""
     most_wait_seconds: float = Field(default=3600.0, gt=0, le=86_400)
-    """The longest wait between two attempts, also where the other side asks for a longer one."""
+    """The longest wait between two attempts, unless the other side asks for a longer one, up to a day."""
     concurrency: int = Field(default=16, ge=1, le=256)
     """How many messages one process hands over at once."""
     breaker_failures: int = Field(default=5, ge=1, le=1000)

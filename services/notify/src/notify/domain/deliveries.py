@@ -87,7 +87,7 @@ class Bounds(Protocol):
 
     @property
     def attempts(self) -> int:
-        """How often one message is tried."""
+        """How often one message is tried that the other side takes from others."""
         ...
 
     @property
@@ -97,12 +97,12 @@ class Bounds(Protocol):
 
     @property
     def most_wait_seconds(self) -> float:
-        """The longest wait."""
+        """The longest wait that nobody asked for."""
         ...
 
 
 def wait_seconds(attempts: int, bounds: Bounds, asked_seconds: float | None, share: float) -> float:
-    """How long to wait after this many attempts: doubling, never shorter than the other side asks, within the bounds.
+    """How long to wait after this many attempts: doubling, never shorter than the other side asks, up to a day.
 
     Args:
         attempts: those that failed, 1 or more.
@@ -112,7 +112,7 @@ def wait_seconds(attempts: int, bounds: Bounds, asked_seconds: float | None, sha
     """
     highest_seconds = min(bounds.most_wait_seconds, bounds.first_wait_seconds * 2.0 ** min(attempts - 1, 30))
     drawn_seconds = highest_seconds * (0.5 + share / 2)
-    return min(bounds.most_wait_seconds, max(drawn_seconds, asked_seconds or 0.0))
+    return max(drawn_seconds, min(asked_seconds or 0.0, KEPT_TRYING.total_seconds()))
 
 
 def taken(delivery: Delivery, provider_id: str | None, *, awaits_receipt: bool, now: datetime) -> Delivery:
@@ -123,16 +123,28 @@ def taken(delivery: Delivery, provider_id: str | None, *, awaits_receipt: bool, 
     return replace(delivery, state=State.SENT, provider_id=provider_id, sent_at=now, ended_at=ended_at)
 
 
+class Failure(Enum):
+    """Why an attempt failed, as far as it says what to do."""
+
+    REFUSED = "REFUSED"
+    """The message will never be taken."""
+    BUSY = "BUSY"
+    """This message was not taken, while others are: so many attempts are enough."""
+    OUTAGE = "OUTAGE"
+    """The other side takes nothing from anybody: that uses up no attempts, it only may not last for ever."""
+
+
 def not_taken(
-    delivery: Delivery, why: str, bounds: Bounds, *, is_final: bool, wait: timedelta, now: datetime
+    delivery: Delivery, why: str, bounds: Bounds, *, failure: Failure, wait: timedelta, now: datetime
 ) -> Delivery:
-    """After an attempt that failed: tried again after `wait`, unless that is of no use or was done often enough."""
+    """After an attempt that failed: tried again after `wait`, unless that is of no use or was done for long enough."""
     if delivery.state is not State.QUEUED:
         return delivery
     delivery = replace(delivery, last_error=why[:MOST_ERROR_CHARACTERS])
-    if is_final:
+    if failure is Failure.REFUSED:
         return replace(delivery, state=State.FAILED, ended_at=now)
-    if delivery.attempts >= bounds.attempts:
+    is_outage = failure is Failure.OUTAGE
+    if now - delivery.created_at >= KEPT_TRYING if is_outage else delivery.attempts >= bounds.attempts:
         return replace(delivery, state=State.GIVEN_UP, ended_at=now)
     return replace(delivery, next_attempt_at=now + wait)
 
