@@ -134,6 +134,21 @@ async def test_a_newer_code_takes_the_place_of_the_one_before(backend: Work[Repo
     assert first.is_open
 
 
+async def test_a_code_that_is_given_back_waits_again_unless_a_newer_one_took_its_place(
+    backend: Work[Repository],
+) -> None:
+    await made(backend, of := contact(), "111111")
+    (first,) = await taken(backend)
+    async with backend() as repository:
+        await repository.give_back_code(first)
+        assert await repository.take_codes(10, [Channel.SMS]) == TakenCodes([])
+        assert await repository.take_codes(10, [Channel.EMAIL]) == TakenCodes([first])
+    await made(backend, of, "222222")
+    async with backend() as repository:
+        await repository.give_back_code(first)
+    assert [one.code for one in await taken(backend)] == ["222222"]
+
+
 async def test_a_code_to_a_contact_that_was_removed_is_not_sent(backend: Work[Repository]) -> None:
     of = contact()
     await made(backend, of)

@@ -12,7 +12,8 @@ from gongji.notify.v1 import notice_pb2
 from kit.db import LeavesTrace
 from kit.errors import InvalidFields
 from kit.testing import MemoryWork, eventually
-from notify.channels.port import UndeliveredError
+from notify.channels.guarded import LeftAloneError
+from notify.channels.port import Accepted, Outgoing, UndeliveredError
 from notify.contacts.codes import ContactCodes
 from notify.contacts.service import CountedCodeWrong
 from notify.domain.channels import Channel
@@ -25,7 +26,7 @@ from notify.domain.contacts import (
     ContactNotFound,
     TooManyCodes,
 )
-from notify.testing import AT, TEXTS
+from notify.testing import AT, TEXTS, Postbox
 from notify.testing_contacts import EMAIL, OTHER_PHONE, PHONE, SMS, Desk
 
 
@@ -239,6 +240,77 @@ async def test_a_code_that_was_not_taken_is_not_tried_again_and_holds_up_no_othe
     assert await desk.codes.send_waiting() == 0
     await desk.add()
     assert await desk.sent_code()
+
+
+async def test_a_code_that_was_not_even_tried_waits_until_its_channel_is_left_alone_no_more() -> None:
+    desk = Desk(bounds=CodeBounds(to_person=1, to_address=1))
+    await desk.add()
+    desk.postbox.failure = LeftAloneError("resting", is_final=False, retry_after_seconds=1e-9)
+    with capture_logs() as lines:
+        assert [await desk.codes.send_waiting() for _ in range(3)] == [1, 1, 1]
+    assert lines == []
+    desk.postbox.failure = None
+    assert await desk.sent_code()
+    assert await desk.codes.send_waiting() == 0
+
+
+async def test_while_a_channel_is_left_alone_its_codes_hold_up_no_others() -> None:
+    desk = Desk()
+    await desk.add()
+    desk.postbox.failure = LeftAloneError("resting", is_final=False, retry_after_seconds=30.0)
+    assert await desk.codes.send_waiting() == 1
+    desk.postbox.failure = None
+    await desk.add("a@example.com", EMAIL, psn_no="1002")
+    assert await desk.codes.send_waiting() == 1
+    assert [one.address for one in desk.postbox.sent] == ["a@example.com"]
+
+
+async def test_a_code_that_waited_for_its_channel_until_it_ran_out_is_not_sent() -> None:
+    desk = Desk()
+    await desk.add()
+    desk.postbox.failure = LeftAloneError("resting", is_final=False, retry_after_seconds=1e-9)
+    await desk.codes.send_waiting()
+    desk.postbox.failure = None
+    desk.clock.advance(CODE_LIFETIME)
+    await desk.codes.send_waiting()
+    assert desk.postbox.sent == []
+
+
+class Held(Postbox):
+    """Answers nobody until it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.answers = asyncio.Event()
+
+    async def send(self, outgoing: Outgoing) -> Accepted:
+        self.asked += 1
+        await self.answers.wait()
+        return await super().send(outgoing)
+
+
+async def test_a_code_that_was_taken_is_still_sent_when_the_process_stops() -> None:
+    postbox = Held()
+    desk = Desk(postbox=postbox)
+    await desk.add()
+    running = asyncio.create_task(desk.codes.run())
+    await eventually(lambda: postbox.asked == 1)
+    running.cancel()
+    asyncio.get_running_loop().call_later(0.05, postbox.answers.set)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert len(postbox.sent) == 1
+
+
+async def test_a_fault_of_an_adapter_costs_one_code() -> None:
+    desk = Desk()
+    await desk.add()
+    desk.postbox.failure = ZeroDivisionError(PHONE)  # type: ignore[assignment]
+    with capture_logs() as lines:
+        await desk.codes.send_waiting()
+    assert "UNDELIVERED" in str(lines)
+    assert PHONE not in str(lines)
 
 
 async def test_the_sender_goes_on_after_a_failure_and_sends_what_still_waits() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from notify.domain.channels import Channel
 from notify.domain.contacts import Contact, ContactCode, ContactState
 from notify.memory.preferences import MemoryPreferences
 from notify.repository.contacts import SentCodes, TakenCodes, WaitingCode
@@ -68,9 +69,15 @@ class MemoryContacts(MemoryPreferences):
             tuple(one.created_at for one in near if self.addresses_of_codes[one.code_id] == address.lower()),
         )
 
-    async def take_codes(self, limit: int) -> TakenCodes:
+    async def give_back_code(self, code: WaitingCode) -> None:
         """See the protocol."""
-        waiting = [one for one in self.codes if one.code_id in self.code_texts][:limit]
+        if any(one.code_id == code.code_id and one.is_open for one in self.codes):
+            self.code_texts[code.code_id] = code.code
+
+    async def take_codes(self, limit: int, but_not: Collection[Channel] = ()) -> TakenCodes:
+        """See the protocol."""
+        wanted = [one for one in self.codes if self.contacts[one.contact_id].channel not in but_not]
+        waiting = [one for one in wanted if one.code_id in self.code_texts][:limit]
         texts = [self.code_texts.pop(one.code_id) for one in waiting]
         pairs = zip(waiting, texts, strict=True)
         taken = [self._waiting(code, self.contacts[code.contact_id], text) for code, text in pairs]

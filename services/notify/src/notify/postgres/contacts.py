@@ -57,8 +57,9 @@ FROM contact_code WHERE (psn_no = $1 OR address_index = $2) AND created_at > $3 
 # The code is wiped where it is taken: whoever takes it sends it, or nobody ever does.
 _TAKE: Final = """
 WITH taken AS (
-    SELECT code_id, code_ct FROM contact_code WHERE code_ct IS NOT NULL
-    ORDER BY recorded_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT w.code_id, w.code_ct FROM contact_code AS w JOIN contact_point AS t USING (contact_id)
+    WHERE w.code_ct IS NOT NULL AND t.channel <> ALL ($2::text[])
+    ORDER BY w.recorded_at LIMIT $1 FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE contact_code AS c SET code_ct = NULL
 FROM taken, contact_point AS p
@@ -66,6 +67,7 @@ WHERE c.code_id = taken.code_id AND p.contact_id = c.contact_id
 RETURNING c.code_id, c.contact_id, c.psn_no, p.channel, p.address_ct, taken.code_ct, c.expires_at, c.recorded_at,
     (SELECT s.language FROM person_setting AS s WHERE s.psn_no = c.psn_no) AS language
 """
+_GIVE_BACK: Final = "UPDATE contact_code SET code_ct = $2 WHERE code_id = $1 AND is_open"
 _FORGET: Final = """
 DELETE FROM contact_code WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM contact_code WHERE recorded_at < clock_timestamp() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -127,9 +129,14 @@ class PostgresContacts(Rows):
             tuple(row["created_at"] for row in rows if row["is_to_address"]),
         )
 
-    async def take_codes(self, limit: int) -> TakenCodes:
+    async def give_back_code(self, code: WaitingCode) -> None:
         """See the protocol."""
-        rows = await self._raw.fetch(_TAKE, limit)
+        sealed = self._keyring.encrypt(code.code.encode(), _code_context(code.code_id, code.psn_no))
+        await self._raw.execute(_GIVE_BACK, code.code_id, sealed)
+
+    async def take_codes(self, limit: int, but_not: Collection[Channel] = ()) -> TakenCodes:
+        """See the protocol."""
+        rows = await self._raw.fetch(_TAKE, limit, [channel.value for channel in but_not])
         kept = sorted((row for row in rows if row["address_ct"] is not None), key=lambda row: row["recorded_at"])
         opened = {row["code_id"]: self._waiting(row) for row in kept}
         return TakenCodes(

@@ -81,8 +81,12 @@ class ContactRows(Protocol):
         """When codes were made for the person, and by anybody for the address, less than `within` from a moment."""
         ...
 
-    async def take_codes(self, limit: int) -> TakenCodes:
-        """At most `limit` codes that wait to be sent, oldest first; nobody else gets them, and no second time.
+    async def give_back_code(self, code: WaitingCode) -> None:
+        """Let a code that was taken and not tried wait again, unless a newer one took its place."""
+        ...
+
+    async def take_codes(self, limit: int, but_not: Collection[Channel] = ()) -> TakenCodes:
+        """At most `limit` codes that wait to be sent, but none of these channels, oldest first; nobody else gets them.
 
         Those whose contact was removed are dropped.
         """
