@@ -61,11 +61,18 @@ class _Candidate:
 
 
 async def claim(
-    repository: Repository, channel: Channel, bounds: ClaimBounds, *, now: datetime, limit: int, lease_seconds: float
+    repository: Repository,
+    channel: Channel,
+    bounds: ClaimBounds,
+    *,
+    now: datetime,
+    due_by: datetime,
+    limit: int,
+    lease_seconds: float,
 ) -> Claims:
-    """Claim what is due; `changed` is to be kept by the caller, in this transaction."""
+    """Claim what was due by `due_by`; `changed` is to be kept by the caller, in this transaction."""
     since = Elapsed()
-    claimed = await repository.claim_deliveries(channel, now, limit, lease_seconds)
+    claimed = await repository.claim_deliveries(channel, due_by, limit, lease_seconds)
     if not claimed:
         return Claims((), ())
     people = await repository.people({one.delivery.psn_no for one in claimed})

@@ -38,6 +38,9 @@ SAMPLE_SECONDS: Final = 5.0
 CLAIMED_LOTS: Final = 2
 """How much is claimed at once: for each line of the channel so many."""
 MARGIN_SECONDS: Final = 10.0
+IDLE_POLL_SECONDS: Final = 60.0
+IDLE_AFTER: Final = timedelta(hours=1)
+"""What waits on a channel that has no adapter here fails after this: until then a replica that has one may carry it."""
 STOP_SECONDS: Final = 10.0
 RECORDS_AT_ONCE: Final = 64
 RECORDS_WAITING: Final = 4096
@@ -76,14 +79,32 @@ class Outcome:
 
 
 class Courier:
-    """Carries one channel's deliveries; every replica has one for each channel."""
+    """Carries one channel's deliveries; every replica has one for each channel.
 
-    def __init__(self, channel: Channel, work: Work[Repository], channels: Channels, clock: Clock) -> None:
+    Args:
+        channel: which.
+        work: the database.
+        channels: all adapters.
+        clock: by which deliveries are due.
+        hears_receipts: whether gateways can tell this installation what became of what they took.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        work: Work[Repository],
+        channels: Channels,
+        clock: Clock,
+        *,
+        hears_receipts: bool = True,
+    ) -> None:
         self._channel = channel
         self._policy = channels.policy(channel)
         self._work = work
         self._channels = channels
         self._clock = clock
+        self._is_idle = channel not in channels.usable
+        self._hears_receipts = hears_receipts
         self._records = MicroBatcher(self._record, RECORDS_AT_ONCE, RECORDS_WAITING, name=f"record-{channel.value}")
         self._due: asyncio.Queue[Due] = asyncio.Queue(self._policy.concurrency)
         self._news = asyncio.Event()
@@ -126,7 +147,8 @@ class Courier:
 
     async def _wait_for_news(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(POLL_SECONDS, self._rest_seconds())):
+            poll_seconds = IDLE_POLL_SECONDS if self._is_idle else POLL_SECONDS
+            async with asyncio.timeout(max(poll_seconds, self._rest_seconds())):
                 await self._news.wait()
         self._news.clear()
 
@@ -163,13 +185,17 @@ class Courier:
 
     async def _claim(self) -> Sequence[Due]:
         """What is to be sent now. What cannot or must not go out waits or has ended when this returns."""
-        now, limit = self._clock.now(), CLAIMED_LOTS * self._policy.concurrency
+        now = self._clock.now()
         async with self._work() as repository:
             claims = await claim(
-                *(repository, self._channel, self._policy), now=now, limit=limit, lease_seconds=self._lease_seconds
+                *(repository, self._channel, self._policy),
+                now=now,
+                due_by=now - IDLE_AFTER if self._is_idle else now,
+                limit=CLAIMED_LOTS * self._policy.concurrency,
+                lease_seconds=self._lease_seconds,
             )
             await _save(repository, claims.changed)
-        self._count(one for one in claims.changed if one.has_ended)
+        _count(one for one in claims.changed if one.has_ended)
         return claims.due
 
     async def _carry(self, one: Due) -> None:
@@ -197,9 +223,10 @@ class Courier:
 
     def _taken(self, delivery: Delivery, accepted: Accepted) -> Outcome:
         now = self._clock.now()
+        awaits_receipt = accepted.awaits_receipt and self._hears_receipts
 
         def change(found: Delivery) -> Delivery:
-            return rules.taken(found, accepted.provider_id, awaits_receipt=accepted.awaits_receipt, now=now)
+            return rules.taken(found, accepted.provider_id, awaits_receipt=awaits_receipt, now=now)
 
         return Outcome(delivery.delivery_id, delivery.attempts, change, is_taken=True)
 
@@ -226,7 +253,7 @@ class Courier:
                 if one.delivery_id in found and _decides(one, found[one.delivery_id])
             ]
             await _save(repository, changed)
-        self._count(one for one in changed if one.has_ended)
+        _count(one for one in changed if one.has_ended)
         return [None] * len(outcomes)
 
     def _rest_seconds(self) -> float:
@@ -239,25 +266,20 @@ class Courier:
     def _tried(self, outcome: str) -> None:
         ATTEMPTS.labels(self._channel.value, outcome).inc()
 
-    def _count(self, ended: Iterable[Delivery]) -> None:
-        for one in ended:
-            OUTCOMES.labels(one.channel.value, one.state.value).inc()
-
 
 class Couriers:
-    """The couriers of all channels that have an adapter."""
+    """The couriers of all channels; also of one that has no adapter any more, whose deliveries must end some time."""
 
-    def __init__(self, work: Work[Repository], channels: Channels, clock: Clock) -> None:
+    def __init__(
+        self, work: Work[Repository], channels: Channels, clock: Clock, *, hears_receipts: bool = True
+    ) -> None:
         self._work = work
+        self.usable = channels.usable
+        """The channels that deliveries are queued for."""
         self._couriers = {
-            channel: Courier(channel, work, channels, clock)
-            for channel in sorted(channels.usable, key=lambda channel: channel.value)
+            channel: Courier(channel, work, channels, clock, hears_receipts=hears_receipts)
+            for channel in sorted(OUTSIDE, key=lambda channel: channel.value)
         }
-
-    @property
-    def usable(self) -> frozenset[Channel]:
-        """The channels that deliveries can be queued for."""
-        return frozenset(self._couriers)
 
     def wake(self, channels: Iterable[Channel]) -> None:
         """Deliveries of these were queued."""
@@ -300,7 +322,8 @@ class DeliveryDesk:
         """See `notify.channels.receipts.ReceiptDesk`."""
         now = self._clock.now()
         async with self._work() as repository:
-            found = await repository.lock_deliveries({receipt.delivery_id for receipt in receipts})
+            locked = await repository.lock_deliveries({receipt.delivery_id for receipt in receipts})
+            found = {key: one for key, one in locked.items() if rules.may_be_received(one)}
             changed: dict[UUID, Delivery] = {}
             for receipt in receipts:
                 known = changed.get(receipt.delivery_id) or found.get(receipt.delivery_id)
@@ -310,9 +333,18 @@ class DeliveryDesk:
                         known, has_arrived=has_arrived, code=receipt.code, now=now
                     )
             await _save(repository, list(changed.values()))
-        for one in changed.values():
-            OUTCOMES.labels(one.channel.value, one.state.value).inc()
+        _count(changed.values())
         return set(found)
+
+    async def end_unheard(self, limit: int) -> int:
+        """End at most `limit` that no receipt came for in three days; how many there were. For a scheduled job."""
+        now = self._clock.now()
+        async with self._work() as repository:
+            found = await repository.lock_unheard(now - rules.HEARD_WITHIN, limit)
+            ended = [rules.unheard(one, now) for one in found]
+            await _save(repository, ended)
+        _count(ended)
+        return len(ended)
 
 
 def _failure(error: UndeliveredError) -> rules.Failure:
@@ -331,6 +363,11 @@ async def _save(repository: Repository, changed: Sequence[Delivery]) -> None:
     events = [ended_event(one) for one in changed if one.has_ended]
     if events:
         await repository.outbox.add(events)
+
+
+def _count(ended: Iterable[Delivery]) -> None:
+    for one in ended:
+        OUTCOMES.labels(one.channel.value, one.state.value).inc()
 
 
 def _outgoing(one: Due) -> Outgoing:

@@ -39,7 +39,7 @@ from notify.delivery_servicer import DeliveryServicer
 from notify.dispatch import Dispatch
 from notify.postgres import PostgresRepository
 from notify.postgres.contacts import SentCodesKept
-from notify.postgres.deliveries import DailyCountsKept
+from notify.postgres.deliveries import DeliveriesKept
 from notify.rendering import Texts
 from notify.repository import Repository
 from notify.service import CONSUMER, MessageService
@@ -55,11 +55,11 @@ NAME = "notify"
 class Parts:
     """What telling people is made of, each once for the process."""
 
-    def __init__(self, settings: ReplaySettings, database: Database) -> None:
+    def __init__(self, settings: ReplaySettings, database: Database, *, hears_receipts: bool = False) -> None:
         self.clock = clock_from(settings)
         self.work = work(database, KeyRing.load(settings.keyring_file))
         self.channels = channels_from(settings)
-        self.couriers = Couriers(self.work, self.channels, self.clock)
+        self.couriers = Couriers(self.work, self.channels, self.clock, hears_receipts=hears_receipts)
         self.watchers = Watchers(self.work)
         self.texts = Texts()
         dispatch = Dispatch(self.texts, self.clock, self.couriers)
@@ -78,7 +78,7 @@ def build(settings: Settings) -> Application:
     tracing.configure(NAME, settings.otlp_endpoint)
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
-    parts = Parts(settings, database)
+    parts = Parts(settings, database, hears_receipts=settings.callback_address is not None)
     contacts = _contacts(settings, parts)
     webhooks = assemble(settings, database, health)
     used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
@@ -105,14 +105,16 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
     application.background("contact codes", contacts.codes.run)
     webhooks.add_to(application)
+    kept, desk = DeliveriesKept(database, parts.clock), DeliveryDesk(parts.work, parts.clock)
     forgets = {
         "forget-contact-codes": SentCodesKept(database).forget,
-        "forget-daily-counts": DailyCountsKept(database, parts.clock).forget,
+        "forget-daily-counts": kept.forget_counts,
+        "forget-deliveries": kept.forget_ended,
+        "end-deliveries-without-receipt": desk.end_unheard,
     }
     jobs: Sequence[Job] = [*forgetting_jobs(once, used, forgets), *webhooks.jobs]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     if settings.callback_address and settings.gateway_keyring_file:
-        desk = DeliveryDesk(parts.work, parts.clock)
         callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), desk)
         application.add("callback", callback.start, callback.stop)
     application.background("listener", Listener(settings.database_url, parts.watchers).run)

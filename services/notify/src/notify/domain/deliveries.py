@@ -2,7 +2,7 @@
 
 ```
 QUEUED ─taken, a receipt will come──▶ SENT ─receipt──▶ DELIVERED | FAILED
-   │ ├──taken, that is all we learn─▶ SENT (ended)
+   │ ├──taken, that is all we learn, or no receipt in three days─▶ SENT (ended)
    │ ├──refused for good────────────▶ FAILED
    │ └──tried often enough, or beyond the day's bound─▶ GIVEN_UP
    └──not taken: later again
@@ -27,6 +27,10 @@ NO_CONTACT: Final = "the contact is there no more"
 UNREADABLE: Final = "what it says cannot be opened"
 NO_KEY: Final = "sealed by a key that is not there"
 UNWANTED: Final = "switched off since it was queued"
+NO_RECEIPT: Final = "no receipt came"
+HEARD_WITHIN: Final = timedelta(hours=72)
+"""Providers try a telephone that is off for two days at most."""
+WITH_RECEIPTS: Final = frozenset({Channel.SMS, Channel.PUSH})
 KEPT_TRYING: Final = timedelta(days=1)
 """How long an outage may last, of the other side or of a key, before what waits is given up."""
 
@@ -43,7 +47,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a delivery says. Kept encrypted, and only until it has ended."""
+    """What a delivery says. Kept encrypted, and only until it was taken or has ended."""
 
     template: str
     language: str
@@ -183,6 +187,18 @@ def received(delivery: Delivery, *, has_arrived: bool, code: str, now: datetime)
     state = State.DELIVERED if has_arrived else State.FAILED
     error = delivery.last_error if has_arrived else (code or "the provider did not say why")
     return replace(delivery, state=state, last_error=error, sent_at=delivery.sent_at or now, ended_at=now)
+
+
+def may_be_received(delivery: Delivery) -> bool:
+    """Whether a receipt can be about it: by a gateway, and of what was handed over to it."""
+    return delivery.channel in WITH_RECEIPTS and delivery.attempts > 0
+
+
+def unheard(delivery: Delivery, now: datetime) -> Delivery:
+    """After its receipt did not come: that it was taken is all that will ever be known."""
+    if delivery.has_ended or delivery.state is not State.SENT:
+        return delivery
+    return replace(delivery, last_error=NO_RECEIPT, ended_at=now)
 
 
 def day_of(now: datetime) -> date:

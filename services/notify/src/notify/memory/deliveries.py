@@ -76,12 +76,17 @@ class MemoryDeliveries:
         """See the protocol."""
         return {known: self.deliveries[known] for known in delivery_ids if known in self.deliveries}
 
+    async def lock_unheard(self, before: datetime, limit: int) -> list[Delivery]:
+        """See the protocol."""
+        waiting = (one for one in self.deliveries.values() if one.state is State.SENT and not one.has_ended)
+        return [one for one in waiting if one.sent_at is not None and one.sent_at < before][:limit]
+
     async def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """See the protocol."""
         for one in deliveries:
             self.deliveries[one.delivery_id] = one
             self.leased.discard(one.delivery_id)
-            if one.has_ended:
+            if one.state is not State.QUEUED:
                 self.payloads.pop(one.delivery_id, None)
 
     async def list_deliveries(

@@ -54,11 +54,15 @@ RETURNING psn_no, sent
 """
 _UNCOUNT = "UPDATE delivery SET is_counted = false WHERE delivery_id = ANY($1::uuid[])"
 _LOCK = f"SELECT {_SHOWN} FROM delivery WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR UPDATE"  # noqa: S608 - columns
+_LOCK_UNHEARD = f"""
+SELECT {_SHOWN} FROM delivery WHERE state = 'SENT' AND ended_at IS NULL AND sent_at < $1
+ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED
+"""  # noqa: S608 - the names of columns
 _UPDATE = """
 UPDATE delivery AS d
 SET state = n.state, attempts = n.attempts, next_attempt_at = n.next_attempt_at,
     provider_id = n.provider_id, last_error = n.last_error, sent_at = n.sent_at, ended_at = n.ended_at,
-    leased_until = NULL, payload_ct = CASE WHEN n.ended_at IS NULL THEN d.payload_ct END
+    leased_until = NULL, payload_ct = CASE WHEN n.state = 'QUEUED' THEN d.payload_ct END
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[],
             $8::timestamptz[])
      AS n (delivery_id, state, attempts, next_attempt_at, provider_id, last_error, sent_at, ended_at)
@@ -76,6 +80,14 @@ _WAITING = "SELECT channel, count(*) AS waiting FROM delivery WHERE state = 'QUE
 
 KEPT_DAYS: Final = timedelta(days=7)
 """How long the counts of a day are kept; its bound is over with the day."""
+KEPT_ENDED: Final = timedelta(days=90)
+"""How long an ended delivery is kept. Longer than events stay in the topics: it keeps one that is read again from
+being told twice."""
+_FORGET_ENDED = """
+DELETE FROM delivery WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM delivery WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
+))
+"""
 _FORGET = """
 DELETE FROM daily_count WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM daily_count WHERE day < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -118,6 +130,10 @@ class PostgresDeliveries(Rows):
         rows = await self._raw.fetch(_LOCK, list(delivery_ids))
         return {row["delivery_id"]: _delivery(row) for row in rows}
 
+    async def lock_unheard(self, before: datetime, limit: int) -> list[Delivery]:
+        """See the protocol."""
+        return [_delivery(row) for row in await self._raw.fetch(_LOCK_UNHEARD, before, limit)]
+
     async def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """See the protocol."""
         if not deliveries:
@@ -157,18 +173,24 @@ class PostgresDeliveries(Rows):
         return opened if isinstance(opened, Unopened) else Payload(**json.loads(opened))
 
 
-class DailyCountsKept:
-    """What is kept of days that are over; goes when nobody would ask for it any more."""
+class DeliveriesKept:
+    """What is kept of deliveries; goes when nobody would ask for it any more."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
-    async def forget(self, limit: int) -> int:
+    async def forget_counts(self, limit: int) -> int:
         """Remove at most `limit` counts of days long over; how many there were."""
-        before = day_of(self._clock.now()) - KEPT_DAYS
+        return await self._delete(_FORGET, day_of(self._clock.now()) - KEPT_DAYS, limit)
+
+    async def forget_ended(self, limit: int) -> int:
+        """Remove at most `limit` deliveries that ended long ago; how many there were."""
+        return await self._delete(_FORGET_ENDED, self._clock.now() - KEPT_ENDED, limit)
+
+    async def _delete(self, statement: str, before: date, limit: int) -> int:
         async with self._database.transaction() as transaction:
-            status: str = await transaction.raw.execute(_FORGET, before, limit)
+            status: str = await transaction.raw.execute(statement, before, limit)
         return int(status.removeprefix("DELETE "))
 
 

@@ -75,8 +75,12 @@ class DeliveryRows(Protocol):
         """Those that there are, kept from changing until the unit of work ends."""
         ...
 
+    async def lock_unheard(self, before: datetime, limit: int) -> list[Delivery]:
+        """At most `limit` that were taken before this moment and still wait for a receipt, kept from changing."""
+        ...
+
     async def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """Keep how they stand now, without a lease; what an ended one said is forgotten."""
+        """Keep how they stand now, without a lease; what one says that is no longer QUEUED is forgotten."""
         ...
 
     async def list_deliveries(
