@@ -2,17 +2,22 @@
 
 import asyncio
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from support.families import Families, Family
+from support.http_servers import answers
+from support.reached import reaching
 
 from gongji.notify.v1 import contact_pb2 as pb
 from gongji.notify.v1 import notice_pb2
 from gongji_local.client import Portal
 from gongji_local.clock import wait_until
 from gongji_local.stack import Stack
+from kit.testing import eventually
 
 SHANGHAI = timezone(timedelta(hours=8))
 PATIENCE_SECONDS = 60.0
+POLICY = {"timeout_seconds": 1.0, "breaker_rest_seconds": 0.5, "breaker_failures": 2.0}
 
 
 async def came(stack: Stack, tel: str, words: str) -> bool:
@@ -54,8 +59,44 @@ async def test_a_debit_is_told_at_night_and_everything_else_in_the_morning(stack
     # The account's notices are older than the debit's, and on the same key: they were planned when it comes.
     assert await came(stack, tel, "¥123.45")
     assert "frozen" not in texts(stack, tel)
-    stack.move_clock(stack.now() + timedelta(hours=8, minutes=30))
+    stack.move_clock(stack.now() + timedelta(hours=8, minutes=40))  # within five minutes of eight
     assert await came(stack, tel, "frozen")
+
+
+def next_evening(stack: Stack) -> datetime:
+    """Ten minutes before the quiet hours, ahead of the stack's clock."""
+    now = stack.now().astimezone(SHANGHAI)
+    evening = now.replace(hour=21, minute=50, second=0, microsecond=0)
+    return evening if evening > now else evening + timedelta(days=1)
+
+
+async def test_what_no_gateway_took_before_the_night_is_told_in_the_morning(
+    stack: Stack, families: Families, tmp_path: Path
+) -> None:
+    family = await families.make({"father": 100_000})
+    await with_a_telephone(stack, family)
+    async with reaching(stack, tmp_path, POLICY, {}) as reached:
+        gateway, evening = reached.gateway, next_evening(stack)
+
+        def taken(template: str) -> bool:
+            return any(one["template_id"] == template for one in gateway.messages.values())
+
+        def tried(template: str) -> bool:
+            return any(f'"{template}"' in str(one.body) for one in gateway.received)
+
+        stack.move_clock(evening)
+        usual, gateway.usual = gateway.usual, answers(503)
+        await family.world.operator.freeze_account(family.psn_no("father"), "核查")
+        await family.world.operator.unfreeze_account(family.psn_no("father"), "核查完毕")
+        await eventually(lambda: tried("account-frozen"))
+        stack.move_clock(evening + timedelta(hours=2))
+        await family.settle("child", 12_345)
+        await eventually(lambda: tried("debit-family"))
+        gateway.usual = usual
+        await eventually(lambda: taken("debit-family"))
+        assert not taken("account-frozen")
+        stack.move_clock(evening + timedelta(hours=10, minutes=20))
+        await eventually(lambda: taken("account-frozen"))
 
 
 async def test_what_is_switched_off_by_telephone_is_in_the_inbox_alone(stack: Stack, families: Families) -> None:

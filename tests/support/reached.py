@@ -34,13 +34,21 @@ class Reached:
 
 
 @asynccontextmanager
-async def reaching(stack: Stack, folder: Path, policy: Mapping[str, float] | None = None) -> AsyncIterator[Reached]:
-    """Notify is told of a gateway, and by which policy it is used; afterwards it writes files again."""
+async def reaching(
+    stack: Stack,
+    folder: Path,
+    policy: Mapping[str, float] | None = None,
+    templates: Mapping[str, Mapping[str, str]] = TEMPLATES,
+) -> AsyncIterator[Reached]:
+    """Notify is told of a gateway, and by which policy it is used; afterwards it writes files again.
+
+    Without `templates` the gateway knows every text by its name.
+    """
     ring = write_gateway_ring(folder / "gateway-keyring.json")
     async with serving(Gateway(ring)) as gateway:
         assert isinstance(gateway, Gateway)
         file, port = folder / "channels.json", free_port(None, ())
-        channel: dict[str, Any] = {"adapter": "gateway", "url": gateway.url, "templates": TEMPLATES}
+        channel: dict[str, Any] = {"adapter": "gateway", "url": gateway.url, "templates": templates}
         channels = {"SMS": channel | {"policy": dict(policy or {})}}
         await asyncio.to_thread(file.write_text, json.dumps(channels))
         stated = {"CHANNELS_FILE": file, "GATEWAY_KEYRING_FILE": ring, "CALLBACK_ADDRESS": f"127.0.0.1:{port}"}

@@ -197,14 +197,47 @@ async def test_a_body_without_an_end_is_not_read(gateway: Gateway, desk: Desk, u
     assert desk.taken == []
 
 
-async def first_line(url: str, headers: dict[str, str]) -> bytes:
-    """The first line of the answer to a request whose body does not come to its end."""
+@contextlib.asynccontextmanager
+async def begun(url: str, headers: dict[str, str]) -> AsyncIterator[asyncio.StreamReader]:
+    """A request whose body does not come to its end; headers as Latin-1, for they may be anything."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | {"Host": "x", "Content-Length": "2"}).items())
-    writer.write(f"POST {RECEIPTS_PATH} HTTP/1.1\r\n{lines}\r\n{{".encode())
-    line = await reader.readline()
+    writer.write(f"POST {RECEIPTS_PATH} HTTP/1.1\r\n{lines}\r\n{{".encode("latin-1"))
+    yield reader
     writer.close()
-    return line
+
+
+async def first_line(url: str, headers: dict[str, str]) -> bytes:
+    """The first line of the answer to it."""
+    async with begun(url, headers) as reader:
+        return await reader.readline()
+
+
+@pytest.mark.parametrize("header", ["Key", "Timestamp", "Nonce", "Signature"])
+async def test_a_header_that_is_no_text_is_refused(
+    gateway: Gateway, url: str, header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback, "BODY_SECONDS", 60.0)
+    headers = gateway.receipt_headers(b"{}") | {f"Gongji-{header}": "\xff\xfe", "Connection": "close"}
+    async with asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | {"Host": "x"}).items())
+        request = f"POST {RECEIPTS_PATH} HTTP/1.1\r\n{lines}Content-Length: 2\r\n\r\n{{}}"
+        writer.write(request.encode("latin-1"))
+        assert b" 401 " in await reader.readline()
+        writer.close()
+
+
+async def test_whoever_is_slow_to_say_what_they_have_to_say_keeps_no_line(
+    gateway: Gateway, ring: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback, "MOST_AT_ONCE", 1)
+    server = CallbackServer("127.0.0.1:0", TokenSigner(ring), desk, SystemClock())
+    await server.start()
+    url = f"http://127.0.0.1:{server.port}"
+    async with begun(url, gateway.receipt_headers(b"{}")), begun(url, gateway.receipt_headers(b"{}")):
+        assert await gateway.send_receipts(url, receipt(KNOWN)) == (200, {"taken": 1, "unknown": []})
+    await server.stop()
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(

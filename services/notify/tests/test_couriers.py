@@ -240,6 +240,23 @@ async def test_a_running_courier_is_woken_and_stops_without_losing_what_it_sends
     assert {one.state for one in await world.all()} == {State.SENT}
 
 
+async def test_what_was_claimed_and_had_no_room_yet_is_put_back_at_the_end() -> None:
+    repository = MemoryRepository()
+    world = World(MemoryWork(repository), POLICY.model_copy(update={"concurrency": 1, "most_a_day": 10}))
+    await world.known()
+    world.gateways.held = asyncio.Event()
+    running = asyncio.create_task(world.courier.run())
+    await world.queue(5)
+    world.courier.wake()
+    # One is under way, one in the queue, and one of the second claim waits for room in it.
+    await eventually(lambda: len(repository.leased) == 4)
+    running.cancel()
+    asyncio.get_running_loop().call_later(0.05, world.gateways.held.set)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sorted((one.state.value, one.attempts) for one in await world.all()) == [("QUEUED", 0)] * 4 + [("SENT", 1)]
+
+
 async def test_what_is_claimed_but_not_sent_is_put_back_at_the_end() -> None:
     world = World(MemoryWork(MemoryRepository()), POLICY.model_copy(update={"concurrency": 1, "most_a_day": 10}))
     await world.known()

@@ -139,6 +139,16 @@ async def test_who_watches_is_told_where_it_began_and_then_of_messages() -> None
     assert resumed_from(answer.resume_token) == world.backend.repository.now
 
 
+async def test_watching_ends_with_the_assertion_that_allows_it() -> None:
+    world = World()
+    good_until = AT + timedelta(seconds=0.2)
+    citizen = Assertion("psn:1001", frozenset({"citizen"}), "1001", "issuer", "jti", good_until)
+    enter(CallContext("/method", PORTAL, citizen, "request", Deadline(5)))
+    watching = world.inbox.WatchMessages(inbox_pb2.WatchMessagesRequest(psn_no="1001"), None)
+    async with asyncio.timeout(10):
+        assert [answer.HasField("message") async for answer in watching] == [False]
+
+
 @pytest.mark.parametrize("token", ["x", "====", "MTIz=", "YTpi", "-", "中", "LTE", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5"])
 async def test_a_resume_token_that_was_not_given_out_is_named(token: str) -> None:
     called_by()

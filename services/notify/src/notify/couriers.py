@@ -7,6 +7,7 @@ a delivery that is sent again: at least once, under the same `delivery_id`, by w
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ class Courier:
         self._hears_receipts = hears_receipts
         self._records = MicroBatcher(self._record, RECORDS_AT_ONCE, RECORDS_WAITING, name=f"record-{channel.value}")
         self._due: asyncio.Queue[Due] = asyncio.Queue(self._policy.concurrency)
+        self._unqueued: deque[Due] = deque()
         self._news = asyncio.Event()
         self._resting: tuple[Elapsed, float] | None = None
         self._log = get_logger().bind(channel=channel.value)
@@ -140,8 +142,10 @@ class Courier:
                 self._log.warning("deliveries could not be claimed", why=type(error).__name__)
                 await asyncio.sleep(backoff_seconds(failures))
                 continue
-            for one in due:
-                await self._due.put(one)
+            self._unqueued.extend(due)
+            while self._unqueued:
+                await self._due.put(self._unqueued[0])
+                self._unqueued.popleft()
             if not due:
                 await self._wait_for_news()
 
@@ -168,7 +172,7 @@ class Courier:
             self._due.task_done()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await self._put_back(left)
+                await self._put_back([*left, *self._unqueued])
                 await self._due.join()
         for line in lines:
             line.cancel()

@@ -65,11 +65,12 @@ class InboxServicer(inbox_pb2_grpc.InboxServiceServicer):
     async def WatchMessages(  # noqa: N802 - the contract's name
         self, request: inbox_pb2.WatchMessagesRequest, context: Any
     ) -> AsyncGenerator[inbox_pb2.WatchMessagesResponse, None]:
-        """Messages as they arrive."""
+        """Messages as they arrive, for as long as the assertion is good."""
         del context
         _require_addressee(request.psn_no)
         resume_from = resumed_from(request.resume_token)
-        async with aclosing(self._watchers.watch(request.psn_no, resume_from)) as news:
+        good_for = require_assertion().expires_at - self._clock.now()
+        async with aclosing(self._watchers.watch(request.psn_no, resume_from, good_for.total_seconds())) as news:
             async for one in news:
                 yield _news_to_proto(one)
 

@@ -5,6 +5,7 @@ database's time, and looked for again for as long as a transaction that wrote on
 """
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +18,7 @@ import asyncpg
 from prometheus_client import Gauge
 
 from kit.backoff import backoff_seconds
+from kit.clock import Elapsed
 from kit.db import Work
 from kit.errors import Refusal
 from kit.observability import get_logger
@@ -75,19 +77,27 @@ class Watchers:
         self._is_closed = True
         self.wake_all()
 
-    async def watch(self, psn_no: str, resume_from: datetime | None) -> AsyncGenerator[News, None]:
+    async def watch(
+        self, psn_no: str, resume_from: datetime | None, lasts_seconds: float = math.inf
+    ) -> AsyncGenerator[News, None]:
         """What arrives for a person from now on, or from `resume_from` on; first where that begins.
+
+        Args:
+            psn_no: the person.
+            resume_from: of the last news of an earlier call; None for now.
+            lasts_seconds: after which it ends, such as with what allows the caller to watch.
 
         Raises:
             Refusal: `OVERLOADED`, too many watch.
         """
+        since = Elapsed()
         async with self._place(psn_no) as woken:
             now = await self._now()
             newest = resume_from or now
             # Who begins now is not told what was to be read before; who resumes may be told some of it again.
             seen = {} if resume_from else _arrivals(await self._read(psn_no, now - OVERLAP, {}))
             yield News(None, newest)
-            while not self._is_closed:
+            while not self._is_closed and since.seconds < lasts_seconds:
                 woken.clear()
                 found = await self._read(psn_no, newest - OVERLAP, seen)
                 for one in found:
@@ -95,7 +105,7 @@ class Watchers:
                     yield News(one.stored, newest)
                 seen = {known: at for known, at in (seen | _arrivals(found)).items() if at >= newest - OVERLAP}
                 if not found:
-                    await self._wait(woken)
+                    await self._wait(woken, lasts_seconds - since.seconds)
 
     @asynccontextmanager
     async def _place(self, psn_no: str) -> AsyncGenerator[asyncio.Event, None]:
@@ -124,11 +134,12 @@ class Watchers:
         async with self._work() as repository:
             return await repository.arrived(psn_no, since, seen.keys(), READ_AT_ONCE)
 
-    async def _wait(self, woken: asyncio.Event) -> None:
+    async def _wait(self, woken: asyncio.Event, most_seconds: float) -> None:
         if self._is_closed:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._poll_seconds * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter, no secret
+            poll_seconds = self._poll_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, no secret
+            async with asyncio.timeout(min(poll_seconds, most_seconds)):
                 await woken.wait()
 
 

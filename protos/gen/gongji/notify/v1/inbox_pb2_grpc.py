@@ -83,8 +83,9 @@ class InboxServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchMessages(self, request, context):
-        """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
-        after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+        """Messages as they arrive, until the deadline, the end of the assertion or five minutes, whichever comes first; only
+        their addressee. Then, and after any error, it is called again with the last resume_token: no message is missed, and
+        one may come again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,8 +40,9 @@ class InboxServiceStub:
     UnreadCount: _grpc.UnaryUnaryMultiCallable[_inbox_pb2.UnreadCountRequest, _inbox_pb2.UnreadCountResponse]
     """How many messages are unread; only their addressee."""
     WatchMessages: _grpc.UnaryStreamMultiCallable[_inbox_pb2.WatchMessagesRequest, _inbox_pb2.WatchMessagesResponse]
-    """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
-    after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+    """Messages as they arrive, until the deadline, the end of the assertion or five minutes, whichever comes first; only
+    their addressee. Then, and after any error, it is called again with the last resume_token: no message is missed, and
+    one may come again.
     """
 
 @_typing.type_check_only
@@ -56,8 +57,9 @@ class InboxServiceAsyncStub(InboxServiceStub):
     UnreadCount: _aio.UnaryUnaryMultiCallable[_inbox_pb2.UnreadCountRequest, _inbox_pb2.UnreadCountResponse]  # type: ignore[assignment]
     """How many messages are unread; only their addressee."""
     WatchMessages: _aio.UnaryStreamMultiCallable[_inbox_pb2.WatchMessagesRequest, _inbox_pb2.WatchMessagesResponse]  # type: ignore[assignment]
-    """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
-    after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+    """Messages as they arrive, until the deadline, the end of the assertion or five minutes, whichever comes first; only
+    their addressee. Then, and after any error, it is called again with the last resume_token: no message is missed, and
+    one may come again.
     """
 
 class InboxServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -93,8 +95,9 @@ class InboxServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inbox_pb2.WatchMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_inbox_pb2.WatchMessagesResponse], _abc.AsyncIterator[_inbox_pb2.WatchMessagesResponse]]:
-        """Messages as they arrive, until the deadline or five minutes, whichever comes first; only their addressee. Then, and
-        after any error, it is called again with the last resume_token: no message is missed, and one may come again.
+        """Messages as they arrive, until the deadline, the end of the assertion or five minutes, whichever comes first; only
+        their addressee. Then, and after any error, it is called again with the last resume_token: no message is missed, and
+        one may come again.
         """
 
 def add_InboxServiceServicer_to_server(servicer: InboxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -76,20 +76,20 @@ class CallbackServer:
             self._runner = None
 
     async def _receive(self, request: web.Request) -> web.Response:
+        try:
+            receipts = receipts_in(await self._signed_body(request))
+        except SignatureInvalid:
+            RECEIPTS.labels("UNSIGNED").inc()
+            return _refused(401, "SIGNATURE_INVALID")
+        except TimeoutError:
+            return _refused(408, "TOO_SLOW")
+        except MalformedReceipts as error:
+            RECEIPTS.labels("MALFORMED").inc()
+            return _refused(400, "MALFORMED", str(error))
+        # Only now: whoever is slow to say what they have to say, or cannot sign it, keeps no line from the others.
         if self._lines.locked():
             return _refused(503, "BUSY")
         async with self._lines:
-            try:
-                body = await self._signed_body(request)
-                receipts = receipts_in(body)
-            except SignatureInvalid:
-                RECEIPTS.labels("UNSIGNED").inc()
-                return _refused(401, "SIGNATURE_INVALID")
-            except TimeoutError:
-                return _refused(408, "TOO_SLOW")
-            except MalformedReceipts as error:
-                RECEIPTS.labels("MALFORMED").inc()
-                return _refused(400, "MALFORMED", str(error))
             return await self._take(receipts)
 
     async def _signed_body(self, request: web.Request) -> bytes:

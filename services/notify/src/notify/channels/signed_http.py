@@ -36,6 +36,8 @@ def require_signature(signer: TokenSigner, path: str, headers: Mapping[str, str]
         SignatureInvalid: it did not, or not now.
     """
     require_present(headers.get(TIMESTAMP, ""), now)
+    if not all(headers.get(name, "").isascii() for name in (KEY, NONCE, SIGNATURE)):
+        raise SignatureInvalid("a header is not text that anybody signs with")  # and may not be UTF-8 at all
     seal = Seal(headers.get(KEY, ""), headers.get(SIGNATURE, ""))
     signer.check(seal, _text(path, headers[TIMESTAMP], headers.get(NONCE, ""), body))
 

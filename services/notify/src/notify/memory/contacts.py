@@ -81,7 +81,7 @@ class MemoryContacts(MemoryPreferences):
         texts = [self.code_texts.pop(one.code_id) for one in waiting]
         pairs = zip(waiting, texts, strict=True)
         taken = [self._waiting(code, self.contacts[code.contact_id], text) for code, text in pairs]
-        return TakenCodes([one for one in taken if one.address])
+        return TakenCodes(tuple(one for one in taken if one.address))
 
     def _waiting(self, code: ContactCode, contact: Contact, text: str) -> WaitingCode:
         language = self.language_of(code.psn_no)

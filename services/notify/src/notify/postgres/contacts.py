@@ -140,8 +140,8 @@ class PostgresContacts(Rows):
         kept = sorted((row for row in rows if row["address_ct"] is not None), key=lambda row: row["recorded_at"])
         opened = {row["code_id"]: self._waiting(row) for row in kept}
         return TakenCodes(
-            [one for one in opened.values() if one is not None],
-            [code_id for code_id, one in opened.items() if one is None],
+            tuple(one for one in opened.values() if one is not None),
+            tuple(code_id for code_id, one in opened.items() if one is None),
         )
 
     def _address_index(self, address: str) -> bytes:

@@ -29,8 +29,8 @@ class WaitingCode:
 class TakenCodes:
     """Codes that were taken to be sent."""
 
-    codes: Sequence[WaitingCode]
-    unopened: Sequence[UUID] = ()
+    codes: tuple[WaitingCode, ...]
+    unopened: tuple[UUID, ...] = ()
     """code_id of those that could not be opened, and are gone now."""
 
 
