@@ -171,6 +171,11 @@ def test_the_body_is_a_cloud_event_with_the_names_of_the_contract() -> None:
     assert "sequence" not in said
 
 
+def test_the_epoch_is_said_so_that_a_receiver_notices_a_restore_from_backup() -> None:
+    event = envelope(account.AccountDebited(psn_no="1001", sequence=7))._replace(sequence=7, epoch=3)
+    assert json.loads(body_of(event))["epoch"] == "3"
+
+
 def test_a_sequence_is_said_where_there_is_one() -> None:
     event = envelope(account.AccountDebited(psn_no="1001", sequence=7))._replace(sequence=7)
     assert json.loads(body_of(event))["sequence"] == "7"

@@ -24,6 +24,7 @@ def body_of(envelope: Envelope) -> bytes:
         envelope.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     about = {"type": envelope.type, "source": envelope.source, "subject": envelope.subject}
+    about["epoch"] = str(envelope.epoch)
     if envelope.sequence is not None:
         about["sequence"] = str(envelope.sequence)
     return _body(envelope.id, about, envelope.time, data)
