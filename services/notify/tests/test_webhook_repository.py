@@ -209,6 +209,21 @@ async def test_what_is_not_due_yet_waits(hooks: Work[WebhookRepository]) -> None
     assert (again.attempts, again.tries, again.queued_at) == (2, 2, AT)
 
 
+async def test_what_waits_for_its_next_attempt_can_be_made_due(hooks: Work[WebhookRepository]) -> None:
+    ours, other = webhook(), webhook()
+    await kept(hooks, ours, other)
+    await queued(hooks, delivery(ours), delivery(ours), delivery(other))
+    waiting, ended, others = sorted(await claimed(hooks), key=lambda claim: claim.webhook == other)
+    await finished(hooks, waiting, DeliveryState.QUEUED, AT + 60 * MINUTE)
+    await finished(hooks, ended, DeliveryState.GIVEN_UP)
+    await finished(hooks, others, DeliveryState.QUEUED, AT + 60 * MINUTE)
+    async with hooks() as repository:
+        await repository.hasten(ours.webhook_id, AT + MINUTE)
+    assert await claimed(hooks, AT) == []
+    (due,) = await claimed(hooks, AT + MINUTE)
+    assert (due.event_id, due.queued_at, due.attempts) == (waiting.event_id, AT, 2)
+
+
 async def test_no_more_is_claimed_than_there_is_room_for(hooks: Work[WebhookRepository]) -> None:
     webhooks = [webhook() for _ in range(4)]
     await kept(hooks, *webhooks)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -134,6 +134,40 @@ async def test_an_institution_makes_a_webhook_of_its_own_and_is_told_its_secret_
 async def test_no_two_webhooks_share_a_secret() -> None:
     rig = Rig()
     assert (await rig.created()).secret != (await rig.created()).secret
+
+
+async def failing(rig: Rig, created: pb.CreateWebhookResponse) -> UUID:
+    """The event that waits for hours at a webhook that rests."""
+    (one,) = rig.repository.webhooks.values()
+    what = event()
+    await rig.repository.queue([delivery(one, what)], AT)
+    (claim,) = await rig.repository.claim(AT, Bounds(10, 10, 10), timedelta(seconds=60))
+    attempt = Attempt(uuid7(), one.webhook_id, what.event_id, AT, FAILED, 5)
+    await rig.repository.finish(attempt, claim.attempts, DeliveryState.QUEUED, AT + timedelta(hours=8))
+    await rig.repository.save(replace(one, health=Health(AT, 9, AT + timedelta(minutes=10))))
+    assert created.webhook.webhook_id == str(one.webhook_id)
+    return what.event_id
+
+
+@pytest.mark.parametrize("changed", [{}, {"url": "https://new.example.com/"}])
+async def test_an_owner_who_has_mended_the_receiver_need_not_wait(changed: dict[str, str]) -> None:
+    rig = Rig()
+    created = await rig.created()
+    waiting = await failing(rig, created)
+    rig.queued.clear()
+    assert not (await rig.updated(created.webhook.webhook_id, **changed)).HasField("failing_since")
+    assert rig.queued.is_set()
+    due = await rig.repository.claim(AT, Bounds(10, 10, 10), timedelta(seconds=60))
+    assert [claim.event_id for claim in due] == [waiting]
+
+
+async def test_what_waits_at_a_webhook_that_is_paused_goes_on_waiting() -> None:
+    rig = Rig()
+    created = await rig.created()
+    await failing(rig, created)
+    await rig.updated(created.webhook.webhook_id, state=pb.WEBHOOK_STATE_PAUSED)
+    assert await rig.repository.claim(AT, Bounds(10, 10, 10), timedelta(seconds=60)) == []
+    assert [one.next_at for one in rig.repository.deliveries.values()] == [AT + timedelta(hours=8)]
 
 
 async def test_an_institution_cannot_make_one_for_somebody_else() -> None:
@@ -292,16 +326,6 @@ async def test_what_was_switched_off_shows_why_and_begins_anew_when_it_goes_on()
     assert (again.state, again.off_reason) == (pb.WEBHOOK_STATE_ACTIVE, pb.WEBHOOK_OFF_REASON_UNSPECIFIED)
     assert not again.HasField("failing_since")
     assert rig.queued.is_set()
-
-
-async def test_a_change_of_the_address_alone_does_not_forget_failures() -> None:
-    rig = Rig()
-    webhook_id = (await rig.created()).webhook.webhook_id
-    (kept,) = rig.repository.webhooks.values()
-    rig.repository.webhooks[kept.webhook_id] = replace(kept, health=Health(AT, 2, None))
-    changed = await rig.updated(webhook_id, url="https://other.example.com/")
-    assert changed.url == "https://other.example.com/"
-    assert changed.HasField("failing_since")
 
 
 async def test_a_new_secret_leaves_the_one_before_valid_for_a_day() -> None:

@@ -394,7 +394,7 @@ class UpdateWebhookRequest(_message.Message):
     description: _builtins.str
     """As in CreateWebhookRequest."""
     state: Global___WebhookState.ValueType
-    """ACTIVE or PAUSED. A change to ACTIVE begins anew: earlier failures are forgotten."""
+    """ACTIVE or PAUSED. Either way earlier failures are forgotten; with ACTIVE what waits is sent at once."""
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As in CreateWebhookRequest. A type that is added counts for the events that come from now on."""

@@ -159,9 +159,7 @@ class Webhook:
         return self.state is State.ACTIVE
 
     def turned(self, state: State) -> "Webhook":
-        """Active or paused, as its owner wants it. One that was not active begins anew, its failures are forgotten."""
-        if state is self.state:
-            return self
+        """Active or paused, as its owner wants it. Failures are forgotten: whoever changes it says that it works."""
         return replace(self, state=state, off_reason=None, health=Health())
 
     def removed(self) -> "Webhook":

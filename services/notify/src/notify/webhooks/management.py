@@ -104,7 +104,7 @@ class Webhooks:
             return await repository.page(shown, limit, after)
 
     async def update(self, caller: Caller, webhook_id: UUID, wishes: Wishes, state: State) -> Webhook:
-        """The webhook as it shall be; what goes on forgets its failures. Raises as `create` does."""
+        """The webhook as it shall be, its failures forgotten; with ACTIVE what waits is due. Raises as `create`."""
         async with self._work() as repository:
             webhook = await self._kept(repository, caller, webhook_id)
             self._check(webhook.owner, wishes)
@@ -112,6 +112,8 @@ class Webhooks:
                 webhook, url=wishes.url, event_types=wishes.event_types, description=wishes.description
             ).turned(state)
             await repository.save(changed)
+            if changed.is_sending:
+                await repository.hasten(webhook_id, self._clock.now())
         self._queued.set()
         return changed
 

@@ -103,6 +103,12 @@ class MemoryWebhooks:
             self.deliveries.setdefault(new.key, new)
         return len(self.deliveries) - before
 
+    async def hasten(self, webhook_id: UUID, now: datetime) -> None:
+        """See `WebhookRepository.hasten`."""
+        for key, one in self.deliveries.items():
+            if one.webhook_id == webhook_id and one.next_at is not None and one.next_at > now:
+                self.deliveries[key] = replace(one, next_at=now)
+
     async def claim(self, now: datetime, bounds: Bounds, lease: timedelta) -> list[Claimed]:
         """See `WebhookRepository.claim`."""
         real = self._real.now()

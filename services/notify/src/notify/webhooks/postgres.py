@@ -88,6 +88,10 @@ class PostgresWebhooks:
         )
         return len(await self._raw.fetch(sql.QUEUE, *map(list, zip(*rows, strict=True)), now))
 
+    async def hasten(self, webhook_id: UUID, now: datetime) -> None:
+        """See `WebhookRepository.hasten`."""
+        await self._raw.execute(sql.HASTEN, webhook_id, now)
+
     async def claim(self, now: datetime, bounds: Bounds, lease: timedelta) -> list[Claimed]:
         """See `WebhookRepository.claim`."""
         rows = await self._raw.fetch(sql.CLAIM, now, bounds.limit, bounds.each, lease, RESTS_AFTER, bounds.of_owner)

@@ -134,6 +134,10 @@ class WebhookRepository(Protocol):
         """Queue events, each once for each webhook however often it comes; how many were new."""
         ...
 
+    async def hasten(self, webhook_id: UUID, now: datetime) -> None:
+        """Make due what waits for its next attempt; `queued_at` stays, so it is given up no later."""
+        ...
+
     async def claim(self, now: datetime, bounds: Bounds, lease: timedelta) -> list[Claimed]:
         """Take what is due, as much as `bounds` let, first of the owners who have the least under way.
 

@@ -106,6 +106,9 @@ WHERE d.webhook_id = due.webhook_id AND d.event_id = due.event_id
 RETURNING d.webhook_id, d.event_id, d.is_test, d.attempts,
           d.attempts - d.attempts_before AS tries, d.queued_at
 """
+HASTEN: Final = """
+UPDATE webhook_delivery SET next_attempt_at = $2 WHERE webhook_id = $1 AND state = 'QUEUED' AND next_attempt_at > $2
+"""
 FINISH: Final = """
 WITH finished AS (
     UPDATE webhook_delivery
