@@ -141,6 +141,13 @@ def test_a_webhook_is_switched_off_after_a_day_without_success(hours: float, exp
     assert off_reason(Health(AT, 9), FAILED, AT + timedelta(hours=hours)) is expected
 
 
+@pytest.mark.parametrize(("failures", "expected"), [(2, None), (7, None), (8, OffReason.LASTING_FAILURE)])
+def test_a_webhook_that_was_hardly_tried_in_that_day_is_not_switched_off(
+    failures: int, expected: OffReason | None
+) -> None:
+    assert off_reason(Health(AT, failures), FAILED, AT + timedelta(hours=30)) is expected
+
+
 def test_a_receiver_that_is_gone_is_believed_at_once() -> None:
     assert off_reason(Health(AT, 1), Outcome(Result.REFUSED, 410), AT) is OffReason.GONE
     assert off_reason(Health(AT, 1), Outcome(Result.REFUSED, 404), AT) is None

@@ -170,6 +170,20 @@ async def test_after_a_day_of_failure_the_webhook_is_off_and_its_owner_told_once
     assert len(rig.client.sent) == sent
 
 
+async def test_an_outage_of_ours_switches_nobody_off() -> None:
+    ours = webhook()
+    rig = Rig(ours)
+    rig.client.answers.append(FAILED)
+    await rig.queue(delivery(ours))
+    await rig.sending.round()
+    rig.clock.advance(timedelta(hours=25))
+    rig.client.answers.append(FAILED)
+    await rig.queue(delivery(ours))
+    await rig.to_the_end()
+    assert rig.the(ours).state is State.ACTIVE
+    assert rig.states()[1] is DeliveryState.DELIVERED
+
+
 async def test_one_event_that_is_never_taken_does_not_switch_off_a_webhook_that_takes_the_others() -> None:
     ours = webhook()
     rig = Rig(ours)

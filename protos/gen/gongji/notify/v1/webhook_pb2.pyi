@@ -57,7 +57,7 @@ class _WebhookOffReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Webh
     WEBHOOK_OFF_REASON_UNSPECIFIED: _WebhookOffReason.ValueType  # 0
     """It was not."""
     WEBHOOK_OFF_REASON_LASTING_FAILURE: _WebhookOffReason.ValueType  # 1
-    """Nothing was taken for 24 hours."""
+    """Nothing was taken for 24 hours and eight attempts."""
     WEBHOOK_OFF_REASON_GONE: _WebhookOffReason.ValueType  # 2
     """The receiver answered 410 Gone."""
 
@@ -67,7 +67,7 @@ class WebhookOffReason(_WebhookOffReason, metaclass=_WebhookOffReasonEnumTypeWra
 WEBHOOK_OFF_REASON_UNSPECIFIED: WebhookOffReason.ValueType  # 0
 """It was not."""
 WEBHOOK_OFF_REASON_LASTING_FAILURE: WebhookOffReason.ValueType  # 1
-"""Nothing was taken for 24 hours."""
+"""Nothing was taken for 24 hours and eight attempts."""
 WEBHOOK_OFF_REASON_GONE: WebhookOffReason.ValueType  # 2
 """The receiver answered 410 Gone."""
 Global___WebhookOffReason: _TypeAlias = WebhookOffReason  # noqa: Y015

@@ -15,6 +15,8 @@ PAUSES: Final = tuple(
 """After the first, second … failed attempt; the last for all further ones."""
 RESTS_AFTER: Final = 5
 """So many failures in a row, and the receiver is tried by one event at a time only, with pauses in between."""
+OFF_AFTER: Final = 8
+"""A day with fewer failures in a row switches nothing off: then it was rather we who were away."""
 FIRST_REST: Final = timedelta(seconds=30)
 MOST_REST: Final = timedelta(minutes=10)
 
@@ -259,4 +261,4 @@ def off_reason(health: Health, outcome: Outcome, now: datetime) -> OffReason | N
     if outcome.is_gone:
         return OffReason.GONE
     lasting = health.failing_since is not None and now - health.failing_since >= RETRIED_FOR
-    return OffReason.LASTING_FAILURE if lasting else None
+    return OffReason.LASTING_FAILURE if lasting and health.failures_in_row >= OFF_AFTER else None
