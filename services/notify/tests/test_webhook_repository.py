@@ -1,37 +1,37 @@
-"""What every repository of webhooks does: the fake and PostgreSQL alike, and what only PostgreSQL shows."""
+"""What every repository of webhooks does: the fake and PostgreSQL alike."""
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
-from kit.crypto import DecryptionError
-from kit.db import Database, Work
-from kit.ids import uuid7
+from kit.db import Work
 from kit.testing import MemoryWork
-from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Health, OffReason, Standing, State, Webhook, institution
+from notify.domain.webhooks import RESTS_AFTER, DeliveryState, Health, OffReason, State, institution
 from notify.testing import AT, keyring
 from notify.testing_webhooks import (
     COMPLETED,
     DEBITED,
-    DELIVERED,
-    FAILED,
     HOSPITAL,
+    LEASE,
     PHARMACY,
+    attempts,
+    claimed,
     delivery,
     event,
+    finished,
+    ids,
+    kept,
+    made,
+    queued,
     records,
     webhook,
 )
 from notify.webhooks.memory import MemoryWebhooks
 from notify.webhooks.parts import webhook_work
-from notify.webhooks.postgres import StoredSuspensions
-from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, Requeued, WebhookRepository
+from notify.webhooks.repository import ListedAttempt, Requeued, WebhookRepository
 
-LEASE = timedelta(seconds=60)
 MINUTE = timedelta(minutes=1)
 
 
@@ -41,56 +41,6 @@ def hooks(request: pytest.FixtureRequest) -> Work[WebhookRepository]:
         fake: MemoryWork[WebhookRepository] = MemoryWork(MemoryWebhooks())
         return fake
     return webhook_work(request.getfixturevalue("database"), keyring())
-
-
-async def kept(hooks: Work[WebhookRepository], *webhooks: Webhook) -> None:
-    async with hooks() as repository:
-        for one in webhooks:
-            await repository.add(one)
-
-
-async def queued(hooks: Work[WebhookRepository], *deliveries: NewDelivery, now: datetime = AT) -> int:
-    async with hooks() as repository:
-        return await repository.queue(deliveries, now)
-
-
-async def claimed(
-    hooks: Work[WebhookRepository],
-    now: datetime = AT,
-    *,
-    limit: int = 10,
-    each: int = 10,
-    of_owner: int = 100,
-    lease: timedelta = LEASE,
-) -> list[Claimed]:
-    async with hooks() as repository:
-        return await repository.claim(now, Bounds(limit, each, of_owner), lease)
-
-
-def made(of: Claimed, at: datetime = AT, *, fails: bool = False) -> Attempt:
-    outcome = FAILED if fails else DELIVERED
-    return Attempt(uuid7(), of.webhook.webhook_id, of.event_id, at, outcome, 12)
-
-
-async def finished(
-    hooks: Work[WebhookRepository],
-    of: Claimed,
-    state: DeliveryState = DeliveryState.DELIVERED,
-    next_at: datetime | None = None,
-    attempt: Attempt | None = None,
-) -> bool:
-    async with hooks() as repository:
-        fails = state is not DeliveryState.DELIVERED
-        return await repository.finish(attempt or made(of, fails=fails), of.attempts, state, next_at)
-
-
-async def attempts(hooks: Work[WebhookRepository], webhook_id: UUID) -> list[ListedAttempt]:
-    async with hooks() as repository:
-        return await repository.attempts(webhook_id, 100)
-
-
-def ids(found: Sequence[Claimed]) -> set[UUID]:
-    return {one.event_id for one in found}
 
 
 async def test_a_webhook_comes_back_as_it_was(hooks: Work[WebhookRepository]) -> None:
@@ -369,75 +319,3 @@ async def test_what_is_old_is_forgotten_with_everything_about_it(hooks: Work[Web
         assert await repository.forget(AT + MINUTE, 10) == 1
         assert await repository.forget(AT + MINUTE, 10) == 0
     assert [one.attempt.event_id for one in await attempts(hooks, ours.webhook_id)] == [new.event.event_id]
-
-
-async def test_addresses_secrets_and_bodies_are_not_readable_in_the_tables(database: Database) -> None:
-    hooks, ours = webhook_work(database, keyring()), webhook(url="https://his.example.com/?token=abc")
-    await kept(hooks, replace(ours, secrets=ours.secrets.rotated("whsec_bmV3", AT, LEASE)))
-    await queued(hooks, delivery(ours, event(body="机密".encode())))
-    async with database.transaction() as transaction:
-        rows = [
-            *await transaction.raw.fetch("SELECT * FROM webhook"),
-            *await transaction.raw.fetch("SELECT * FROM webhook_event"),
-        ]
-    shown = b" ".join(value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row)
-    for hidden in ("his.example.com", "token", "whsec", ours.secrets.current[6:], "机密"):
-        assert hidden.encode() not in shown
-
-
-async def test_a_secret_that_was_moved_to_another_webhook_does_not_open(database: Database) -> None:
-    hooks, ours, other = webhook_work(database, keyring()), webhook(), webhook()
-    await kept(hooks, ours, other)
-    async with database.transaction() as transaction:
-        await transaction.raw.execute(
-            "UPDATE webhook SET secret_ct = (SELECT secret_ct FROM webhook WHERE webhook_id = $1) "
-            "WHERE webhook_id = $2",
-            ours.webhook_id,
-            other.webhook_id,
-        )
-    async with hooks() as repository:
-        with pytest.raises(DecryptionError):
-            await repository.get(other.webhook_id)
-
-
-async def test_two_replicas_take_what_the_other_has_not(database: Database) -> None:
-    hooks, ours = webhook_work(database, keyring()), [webhook() for _ in range(5)]
-    await kept(hooks, *ours)
-    await queued(hooks, *(delivery(one) for one in ours for _ in range(4)))
-    rounds = await asyncio.gather(*(claimed(hooks, limit=10, each=4) for _ in range(2)))
-    taken = [(claim.webhook.webhook_id, claim.event_id) for found in rounds for claim in found]
-    assert len(taken) == len(set(taken))
-    assert len(taken) >= 10
-
-
-async def test_what_two_replicas_take_at_once_is_within_the_bounds_of_webhook_and_owner(database: Database) -> None:
-    hooks, ours = webhook_work(database, keyring()), [webhook() for _ in range(5)]
-    await kept(hooks, *ours)
-    await queued(hooks, *(delivery(one) for one in ours for _ in range(10)))
-    rounds = await asyncio.gather(*(claimed(hooks, limit=100, each=3, of_owner=7) for _ in range(3)))
-    taken = [claim.webhook.webhook_id for found in rounds for claim in found]
-    assert len(taken) == 7
-    assert max(taken.count(one.webhook_id) for one in ours) <= 3
-
-
-async def test_suspended_is_who_was_last_told_to_be(database: Database) -> None:
-    hooks, suspended = webhook_work(database, keyring()), StoredSuspensions(database)
-    told = [
-        (Standing(HOSPITAL, suspended=False, epoch=1, sequence=1), []),
-        (Standing(HOSPITAL, suspended=True, epoch=1, sequence=2), [HOSPITAL]),
-        (Standing(HOSPITAL, suspended=False, epoch=1, sequence=2), [HOSPITAL]),
-        (Standing(PHARMACY, suspended=True, epoch=1, sequence=9), [HOSPITAL, PHARMACY]),
-        (Standing(HOSPITAL, suspended=False, epoch=2, sequence=1), [PHARMACY]),
-    ]
-    for standing, expected in told:
-        async with hooks() as repository:
-            await repository.learn([standing])
-        assert sorted(await suspended()) == expected
-
-
-async def test_two_who_queue_the_same_events_queue_them_once(database: Database) -> None:
-    hooks, ours = webhook_work(database, keyring()), webhook()
-    await kept(hooks, ours)
-    events = [delivery(ours) for _ in range(50)]
-    counts = await asyncio.gather(queued(hooks, *events), queued(hooks, *reversed(events)))
-    assert sum(counts) == 50

@@ -1,7 +1,7 @@
 """Builders for the tests of webhooks."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -9,20 +9,30 @@ from uuid import UUID, uuid4
 from google.protobuf.message import Message
 
 from gongji.settlement.events.v1 import settlement_events_pb2 as settlement
+from kit.db import Work
 from kit.events import Envelope
 from kit.ids import uuid7
 from kit.topics import catalogue
 from notify.domain.webhook_address import PortRange, Reach
-from notify.domain.webhooks import Outcome, Result, Secrets, Webhook, institution, system
+from notify.domain.webhooks import DeliveryState, Outcome, Result, Secrets, Webhook, institution, system
 from notify.testing import AT
 from notify.webhooks.management import Rules
-from notify.webhooks.repository import NewDelivery, NewEvent
+from notify.webhooks.repository import (
+    Attempt,
+    Bounds,
+    Claimed,
+    ListedAttempt,
+    NewDelivery,
+    NewEvent,
+    WebhookRepository,
+)
 from notify.webhooks.signing import new_secret
 
 HOSPITAL: Final = "H65270100001"
 PHARMACY: Final = "P65270100002"
 COMPLETED: Final = "gongji.settlement.events.v1.SettlementCompleted"
 DEBITED: Final = "gongji.settlement.events.v1.AccountDebited"
+LEASE: Final = timedelta(seconds=60)
 URL: Final = "https://his.example.com/hooks"
 DELIVERED: Final = Outcome(Result.DELIVERED, 204)
 FAILED: Final = Outcome(Result.REFUSED, 500)
@@ -83,6 +93,63 @@ def envelope(message: Message, at: datetime = AT, event_id: UUID | None = None) 
         offset=0,
         key="key",
     )
+
+
+async def kept(hooks: Work[WebhookRepository], *webhooks: Webhook) -> None:
+    """These webhooks are there."""
+    async with hooks() as repository:
+        for one in webhooks:
+            await repository.add(one)
+
+
+async def queued(hooks: Work[WebhookRepository], *deliveries: NewDelivery, now: datetime = AT) -> int:
+    """These are queued; how many were new."""
+    async with hooks() as repository:
+        return await repository.queue(deliveries, now)
+
+
+async def claimed(
+    hooks: Work[WebhookRepository],
+    now: datetime = AT,
+    *,
+    limit: int = 10,
+    each: int = 10,
+    of_owner: int = 100,
+    lease: timedelta = LEASE,
+) -> list[Claimed]:
+    """What can be claimed."""
+    async with hooks() as repository:
+        return await repository.claim(now, Bounds(limit, each, of_owner), lease)
+
+
+def made(of: Claimed, at: datetime = AT, *, fails: bool = False) -> Attempt:
+    """An attempt of what was claimed."""
+    outcome = FAILED if fails else DELIVERED
+    return Attempt(uuid7(), of.webhook.webhook_id, of.event_id, at, outcome, 12)
+
+
+async def finished(
+    hooks: Work[WebhookRepository],
+    of: Claimed,
+    state: DeliveryState = DeliveryState.DELIVERED,
+    next_at: datetime | None = None,
+    attempt: Attempt | None = None,
+) -> bool:
+    """What was claimed ended so; whether it was still ours."""
+    async with hooks() as repository:
+        fails = state is not DeliveryState.DELIVERED
+        return await repository.finish(attempt or made(of, fails=fails), of.attempts, state, next_at)
+
+
+async def attempts(hooks: Work[WebhookRepository], webhook_id: UUID) -> list[ListedAttempt]:
+    """What was tried."""
+    async with hooks() as repository:
+        return await repository.attempts(webhook_id, 100)
+
+
+def ids(found: Sequence[Claimed]) -> set[UUID]:
+    """Of which events."""
+    return {one.event_id for one in found}
 
 
 class ScriptedClient:

@@ -192,7 +192,7 @@ class Webhook(_message.Message):
     owner: _builtins.str
     """Whose it is: institution/ and a fixmedins_code, or system/ and a name."""
     url: _builtins.str
-    """Where requests go."""
+    """Where requests go; empty if it can no longer be decrypted, which is a fault of ours."""
     description: _builtins.str
     """What its owner says of it."""
     state: Global___WebhookState.ValueType

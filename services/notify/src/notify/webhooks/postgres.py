@@ -1,14 +1,17 @@
 """Webhooks in PostgreSQL; addresses, secrets and bodies are encrypted."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final, TypeVar
 from uuid import UUID
 
 from asyncpg import Record
 
-from kit.crypto import KeyRing
+from kit.crypto import CryptoError, KeyRing
 from kit.db import Database, Transaction
 from kit.inbox import Inbox, PostgresInbox
+from kit.observability import get_logger
 from kit.outbox import Outbox, PostgresOutbox
 from notify.domain.webhooks import (
     RESTS_AFTER,
@@ -27,6 +30,11 @@ from notify.webhooks import statements as sql
 from notify.webhooks.repository import Attempt, Bounds, Claimed, ListedAttempt, NewDelivery, Requeued
 
 SERVICE = "notify"
+UNREADABLE_RESTS: Final = timedelta(minutes=10)
+"""After which what could not be decrypted is looked at again: a key that is missing may be there then."""
+
+T = TypeVar("T")
+_log = get_logger()
 
 
 class PostgresWebhooks:
@@ -54,7 +62,8 @@ class PostgresWebhooks:
 
     async def page(self, owner: str | None, limit: int, after: UUID | None = None) -> list[Webhook]:
         """See `WebhookRepository.page`."""
-        return [self._webhook(row) for row in await self._raw.fetch(sql.PAGE, owner, after, limit)]
+        rows = await self._raw.fetch(sql.PAGE, owner, after, limit)
+        return [self._readable("webhook_id", row, self._webhook) or self._shell(row) for row in rows]
 
     async def listening(self) -> list[Listening]:
         """See `WebhookRepository.listening`."""
@@ -98,23 +107,24 @@ class PostgresWebhooks:
         if not rows:
             return []
         found = await self._raw.fetch(sql.WEBHOOKS, list({row["webhook_id"] for row in rows}))
-        webhooks = {row["webhook_id"]: self._webhook(row) for row in found}
+        webhooks = {row["webhook_id"]: self._readable("webhook_id", row, self._webhook) for row in found}
         kept = await self._raw.fetch(sql.BODIES, list({row["event_id"] for row in rows}))
-        bodies = {
-            row["event_id"]: self._keyring.decrypt(row["body_ct"], _body_context(row["event_id"])) for row in kept
-        }
-        return [
-            Claimed(
-                webhooks[row["webhook_id"]],
-                row["event_id"],
-                row["is_test"],
-                row["attempts"],
-                row["tries"],
-                row["queued_at"],
-                bodies[row["event_id"]],
-            )
-            for row in rows
-        ]
+        bodies = {row["event_id"]: self._readable("event_id", row, self._body) for row in kept}
+        claimed, unreadable = [], []
+        for row in rows:
+            webhook, body = webhooks[row["webhook_id"]], bodies[row["event_id"]]
+            if webhook is None or body is None:
+                unreadable.append(row)
+            else:
+                counted = (row["is_test"], row["attempts"], row["tries"], row["queued_at"])
+                claimed.append(Claimed(webhook, row["event_id"], *counted, body))
+        await self._postpone(unreadable, now + UNREADABLE_RESTS)
+        return claimed
+
+    async def _postpone(self, rows: Sequence[Record], until: datetime) -> None:
+        if rows:
+            ids = ([row["webhook_id"] for row in rows], [row["event_id"] for row in rows])
+            await self._raw.execute(sql.POSTPONE, *ids, until)
 
     async def finish(self, attempt: Attempt, attempts: int, state: DeliveryState, next_at: datetime | None) -> bool:
         """See `WebhookRepository.finish`."""
@@ -181,15 +191,31 @@ class PostgresWebhooks:
         context = _context(column, row["webhook_id"], row["owner"])
         return self._keyring.decrypt(row[f"{column}_ct"], context).decode()
 
+    def _body(self, row: Record) -> bytes:
+        return self._keyring.decrypt(row["body_ct"], _body_context(row["event_id"]))
+
+    def _readable(self, key: str, row: Record, read: Callable[[Record], T]) -> T | None:
+        """What a row says; None, and an error in the log, if it cannot be decrypted: the others go on all the same."""
+        try:
+            return read(row)
+        except CryptoError as error:
+            _log.error("a row of webhooks cannot be decrypted", error=type(error).__name__, **{key: str(row[key])})
+            return None
+
     def _webhook(self, row: Record) -> Webhook:
         previous = self._opened("previous_secret", row) if row["previous_secret_ct"] is not None else None
+        secrets = Secrets(self._opened("secret", row), previous, row["previous_secret_until"])
+        return replace(self._shell(row), url=self._opened("url", row), secrets=secrets)
+
+    def _shell(self, row: Record) -> Webhook:
+        """A webhook without what is encrypted."""
         return Webhook(
             webhook_id=row["webhook_id"],
             owner=row["owner"],
-            url=self._opened("url", row),
+            url="",
             event_types=frozenset(row["event_types"]),
             description=row["description"],
-            secrets=Secrets(self._opened("secret", row), previous, row["previous_secret_until"]),
+            secrets=Secrets(""),
             created_at=row["created_at"],
             state=State(row["state"]),
             off_reason=OffReason(row["off_reason"]) if row["off_reason"] else None,

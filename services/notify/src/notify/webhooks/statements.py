@@ -106,6 +106,11 @@ WHERE d.webhook_id = due.webhook_id AND d.event_id = due.event_id
 RETURNING d.webhook_id, d.event_id, d.is_test, d.attempts,
           d.attempts - d.attempts_before AS tries, d.queued_at
 """
+POSTPONE: Final = """
+UPDATE webhook_delivery AS d SET next_attempt_at = $3, leased_until = NULL
+FROM unnest($1::uuid[], $2::uuid[]) AS n (webhook_id, event_id)
+WHERE d.webhook_id = n.webhook_id AND d.event_id = n.event_id
+"""
 HASTEN: Final = """
 UPDATE webhook_delivery SET next_attempt_at = $2 WHERE webhook_id = $1 AND state = 'QUEUED' AND next_attempt_at > $2
 """
