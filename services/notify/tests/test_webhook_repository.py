@@ -254,6 +254,29 @@ async def test_what_comes_while_a_webhook_does_not_send_waits_for_a_day(
     assert ids(await claimed(hooks, AT + MINUTE)) == {late.event.event_id}
 
 
+async def test_what_is_of_a_type_that_is_no_longer_wanted_is_neither_sent_nor_replayed_but_given_up(
+    hooks: Work[WebhookRepository],
+) -> None:
+    ours = records(COMPLETED, DEBITED)
+    await kept(hooks, ours)
+    completed, test = delivery(ours), delivery(ours, is_test=True)
+    debited = delivery(ours, replace(event(), event_type=DEBITED))
+    await queued(hooks, completed, debited, test)
+    async with hooks() as repository:
+        await repository.save(replace(ours, event_types=frozenset({COMPLETED})))
+    found = await claimed(hooks)
+    assert ids(found) == {completed.event.event_id, test.event.event_id}
+    for claim in found:
+        await finished(hooks, claim, DeliveryState.GIVEN_UP)
+    async with hooks() as repository:
+        assert await repository.give_up(AT - MINUTE, 10) == 1
+        assert await repository.give_up(AT - MINUTE, 10) == 0
+    async with hooks() as repository:
+        replayed = await repository.requeue(ours.webhook_id, AT, AT + MINUTE, AT, with_delivered=True, limit=10)
+    assert replayed == Requeued(1, None)
+    assert ids(await claimed(hooks)) == {completed.event.event_id}
+
+
 async def test_attempts_are_listed_newest_first_with_what_became_of_the_event(
     hooks: Work[WebhookRepository],
 ) -> None:

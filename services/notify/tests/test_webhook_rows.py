@@ -91,6 +91,25 @@ async def test_a_webhook_that_cannot_be_decrypted_holds_up_nobody_and_is_listed(
     assert second == whole
 
 
+async def test_a_removed_webhook_stays_as_long_as_a_delivery_of_it_is_in_use(database: Database) -> None:
+    hooks, gone, other = webhook_work(database, keyring()), webhook(), webhook()
+    await kept(hooks, gone, other)
+    await queued(hooks, delivery(gone))
+    async with hooks() as repository:
+        await repository.save(gone.removed())
+        await repository.save(other.removed())
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("SELECT FROM webhook_delivery FOR UPDATE")
+        async with hooks() as repository:
+            assert await repository.clear(10) == 1
+        async with hooks() as repository:
+            assert await repository.clear(10) == 0
+    async with hooks() as repository:
+        assert await repository.clear(10) == 1
+    async with hooks() as repository:
+        assert await repository.clear(10) == 1
+
+
 async def test_two_replicas_take_what_the_other_has_not(database: Database) -> None:
     hooks, ours = webhook_work(database, keyring()), [webhook() for _ in range(5)]
     await kept(hooks, *ours)

@@ -183,7 +183,7 @@ class Webhooks:
             )
 
     async def give_up(self, limit: int) -> int:
-        """Give up what has waited for a day for webhooks that do not send."""
+        """Give up what has waited for a day for webhooks that do not send, and what their owners no longer want."""
         async with self._work() as repository:
             return await repository.give_up(self._clock.now() - RETRIED_FOR, limit)
 

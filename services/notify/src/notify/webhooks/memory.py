@@ -30,6 +30,9 @@ class _Delivery:
     def key(self) -> tuple[UUID, UUID]:
         return self.webhook_id, self.event.event_id
 
+    def is_wanted_by(self, webhook: Webhook) -> bool:
+        return self.is_test or self.event.event_type in webhook.event_types
+
     def is_due(self, now: datetime) -> bool:
         return self.state is DeliveryState.QUEUED and self.next_at is not None and self.next_at <= now
 
@@ -150,6 +153,7 @@ class MemoryWebhooks:
         )
         tests_only = webhook.state is not State.ACTIVE or (webhook.health.rests_until or now) > now
         free = [one for one in own if one.leased_until < real and (one.is_test or not tests_only)]
+        free = [one for one in free if one.is_wanted_by(webhook)]
         free.sort(key=lambda one: (one.next_at or now, one.event.event_id))
         return free[: max(room, 0)]
 
@@ -171,7 +175,7 @@ class MemoryWebhooks:
             one
             for one in self.deliveries.values()
             if one.webhook_id == webhook_id and since <= one.event.occurred_at < before
-            if one.state in states and not one.is_test
+            if one.state in states and not one.is_test and one.is_wanted_by(self.webhooks[webhook_id])
         ]
         found.sort(key=lambda one: (one.event.occurred_at, one.event.event_id))
         for one in found[:limit]:
@@ -214,8 +218,9 @@ class MemoryWebhooks:
         waiting = [
             one
             for one in self.deliveries.values()
-            if one.state is DeliveryState.QUEUED and one.queued_at <= queued_before
-            if self.webhooks[one.webhook_id].state is not State.ACTIVE
+            if one.state is DeliveryState.QUEUED
+            if (one.queued_at <= queued_before and self.webhooks[one.webhook_id].state is not State.ACTIVE)
+            or not one.is_wanted_by(self.webhooks[one.webhook_id])
         ][:limit]
         for one in waiting:
             self.deliveries[one.key] = replace(one, state=DeliveryState.GIVEN_UP, next_at=None, leased_until=_NEVER)

@@ -141,8 +141,8 @@ class WebhookRepository(Protocol):
     async def claim(self, now: datetime, bounds: Bounds, lease: timedelta) -> list[Claimed]:
         """Take what is due, as much as `bounds` let, first of the owners who have the least under way.
 
-        A webhook that rests or is not active gets tests only. What is taken is nobody else's until the lease runs out,
-        by the database's time.
+        A webhook that rests or is not active gets tests only; none gets events of types that it no longer wants. What
+        is taken is nobody else's until the lease runs out, by the database's time.
         """
         ...
 
@@ -156,7 +156,10 @@ class WebhookRepository(Protocol):
     async def requeue(
         self, webhook_id: UUID, since: datetime, before: datetime, now: datetime, *, with_delivered: bool, limit: int
     ) -> Requeued:
-        """Queue what was given up, or also what was delivered, of the events that occurred in a range of time."""
+        """Queue what was given up, or also what was delivered, of the events that occurred in a range of time.
+
+        Only of the types that the webhook wants now.
+        """
         ...
 
     async def attempts(
@@ -172,7 +175,10 @@ class WebhookRepository(Protocol):
         ...
 
     async def give_up(self, queued_before: datetime, limit: int) -> int:
-        """Give up what waits too long for webhooks that are paused or off; at most `limit`, how many there were."""
+        """Give up what waits too long for webhooks that are paused or off, and what is of types no longer wanted.
+
+        At most `limit`; how many there were.
+        """
         ...
 
     async def forget(self, occurred_before: datetime, limit: int) -> int:

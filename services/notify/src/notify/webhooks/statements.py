@@ -64,7 +64,7 @@ WITH busy AS (
 ), owned AS (
     SELECT w.owner, sum(busy.leases) AS leases FROM busy JOIN webhook AS w USING (webhook_id) GROUP BY w.owner
 ), ready AS (
-    SELECT w.webhook_id, w.owner,
+    SELECT w.webhook_id, w.owner, w.event_types,
            w.state <> 'ACTIVE' OR coalesce(w.rests_until > $1, false) AS tests_only,
            CASE WHEN w.failures_in_row >= $5 THEN 1 ELSE $3::integer END - coalesce(busy.leases, 0) AS room,
            coalesce(owned.leases, 0) AS of_owner
@@ -81,7 +81,7 @@ WITH busy AS (
         FROM webhook_delivery AS q
         WHERE q.webhook_id = ready.webhook_id AND q.state = 'QUEUED' AND q.next_attempt_at <= $1
           AND (q.leased_until IS NULL OR q.leased_until < clock_timestamp())
-          AND (q.is_test OR NOT ready.tests_only)
+          AND (q.is_test OR NOT ready.tests_only AND q.event_type = ANY (ready.event_types))
         ORDER BY q.next_attempt_at, q.event_id
         LIMIT greatest(ready.room, 0)
     ) AS d
@@ -127,8 +127,9 @@ RETURNING true
 """
 REPLAYED: Final = """
 SELECT event_id, occurred_at
-FROM webhook_delivery
-WHERE webhook_id = $1 AND occurred_at >= $2 AND occurred_at < $3 AND state = ANY ($4::text[]) AND NOT is_test
+FROM webhook_delivery JOIN webhook USING (webhook_id)
+WHERE webhook_id = $1 AND occurred_at >= $2 AND occurred_at < $3 AND webhook_delivery.state = ANY ($4::text[])
+  AND NOT is_test AND event_type = ANY (event_types)
 ORDER BY occurred_at, event_id
 LIMIT $5
 """
@@ -153,7 +154,8 @@ GIVE_UP: Final = """
 UPDATE webhook_delivery AS d SET state = 'GIVEN_UP', next_attempt_at = NULL, leased_until = NULL
 FROM (SELECT q.webhook_id, q.event_id
       FROM webhook_delivery AS q JOIN webhook AS w USING (webhook_id)
-      WHERE q.state = 'QUEUED' AND q.queued_at <= $1 AND w.state <> 'ACTIVE'
+      WHERE q.state = 'QUEUED'
+        AND (q.queued_at <= $1 AND w.state <> 'ACTIVE' OR NOT (q.is_test OR q.event_type = ANY (w.event_types)))
       LIMIT $2 FOR UPDATE OF q SKIP LOCKED) AS waiting
 WHERE d.webhook_id = waiting.webhook_id AND d.event_id = waiting.event_id
 """
@@ -171,6 +173,8 @@ DELETE FROM webhook_delivery WHERE ctid = ANY (ARRAY(
 """
 CLEAR_WEBHOOKS: Final = """
 DELETE FROM webhook WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM webhook WHERE state = 'REMOVED' LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT w.ctid FROM webhook AS w
+    WHERE w.state = 'REMOVED' AND NOT EXISTS (SELECT FROM webhook_delivery AS d WHERE d.webhook_id = w.webhook_id)
+    LIMIT $1 FOR UPDATE OF w SKIP LOCKED
 ))
 """
