@@ -216,8 +216,10 @@ class Replaying:
         await self._processors[letter.consumer].process([letter.origin])
         failed = self._again.letter is None
         async with self._work() as actions:
-            await actions.add(letter, Deed(Action.FAILED_AGAIN if failed else Action.REPLAYED, operator))
-        return replace(before, **({"buried": before.buried + 1} if failed else {"replayed": before.replayed + 1}))
+            is_ours = await actions.add(letter, Deed(Action.FAILED_AGAIN if failed else Action.REPLAYED, operator))
+        if failed:  # it lies at the DLQ's end, whoever else has ended this one meanwhile
+            return replace(before, buried=before.buried + 1)
+        return replace(before, replayed=before.replayed + 1) if is_ours else before
 
 
 class _Again:

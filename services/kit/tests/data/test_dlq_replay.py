@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kit.dead_letters import StoredRecord
-from kit.dlq_actions import Actions, MemoryActions
+from kit.dlq_actions import Action, Actions, Deed, MemoryActions
 from kit.dlq_letters import Letter, MemoryDeadLetters, Place
 from kit.dlq_replay import Drop, Dropping, LetterError, Looking, Replay, Replaying, ReplayStoppedError
 from kit.events import Envelope, headers_of, parse
@@ -111,6 +111,21 @@ async def test_what_fails_again_is_at_the_end_of_the_dlq_and_can_be_tried_once_m
     assert await bench.replay() == Replay(1, 0, 0)
     assert bench.had == ["b", "a"]
     assert await bench.open() == []
+
+
+async def test_what_somebody_else_replayed_meanwhile_is_not_counted_twice(bench: Bench) -> None:
+    letter, _ = await bench.fail("a", "b")
+    handle = bench.handle
+
+    async def overtaken(envelopes: Sequence[Envelope], group: str = "group") -> None:
+        await handle(envelopes, group)
+        await bench.actions.add(letter, Deed(Action.REPLAYED, "Botagoz"))
+
+    bench.replaying = Replaying(bench.looking, bench.dlq, bench.work, {"group": overtaken}, TOPIC.catalogue)
+    assert await bench.replay() == Replay(replayed=1, buried=0, others=0)
+    assert bench.had == ["a", "b"]
+    ends = [(deed.action, deed.operator) for _, deed, _ in bench.actions.rows if deed.action is Action.REPLAYED]
+    assert ends == [(Action.REPLAYED, "Botagoz"), (Action.REPLAYED, "Aliya")]
 
 
 async def test_one_letter_is_replayed_and_the_others_stay_open(bench: Bench) -> None:
