@@ -14,7 +14,7 @@ from kit.ids import uuid7
 from notify.domain.channels import Channel
 from notify.domain.contacts import CODE_LIFETIME, COUNTED_WITHIN, Contact, ContactCode, ContactState
 from notify.domain.kinds import Kind
-from notify.domain.planning import DEFAULT_QUIET, QuietHours, Recipient
+from notify.domain.planning import DEFAULT_QUIET, QuietHours, Recipient, Verified
 from notify.domain.preferences import Preference
 from notify.main import work
 from notify.postgres.contacts import SentCodesKept
@@ -224,7 +224,7 @@ async def test_people_have_their_verified_contacts_and_what_they_chose_in_one_re
             "1001",
             "en",
             QuietHours(time(13), time(14, 30)),
-            {Channel.SMS: phone.contact_id, Channel.EMAIL: mail.contact_id},
+            {Channel.SMS: Verified(phone.contact_id, AT), Channel.EMAIL: Verified(mail.contact_id, AT)},
             frozenset({(Kind.DEBIT, Channel.SMS), (Kind.LIMIT, Channel.INBOX)}),
         ),
         "1002": Recipient("1002", quiet=None),
@@ -233,7 +233,9 @@ async def test_people_have_their_verified_contacts_and_what_they_chose_in_one_re
 
 async def test_who_only_has_a_contact_reads_chinese_and_sleeps_at_night(backend: Work[Repository]) -> None:
     await kept(backend, phone := verified())
-    assert await person(backend) == Recipient("1001", "zh-CN", DEFAULT_QUIET, {Channel.SMS: phone.contact_id})
+    assert await person(backend) == Recipient(
+        "1001", "zh-CN", DEFAULT_QUIET, {Channel.SMS: Verified(phone.contact_id, AT)}
+    )
 
 
 async def test_a_choice_is_replaced_by_the_next_one(backend: Work[Repository]) -> None:

@@ -1,6 +1,6 @@
 """What goes out besides the inbox: queued with the message, for whom it is wanted, in their language, once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -45,9 +45,11 @@ class World:
         self.clock = FixedClock(AT)
         dispatch = Dispatch(TEXTS, self.clock, self.carriers)
         self.service = MessageService(backend, LogChannel(), TEXTS, dispatch)
+        self.renamed = MessageService(backend, LogChannel(), TEXTS, dispatch, consumer="notify-anew")
+        """The same after the consumer group got another name."""
 
-    async def known(self, channel: Channel = Channel.SMS, address: str = "13800000001") -> Contact:
-        contact = Contact(uuid7(), "1001", channel, address, ContactState.VERIFIED, AT, AT)
+    async def known(self, channel: Channel = Channel.SMS, address: str = "13800000001", at: datetime = AT) -> Contact:
+        contact = Contact(uuid7(), "1001", channel, address, ContactState.VERIFIED, at, at)
         async with self.backend() as repository:
             await repository.save_contacts([contact])
         return contact
@@ -89,6 +91,25 @@ async def test_an_event_that_comes_again_queues_nothing(world: World) -> None:
     told = credited()
     await world.service.tell([told, told])
     await world.service.tell([told])
+    assert len(await world.queued()) == 1
+
+
+async def test_under_another_name_of_the_group_nobody_is_told_twice(world: World) -> None:
+    await world.known()
+    await world.service.tell([told := credited()])
+    await world.renamed.tell([told])
+    assert len(await world.queued()) == 1
+    assert len((await world.service.read("1001", 10)).messages) == 1
+
+
+async def test_what_is_read_anew_pours_nothing_old_on_a_contact_that_is_new(world: World) -> None:
+    await world.service.tell([old := credited()])
+    await world.known(at=AT + timedelta(seconds=1))
+    await world.renamed.tell([old, new := credited(minutes=1)])
+    assert [one.event_id for one in await world.queued()] == [new.event_id]
+    # Nor on one that was there before, of what the inbox has had.
+    await world.known(Channel.EMAIL, "zhang@example.com", AT - timedelta(days=1))
+    await world.renamed.tell([old])
     assert len(await world.queued()) == 1
 
 

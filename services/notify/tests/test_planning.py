@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from notify.domain.channels import OUTSIDE, Channel
 from notify.domain.kinds import REQUIRED, Kind
-from notify.domain.planning import DEFAULT_QUIET, Addressed, Planned, QuietHours, Recipient, plan
+from notify.domain.planning import DEFAULT_QUIET, Addressed, Planned, QuietHours, Recipient, Verified, plan
 
 SHANGHAI = timezone(timedelta(hours=8))
 """As wall clocks have gone there since 1991: no summer time."""
 NIGHT = datetime(2025, 6, 10, 23, 30, tzinfo=SHANGHAI)
 NOON = datetime(2025, 6, 10, 12, 0, tzinfo=SHANGHAI)
 SPREAD = timedelta(minutes=5)
-PHONE, MAIL = UUID(int=1), UUID(int=2)
+BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
+PHONE, MAIL = Verified(UUID(int=1), BEFORE), Verified(UUID(int=2), BEFORE)
 
 minutes = st.builds(time, st.integers(0, 23), st.integers(0, 59))
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
@@ -25,19 +26,19 @@ recipients = st.builds(
     Recipient,
     st.sampled_from(["1001", "1002", "1003"]),
     quiet=st.none() | quiet_hours,
-    contacts=st.dictionaries(st.sampled_from(sorted(OUTSIDE, key=str)), st.uuids()),
+    contacts=st.dictionaries(st.sampled_from(sorted(OUTSIDE, key=str)), st.builds(Verified, st.uuids(), moments)),
     unwanted=st.frozensets(st.tuples(st.sampled_from(Kind), st.sampled_from(Channel))),
 )
 crowds = st.lists(recipients, max_size=3).map(lambda many: {one.psn_no: one for one in many})
 noticed = st.lists(
-    st.builds(Addressed, st.uuids(), st.sampled_from(["1001", "1002", "1003", "1004"]), st.sampled_from(Kind)),
+    st.builds(Addressed, st.uuids(), st.sampled_from(["1001", "1002", "1003", "1004"]), st.sampled_from(Kind), moments),
     max_size=6,
     unique_by=lambda one: (one.event_id, one.psn_no),
 )
 
 
 def notice(kind: Kind = Kind.REFUND, psn_no: str = "1001") -> Addressed:
-    return Addressed(uuid4(), psn_no, kind)
+    return Addressed(uuid4(), psn_no, kind, NOON)
 
 
 def by_phone(**more: object) -> dict[str, Recipient]:
@@ -68,14 +69,24 @@ def test_somebody_who_never_said_anything_has_the_inbox_alone() -> None:
 def test_a_verified_contact_is_told_of_every_kind_at_once_by_day() -> None:
     told = [notice(kind) for kind in Kind]
     assert plan(told, by_phone(), NOON) == [
-        Planned(one.event_id, "1001", one.kind, Channel.SMS, PHONE, NOON) for one in told
+        Planned(one.event_id, "1001", one.kind, Channel.SMS, PHONE.contact_id, NOON) for one in told
     ]
 
 
 def test_a_notice_goes_out_once_on_each_channel_of_the_person() -> None:
     people = {"1001": Recipient("1001", contacts={Channel.SMS: PHONE, Channel.EMAIL: MAIL})}
     found = plan([notice()], people, NOON)
-    assert {(one.channel, one.contact_id) for one in found} == {(Channel.SMS, PHONE), (Channel.EMAIL, MAIL)}
+    assert {(one.channel, one.contact_id) for one in found} == {
+        (Channel.SMS, PHONE.contact_id),
+        (Channel.EMAIL, MAIL.contact_id),
+    }
+
+
+def test_nothing_of_before_a_contact_was_verified_goes_there() -> None:
+    at_noon = {"1001": Recipient("1001", contacts={Channel.SMS: Verified(PHONE.contact_id, NOON)})}
+    assert len(plan([notice()], at_noon, NIGHT)) == 1
+    later = {"1001": Recipient("1001", contacts={Channel.SMS: Verified(PHONE.contact_id, NOON + timedelta(seconds=1))})}
+    assert plan([notice()], later, NIGHT) == []
 
 
 def test_what_somebody_switched_off_stays_away_from_that_channel_and_from_no_other() -> None:
@@ -177,10 +188,10 @@ def test_a_plan_has_each_wanted_contact_once_and_nothing_else(
 ) -> None:
     found = plan(notices, people, now)
     wanted = [
-        (one.event_id, one.psn_no, channel, contact_id)
+        (one.event_id, one.psn_no, channel, contact.contact_id)
         for one in notices
-        for channel, contact_id in (people[one.psn_no].contacts.items() if one.psn_no in people else ())
-        if (one.kind, channel) not in people[one.psn_no].unwanted
+        for channel, contact in (people[one.psn_no].contacts.items() if one.psn_no in people else ())
+        if one.occurred_at >= contact.verified_at and (one.kind, channel) not in people[one.psn_no].unwanted
     ]
     assert [(one.event_id, one.psn_no, one.channel, one.contact_id) for one in found] == wanted
     assert len({(one.event_id, one.psn_no, one.channel) for one in found}) == len(found)

@@ -76,7 +76,9 @@ async def claim(
     if not claimed:
         return Claims((), ())
     people = await repository.people({one.delivery.psn_no for one in claimed})
-    contacts = {psn_no: person.contacts[channel] for psn_no, person in people.items() if channel in person.contacts}
+    contacts = {
+        psn_no: person.contacts[channel].contact_id for psn_no, person in people.items() if channel in person.contacts
+    }
     found = await repository.addresses(set(contacts.values()))
     addresses = {psn_no: found[contact] for psn_no, contact in contacts.items() if contact in found}
     candidates, changed, uncounted = _sorted_out(claimed, people, addresses, now)

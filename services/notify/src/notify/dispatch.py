@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -34,6 +35,7 @@ class Stated:
     """A notice, the event that it tells of, and its message."""
 
     event_id: UUID
+    occurred_at: datetime
     notice: Notice
     message_id: UUID | None
     """None if the person keeps none of its kind."""
@@ -54,7 +56,7 @@ class Dispatch:
         if not people:  # nearly always, and this is on the way of every settlement
             return ()
         by_key = {(one.event_id, one.notice.addressee): one for one in stated}
-        addressed = [Addressed(one.event_id, one.notice.addressee, one.notice.kind) for one in stated]
+        addressed = [Addressed(one.event_id, one.notice.addressee, one.notice.kind, one.occurred_at) for one in stated]
         now = self._clock.now()
         deliveries = [
             NewDelivery(

@@ -18,7 +18,10 @@ from notify.repository import Cursor, NewMessage, Repository, StoredMessage
 from notify.watching import Watchers
 
 CONSUMER = "notify"
-"""The consumer group, and the name under which the inbox remembers events. Never changed: all would be told again."""
+"""The consumer group, and the name under which the inbox remembers events.
+
+Under another name all events that are still in the topics are taken in once more. Nobody is told of them twice, for
+messages and deliveries have keys of their own; one-time codes that have not run out would be sent again."""
 
 MOST_UNREAD: Final = 1000
 """Unread messages are counted up to here."""
@@ -53,12 +56,15 @@ class MessageService:
         texts: Texts,
         dispatch: Dispatch | None = None,
         watchers: Watchers | None = None,
+        *,
+        consumer: str = CONSUMER,
     ) -> None:
         self._work = work
         self._channel = channel
         self._texts = texts
         self._dispatch = dispatch
         self._watchers = watchers
+        self._consumer = consumer
 
     async def tell(self, told: Sequence[Told]) -> None:
         """Write the messages about these facts, in this order, each once however often its event comes.
@@ -66,13 +72,15 @@ class MessageService:
         What goes out elsewhere is queued in the same transaction; nothing is sent here.
         """
         async with self._work() as repository:
-            first = await repository.inbox.first_time(CONSUMER, [one.event_id for one in told])
+            first = await repository.inbox.first_time(self._consumer, [one.event_id for one in told])
             fresh = {one.event_id: one for one in told if one.event_id in first}
             owed = [(one, notice) for one in fresh.values() for notice in notices(one.fact)]
             people = await repository.people({notice.addressee for _, notice in owed}) if owed else {}
             stated, messages = self._worded(owed, people)
             kept = await repository.add_messages(messages)
-            queued = await self._dispatch.queue(repository, stated, people) if self._dispatch else ()
+            # What the inbox has had before was told before, too, whatever has become of its deliveries since.
+            new = [one for one in stated if one.message_id is None or one.message_id in kept]
+            queued = await self._dispatch.queue(repository, new, people) if self._dispatch else ()
         # Only now they are safe. A crash in between costs a line of the log and a moment, never a message.
         fresh_messages = [message for message in messages if message.message_id in kept]
         await self._channel.deliver(fresh_messages)
@@ -94,7 +102,7 @@ class MessageService:
                 uuid7(), one.event_id, one.occurred_at, renderer.render(notice), notice.kind, renderer.language
             )
             is_kept = person is None or person.keeps_in_inbox(notice.kind)
-            stated.append(Stated(one.event_id, notice, message.message_id if is_kept else None))
+            stated.append(Stated(one.event_id, one.occurred_at, notice, message.message_id if is_kept else None))
             if is_kept:
                 messages.append(message)
         return stated, messages

@@ -20,7 +20,6 @@ _ONE_DAY: Final = timedelta(days=1)
 _ONE_SECOND: Final = timedelta(seconds=1)
 _SPREAD_SECONDS: Final = 300
 """What waited for the morning does not come to the gateway in one moment."""
-_NO_CONTACTS: Final[Mapping[Channel, UUID]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,15 @@ class QuietHours:
         return datetime.combine(last_day, self.ends, SHANGHAI)
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A contact that a person has verified."""
+
+    contact_id: UUID
+    verified_at: datetime
+
+
+_NO_CONTACTS: Final[Mapping[Channel, Verified]] = MappingProxyType({})
 DEFAULT_QUIET: Final = QuietHours(time(22, 0), time(8, 0))
 """Until somebody says otherwise."""
 
@@ -56,8 +64,8 @@ class Recipient:
     language: str = DEFAULT_LANGUAGE
     quiet: QuietHours | None = DEFAULT_QUIET
     """None for somebody who wants none."""
-    contacts: Mapping[Channel, UUID] = field(default_factory=lambda: _NO_CONTACTS)
-    """contact_id of the verified contact of each channel that has one; never INBOX."""
+    contacts: Mapping[Channel, Verified] = field(default_factory=lambda: _NO_CONTACTS)
+    """The verified contact of each channel that has one; never INBOX."""
     unwanted: frozenset[tuple[Kind, Channel]] = frozenset()
     """What they switched off. Whatever they did not is wanted: they verified the contact to be told there."""
 
@@ -73,6 +81,7 @@ class Addressed:
     event_id: UUID
     psn_no: str
     kind: Kind
+    occurred_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,8 @@ class Planned:
 def plan(notices: Iterable[Addressed], people: Mapping[str, Recipient], now: datetime) -> list[Planned]:
     """The deliveries outside of the inbox, in the order of the notices.
 
+    Nothing of before a contact was verified goes there: a topic that is read anew would pour months on a new telephone.
+
     Args:
         notices: what people are told.
         people: those of them who said how they want to be told; who is not here has the inbox alone.
@@ -99,11 +110,12 @@ def plan(notices: Iterable[Addressed], people: Mapping[str, Recipient], now: dat
     if not people:  # nearly always, and this is on the way of every settlement
         return []
     return [
-        Planned(notice.event_id, notice.psn_no, notice.kind, channel, contact_id, earliest)
+        Planned(notice.event_id, notice.psn_no, notice.kind, channel, contact.contact_id, earliest)
         for notice in notices
         if (told := people.get(notice.psn_no)) is not None
-        for channel, contact_id in told.contacts.items()
-        if (earliest := not_before(notice.event_id, notice.kind, channel, told, now)) is not None
+        for channel, contact in told.contacts.items()
+        if contact.verified_at <= notice.occurred_at
+        and (earliest := not_before(notice.event_id, notice.kind, channel, told, now)) is not None
     ]
 
 

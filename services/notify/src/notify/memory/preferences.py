@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from notify.domain.contacts import Contact, ContactState
-from notify.domain.planning import DEFAULT_LANGUAGE, QuietHours, Recipient
+from notify.domain.planning import DEFAULT_LANGUAGE, QuietHours, Recipient, Verified
 from notify.domain.preferences import Preference
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class MemoryPreferences:
 
     def _recipient(self, psn_no: str) -> Recipient:
         contacts = {
-            one.channel: one.contact_id
+            one.channel: Verified(one.contact_id, one.verified_at)
             for one in self.contacts.values()
-            if one.psn_no == psn_no and one.state is ContactState.VERIFIED
+            if one.psn_no == psn_no and one.state is ContactState.VERIFIED and one.verified_at is not None
         }
         unwanted = {key[1:] for key, is_wanted in self.preferences.items() if key[0] == psn_no and not is_wanted}
         more: dict[str, Any] = {}

@@ -1,28 +1,26 @@
 """Preferences and settings on PostgreSQL."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from asyncpg import Record
 
 from notify.domain.channels import Channel
 from notify.domain.kinds import Kind
-from notify.domain.planning import QuietHours, Recipient
+from notify.domain.planning import QuietHours, Recipient, Verified
 from notify.domain.preferences import Preference
 from notify.postgres.rows import Rows
 
-if TYPE_CHECKING:
-    from uuid import UUID
-
 # One round trip, for every batch of events makes it; each part is found by an index on the person.
 _PEOPLE: Final = """
-SELECT psn_no, channel, contact_id, NULL AS kind, NULL AS language, NULL::time AS quiet_from, NULL::time AS quiet_until
+SELECT psn_no, channel, contact_id, verified_at, NULL AS kind, NULL AS language, NULL::time AS quiet_from,
+    NULL::time AS quiet_until
 FROM contact_point WHERE psn_no = ANY ($1::text[]) AND state = 'VERIFIED'
 UNION ALL
-SELECT psn_no, channel, NULL, kind, NULL, NULL, NULL
+SELECT psn_no, channel, NULL, NULL, kind, NULL, NULL, NULL
 FROM preference WHERE psn_no = ANY ($1::text[]) AND NOT is_wanted
 UNION ALL
-SELECT psn_no, NULL, NULL, NULL, language, quiet_from, quiet_until
+SELECT psn_no, NULL, NULL, NULL, NULL, language, quiet_from, quiet_until
 FROM person_setting WHERE psn_no = ANY ($1::text[])
 """
 _SAVE_PREFERENCE: Final = """
@@ -58,12 +56,12 @@ class PostgresPreferences(Rows):
 
 
 def _recipient(psn_no: str, rows: Iterable[Record]) -> Recipient:
-    contacts: dict[Channel, UUID] = {}
+    contacts: dict[Channel, Verified] = {}
     unwanted: set[tuple[Kind, Channel]] = set()
     settings: dict[str, Any] = {}
     for row in rows:
         if row["contact_id"] is not None:
-            contacts[Channel(row["channel"])] = row["contact_id"]
+            contacts[Channel(row["channel"])] = Verified(row["contact_id"], row["verified_at"])
         elif row["kind"] is not None:
             unwanted.add((Kind(row["kind"]), Channel(row["channel"])))
         else:
