@@ -131,13 +131,16 @@ def told_of(folder: Path, templates: dict[str, dict[str, str]]) -> list[dict[str
 
 
 def test_a_text_without_a_template_is_told_of_at_start_and_so_is_a_template_without_a_text(tmp_path: Path) -> None:
-    templates = {name: {"zh-CN": f"SMS_{name}"} for name in short_forms()}
+    templates = {name: {"zh-CN": f"SMS_{name}", "en": f"SMS_{name}_EN"} for name in short_forms()}
     assert told_of(tmp_path, templates) == []
     assert told_of(tmp_path, {}) == []  # the gateway knows texts by our names
     templates["debit-family"] = {"en": "SMS_1"}
+    templates["debit-own"] = {"zh-CN": "SMS_3"}
     templates["debit-familly"] = {"zh-CN": "SMS_2"}
     (line,) = told_of(tmp_path, templates)
-    assert (line["channel"], line["missing"], line["strange"]) == ("SMS", ["debit-family"], ["debit-familly"])
+    assert line["channel"] == "SMS"
+    assert line["missing"] == {"zh-CN": ["debit-family"], "en": ["debit-own"]}
+    assert line["strange"] == ["debit-familly"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from kit.db import Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 from notify.channels.log import LogChannel
-from notify.dispatch import Dispatch
+from notify.dispatch import Dispatch, Elsewhere
 from notify.domain.channels import Channel
 from notify.domain.contacts import Contact, ContactState
 from notify.domain.deliveries import Delivery, Payload, State
@@ -39,11 +39,11 @@ class Carriers:
 
 
 class World:
-    def __init__(self, backend: Work[Repository], carriers: Carriers | None = None) -> None:
+    def __init__(self, backend: Work[Repository], carriers: Carriers | Elsewhere | None = None) -> None:
         self.backend = backend
-        self.carriers = carriers or Carriers()
+        self.carriers = carriers if isinstance(carriers, Carriers) else Carriers()
         self.clock = FixedClock(AT)
-        dispatch = Dispatch(TEXTS, self.clock, self.carriers)
+        dispatch = Dispatch(TEXTS, self.clock, carriers or self.carriers)
         self.service = MessageService(backend, LogChannel(), TEXTS, dispatch)
         self.renamed = MessageService(backend, LogChannel(), TEXTS, dispatch, consumer="notify-anew")
         """The same after the consumer group got another name."""
@@ -167,6 +167,14 @@ async def test_a_channel_without_an_adapter_is_not_queued_for(backend: Work[Repo
     await world.known()
     await world.service.tell([credited()])
     assert await world.queued() == []
+
+
+async def test_a_command_queues_for_every_channel_and_leaves_the_carrying_to_others(backend: Work[Repository]) -> None:
+    world = World(backend, Elsewhere())
+    await world.known()
+    await world.known(Channel.FEISHU, "token")
+    await world.service.tell([credited()])
+    assert {one.channel for one in await world.queued()} == {Channel.SMS, Channel.FEISHU}
 
 
 async def test_nothing_is_queued_that_was_not_kept() -> None:

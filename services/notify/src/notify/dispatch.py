@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kit.clock import Clock
 from kit.ids import uuid7
-from notify.domain.channels import Channel
+from notify.domain.channels import OUTSIDE, Channel
 from notify.domain.deliveries import Delivery, Payload, State
 from notify.domain.notices import Notice
 from notify.domain.planning import Addressed, Planned, Recipient, plan
@@ -28,6 +28,15 @@ class Carriers(Protocol):
     def wake(self, channels: Iterable[Channel]) -> None:
         """Deliveries of these were queued."""
         ...
+
+
+class Elsewhere:
+    """Where nobody carries, such as a command: other processes do, by whichever channels they have."""
+
+    usable = OUTSIDE
+
+    def wake(self, channels: Iterable[Channel]) -> None:
+        """They look by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from notify.contacts.parts import assemble as contact_parts
 from notify.couriers import Couriers, DeliveryDesk
 from notify.delivery_service import DeliveryService
 from notify.delivery_servicer import DeliveryServicer
-from notify.dispatch import Dispatch
+from notify.dispatch import Carriers, Dispatch, Elsewhere
 from notify.postgres import PostgresRepository
 from notify.postgres.contacts import SentCodesKept
 from notify.postgres.deliveries import DeliveriesKept
@@ -55,14 +55,21 @@ NAME = "notify"
 class Parts:
     """What telling people is made of, each once for the process."""
 
-    def __init__(self, settings: ReplaySettings, database: Database, *, hears_receipts: bool = False) -> None:
+    def __init__(
+        self,
+        settings: ReplaySettings,
+        database: Database,
+        *,
+        hears_receipts: bool = False,
+        carriers: Carriers | None = None,
+    ) -> None:
         self.clock = clock_from(settings)
         self.work = work(database, KeyRing.load(settings.keyring_file))
         self.channels = channels_from(settings)
         self.couriers = Couriers(self.work, self.channels, self.clock, hears_receipts=hears_receipts)
         self.watchers = Watchers(self.work)
         self.texts = Texts()
-        dispatch = Dispatch(self.texts, self.clock, self.couriers)
+        dispatch = Dispatch(self.texts, self.clock, carriers or self.couriers)
         self.messages = MessageService(self.work, LogChannel(), self.texts, dispatch, self.watchers)
         self.codes = CodeService(self.work, self.channels, self.clock, self.texts)
         self.subscriber = Subscriber(self.messages, self.codes, CodeOpener(KeyRing.load(settings.code_keyring_file)))
@@ -128,7 +135,8 @@ def build(settings: Settings) -> Application:
 def handlers(settings: ReplaySettings, database: Database) -> Mapping[str, Handler]:
     """What the events of each consumer group are given to; also those that had failed, once the fault is mended."""
     return {
-        CONSUMER: Parts(settings, database).handle_whole,
+        # A command has perhaps no file of channels: what is to go out is queued for whatever a person has verified.
+        CONSUMER: Parts(settings, database, carriers=Elsewhere()).handle_whole,
         WEBHOOKS_CONSUMER: intake_of(settings, database),
     }
 

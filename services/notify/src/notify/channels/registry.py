@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from kit.clock import SystemClock
 from kit.observability import get_logger
 from kit.signing import TokenSigner
-from notify.catalogues import SOURCE
+from notify.catalogues import languages
 from notify.channels.files import FileAdapter, NoAdapter
 from notify.channels.gateway import GatewayAdapter
 from notify.channels.guarded import Guarded
@@ -106,14 +106,17 @@ def channels_from(settings: ChannelSettings) -> Channels:
 
 
 def _tell_of_templates(stated: Mapping[Channel, Stated]) -> None:
-    """Warn of texts that a gateway has no template of, and of templates of no text: neither keeps notify from running.
+    """Warn of texts that a gateway has no template of, in some language, and of templates of no text.
 
-    A provider takes days to approve a template, and a new version of notify may bring a text.
+    Neither keeps notify from running: a provider takes days to approve a template, and a new version of notify may
+    bring a text or a language.
     """
     known = frozenset(short_forms())
+    tags = [language.tag for language in languages()]
     for channel, one in stated.items():
         if isinstance(one, Gateway) and one.templates:
-            missing = sorted(name for name in known if SOURCE not in one.templates.get(name, {}))
+            lacking = {tag: sorted(name for name in known if tag not in one.templates.get(name, {})) for tag in tags}
+            missing = {tag: names for tag, names in lacking.items() if names}
             strange = sorted(one.templates.keys() - known)
             if missing or strange:
                 _log.warning("templates differ from texts", channel=channel.value, missing=missing, strange=strange)
