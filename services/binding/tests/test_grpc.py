@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from binding.codec import timestamp
 from binding.testing import CHILD, FATHER, MOTHER, NOON, named, relation
 from binding.testing_served import TIMEOUT_SECONDS, Binding, ask, create_request, fields_refused, refused
 from gongji.binding.v1 import (
@@ -19,6 +18,7 @@ from gongji.binding.v1 import (
     review_pb2,
 )
 from gongji.common.v1 import reason_pb2
+from kit.timestamps import timestamp
 
 
 async def test_from_application_to_a_captured_hold(binding: Binding) -> None:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from binding.codec import timestamp
 from binding.testing import CHILD, FATHER, MOTHER, NOON, named
 from binding.testing_served import TIMEOUT_SECONDS, Binding, ask, fields_refused, refused
 from gongji.binding.v1 import (
@@ -10,6 +9,7 @@ from gongji.binding.v1 import (
     authorization_pb2_grpc,
 )
 from gongji.common.v1 import reason_pb2
+from kit.timestamps import timestamp
 
 
 async def test_refusals_of_one_request_are_told_in_its_place(binding: Binding) -> None:

@@ -9,7 +9,6 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from binding.codec import timestamp
 from binding.domain.authorizations import AuthorizationState
 from binding.domain.limits import Use, counter_keys
 from binding.domain.relations import EndCause, RelationState
@@ -26,6 +25,7 @@ from kit.clock import FixedClock
 from kit.events import Event, UnreadableEventError
 from kit.outbox import MemoryOutbox
 from kit.testing import MemoryBus, MemoryWork
+from kit.timestamps import timestamp
 
 LINE = settlement_events_pb2.PaidLine(relation_id=str(named("father-child")), payer_psn_no=FATHER, amount_fen=700)
 

@@ -10,10 +10,10 @@ import pytest
 
 from gongji.binding.v1 import authorization_pb2 as pb2
 from gongji.binding.v1 import authorization_pb2_grpc
+from kit.timestamps import timestamp
 from settlement.binding_holds import PAGE_HOLDS, BindingSilentError, HoldsClient, held_pages
 from settlement.domain.holds import Hold, HoldState
 from settlement.testing import TEN_O_CLOCK
-from settlement.timestamps import timestamp
 
 RELATION = UUID(int=7)
 

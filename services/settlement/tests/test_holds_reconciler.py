@@ -9,6 +9,7 @@ from gongji.common.v1 import reason_pb2
 from gongji.settlement.events.v1 import premium_events_pb2, settlement_events_pb2
 from kit.ids import uuid7
 from kit.testing import MemoryWork
+from kit.timestamps import timestamp
 from settlement.binding_holds import BindingSilentError
 from settlement.domain.holds import UNKNOWN_INSTITUTION
 from settlement.domain.premiums import Terms, premium_order
@@ -30,7 +31,6 @@ from settlement.testing import (
     settle,
 )
 from settlement.testing_holds import FakeHolds
-from settlement.timestamps import timestamp
 
 AN_HOUR = 3600
 

@@ -23,6 +23,7 @@ from gongji.common.v1 import reason_pb2
 from kit.clock import shanghai_date
 from kit.errors import FieldViolation, InvalidFields
 from kit.ids import uuid_of
+from kit.timestamps import timestamp
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 
@@ -77,13 +78,6 @@ _OUTCOMES = {
     authorization_pb2.OUTCOME_STATE_RESTORED: OutcomeState.RESTORED,
     authorization_pb2.OUTCOME_STATE_TRIMMED: OutcomeState.TRIMMED,
 }
-
-
-def timestamp(at: datetime) -> Timestamp:
-    """A moment as the contract carries it."""
-    message = Timestamp()
-    message.FromDatetime(at)
-    return message
 
 
 def moment(at: Timestamp) -> datetime:

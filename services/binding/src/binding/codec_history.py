@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from binding.codec import bad_token, timestamp
+from binding.codec import bad_token
 from binding.domain.history import ChangeKind, Entry, Facts, ProofView
 from gongji.binding.v1 import application_pb2, history_pb2
+from kit.timestamps import timestamp
 
 _MAX_POSITION = 2**31 - 1
 

@@ -1,9 +1,10 @@
 """Authorizations as they stand, as the contract carries them."""
 
-from binding.codec import page_token, timestamp
+from binding.codec import page_token
 from binding.domain.authorizations import AuthorizationState, Recorded
 from binding.repository import Place
 from gongji.binding.v1 import authorization_pb2 as pb2
+from kit.timestamps import timestamp
 
 _STATES = {
     AuthorizationState.HELD: pb2.AUTHORIZATION_STATE_HELD,

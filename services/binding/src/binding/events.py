@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TypeVar
 
-from binding.codec import date_text, limits_message, relationship_value, timestamp, window_value
+from binding.codec import date_text, limits_message, relationship_value, window_value
 from binding.codec_reasons import decision_reason_value, reason_text
 from binding.domain.applications import Application
 from binding.domain.nearly_used import NearlyUsed
 from binding.domain.relations import EndCause, Relation
 from gongji.binding.events.v1 import events_pb2
 from kit.events import Event
+from kit.timestamps import timestamp
 
 A = TypeVar("A", Application, Relation)
 

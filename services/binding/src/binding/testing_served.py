@@ -15,7 +15,6 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from binding.access import ACCESS
-from binding.codec import timestamp
 from binding.config import Settings
 from binding.main import assemble
 from binding.memory import MemoryRepository
@@ -38,6 +37,7 @@ from kit.grpc_server import GrpcServer
 from kit.requests import MemoryOnce
 from kit.testing import MemoryWork, refusal_of
 from kit.testing_tls import Pki
+from kit.timestamps import timestamp
 
 TIMEOUT_SECONDS = 10.0
 CHUNK_BYTES = 64 * 1024

@@ -14,6 +14,7 @@ from gongji.binding.v1 import relation_pb2
 from gongji.notify.v1 import inbox_pb2, notice_pb2
 from gongji.settlement.events.v1 import account_events_pb2 as account
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 from notify.delivery_codec import kind_to_proto
 from notify.domain import facts
 from notify.domain.notices import Category
@@ -230,18 +231,12 @@ def message_to_proto(stored: StoredMessage) -> inbox_pb2.Message:
         category=_CATEGORIES[message.notice.category],
         title=message.notice.title,
         body=message.notice.body,
-        occurred_at=_stamp(message.occurred_at),
+        occurred_at=timestamp(message.occurred_at),
         event_id=str(message.event_id),
-        read_at=_stamp(stored.read_at) if stored.read_at else None,
+        read_at=timestamp(stored.read_at) if stored.read_at else None,
         kind=kind_to_proto(message.kind) if message.kind else notice_pb2.NOTICE_KIND_UNSPECIFIED,
         language=message.language,
     )
-
-
-def _stamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 def resume_token(at: datetime) -> str:

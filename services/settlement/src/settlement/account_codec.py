@@ -10,11 +10,11 @@ from gongji.settlement.events.v1 import account_events_pb2 as events_pb2
 from gongji.settlement.v1 import account_pb2
 from kit.errors import FieldViolation, InvalidFields
 from kit.events import Event
+from kit.timestamps import timestamp
 from settlement.domain.accounts import Account, AccountChange, AccountChangeKind, AccountState, StatementLine
 from settlement.domain.closing import Payout, PayoutWay
 from settlement.domain.ledger import EntryKind, EntryRow
 from settlement.domain.statements import Period
-from settlement.timestamps import timestamp
 
 _STATES: Final[Mapping[AccountState, account_pb2.AccountState.ValueType]] = {
     AccountState.OPEN: account_pb2.ACCOUNT_STATE_OPEN,

@@ -14,12 +14,12 @@ from gongji.common.v1 import reason_pb2
 from kit.errors import reason_of
 from kit.grpc_client import TlsFiles, call, secure_channel
 from kit.ids import uuid_of
+from kit.timestamps import Fields, timestamp_fields
 from settlement.domain.allocate import Grant
 from settlement.domain.decided import Decided
 from settlement.domain.quotes import QuoteState
 from settlement.domain.reasons import Reason
 from settlement.domain.state import SettlementState
-from settlement.timestamps import Fields, moment
 
 MAX_REQUESTS: Final = 500
 """In one call, by the contract."""
@@ -188,8 +188,8 @@ def _request(ask: Ask) -> Fields:
         "authorization_id": str(ask.settlement_id),
         "beneficiary_psn_no": ask.psn_no,
         "amount_fen": ask.amount_fen,
-        "occurred_at": moment(ask.occurred_at),
-        "requested_at": moment(ask.requested_at),
+        "occurred_at": timestamp_fields(ask.occurred_at),
+        "requested_at": timestamp_fields(ask.requested_at),
         "outcomes": [_outcome(decided) for decided in ask.recent],
         "replaces": str(ask.replaces) if ask.replaces else "",
         "payer_psn_no": ask.payer_psn_no or "",
@@ -201,7 +201,7 @@ def _outcome(decided: Decided) -> Fields:
         "authorization_id": str(decided.settlement_id),
         "state": _OUTCOMES[decided.state],
         "lines": [{"relation_id": str(paid.relation_id), "amount_fen": paid.amount_fen} for paid in decided.lines],
-        "occurred_at": moment(decided.occurred_at),
+        "occurred_at": timestamp_fields(decided.occurred_at),
     }
 
 

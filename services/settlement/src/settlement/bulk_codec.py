@@ -7,12 +7,12 @@ from kit import db_errors
 from kit.errors import HasReason, table
 from kit.ids import uuid7
 from kit.observability import get_logger
+from kit.timestamps import Fields
 from settlement import enums
 from settlement.codec import settle_command, settlement_fields
 from settlement.domain.state import Settlement
 from settlement.intents import Answer
 from settlement.ownership import refusal_of_stranger
-from settlement.timestamps import Fields
 
 _log = get_logger()
 

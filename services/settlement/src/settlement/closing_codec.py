@@ -5,10 +5,10 @@ from typing import Final
 from uuid import UUID
 
 from gongji.settlement.v1 import account_pb2
+from kit.timestamps import timestamp
 from settlement.closing_repository import ClosedRefundsAsked
 from settlement.domain.accounts import Instruction
 from settlement.domain.closing import ClosedRefund, PayoutOrder, PayoutWay
-from settlement.timestamps import timestamp
 
 _WAYS: Final[Mapping[account_pb2.PayoutWay.ValueType, PayoutWay]] = {
     account_pb2.PAYOUT_WAY_HEIRS: PayoutWay.HEIRS,

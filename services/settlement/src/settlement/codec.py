@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from gongji.settlement.v1 import settlement_pb2 as pb2
+from kit.timestamps import Fields, timestamp_fields
 from settlement import enums
 from settlement.commands import Command
 from settlement.domain.allocate import Decline, Line, Split
@@ -11,7 +12,6 @@ from settlement.domain.quotes import Quote
 from settlement.domain.state import Order, OrderKind, Refund, Settlement
 from settlement.preview_service import Preview, PreviewCommand
 from settlement.reverse_service import ReverseCommand
-from settlement.timestamps import Fields, moment
 from settlement.visits import Presented
 
 _OPTIONAL = ("fulamt_ownpay_amt", "overlmt_selfpay", "preselfpay_amt", "inscp_scp_amt", "act_pay_dedc")
@@ -145,9 +145,9 @@ def _quote(quote: Quote) -> Fields:
         "acct_used_flag": quote.order.acct_used_flag,
         "use_mutual_aid": quote.order.use_mutual_aid,
         "split": _split(quote.split),
-        "occurred_at": moment(quote.occurred_at),
-        "expires_at": moment(quote.expires_at),
-        "ended_at": moment(quote.ended_at) if quote.ended_at else None,
+        "occurred_at": timestamp_fields(quote.occurred_at),
+        "expires_at": timestamp_fields(quote.expires_at),
+        "ended_at": timestamp_fields(quote.ended_at) if quote.ended_at else None,
     }
 
 
@@ -173,9 +173,9 @@ def settlement_fields(settlement: Settlement, *, with_bill: bool = True) -> Fiel
         "split": _split(settlement.split) if settlement.split else None,
         "clr_type": enums.clearing_type(settlement.clr_type),
         "insutype": enums.insurance_type(settlement.insutype),
-        "occurred_at": moment(settlement.occurred_at) if settlement.occurred_at else None,
-        "setl_time": moment(settlement.setl_time) if settlement.setl_time else None,
-        "reversed_at": moment(settlement.reversed_at) if settlement.reversed_at else None,
+        "occurred_at": timestamp_fields(settlement.occurred_at) if settlement.occurred_at else None,
+        "setl_time": timestamp_fields(settlement.setl_time) if settlement.setl_time else None,
+        "reversed_at": timestamp_fields(settlement.reversed_at) if settlement.reversed_at else None,
         "refunds": [_refund(refund) for refund in settlement.refunds],
         "reason": enums.reason_value(settlement.reason),
         "replaces": str(settlement.order.replaces) if settlement.order and settlement.order.replaces else "",

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from gongji.settlement.v1 import reconciliation_pb2 as pb2
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 from settlement.difference_service import COMPARED_LINES_MAX
 from settlement.domain.differences import Compared, Difference, DifferenceKind, DifferenceState, LineKey
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.reconciliation import Amounts
 from settlement.reconciliation_codec import amounts_message
-from settlement.timestamps import timestamp
 
 
 async def lines_in(

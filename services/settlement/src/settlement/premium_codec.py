@@ -7,10 +7,10 @@ from uuid import UUID
 
 from gongji.settlement.v1 import premium_pb2 as pb2
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 from settlement import enums
 from settlement.domain.premiums import Terms, premium_order
 from settlement.domain.state import Order, Premium, Settlement
-from settlement.timestamps import timestamp
 
 
 class NoPremiumError(Exception):

@@ -6,6 +6,7 @@ from typing import Final
 
 from gongji.settlement.v1 import reconciliation_pb2 as pb2
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 from settlement import enums
 from settlement.domain.reconciliation import (
     Amounts,
@@ -19,7 +20,6 @@ from settlement.domain.reconciliation import (
     grand_total,
 )
 from settlement.reconciliation_service import Closing
-from settlement.timestamps import timestamp
 
 YEARS: Final = range(2000, 2200)
 

@@ -6,10 +6,10 @@ from gongji.settlement.events.v1 import ledger_events_pb2
 from kit.clock import Clock
 from kit.db import Work
 from kit.events import Event
+from kit.timestamps import timestamp
 from settlement.domain.seals import BEGINNING, Block, SealAlgorithm, seal
 from settlement.seal_hash import digest
 from settlement.seal_repository import PostgresSealRepository
-from settlement.timestamps import timestamp
 
 BLOCK_ENTRIES = 10_000
 """At most in one block: some 3 MB of text at a time, for the sealer and for the audit."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from gongji.common.v1 import reason_pb2
 from gongji.settlement.events.v1 import account_events_pb2, premium_events_pb2, settlement_events_pb2
 from kit.events import Event
+from kit.timestamps import Fields, timestamp, timestamp_fields
 from settlement.domain.allocate import Line
 from settlement.domain.holds import Hold
 from settlement.domain.ledger import EntryRow, Posted
@@ -14,7 +15,6 @@ from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.reasons import Reason
 from settlement.domain.state import Order, Premium, Settlement, SettlementState
 from settlement.enums import clearing_type, insurance_type, medical_type
-from settlement.timestamps import Fields, moment, timestamp
 
 
 class UntellableError(Exception):
@@ -37,7 +37,7 @@ def _completed(settlement: Settlement, at: datetime, replaced: Settlement | None
         raise UntellableError(f"settlement {settlement.settlement_id} is settled without bill or split")
     fields: Fields = {
         "settlement": _facts(settlement, split.lines),
-        "setl_time": moment(at),
+        "setl_time": timestamp_fields(at),
         "med_type": medical_type(order.bill.med_type),
         "clr_type": clearing_type(order.bill.clr_type),
         "insutype": insurance_type(settlement.insutype),
@@ -61,7 +61,7 @@ def _reversed(settlement: Settlement, at: datetime, replacing: Settlement | None
         raise UntellableError(f"settlement {settlement.settlement_id} is reversed without a split")
     fields: Fields = {
         "settlement": _facts(settlement, settlement.split.lines),
-        "reversed_at": moment(at),
+        "reversed_at": timestamp_fields(at),
         "acct_pay": settlement.split.acct_pay_fen,
     }
     if replacing is not None:
@@ -94,7 +94,7 @@ def _released(settlement: Settlement, at: datetime) -> Event:
     fields: Fields = {
         "settlement": _facts(settlement, ()),
         "reason": reason_pb2.Reason.Value(f"REASON_{settlement.reason}"),
-        "released_at": moment(at),
+        "released_at": timestamp_fields(at),
         "replaces": str(settlement.order.replaces) if settlement.order and settlement.order.replaces else "",
     }
     message = settlement_events_pb2.HoldsReleased(**fields)
@@ -104,7 +104,7 @@ def _released(settlement: Settlement, at: datetime) -> Event:
 def kept(quote: Quote, at: datetime) -> Event:
     """A preview holds from `at` on: binding keeps just its lines."""
     facts = _order_facts(quote.quote_id, quote.order, quote.occurred_at, quote.split.lines)
-    fields: Fields = {"settlement": facts, "trimmed_at": moment(at)}
+    fields: Fields = {"settlement": facts, "trimmed_at": timestamp_fields(at)}
     return Event(settlement_events_pb2.HoldsTrimmed(**fields), key=str(quote.quote_id), occurred_at=at)
 
 
@@ -114,7 +114,7 @@ def freed(quote: Quote, at: datetime) -> Event:
     fields: Fields = {
         "settlement": _order_facts(quote.quote_id, quote.order, quote.occurred_at, ()),
         "reason": reason_pb2.Reason.Value(f"REASON_{reason}"),
-        "released_at": moment(at),
+        "released_at": timestamp_fields(at),
     }
     return Event(settlement_events_pb2.HoldsReleased(**fields), key=str(quote.quote_id), occurred_at=at)
 
@@ -148,7 +148,7 @@ def _order_facts(settlement_id: UUID, order: Order, occurred_at: datetime, lines
         "fixmedins_code": order.fixmedins_code,
         "msgid": order.msgid,
         "psn_no": order.bill.psn_no,
-        "occurred_at": moment(occurred_at),
+        "occurred_at": timestamp_fields(occurred_at),
         "lines": [
             {"relation_id": str(line.relation_id), "payer_psn_no": line.payer_psn_no, "amount_fen": line.amount_fen}
             for line in lines
@@ -170,7 +170,7 @@ def _moved(row: EntryRow) -> Event:
         "sequence": row.version or 0,
         "amount_fen": abs(row.amount_fen),
         "balance_after_fen": row.balance_after_fen or 0,
-        "posted_at": moment(occasion.posted_at),
+        "posted_at": timestamp_fields(occasion.posted_at),
         "setl_id": str(occasion.settlement_id),
         "patient_psn_no": occasion.patient_psn_no or "",
         "fixmedins_code": occasion.fixmedins_code or "",

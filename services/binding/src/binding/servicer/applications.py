@@ -13,6 +13,7 @@ from binding.service.proofs import Proofs
 from binding.servicer.calling import Context, caller, signed_consent
 from gongji.binding.v1 import application_pb2, application_pb2_grpc
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 
 CHUNK_BYTES = 64 * 1024
 
@@ -92,7 +93,7 @@ class ApplicationServicer(application_pb2_grpc.ApplicationServiceServicer):
     ) -> application_pb2.GiveConsentResponse:
         """Consent, as the adult beneficiary."""
         at = await self._applications.consent(caller(), UUID(request.application_id), signed_consent())
-        return application_pb2.GiveConsentResponse(consented_at=codec.timestamp(at))
+        return application_pb2.GiveConsentResponse(consented_at=timestamp(at))
 
     async def SubmitApplication(  # noqa: N802
         self, request: application_pb2.SubmitApplicationRequest, _context: Context

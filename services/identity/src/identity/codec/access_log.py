@@ -3,10 +3,11 @@
 from datetime import date, datetime, time, timedelta
 
 from gongji.identity.v1 import access_log_pb2
-from identity.codec.days import check_order, day_or_none, timestamp
+from identity.codec.days import check_order, day_or_none
 from identity.repository import AccessFilter, LoggedAccess
 from kit.clock import SHANGHAI
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 
 _INSTITUTION = "institution/"
 

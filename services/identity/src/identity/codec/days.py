@@ -1,8 +1,6 @@
-"""Days and moments; days are checked to be days of the calendar here."""
+"""Days, which are checked to be days of the calendar here."""
 
-from datetime import date, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import date
 
 from kit.errors import FieldViolation, InvalidFields
 
@@ -48,10 +46,3 @@ def check_order(first: date, last: date | None, field: str, other: str) -> None:
 def day_text(value: date | None) -> str:
     """A day as the contract writes it; empty for None."""
     return value.isoformat() if value is not None else ""
-
-
-def timestamp(moment: datetime) -> Timestamp:
-    """A moment as the contract has it."""
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

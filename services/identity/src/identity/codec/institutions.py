@@ -4,10 +4,11 @@ from typing import Final
 
 from gongji.identity.v1 import institution_pb2
 from identity.codec.codes import inverted
-from identity.codec.days import check_order, day_or_none, day_text, period, timestamp
+from identity.codec.days import check_order, day_or_none, day_text, period
 from identity.domain.institution import Designation, Institution, InstitutionType, first_disorder
 from identity.domain.institution_change import ChangeState, InstitutionChange
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 
 _INSTITUTION_TYPES: Final = {
     institution_pb2.INSTITUTION_TYPE_MEDICAL: InstitutionType.MEDICAL,

@@ -7,7 +7,7 @@ from typing import Final
 
 from gongji.identity.v1 import person_pb2
 from identity.codec.codes import inverted
-from identity.codec.days import day, day_or_none, day_text, period, timestamp
+from identity.codec.days import day, day_or_none, day_text, period
 from identity.disclosure import Item
 from identity.domain.certificate import Certificate, CertificateType, masked_name, masked_number, written_name
 from identity.domain.correction import Correction
@@ -16,6 +16,7 @@ from identity.domain.person import Person
 from identity.domain.register import RegisterRow, RowRefused, birth_date
 from identity.repository import RecordedEnrolment
 from kit.errors import InvalidFields
+from kit.timestamps import timestamp
 
 # The national codes of certificates are the contract's numbers.
 _CERTIFICATE_TYPES: Final = {int(one): one for one in CertificateType}

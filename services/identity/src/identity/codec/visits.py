@@ -5,11 +5,12 @@ from typing import Final
 
 from gongji.common.v1 import reason_pb2
 from gongji.identity.v1 import visit_pb2
-from identity.codec.days import day_text, timestamp
+from identity.codec.days import day_text
 from identity.codec.institutions import INSTITUTION_TYPE_NUMBERS
 from identity.codec.persons import enrolment_message
 from identity.domain.visit import AUDIENCE, Finding, Visit
 from identity.service.visits import VisitCertificateType
+from kit.timestamps import timestamp
 
 _VISIT_CERTIFICATE_TYPES: Final = {int(one): one for one in VisitCertificateType}
 

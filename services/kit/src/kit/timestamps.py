@@ -17,11 +17,11 @@ at three times the price.
 
 def timestamp(at: datetime) -> Timestamp:
     """An aware moment as the contract writes it."""
-    return Timestamp(**moment(at))
+    return Timestamp(**timestamp_fields(at))
 
 
 @lru_cache(maxsize=128)  # the moments of a batch are few, and each is told in several messages
-def moment(at: datetime) -> Mapping[str, int]:
+def timestamp_fields(at: datetime) -> Mapping[str, int]:
     """The fields of `timestamp`."""
     since = at - _EPOCH
     return {"seconds": since.days * _DAY_SECONDS + since.seconds, "nanos": since.microseconds * 1000}
