@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.timestamps import timestamp, timestamp_fields
+from kit.timestamps import moment, timestamp, timestamp_fields
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -15,7 +15,7 @@ def test_a_moment_is_written_as_protobuf_writes_it_wherever_it_was(at: datetime)
     expected = Timestamp()
     expected.FromDatetime(at)
     assert timestamp(at) == expected
-    assert timestamp(at).ToDatetime(tzinfo=UTC) == at
+    assert timestamp(at).ToDatetime(tzinfo=UTC) == moment(timestamp(at)) == at
     assert timestamp_fields(at) == {"seconds": expected.seconds, "nanos": expected.nanos}
 
 

@@ -4,11 +4,9 @@ import base64
 import binascii
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import TypeVar
 from uuid import UUID
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from binding.codec_reasons import decision_reason_value, reason_text
 from binding.domain.applications import Application, ApplicationState, Proof, ProofKind
@@ -23,7 +21,7 @@ from gongji.common.v1 import reason_pb2
 from kit.clock import shanghai_date
 from kit.errors import FieldViolation, InvalidFields
 from kit.ids import uuid_of
-from kit.timestamps import timestamp
+from kit.timestamps import moment, timestamp
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 
@@ -80,25 +78,9 @@ _OUTCOMES = {
 }
 
 
-def moment(at: Timestamp) -> datetime:
-    """The contract's moment, aware, in UTC."""
-    return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1000)
-
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
-
-
 def date_text(day: date | None) -> str:
     """A date as the contract carries it; None is empty."""
     return day.isoformat() if day else ""
-
-
-def date_of(text: str, field: str) -> date:
-    """The date in a field of the request. Raises InvalidFields for one that no calendar has, such as 30 February."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidFields([FieldViolation(field, "is not a date of the calendar")]) from None
 
 
 def text_of(text: str, field: str) -> str:

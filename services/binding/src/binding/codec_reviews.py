@@ -8,7 +8,7 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from binding.codec import application_message, bad_token, date_of, reason_value
+from binding.codec import application_message, bad_token, reason_value
 from binding.codec_reasons import PREFIX, decision_reason_value
 from binding.domain.applications import Step
 from binding.domain.decision_reasons import CATALOGUE, DecisionReason, Verdict
@@ -18,6 +18,7 @@ from binding.repository import Period, QueueCount, QueuePlace
 from binding.service.decisions import Item, Result
 from binding.service.reviews import Statistics
 from gongji.binding.v1 import decision_reason_pb2, review_pb2
+from kit.days import stated_day
 from kit.errors import FieldViolation, InvalidFields
 
 _DECISIONS: Final = {
@@ -119,7 +120,7 @@ def result_message(result: Result) -> review_pb2.BatchDecideResult:
 
 def period_of(request: review_pb2.GetReviewStatisticsRequest) -> Period:
     """The period that is asked for. Raises InvalidFields for one that ends before it begins, or is too long."""
-    first, last = date_of(request.day_from, "day_from"), date_of(request.day_to, "day_to")
+    first, last = stated_day(request.day_from, "day_from"), stated_day(request.day_to, "day_to")
     if last < first:
         raise InvalidFields([FieldViolation("day_to", "lies before day_from")])
     if (last - first).days >= MAX_DAYS:

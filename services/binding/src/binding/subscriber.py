@@ -10,7 +10,6 @@ from uuid import UUID
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from binding.codec import moment
 from binding.domain.authorizations import Outcome, OutcomeLine, OutcomeState
 from binding.domain.persons import EMPLOYEE, RESIDENT, Enrolment
 from binding.repository import Corrected, Repository, Verified
@@ -24,6 +23,7 @@ from kit.clock import shanghai_date
 from kit.db import Work, retrying
 from kit.events import Envelope, UnreadableEventError
 from kit.ids import uuid_of
+from kit.timestamps import moment
 
 GROUP = "binding"
 IDENTITY, SETTLEMENT = "identity-events-v1", "settlement-events-v1"

@@ -1,7 +1,7 @@
 """Moments on the wire."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +18,11 @@ at three times the price.
 def timestamp(at: datetime) -> Timestamp:
     """An aware moment as the contract writes it."""
     return Timestamp(**timestamp_fields(at))
+
+
+def moment(stamp: Timestamp) -> datetime:
+    """The contract's moment, aware, in UTC; below a microsecond it is cut off."""
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 @lru_cache(maxsize=128)  # the moments of a batch are few, and each is told in several messages

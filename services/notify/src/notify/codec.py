@@ -14,7 +14,7 @@ from gongji.binding.v1 import relation_pb2
 from gongji.notify.v1 import inbox_pb2, notice_pb2
 from gongji.settlement.events.v1 import account_events_pb2 as account
 from kit.errors import FieldViolation, InvalidFields
-from kit.timestamps import timestamp
+from kit.timestamps import moment, timestamp
 from notify.delivery_codec import kind_to_proto
 from notify.domain import facts
 from notify.domain.notices import Category
@@ -83,7 +83,7 @@ def _movement(event: account.AccountDebited | account.AccountRefunded) -> facts.
         fixmedins_code=event.fixmedins_code,
         amount_fen=event.amount_fen,
         balance_after_fen=event.balance_after_fen,
-        at=_time(event.posted_at),
+        at=moment(event.posted_at),
     )
 
 
@@ -102,21 +102,21 @@ def _premium(event: account.AccountDebited | account.AccountRefunded) -> facts.P
         year=event.premium_year,
         amount_fen=event.amount_fen,
         balance_after_fen=event.balance_after_fen,
-        at=_time(event.posted_at),
+        at=moment(event.posted_at),
     )
 
 
 def _credited(event: account.AccountCredited) -> facts.Credited:
     is_interest = event.kind == account.CONTRIBUTION_KIND_INTEREST
     return facts.Credited(
-        event.psn_no, event.amount_fen, event.balance_after_fen, _time(event.posted_at), is_interest=is_interest
+        event.psn_no, event.amount_fen, event.balance_after_fen, moment(event.posted_at), is_interest=is_interest
     )
 
 
 def _account_change(
     event: account.AccountFrozen | account.AccountUnfrozen | account.AccountClosed, at: Timestamp
 ) -> facts.AccountChange:
-    return facts.AccountChange(event.psn_no, event.balance_after_fen, _time(at), event.reason)
+    return facts.AccountChange(event.psn_no, event.balance_after_fen, moment(at), event.reason)
 
 
 def _pair(stated: binding.ApplicationFacts | binding.RelationFacts) -> facts.Pair:
@@ -139,7 +139,7 @@ def _terms(relation: binding.RelationFacts) -> facts.Terms:
 
 
 def _activated(event: binding.RelationActivated) -> facts.Activated | facts.Resumed:
-    pair, at = _pair(event.relation), _time(event.activated_at)
+    pair, at = _pair(event.relation), moment(event.activated_at)
     if not event.application_id:
         return facts.Resumed(pair, at)
     return facts.Activated(pair, _terms(event.relation), at)
@@ -148,7 +148,7 @@ def _activated(event: binding.RelationActivated) -> facts.Activated | facts.Resu
 def _ended(event: binding.RelationEnded) -> facts.Ended:
     cause = _CAUSES.get(event.cause, facts.EndCause.OTHER)
     ended_from = _day("ended_from", event.ended_from) if event.ended_from else None
-    return facts.Ended(_pair(event.relation), _time(event.ended_at), cause, ended_from)
+    return facts.Ended(_pair(event.relation), moment(event.ended_at), cause, ended_from)
 
 
 def _limit_nearly_used(event: binding.LimitNearlyUsed) -> facts.LimitNearlyUsed:
@@ -156,7 +156,7 @@ def _limit_nearly_used(event: binding.LimitNearlyUsed) -> facts.LimitNearlyUsed:
     if window is None:
         raise IncompleteEventError("window is not one that a text knows")
     return facts.LimitNearlyUsed(
-        _pair(event.relation), window, event.used_fen, event.limit_fen, _time(event.noticed_at)
+        _pair(event.relation), window, event.used_fen, event.limit_fen, moment(event.noticed_at)
     )
 
 
@@ -172,34 +172,34 @@ _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
     "gongji.settlement.events.v1.AccountPaidOut": lambda event: facts.PaidOut(
         event.psn_no,
         event.amount_fen,
-        _time(event.posted_at),
+        moment(event.posted_at),
         event.reason,
         to_heirs=event.way == account.PAYOUT_WAY_HEIRS,
     ),
     "gongji.binding.events.v1.ApplicationSubmitted": lambda event: facts.Submitted(
-        _pair(event.application), _time(event.submitted_at)
+        _pair(event.application), moment(event.submitted_at)
     ),
     "gongji.binding.events.v1.ApplicationConsented": lambda event: facts.Consented(
-        _pair(event.application), _time(event.consented_at)
+        _pair(event.application), moment(event.consented_at)
     ),
     "gongji.binding.events.v1.ApplicationWithdrawn": lambda event: facts.Withdrawn(
-        _pair(event.application), _time(event.withdrawn_at)
+        _pair(event.application), moment(event.withdrawn_at)
     ),
     "gongji.binding.events.v1.ApplicationExpired": lambda event: facts.LapsedDraft(
-        _pair(event.application), _time(event.expired_at)
+        _pair(event.application), moment(event.expired_at)
     ),
     "gongji.binding.events.v1.ApplicationReturned": lambda event: facts.Returned(
-        _pair(event.application), _time(event.returned_at), reason(event.reason_text, event.reason)
+        _pair(event.application), moment(event.returned_at), reason(event.reason_text, event.reason)
     ),
     "gongji.binding.events.v1.ApplicationRejected": lambda event: facts.Rejected(
-        _pair(event.application), _time(event.rejected_at), reason(event.reason_text, event.reason)
+        _pair(event.application), moment(event.rejected_at), reason(event.reason_text, event.reason)
     ),
     "gongji.binding.events.v1.RelationActivated": _activated,
     "gongji.binding.events.v1.RelationChanged": lambda event: facts.Changed(
-        _pair(event.relation), _terms(event.relation), event.relation.priority, _time(event.changed_at)
+        _pair(event.relation), _terms(event.relation), event.relation.priority, moment(event.changed_at)
     ),
     "gongji.binding.events.v1.RelationSuspended": lambda event: facts.Suspended(
-        _pair(event.relation), _time(event.suspended_at), event.reason
+        _pair(event.relation), moment(event.suspended_at), event.reason
     ),
     "gongji.binding.events.v1.RelationEnded": _ended,
     "gongji.binding.events.v1.LimitNearlyUsed": _limit_nearly_used,
@@ -210,10 +210,6 @@ _READERS: Final[Mapping[str, Callable[[Any], facts.Fact]]] = {
         _pair(event.relation), _day("comes_of_age_on", event.comes_of_age_on)
     ),
 }
-
-
-def _time(stamp: Timestamp) -> datetime:
-    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 def _day(field: str, text: str) -> date:

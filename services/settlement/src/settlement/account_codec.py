@@ -3,11 +3,11 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import date
 from typing import Final
 
 from gongji.settlement.events.v1 import account_events_pb2 as events_pb2
 from gongji.settlement.v1 import account_pb2
+from kit.days import stated_day
 from kit.errors import FieldViolation, InvalidFields
 from kit.events import Event
 from kit.timestamps import timestamp
@@ -72,17 +72,10 @@ def period_of(request: account_pb2.GetStatementRequest | account_pb2.ExportState
     Raises:
         InvalidFields: a day is none of the calendar, or the last is before the first.
     """
-    period = Period(_day(request.from_day, "from_day"), _day(request.to_day, "to_day"))
+    period = Period(stated_day(request.from_day, "from_day"), stated_day(request.to_day, "to_day"))
     if period.last < period.first:
         raise InvalidFields([FieldViolation("to_day", "must not be before from_day")])
     return period
-
-
-def _day(text: str, field: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidFields([FieldViolation(field, "is not a day of the calendar")]) from None
 
 
 def page_token(last: int) -> str:

@@ -1,14 +1,14 @@
 """Visit credentials: issued and signed by identity, believed here only with its signature and for this audience."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from gongji.identity.v1 import person_pb2, visit_pb2
 from kit.signing import SignatureInvalid, TokenSigner
+from kit.timestamps import moment
 from settlement.domain.bill import InstitutionType
 from settlement.domain.visit import Enrolment, Filed, InsuranceStatus, InsuranceType, VisitFacts
 
@@ -56,8 +56,8 @@ def visit_facts(facts: visit_pb2.VisitFacts) -> VisitFacts:
         enrolment=_enrolment(facts.enrolment) if facts.HasField("enrolment") else None,
         deceased=facts.deceased,
         filed=_filed(facts),
-        issued_at=_moment(facts.issued_at),
-        expires_at=_moment(facts.expires_at),
+        issued_at=moment(facts.issued_at),
+        expires_at=moment(facts.expires_at),
         inpatient=facts.inpatient,
     )
 
@@ -80,10 +80,3 @@ def _enrolment_of(insutype: int, psn_insu_stas: int, valid_from: str, valid_to: 
         valid_from=date.fromisoformat(valid_from),
         valid_to=date.fromisoformat(valid_to) if valid_to else None,
     )
-
-
-def _moment(timestamp: Timestamp) -> datetime:
-    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

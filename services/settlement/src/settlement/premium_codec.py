@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from datetime import date
 from uuid import UUID
 
 from gongji.settlement.v1 import premium_pb2 as pb2
+from kit.days import stated_day
 from kit.errors import FieldViolation, InvalidFields
 from kit.timestamps import timestamp
 from settlement import enums
@@ -26,16 +26,9 @@ def terms_of(request: pb2.SetPremiumRequest) -> Terms:
     return Terms(
         year=request.year,
         amount_fen=request.amount,
-        collect_from=_day("collect_from", request.collect_from),
-        collect_to=_day("collect_to", request.collect_to),
+        collect_from=stated_day(request.collect_from, "collect_from"),
+        collect_to=stated_day(request.collect_to, "collect_to"),
     )
-
-
-def _day(field: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidFields([FieldViolation(field, "is not a day of the calendar")]) from None
 
 
 def terms_message(terms: Terms) -> pb2.PremiumTerms:

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Final
 
 from gongji.settlement.v1 import reconciliation_pb2 as pb2
+from kit.days import stated_day
 from kit.errors import FieldViolation, InvalidFields
 from kit.timestamps import timestamp
 from settlement import enums
@@ -30,13 +31,10 @@ def day_of(text: str, field: str = "day") -> date:
     Raises:
         InvalidFields: no calendar has it, or it is of another age.
     """
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise InvalidFields([FieldViolation(field, "is not a day of the calendar (YYYY-MM-DD)")]) from None
-    if day.year not in YEARS:
+    stated = stated_day(text, field)
+    if stated.year not in YEARS:
         raise InvalidFields([FieldViolation(field, f"is not of the years {YEARS.start} to {YEARS.stop - 1}")])
-    return day
+    return stated
 
 
 def amounts_message(amounts: Amounts) -> pb2.Amounts:

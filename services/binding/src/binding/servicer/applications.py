@@ -12,6 +12,7 @@ from binding.service.applications import Applications
 from binding.service.proofs import Proofs
 from binding.servicer.calling import Context, caller, signed_consent
 from gongji.binding.v1 import application_pb2, application_pb2_grpc
+from kit.days import stated_day
 from kit.errors import FieldViolation, InvalidFields
 from kit.timestamps import timestamp
 
@@ -155,8 +156,8 @@ def _asked(request: application_pb2.CreateApplicationRequest | application_pb2.U
     return Asked(
         relationship=codec.relationship_of(request.relationship),
         limits=codec.limits_of(request.limits),
-        valid_from=codec.date_of(request.valid_from, "valid_from") if request.valid_from else None,
-        valid_to=codec.date_of(request.valid_to, "valid_to"),
+        valid_from=stated_day(request.valid_from, "valid_from") if request.valid_from else None,
+        valid_to=stated_day(request.valid_to, "valid_to"),
         priority=request.priority,
         pledge_version=request.pledge_version,
         pledge_sha256="",  # the use case knows the texts

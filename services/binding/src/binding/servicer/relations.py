@@ -11,6 +11,7 @@ from binding.service.payers import Payers
 from binding.service.relations import Relations, Seen
 from binding.servicer.calling import Context, caller
 from gongji.binding.v1 import relation_pb2, relation_pb2_grpc
+from kit.days import stated_day
 
 
 class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
@@ -66,7 +67,7 @@ class RelationServicer(relation_pb2_grpc.RelationServiceServicer):
         self, request: relation_pb2.ExtendValidityRequest, _context: Context
     ) -> relation_pb2.ExtendValidityResponse:
         """Set a later last day."""
-        valid_to = codec.date_of(request.valid_to, "valid_to")
+        valid_to = stated_day(request.valid_to, "valid_to")
         seen = await self._relations.extend(caller(), UUID(request.relation_id), valid_to)
         return relation_pb2.ExtendValidityResponse(relation=_one(seen))
 

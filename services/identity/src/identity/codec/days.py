@@ -2,24 +2,13 @@
 
 from datetime import date
 
+from kit.days import stated_day
 from kit.errors import FieldViolation, InvalidFields
-
-
-def day(text: str, field: str) -> date:
-    """The day that a field states.
-
-    Raises:
-        InvalidFields: there is no such day in the calendar.
-    """
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidFields([FieldViolation(field, "is not a day of the calendar (YYYY-MM-DD)")]) from None
 
 
 def day_or_none(text: str, field: str) -> date | None:
     """The day that a field states, or None if it is empty."""
-    return day(text, field) if text else None
+    return stated_day(text, field) if text else None
 
 
 def period(valid_from: str, valid_to: str, prefix: str = "") -> tuple[date, date | None]:
@@ -28,7 +17,7 @@ def period(valid_from: str, valid_to: str, prefix: str = "") -> tuple[date, date
     Raises:
         InvalidFields: one is no day, or they are in the wrong order.
     """
-    first, last = day(valid_from, f"{prefix}valid_from"), day_or_none(valid_to, f"{prefix}valid_to")
+    first, last = stated_day(valid_from, f"{prefix}valid_from"), day_or_none(valid_to, f"{prefix}valid_to")
     check_order(first, last, f"{prefix}valid_to", "valid_from")
     return first, last
 

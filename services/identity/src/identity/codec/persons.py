@@ -7,7 +7,7 @@ from typing import Final
 
 from gongji.identity.v1 import person_pb2
 from identity.codec.codes import inverted
-from identity.codec.days import day, day_or_none, day_text, period
+from identity.codec.days import day_or_none, day_text, period
 from identity.disclosure import Item
 from identity.domain.certificate import Certificate, CertificateType, masked_name, masked_number, written_name
 from identity.domain.correction import Correction
@@ -15,6 +15,7 @@ from identity.domain.enrolment import Enrolment, InsuranceStatus, InsuranceType
 from identity.domain.person import Person
 from identity.domain.register import RegisterRow, RowRefused, birth_date
 from identity.repository import RecordedEnrolment
+from kit.days import stated_day
 from kit.errors import InvalidFields
 from kit.timestamps import timestamp
 
@@ -127,7 +128,7 @@ def correction(request: person_pb2.CorrectPersonRequest) -> Correction:
     """What a request corrects; a field that is absent stays."""
     return Correction(
         name=request.psn_name if request.HasField("psn_name") else None,
-        brdy=day(request.brdy, "brdy") if request.HasField("brdy") else None,
+        brdy=stated_day(request.brdy, "brdy") if request.HasField("brdy") else None,
         tel=request.tel if request.HasField("tel") else None,
         card_sn=request.card_sn.upper() if request.HasField("card_sn") else None,
         certificate=certificate(request.certificate) if request.HasField("certificate") else None,

@@ -26,7 +26,9 @@ class SinglePersonMethods(PersonMethods):
     ) -> person_pb2.RecordDeathResponse:
         """See the contract."""
         del context
-        changed = await self._services.persons.record_death(request.psn_no, codec.day(request.died_on, "died_on"))
+        changed = await self._services.persons.record_death(
+            request.psn_no, codec.stated_day(request.died_on, "died_on")
+        )
         return person_pb2.RecordDeathResponse(changed=changed)
 
     async def FindPersonByCertificate(  # noqa: N802 - the contract's name
