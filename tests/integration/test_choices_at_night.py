@@ -49,7 +49,7 @@ async def with_a_telephone(stack: Stack, family: Family) -> tuple[Portal, str]:
 
 async def test_a_debit_is_told_at_night_and_everything_else_in_the_morning(stack: Stack, families: Families) -> None:
     family = await families.make({"father": 100_000})
-    _, tel = await with_a_telephone(stack, family)
+    father, tel = await with_a_telephone(stack, family)
     today = stack.now().astimezone(SHANGHAI).date()
     stack.move_clock(datetime(today.year, today.month, today.day, 23, 30, tzinfo=SHANGHAI))
     operator = family.world.operator
@@ -59,6 +59,8 @@ async def test_a_debit_is_told_at_night_and_everything_else_in_the_morning(stack
     # The account's notices are older than the debit's, and on the same key: they were planned when it comes.
     assert await came(stack, tel, "¥123.45")
     assert "frozen" not in texts(stack, tel)
+    newest = (await father.messages())[0]
+    assert (newest.language, "¥123.45" in newest.body, newest.title.isascii()) == ("en", True, True)
     stack.move_clock(stack.now() + timedelta(hours=8, minutes=40))  # within five minutes of eight
     assert await came(stack, tel, "frozen")
 

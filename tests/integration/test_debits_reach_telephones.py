@@ -22,7 +22,7 @@ from gongji.notify.v1 import contact_pb2, delivery_pb2, delivery_pb2_grpc, inbox
 from gongji_local.client import Caller, Connections
 from gongji_local.stack import Stack
 
-POLICY = {"timeout_seconds": 1.0, "breaker_rest_seconds": 0.5, "breaker_failures": 2.0}
+POLICY = {"timeout_seconds": 1.0, "breaker_rest_seconds": 0.5, "breaker_failures": 2.0, "most_a_day": 2.0}
 """Waits and attempts are those of every region that says nothing else."""
 PATIENCE_SECONDS = 60.0
 HOUR = timedelta(hours=1)
@@ -75,14 +75,17 @@ class Payer:
 
     async def until(self, condition: Callable[[delivery_pb2.Delivery], bool]) -> delivery_pb2.Delivery:
         """The only delivery, once it is as wanted."""
+        (delivery,) = await self.until_all(lambda found: any(condition(one) for one in found))
+        return delivery
+
+    async def until_all(self, condition: Callable[[list[delivery_pb2.Delivery]], bool]) -> list[delivery_pb2.Delivery]:
+        """All deliveries, newest first, once they are as wanted."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 found = await self.deliveries()
-                if any(condition(one) for one in found):
-                    break
+                if condition(found):
+                    return found
                 await asyncio.sleep(0.05)  # what is waited for is in another process
-        (delivery,) = found
-        return delivery
 
     async def until_sent(self) -> delivery_pb2.Delivery:
         return await self.until(lambda one: one.state == delivery_pb2.DELIVERY_STATE_SENT)
@@ -189,6 +192,24 @@ async def test_a_gateway_that_is_down_for_an_hour_gets_it_afterwards(
     sent = await payer.until_sent()
     assert sent.delivery_id == waiting.delivery_id
     assert [one["delivery_id"] for one in debits(reached)] == [waiting.delivery_id]
+
+
+async def test_beyond_the_days_bound_the_inbox_alone_is_told_until_the_next_day(
+    stack: Stack, reached: Reached, payer: Payer
+) -> None:
+    sent, given_up = delivery_pb2.DELIVERY_STATE_SENT, delivery_pb2.DELIVERY_STATE_GIVEN_UP
+    for amount_fen in (1_100, 2_200, 3_300):
+        await payer.family.settle("child", amount_fen)
+        await payer.until_all(lambda found: all(one.state in {sent, given_up} for one in found))
+    found = await payer.until_all(lambda found: len(found) == 3)
+    assert sorted(one.state for one in found) == [sent, sent, given_up]
+    assert [one.last_error for one in found if one.state == given_up] == ["beyond the person's daily bound"]
+    bodies = "".join(one.body for one in await payer.portal.messages())
+    assert all(shown in bodies for shown in ("¥11.00", "¥22.00", "¥33.00"))
+    stack.move_clock(stack.now() + timedelta(days=1))
+    await payer.family.settle("child", 4_400)
+    await payer.until_all(lambda found: sum(one.state == sent for one in found) == 3)
+    assert len(debits(reached)) == 3
 
 
 async def test_a_process_that_dies_between_sending_and_recording_is_made_up_for_under_the_same_key(
