@@ -1,79 +1,32 @@
-"""Premiums (R7, R10) on memory with a fake binding: who may pay when, all or nothing, once, back before the year."""
+"""Paying premiums (R7, R10) on memory with a fake binding: who may pay when, all or nothing, once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongji.settlement.events.v1 import account_events_pb2, premium_events_pb2, settlement_events_pb2
-from kit.errors import Refusal
 from kit.testing import MemoryWork
-from settlement.domain.accounts import Account, AccountState
+from settlement.domain.accounts import AccountState
 from settlement.domain.allocate import Grant
 from settlement.domain.ledger import AccountKind, EntryKind
 from settlement.domain.premiums import Terms, of_payer, premium_order
 from settlement.domain.reasons import SettlementRefusedError
-from settlement.domain.state import Premium, Settlement, SettlementState
-from settlement.domain.visit import EnrolmentFact, InsuranceStatus, InsuranceType, PersonFacts
-from settlement.failpoints import Boundary, Failpoints
+from settlement.domain.state import Premium, SettlementState
+from settlement.domain.visit import InsuranceStatus, InsuranceType, PersonFacts
+from settlement.failpoints import Boundary
 from settlement.memory import MemorySettlements
 from settlement.premium_memory import MemoryPremiums
 from settlement.premium_repository import InsuredYear
-from settlement.testing import TEN_O_CLOCK, FakeRelation, World, account, bill, enrolment, settle
+from settlement.testing import TEN_O_CLOCK, FakeRelation, World, account, bill, settle
 from settlement.testing_failpoints import Crash, Dying
-
-TERMS = Terms(2026, 40_000, date(2025, 6, 1), date(2025, 9, 30))
-
-
-def resident(**changes: Any) -> PersonFacts:
-    return PersonFacts(enrolments=(EnrolmentFact(enrolment(**changes), TEN_O_CLOCK),))
-
-
-class Family:
-    """A father and a mother with money, a child insured under 390, and a premium that is being collected."""
-
-    def __init__(
-        self, *, money_fen: int = 100_000, limit_fen: int = 500_000, failpoints: Failpoints | None = None
-    ) -> None:
-        self.memory = MemorySettlements()
-        for name in ("father", "mother"):
-            self.memory.accounts[name] = account(name, money_fen)
-        self.memory.persons["child"] = resident()
-        self.memory.premiums.stated.append((TERMS, "operator", TEN_O_CLOCK))
-        self.father_to_child = FakeRelation("father", "child", limit_fen)
-        self.mother_to_child = FakeRelation("mother", "child", limit_fen)
-        work = MemoryWork(self.memory)
-        self.world = World(work, self.father_to_child, self.mother_to_child, failpoints=failpoints)
-        self.premiums = self.world.pipeline.premiums
-
-    async def pay(
-        self, payer: str = "father", payment_id: str = "", *, insured: str = "child", year: int = 2026, **more: Any
-    ) -> Settlement:
-        premium = Premium(year, payer)
-        return await self.premiums.pay(premium_order(payment_id or str(uuid4()), insured, premium, **more), premium)
-
-    async def refused(self, payer: str = "father", payment_id: str = "", **more: Any) -> str:
-        with pytest.raises((SettlementRefusedError, Refusal)) as caught:
-            await self.pay(payer, payment_id, **more)
-        return str(getattr(caught.value, "reason", ""))
-
-    @property
-    def father(self) -> Account:
-        return self.memory.accounts["father"]
-
-    @property
-    def told(self) -> list[str]:
-        return [type(message).__name__ for message in self.memory.outbox.messages]
-
-
-def shanghai(*at: int) -> datetime:
-    return datetime(*at, tzinfo=UTC) - timedelta(hours=8)  # type: ignore[misc, arg-type]
+from settlement.testing_premiums import TERMS, Family, resident, shanghai
 
 
 async def test_a_premium_moves_from_the_payers_account_to_the_account_of_its_year() -> None:
@@ -355,127 +308,6 @@ async def test_after_a_crash_with_the_money_moved_the_answer_is_the_payment() ->
         await family.pay(payment_id="one")
     assert (await family.pay(payment_id="one")).state is SettlementState.SETTLED
     assert family.father.balance_fen == 60_000
-
-
-# giving back
-
-
-async def test_a_refund_goes_back_to_the_account_that_paid_and_restores_the_limit() -> None:
-    family = Family(limit_fen=40_000)
-    paid = await family.pay()
-    refunded = await family.premiums.refund(paid.settlement_id, "father")
-    assert refunded.state is SettlementState.REVERSED
-    assert family.father.balance_fen == 100_000
-    told, refund = family.memory.outbox.messages[2:]
-    assert isinstance(told, premium_events_pb2.PremiumRefunded)
-    assert (told.year, told.payer_psn_no, told.amount_fen, len(told.settlement.lines)) == (2026, "father", 40_000, 1)
-    assert isinstance(refund, account_events_pb2.AccountRefunded)
-    assert (refund.premium_year, refund.fixmedins_code, refund.balance_after_fen) == (2026, "", 100_000)
-    assert family.memory.entries[-1].occasion.kind is EntryKind.PREMIUM_REFUND
-    assert sum(each.amount_fen for each in family.memory.entries) == 0
-    again = await family.pay()
-    assert again.state is SettlementState.SETTLED, "the limit of just one premium is free again, and so is the year"
-
-
-async def test_refunding_again_repeats_the_answer() -> None:
-    family = Family()
-    paid = await family.pay()
-    first = await family.premiums.refund(paid.settlement_id, "father")
-    family.world.clock.advance(timedelta(days=400))
-    assert await family.premiums.refund(paid.settlement_id, None) == first
-    assert family.father.balance_fen == 100_000
-
-
-@pytest.mark.parametrize(("at", "goes"), [(shanghai(2025, 12, 31, 23, 59, 59), True), (shanghai(2026, 1, 1), False)])
-async def test_it_is_given_back_until_its_year_begins_in_shanghai(at: datetime, *, goes: bool) -> None:
-    family = Family()
-    paid = await family.pay()
-    family.world.clock.advance(at - TEN_O_CLOCK)
-    if goes:
-        assert (await family.premiums.refund(paid.settlement_id, None)).reversed_at == at
-        return
-    with pytest.raises(SettlementRefusedError, match="year has begun") as caught:
-        await family.premiums.refund(paid.settlement_id, None)
-    assert caught.value.reason == "PREMIUM_CLOSED"
-    assert family.father.balance_fen == 60_000
-
-
-@pytest.mark.parametrize("state", [AccountState.FROZEN, AccountState.CLOSED])
-async def test_it_is_given_back_whatever_has_become_of_relation_and_account(state: AccountState) -> None:
-    family = Family()
-    paid = await family.pay()
-    family.father_to_child.reason = "RELATION_ENDED"
-    family.memory.accounts["father"] = replace(family.father, state=state)
-    await family.premiums.refund(paid.settlement_id, "father")
-    assert (family.father.balance_fen, family.father.state) == (100_000, state)
-    waiting = [(each.psn_no, each.settlement_id, each.amount_fen) for each in family.memory.closed_refunds]
-    assert waiting == ([("father", paid.settlement_id, 40_000)] if state is AccountState.CLOSED else [])
-
-
-@pytest.mark.parametrize("who", ["mother", "child", ""])
-async def test_nobody_but_the_payer_or_an_operator_has_it_given_back(who: str) -> None:
-    family = Family()
-    paid = await family.pay()
-    with pytest.raises(Refusal) as caught:
-        await family.premiums.refund(paid.settlement_id, who)
-    assert caught.value.reason == "FORBIDDEN"
-    assert family.father.balance_fen == 60_000
-
-
-async def test_what_took_nothing_and_what_is_no_premium_is_not_given_back() -> None:
-    family = Family(money_fen=39_999)
-    assert await family.refused() == "INSUFFICIENT_BALANCE"
-    (refused,) = family.memory.settlements
-    (settled,) = await family.world.settle(settle(1, bill("child", 100)))
-    assert isinstance(settled, Settlement)
-    for premium_id in (refused, settled.settlement_id, UUID(int=9)):
-        with pytest.raises(SettlementRefusedError) as caught:
-            await family.premiums.refund(premium_id, None)
-        assert caught.value.reason == "NOT_FOUND"
-    assert family.father.balance_fen == 39_899
-
-
-async def test_one_that_is_being_paid_is_not_given_back() -> None:
-    family = Family(failpoints=Dying(Boundary.AFTER_AUTHORIZE))
-    with pytest.raises(Crash):
-        await family.pay()
-    (pending,) = family.memory.settlements
-    with pytest.raises(SettlementRefusedError) as caught:
-        await family.premiums.refund(pending, "father")
-    assert caught.value.reason == "IN_PROGRESS"
-
-
-# asking
-
-
-async def test_a_payment_is_shown_to_payer_insured_and_operators_only() -> None:
-    family = Family()
-    payment_id = uuid4()
-    paid = await family.pay(payment_id=str(payment_id))
-    for who in ("father", "child", None):
-        assert await family.premiums.by_id(paid.settlement_id, who) == paid
-        assert await family.premiums.by_payment_id(payment_id, who) == paid
-    for stranger in ("mother", ""):
-        with pytest.raises(Refusal, match="payer and the insured"):
-            await family.premiums.by_id(paid.settlement_id, stranger)
-    with pytest.raises(SettlementRefusedError) as caught:
-        await family.premiums.by_payment_id(uuid4(), None)
-    assert caught.value.reason == "NOT_FOUND"
-
-
-async def test_a_premium_counts_in_the_limits_of_bills_at_once() -> None:
-    family = Family(limit_fen=45_000)
-    await family.pay()
-    (settled,) = await family.world.settle(settle(1, bill("child", 9_000)))
-    assert isinstance(settled, Settlement)
-    assert settled.split is not None
-    assert [(line.payer_psn_no, line.amount_fen) for line in settled.split.lines] == [
-        ("father", 5_000),
-        ("mother", 4_000),
-    ]
-
-
-# whatever happens
 
 
 Step = tuple[str, str, str, int]
