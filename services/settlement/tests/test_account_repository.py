@@ -228,7 +228,19 @@ class RepositoryContract:
         async with work() as repository:
             assert await repository.find("father") == Account("father", AccountState.FROZEN, 0, 0, 1)
 
+    async def test_changes_of_state_are_kept_whole(self, work: Accounts) -> None:
+        frozen = AccountChange("father", 1, AccountChangeKind.FROZEN, "inquiry", NOON, "court, order 7", "clerk:wang")
+        died = AccountChange("mother", 1, AccountChangeKind.FROZEN, "died", NOON)
+        async with work() as repository:
+            for psn_no in ("father", "mother"):
+                await repository.add(account(psn_no))
+            await repository.add_changes([frozen, died])
+        assert await self.changes(work) == [frozen, died]
+
     async def institutions(self, work: Accounts) -> dict[str, InstitutionTold]:
+        raise AssertionError(work)
+
+    async def changes(self, work: Accounts) -> list[AccountChange]:
         raise AssertionError(work)
 
 
@@ -241,6 +253,11 @@ class TestMemoryAccounts(RepositoryContract):
         async with work() as repository:
             assert isinstance(repository, MemoryAccounts)
             return repository.institutions
+
+    async def changes(self, work: Accounts) -> list[AccountChange]:
+        async with work() as repository:
+            assert isinstance(repository, MemoryAccounts)
+            return repository.changes
 
 
 class TestPostgresAccounts(RepositoryContract):
@@ -265,6 +282,16 @@ class TestPostgresAccounts(RepositoryContract):
             assert isinstance(repository, PostgresProjectionRepository)
             rows = await repository._raw.fetch("SELECT * FROM institution_fact")
         return {row["fixmedins_code"]: self.institution(dict(row)) for row in rows}
+
+    async def changes(self, work: Accounts) -> list[AccountChange]:
+        async with work() as repository:
+            assert isinstance(repository, PostgresProjectionRepository)
+            rows = await repository._raw.fetch("SELECT * FROM account_change ORDER BY psn_no, version")
+        return [self.change(dict(row)) for row in rows]
+
+    def change(self, row: dict[str, Any]) -> AccountChange:
+        del row["created_at"]  # of the database alone
+        return AccountChange(kind=AccountChangeKind(row.pop("change")), **row)
 
     def institution(self, row: dict[str, Any]) -> InstitutionTold:
         del row["designated_from"], row["designated_to"]  # for the release before

@@ -314,6 +314,29 @@ async def test_the_contract_answers_as_the_service_does(world: World) -> None:
     assert (released.account.state, released.account.version) == (account_pb2.ACCOUNT_STATE_OPEN, 3)
 
 
+async def test_who_froze_and_released_an_account_and_on_whose_authority_is_kept_and_told(world: World) -> None:
+    await world.opened(balance_fen=500)
+    clerk = Assertion("clerk:wang", frozenset({"operator"}), None, "gongji-portal", "j1", NOON)
+    enter(CallContext("/test", Principal("service", "portal"), clerk, "r1", Deadline(5.0)))
+    await world.servicer.FreezeAccount(
+        account_pb2.FreezeAccountRequest(psn_no="father", reason="inquiry", authority="court of Bole, order 7"), None
+    )
+    call_as(Principal("service", "operator"))
+    await world.servicer.UnfreezeAccount(
+        account_pb2.UnfreezeAccountRequest(psn_no="father", reason="lifted", authority="court of Bole, order 9"), None
+    )
+    changes = [(each.kind, each.reason, each.authority, each.changed_by) for each in world.accounts.changes]
+    assert changes[1:] == [
+        ("FROZEN", "inquiry", "court of Bole, order 7", "service/portal clerk:wang"),
+        ("UNFROZEN", "lifted", "court of Bole, order 9", "service/operator"),
+    ]
+    frozen, released = world.accounts.outbox.messages[1:]
+    assert isinstance(frozen, events_pb2.AccountFrozen)
+    assert (frozen.reason, frozen.authority) == ("inquiry", "court of Bole, order 7")
+    assert isinstance(released, events_pb2.AccountUnfrozen)
+    assert (released.reason, released.authority) == ("lifted", "court of Bole, order 9")
+
+
 async def test_only_personal_entries_are_on_a_statement(world: World) -> None:
     await world.opened(balance_fen=500)
     kinds = [row.account_kind for row in world.accounts.entries]
