@@ -1,6 +1,10 @@
 """Histories from a seed: what hospitals, families and clerks want to do, in phases between which the clock moves.
 
 Nothing in a history knows how it goes: that is decided by whoever comes first when it is played.
+
+Histories have this generator of their own; they are not those of the state machines (`test_ledger_machine`,
+`test_premium_machine`). A machine chooses each step by what came of the one before, which nobody knows who acts while
+others do. What both share is the model, `support.ledger_model`, which says of either what should have come of it.
 """
 
 import random

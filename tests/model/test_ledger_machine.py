@@ -2,7 +2,8 @@
 
 A state machine over accounts from contributions to payout, relations, limits, arrears, settlements, reversals, settling
 again, previews that hold and that do not, freezes and the clock; premiums have one of their own. Both services run with
-their own domain, codecs and services; the model is `support.ledger_model`.
+their own domain, codecs and services; the model is `support.ledger_model`. What many callers do at once on real
+services (`make histories`) comes from a generator of its own, `model.history`, and is held to the same model.
 """
 
 from typing import Any

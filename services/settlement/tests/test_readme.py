@@ -54,6 +54,13 @@ def test_a_row_says_code_meaning_and_whether_to_send_again() -> None:
     assert any(row.startswith("| `IN_PROGRESS` |") and "`ABORTED` | again, **same** msgid" in row for row in rows)
 
 
+def test_that_there_is_nothing_under_an_id_is_no_word_against_sending_the_bill_itself() -> None:
+    rows = markdown(PROTO.read_text(encoding="utf-8")).splitlines()
+    (row,) = [row for row in rows if row.startswith("| `NOT_FOUND` |")]
+    assert row.endswith("| **never** |")
+    assert "said of that question: a bill that may still be on its way is itself sent again under its own msgid" in row
+
+
 def test_a_readme_without_markers_is_refused() -> None:
     with pytest.raises(TableError):
         with_table("# settlement\n", "| a |")

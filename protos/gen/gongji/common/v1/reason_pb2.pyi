@@ -109,7 +109,9 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_QUOTE_USED: _Reason.ValueType  # 45
     """The held preview was settled or cancelled before."""
     REASON_NOT_FOUND: _Reason.ValueType  # 46
-    """There is nothing under that id. Of a settlement this is not final while a request may still be on its way."""
+    """There is nothing under the id that is asked for. Not to send again is said of that question: a bill that may still be
+    on its way is itself sent again under its own msgid, which takes money once at most, or reversed by it.
+    """
     REASON_ALREADY_REVERSED: _Reason.ValueType  # 47
     """The settlement was reversed, it cannot be settled again by resettling."""
     REASON_PREMIUM_ALREADY_PAID: _Reason.ValueType  # 48
@@ -269,7 +271,9 @@ REASON_QUOTE_EXPIRED: Reason.ValueType  # 44
 REASON_QUOTE_USED: Reason.ValueType  # 45
 """The held preview was settled or cancelled before."""
 REASON_NOT_FOUND: Reason.ValueType  # 46
-"""There is nothing under that id. Of a settlement this is not final while a request may still be on its way."""
+"""There is nothing under the id that is asked for. Not to send again is said of that question: a bill that may still be
+on its way is itself sent again under its own msgid, which takes money once at most, or reversed by it.
+"""
 REASON_ALREADY_REVERSED: Reason.ValueType  # 47
 """The settlement was reversed, it cannot be settled again by resettling."""
 REASON_PREMIUM_ALREADY_PAID: Reason.ValueType  # 48
