@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 
 @contextmanager
@@ -35,7 +44,16 @@ def progress_of(console: Console) -> Progress:
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:.0f} rows/s" if console.is_terminal else ""),
+        *([_Speed()] if console.is_terminal else []),
         TimeRemainingColumn(),
         console=console,
     )
+
+
+class _Speed(ProgressColumn):
+    """Rows a second; nothing before there are any, where there is no speed either."""
+
+    def render(self, task: Task) -> Text:
+        """The speed of one task."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.0f} rows/s" if speed is not None else "", style="progress.data.speed")

@@ -1,6 +1,6 @@
 """The operators' console: the register of insured persons, institutions, accounts, and what stops a relation."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
 from gongji.binding.v1 import relation_pb2, relation_pb2_grpc
@@ -156,6 +156,15 @@ class Operator:
         )
         return (await self.console.call(self.accounts.RecordContribution, request)).balance_after
 
+    async def import_contributions(
+        self, *messages: Sequence[account_pb2.ContributionRow]
+    ) -> account_pb2.ImportContributionsResponse:
+        """Credits many contributions by one stream, these rows a message."""
+        sent = _contribution_messages(messages)
+        return await self.console.stream(
+            self.accounts.ImportContributions, account_pb2.ImportContributionsRequest, sent
+        )
+
     async def freeze_account(self, psn_no: str, reason: str) -> account_pb2.Account:
         """Freezes an account."""
         request = account_pb2.FreezeAccountRequest(psn_no=psn_no, reason=reason, authority=AUTHORITY)
@@ -197,3 +206,10 @@ async def _import_messages(
 ) -> AsyncIterator[person_pb2.ImportInsuredRequest]:
     for start in range(0, len(rows), ROWS_A_MESSAGE):
         yield person_pb2.ImportInsuredRequest(batch_id=batch_id, rows=rows[start : start + ROWS_A_MESSAGE])
+
+
+async def _contribution_messages(
+    messages: Iterable[Sequence[account_pb2.ContributionRow]],
+) -> AsyncIterator[account_pb2.ImportContributionsRequest]:
+    for rows in messages:
+        yield account_pb2.ImportContributionsRequest(rows=rows)
