@@ -12,6 +12,7 @@ ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples" / "consumers"
 BIN: Final = ROOT / ".venv" / "bin"
 NAMES: Final = ("python-aiokafka", "python-confluent", "java")
+MEANWHILE: Final = Path(__file__).parent / "meanwhile"
 BUILD_TIMEOUT_SECONDS: Final = 900
 """Of one step, with everything still to be fetched."""
 RUN_TIMEOUT_SECONDS: Final = 60
@@ -36,6 +37,17 @@ class Example:
         return subprocess.Popen(  # noqa: S603 - what was just built
             [*self.command, *arguments], stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
+
+    def meanwhile(self, folder: Path) -> list[str]:
+        """Where it begins with a date while records are being published; see `meanwhile/`."""
+        if self.name == "java":
+            jar = self.command[-1]
+            run(["javac", "-cp", jar, "-d", str(folder), str(MEANWHILE / "OfJava.java")])
+            return run(["java", "-cp", f"{jar}:{folder}", "gongji.example.OfJava"]).split()
+        python, consume = self.command
+        script = MEANWHILE / f"of_{self.name.removeprefix('python-')}.py"
+        code = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[2])"
+        return run([python, "-c", code, str(Path(consume).parent), str(script)]).split()
 
 
 def build_all(folder: Path) -> Mapping[str, Example]:

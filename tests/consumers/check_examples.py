@@ -118,6 +118,10 @@ def test_who_begins_with_a_date_is_told_what_was_published_since(example: Exampl
     assert by_account(example.run(*since, "--once")) == expected({}, balances)
 
 
+def test_what_is_published_while_it_looks_for_the_date_is_not_skipped(example: Example, tmp_path: Path) -> None:
+    assert example.meanwhile(tmp_path) == ["5"]
+
+
 def test_who_is_interrupted_leaves_the_group_and_goes_on_where_it_was(example: Example, options: list[str]) -> None:
     with example.start(*options) as running:
         assert running.stdout

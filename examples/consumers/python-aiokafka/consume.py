@@ -32,8 +32,8 @@ class Since(ConsumerRebalanceListener):
         new = [place for place in assigned if await self._consumer.committed(place) is None]
         if not new:
             return
+        ends = await self._consumer.end_offsets(new)  # first, or what is published in between is skipped
         found = await self._consumer.offsets_for_times(dict.fromkeys(new, self._at_ms))
-        ends = await self._consumer.end_offsets(new)
         for place in new:
             self._consumer.seek(place, found[place].offset if found[place] else ends[place])
 

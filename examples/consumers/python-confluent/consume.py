@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from books import Books, Record, dead_letter
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 TOPIC = "account-events-v1"
 
@@ -37,10 +37,12 @@ def since(at_ms: int) -> Callable[[Consumer, list[TopicPartition]], None]:
     def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
         places = consumer.committed(partitions, timeout=10)
         new = [TopicPartition(place.topic, place.partition, at_ms) for place in places if place.offset < 0]
+        # First, or what is published in between is skipped.
+        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in new}
         found = {place.partition: place.offset for place in consumer.offsets_for_times(new, timeout=10)} if new else {}
         for place in places:
             place.offset = found.get(place.partition, place.offset)
-            place.offset = place.offset if place.offset >= 0 else OFFSET_END  # nothing of that time yet
+            place.offset = place.offset if place.offset >= 0 else ends[place.partition]  # nothing of that time yet
         consumer.assign(places)
 
     return assigned

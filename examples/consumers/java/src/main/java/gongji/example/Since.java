@@ -5,18 +5,18 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Objects;
+import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.common.TopicPartition;
 
 /** Begins with what was published at or after a moment, where the group has not been before. */
 final class Since implements ConsumerRebalanceListener {
-  private final KafkaConsumer<?, ?> consumer;
+  private final Consumer<?, ?> consumer;
   private final long atMillis;
 
-  Since(KafkaConsumer<?, ?> consumer, long atMillis) {
+  Since(Consumer<?, ?> consumer, long atMillis) {
     this.consumer = consumer;
     this.atMillis = atMillis;
   }
@@ -31,8 +31,9 @@ final class Since implements ConsumerRebalanceListener {
         wanted.put(place, atMillis);
       }
     }
-    Map<TopicPartition, OffsetAndTimestamp> found = consumer.offsetsForTimes(wanted);
+    // First, or what is published in between is skipped.
     Map<TopicPartition, Long> ends = consumer.endOffsets(wanted.keySet());
+    Map<TopicPartition, OffsetAndTimestamp> found = consumer.offsetsForTimes(wanted);
     for (TopicPartition place : wanted.keySet()) {
       OffsetAndTimestamp first = found.get(place);
       consumer.seek(place, first == null ? Objects.requireNonNull(ends.get(place)) : first.offset());
