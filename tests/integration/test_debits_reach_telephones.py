@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
-from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
-from support.bus import records
+from support.bus import from_the_beginning, records
 from support.families import Families, Family
 from support.gateways import receipt
 from support.http_servers import answers, is_slow
@@ -114,25 +112,6 @@ async def ended(stack: Stack, psn_no: str) -> list[events.DeliveryEnded]:
     return [events.DeliveryEnded.FromString(one.value) for one in found if one.key == psn_no.encode()]
 
 
-async def from_the_beginning(stack: Stack) -> None:
-    """The consumer group begins at offset zero again, as a new one would."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.info.kafka_bootstrap)
-    await admin.start()
-    try:
-        committed = await admin.list_consumer_group_offsets("notify")
-    finally:
-        await admin.close()
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=stack.info.kafka_bootstrap, group_id="notify", enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        consumer.assign(list(committed))
-        await consumer.commit({TopicPartition(part.topic, part.partition): 0 for part in committed})
-    finally:
-        await consumer.stop()
-
-
 async def test_a_debit_reaches_the_telephone_and_what_became_of_it_is_told(
     stack: Stack, reached: Reached, payer: Payer
 ) -> None:
@@ -157,7 +136,7 @@ async def test_a_debit_reaches_the_telephone_and_what_became_of_it_is_told(
     # Reading everything from the beginning tells nobody twice.
     requests, kept = requests_to(reached, payer.tel), len(await payer.portal.messages())
     await asyncio.to_thread(stack.stop_service, "notify")
-    await from_the_beginning(stack)
+    await from_the_beginning(stack.info.kafka_bootstrap, "notify")
     await asyncio.to_thread(stack.start_service, "notify", reached.settings)
     await asyncio.to_thread(stack.quiesce, 120.0)
     assert len(await payer.portal.messages()) == kept

@@ -1,14 +1,20 @@
 """An event that cannot be handled goes to the dead letters, those behind it go on, and it is replayed once mended."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
+import pytest
+from google.protobuf.message import Message
 from support.bus import publish, records, stored
 from support.families import Families
 
+from gongji.identity.events.v1 import events_pb2 as identity_events_pb2
 from gongji.settlement.events.v1 import account_events_pb2
 from gongji_local.stack import Stack
+from kit.events import StoredEvent
 
 TOPIC = "account-events-v1"
 
@@ -32,9 +38,9 @@ async def in_notify(stack: Stack, sql: str) -> None:
         await connection.close()
 
 
-async def dlq(stack: Stack, *arguments: str) -> str:
-    """What a command of notify for dead letters prints."""
-    done = await asyncio.to_thread(stack.run_command, "notify", "dlq", *arguments)
+async def dlq(stack: Stack, *arguments: str, service: str = "notify") -> str:
+    """What a command of a service for dead letters prints."""
+    done = await asyncio.to_thread(stack.run_command, service, "dlq", *arguments)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -44,13 +50,13 @@ def open_ones(listed: str) -> list[str]:
     return [line.split()[0] for line in listed.splitlines()[2:]]
 
 
-async def letters(stack: Stack, psn_no: str) -> list[Any]:
-    """The dead letters about a person that the consumer of messages failed on, oldest first."""
-    found = await records(stack.info.kafka_bootstrap, f"{TOPIC}-dlq")
+async def letters(stack: Stack, psn_no: str, group: str = "notify", topic: str = TOPIC) -> list[Any]:
+    """The dead letters about a person that a consumer group failed on, oldest first."""
+    found = await records(stack.info.kafka_bootstrap, f"{topic}-dlq")
     return [
         record
         for record in found
-        if record.key == psn_no.encode() and dict(record.headers)["x-dlq-consumer"] == b"notify"
+        if record.key == psn_no.encode() and dict(record.headers)["x-dlq-consumer"] == group.encode()
     ]
 
 
@@ -83,12 +89,34 @@ async def test_an_event_that_fails_is_set_aside_and_replayed_when_the_fault_is_m
     assert "was replayed by Aliya" in await dlq(stack, "show", TOPIC, str(dead[0].offset))
 
 
+def torn(message: Message, key: str) -> StoredEvent:
+    """An event whose payload is none."""
+    return replace(stored(message, key), payload=b"\xff\xff\xff")
+
+
+@pytest.mark.parametrize(
+    ("service", "group"), [("binding", "binding"), ("settlement", "settlement"), ("notify", "notify-webhooks")]
+)
+async def test_every_group_of_a_topic_buries_what_it_cannot_read_and_its_service_gives_it_up(
+    stack: Stack, service: str, group: str
+) -> None:
+    psn_no, topic = uuid4().hex[:30], "identity-events-v1"
+    await publish(stack.info.kafka_bootstrap, torn(identity_events_pb2.PersonDied(psn_no=psn_no), psn_no))
+    await asyncio.to_thread(stack.quiesce, 120.0)
+    (dead,) = await letters(stack, psn_no, group, topic)
+    place = str(dead.offset)
+    replayed = await dlq(stack, "replay", topic, place, "--by", "Aliya", service=service)
+    assert "0 handled, 1 failed again" in replayed
+    (again,) = (await letters(stack, psn_no, group, topic))[1:]
+    reason = ("--by", "Aliya", "--reason", "torn on its way")
+    assert "dropped" in await dlq(stack, "drop", topic, str(again.offset), *reason, service=service)
+    assert not {place, str(again.offset)}.intersection(open_ones(await dlq(stack, "list", topic, service=service)))
+
+
 async def test_bytes_that_are_no_event_are_set_aside_at_once_and_stop_nobody(families: Families, stack: Stack) -> None:
     family = await families.make({"father": 10_000})
     psn_no = family.psn_no("father")
-    poison = stored(account_events_pb2.AccountDebited(psn_no=psn_no), psn_no)
-    torn = type(poison)(**{name: getattr(poison, name) for name in poison.__slots__} | {"payload": b"\xff\xff\xff"})
-    await publish(stack.info.kafka_bootstrap, torn)
+    await publish(stack.info.kafka_bootstrap, torn(account_events_pb2.AccountDebited(psn_no=psn_no), psn_no))
     await family.settle("child", 1_000)
     await asyncio.to_thread(stack.quiesce, 120.0)
     dead = await letters(stack, psn_no)

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from support.bus import records
+from support.bus import from_the_beginning, records
 from support.families import Families
 from support.receiver import Receiver, receiver, status
 
@@ -98,6 +98,23 @@ async def test_a_hospital_hears_of_its_own_settlements_signed_and_of_nobody_else
         assert undone["data"]["settlement"]["setl_id"] == settled.setl_id
         await family.quiet()
         assert came(elsewhere) == []
+
+
+async def test_reading_every_topic_again_from_the_beginning_sends_nothing_twice(
+    families: Families, stack: Stack
+) -> None:
+    family = await families.make({"father": 100_000})
+    async with receiver() as there:
+        await Keeper(family.hospital).make(there.url, (COMPLETED, REVERSED))
+        await family.settle("child", 1_000)
+        await until("it came", lambda: len(came(there)) == 1)
+        await asyncio.to_thread(stack.stop_service, "notify")
+        await from_the_beginning(stack.info.kafka_bootstrap, "notify-webhooks")
+        await asyncio.to_thread(stack.start_service, "notify")
+        later = await family.settle("child", 2_000)
+        await asyncio.to_thread(stack.quiesce, 120.0)
+        await until("the later one came", lambda: later.setl_id in _settled(there, 1))
+        assert len(came(there)) == 2
 
 
 async def test_another_system_hears_of_every_account_and_no_institution_can(

@@ -3,7 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 from google.protobuf.message import Message
 
 from kit.clock import SystemClock
@@ -36,6 +37,20 @@ async def publish(bootstrap: str, *events: StoredEvent) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
         for event in events:
             await producer.send_and_wait(event.topic, event.payload, event.key.encode(), headers=headers_of(event))
+
+
+async def from_the_beginning(bootstrap: str, group: str) -> None:
+    """A consumer group, none of which runs, begins at offset zero again, as a new one would."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        committed = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    consumer.assign(list(committed))
+    async with consumer:
+        await consumer.commit({TopicPartition(part.topic, part.partition): 0 for part in committed})
 
 
 async def records(bootstrap: str, topic: str) -> list[Any]:
