@@ -141,7 +141,9 @@ async def test_no_fence_is_put_under_the_msgid_of_a_preview_that_came_meanwhile(
 
 
 async def test_a_batch_waits_for_those_who_free_what_its_patients_held(replicas: Replicas, database: Database) -> None:
-    await replicas.quick.hold(hold(1, bill("child", 900)))
+    (held,) = await replicas.quick.hold(hold(1, bill("child", 900), acct_used_flag=False))
+    assert isinstance(held, Quote)
+    assert held.split.acct_mulaid_pay_fen == 900  # of the 1,000 that the relation allows
     for world in (replicas.slow, replicas.quick):
         world.clock.advance(QUOTES_LAST)
         world.credentials.expires_at += timedelta(hours=1)
