@@ -8,7 +8,7 @@ import pytest
 
 from gongji.notify.events.v1 import delivery_events_pb2 as events
 from gongji.notify.v1 import delivery_pb2, notice_pb2
-from kit.db import Work
+from kit.db import Database, Work
 from kit.testing import MemoryWork, eventually
 from notify.channels.guarded import LeftAloneError
 from notify.channels.policy import DEFAULTS
@@ -17,6 +17,7 @@ from notify.couriers import Couriers
 from notify.domain.channels import OUTSIDE, Channel
 from notify.domain.deliveries import Delivery, State
 from notify.memory import MemoryRepository
+from notify.postgres import deliveries
 from notify.repository import Repository
 from notify.repository.deliveries import DeliveryFilter, DeliveryPlace, NewDelivery
 from notify.testing import AT
@@ -145,6 +146,23 @@ async def test_while_the_other_side_rests_nothing_is_tried_and_nothing_counted(w
     await world.courier.round()
     left = await world.only()
     assert (left.state, left.attempts, left.next_attempt_at) == (State.QUEUED, 0, AT)
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.GIVEN_UP])
+async def test_the_few_that_went_wrong_are_found_without_reading_the_many(database: Database, state: State) -> None:
+    async with database.transaction() as transaction:
+        await transaction.raw.execute("""
+            INSERT INTO delivery (delivery_id, event_id, psn_no, channel, contact_id, kind, state, next_attempt_at,
+                                  created_at, sent_at, ended_at)
+            SELECT gen_random_uuid(), gen_random_uuid(), 'P' || n, 'SMS', gen_random_uuid(), 'DEBIT',
+                   CASE WHEN n % 1000 = 0 THEN 'FAILED' WHEN n % 1000 = 1 THEN 'GIVEN_UP' ELSE 'DELIVERED' END,
+                   now(), now() + make_interval(secs => n), now(), now()
+            FROM generate_series(1, 20000) AS n""")
+        await transaction.raw.execute("ANALYZE delivery")
+        asked = (None, None, state.value, None, None, None, 50)
+        plan = await transaction.raw.fetch("EXPLAIN " + deliveries.LIST, *asked)
+    assert "delivery_went_wrong" in str(plan)
+    assert "Sort" not in str(plan)
 
 
 async def test_who_asks_gets_what_fits_newest_first_in_pages(world: World) -> None:

@@ -68,7 +68,7 @@ FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::text[]
      AS n (delivery_id, state, attempts, next_attempt_at, provider_id, last_error, sent_at, ended_at)
 WHERE d.delivery_id = n.delivery_id
 """
-_LIST = f"""
+LIST = f"""
 SELECT {_SHOWN} FROM delivery
 WHERE ($1::text IS NULL OR psn_no = $1) AND ($2::text IS NULL OR channel = $2) AND ($3::text IS NULL OR state = $3)
   AND ($4::uuid IS NULL OR event_id = $4)
@@ -153,7 +153,7 @@ class PostgresDeliveries(Rows):
         """See the protocol."""
         channel, state = (one.value if one else None for one in (wanted.channel, wanted.state))
         place = (before.created_at, before.delivery_id) if before else (None, None)
-        rows = await self._raw.fetch(_LIST, wanted.psn_no, channel, state, wanted.event_id, *place, limit)
+        rows = await self._raw.fetch(LIST, wanted.psn_no, channel, state, wanted.event_id, *place, limit)
         return [_delivery(row) for row in rows]
 
     async def count_waiting(self) -> dict[Channel, int]:
