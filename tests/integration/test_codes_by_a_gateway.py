@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from support.families import Families
 from support.gateways import receipt
-from support.http_servers import answers
+from support.http_servers import answers, is_slow
 from support.newcomers import newcomer, start
 from support.reached import Reached, reaching
 
@@ -51,3 +52,23 @@ async def test_a_code_goes_by_the_gateway_and_one_that_is_lost_is_asked_for_agai
     log = await asyncio.to_thread(stack.folder.log_of("notify").read_text)
     assert "a one-time code was not sent" in log
     assert not [secret for secret in (code, person.tel) if secret in log]
+
+
+async def test_a_gateway_that_does_not_answer_holds_up_no_debit(
+    stack: Stack, connections: Connections, families: Families, tmp_path: Path
+) -> None:
+    family = await families.make({"father": 100_000})  # registered while codes are still written into files
+    async with reaching(stack, tmp_path, {"timeout_seconds": 60.0}) as reached:
+        log = stack.folder.log_of("notify")
+        gave_up = (await asyncio.to_thread(log.read_text)).count("a one-time code was not sent")
+        reached.gateway.behave(*[is_slow] * 3)
+        for _ in range(3):
+            await start(Portal(connections), await newcomer(connections))
+        async with asyncio.timeout(60):
+            await reached.gateway.until_received(3)  # side by side, and none is answered
+        await family.settle("child", 12_345)
+        father, bodies = family.world.portal("father"), ""
+        async with asyncio.timeout(50):
+            while "¥123.45" not in bodies:
+                bodies = "".join(one.body for one in await father.messages())
+        assert (await asyncio.to_thread(log.read_text)).count("a one-time code was not sent") == gave_up

@@ -32,13 +32,13 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     DELIVERY_STATE_QUEUED: _DeliveryState.ValueType  # 1
     """It waits for its next attempt."""
     DELIVERY_STATE_SENT: _DeliveryState.ValueType  # 2
-    """The other side took it."""
+    """The other side took it. It has ended where no receipt is waited for, or none came within three days."""
     DELIVERY_STATE_DELIVERED: _DeliveryState.ValueType  # 3
     """A receipt says that it arrived."""
     DELIVERY_STATE_FAILED: _DeliveryState.ValueType  # 4
-    """The other side refused it for good, or a receipt says that it did not arrive."""
+    """The other side refused it for good, there is no contact any more, or a receipt says that it did not arrive."""
     DELIVERY_STATE_GIVEN_UP: _DeliveryState.ValueType  # 5
-    """It was tried as often as its channel allows, or was beyond the person's daily bound."""
+    """It was tried for as long as its channel allows, was beyond the person's daily bound, or is no longer wanted there."""
 
 class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
     """Where a delivery stands."""
@@ -48,13 +48,13 @@ DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
 DELIVERY_STATE_QUEUED: DeliveryState.ValueType  # 1
 """It waits for its next attempt."""
 DELIVERY_STATE_SENT: DeliveryState.ValueType  # 2
-"""The other side took it."""
+"""The other side took it. It has ended where no receipt is waited for, or none came within three days."""
 DELIVERY_STATE_DELIVERED: DeliveryState.ValueType  # 3
 """A receipt says that it arrived."""
 DELIVERY_STATE_FAILED: DeliveryState.ValueType  # 4
-"""The other side refused it for good, or a receipt says that it did not arrive."""
+"""The other side refused it for good, there is no contact any more, or a receipt says that it did not arrive."""
 DELIVERY_STATE_GIVEN_UP: DeliveryState.ValueType  # 5
-"""It was tried as often as its channel allows, or was beyond the person's daily bound."""
+"""It was tried for as long as its channel allows, was beyond the person's daily bound, or is no longer wanted there."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
 @_typing.final

@@ -47,7 +47,7 @@ class DeliveryEnded(_message.Message):
     """What it is about."""
     state: _delivery_pb2.DeliveryState.ValueType
     """What became of it; never DELIVERY_STATE_QUEUED. DELIVERY_STATE_SENT where the channel tells no more than that it
-    took the message.
+    took the message, or did not within three days.
     """
     attempts: _builtins.int
     """How often it was tried; 0 if it never was, such as beyond the daily bound."""
