@@ -90,8 +90,8 @@ bench-audit: setup ## how long sealing and auditing long books takes, in how muc
 bench-import: setup ## how fast a register is imported, against COPY alone: make bench-import ROWS=50000
 	@ROWS=$(ROWS) PYTHONPATH=tests $(BIN)/python -m bench.import_insured
 
-bench-contributions: setup ## how fast contributions are credited from a file: make bench-contributions ROWS=50000
-	@ROWS=$(ROWS) PYTHONPATH=tests $(BIN)/python -m bench.import_contributions
+bench-contributions: setup ## how fast contributions are credited from a file, or by RPC, too: make bench-contributions ROWS=50000 RPC=1
+	@ROWS=$(ROWS) RPC=$(RPC) PYTHONPATH=tests $(BIN)/python -m bench.import_contributions
 
 bench-authorize: setup ## how fast binding authorizes over gRPC, against one SQL function: make bench-authorize SECONDS_EACH=4
 	@SECONDS_EACH=$(or $(SECONDS_EACH),8) PYTHONPATH=tests $(BIN)/python -m bench.authorize

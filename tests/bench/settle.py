@@ -3,41 +3,46 @@
 A whole stack (four services in processes of their own, TLS, durable commits, relay, binding's capture and notify all
 running) settles bills of 100,000 patients with 10,000 payers; the load generator has the same cores. Two ceilings are
 measured in the same run: E, a gRPC method that does nothing with messages of the same length, and C, the statements of
-both transactions under pgbench. The table is printed and kept in out/bench.json, with the difference to the run before.
+both transactions under pgbench. The tables are printed and kept in out/bench.json, with the difference to the run
+before, which stays in out/bench.before.json.
 
-SECONDS_EACH is the length of each measurement; GROW=1 also loads a million accounts and ten million entries, and
-measures once more.
+SECONDS_EACH is the length of each measurement. GROW=1 measures unary calls once more, loads a million accounts and ten
+million entries by COPY, and measures them again, half of the bills on accounts that came with the growth: the ratio is
+of two measurements that only the loading lies between. The run fails if the books are wrong or settlement needs too
+much memory; what is slower than its aim is told.
 """
 
 import asyncio
-import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 import grpc
-from bench.settle_ceilings import Tls, echo, statements
-from bench.settle_load import TIMEOUT_SECONDS, Measured, load
+from bench.settle_accounts import copy_accounts
+from bench.settle_ceilings import Tls, as_good_as, echo, statements
+from bench.settle_growth import grow, since
+from bench.settle_load import TIMEOUT_SECONDS, Measured, RefusedInPart, load
+from bench.settle_report import aims, costs, keep, sentences, speeds
+from bench.settle_verdicts import AGAIN, GROWN, HOT, UNIFORM, failed, verdicts
 from bench.settle_watch import Watch, Watched
 from bench.settle_world import (
+    GROWN_PATIENTS,
     HOSPITAL,
     HOT_PATIENTS,
     PATIENTS,
     PAYERS,
     Requests,
-    make_accounts,
     make_ceiling,
     make_families,
     patients,
 )
 from rich.console import Console
-from rich.table import Table
 
+from gongji.common.v1 import reason_pb2
 from gongji.settlement.v1 import settlement_pb2 as pb2
 from gongji_local.sessions import new_session_folder, remove_session
 from gongji_local.stack import Stack
@@ -46,16 +51,11 @@ from kit.grpc_client import secure_channel
 SECONDS: Final = float(os.environ.get("SECONDS_EACH", "8"))
 WARM_UP_SECONDS: Final = 2.0
 GROW: Final = os.environ.get("GROW", "") == "1"
-GROWN_ACCOUNTS: Final = 1_000_000
-GROWN_ENTRIES_EACH: Final = 10
 CALLERS: Final = (16, 64, 256)
 BULK_ITEMS: Final = 200
 STREAM_SECONDS: Final = 120.0
 """The deadline of a stream, which lasts for one measurement."""
 SERVICE: Final = "/gongji.settlement.v1.SettlementService"
-OUT: Final = Path("out/bench.json")
-COLUMNS: Final = ("callers", "a second", "before", "p50 ms", "p99", "p99.9", "of E", "of C", "batch", "failed")
-
 Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 
@@ -84,13 +84,19 @@ class Bench:
         self._stack = stack
         self._console = console
         self._url = stack.info.database_url("settlement")
-        keyring = stack.info.credential_keyring_file
-        self.uniform = Requests(patients(keyring, "P", PATIENTS))
-        self.hot = Requests(patients(keyring, "H", HOT_PATIENTS))
+        self._keyring = stack.info.credential_keyring_file
+        self._patients = patients(self._keyring, "P", PATIENTS)
+        self.uniform = Requests(self._patients)
+        self.hot = Requests(patients(self._keyring, "H", HOT_PATIENTS))
         self._tls = stack.institution_tls(HOSPITAL)
         self._echo: dict[int, int] = {}
         self._statements: dict[int, int] = {}
         self.ceilings: dict[str, int] = {}
+
+    def mixed(self) -> Requests:
+        """Every other bill is of somebody who is paid for by an account that came with the growth."""
+        added = patients(self._keyring, "Q", GROWN_PATIENTS)
+        return Requests([one for pair in zip(self._patients, added, strict=True) for one in pair])
 
     async def ceilings_of_grpc(self) -> None:
         """E at each number of callers, without TLS, as the aim is said; and once with it."""
@@ -106,11 +112,16 @@ class Bench:
 
     async def ceiling_of_statements(self, batch: int) -> int:
         """C at a batch size, two clients as bulk has two batches in flight."""
-        if batch not in self._statements:
+        if (near := as_good_as(batch, self._statements)) is None:
+            near = batch
             self._statements[batch] = await asyncio.to_thread(statements, self._url, batch, 2, SECONDS)
             self._say(f"C, batches of {batch}", self._statements[batch])
             self.ceilings[f"statements_{batch}"] = self._statements[batch]
-        return self._statements[batch]
+        return self._statements[near]
+
+    async def unary_of_all(self, name: str, requests: Requests) -> list[tuple[Row, int]]:
+        """Settle with each number of callers."""
+        return [await self.unary(name, requests, callers) for callers in CALLERS]
 
     async def unary(self, name: str, requests: Requests, callers: int) -> tuple[Row, int]:
         """Settle with so many callers."""
@@ -135,7 +146,7 @@ class Bench:
             answer = pb2.BatchSettleResponse.FromString(
                 await call(request.SerializeToString(), timeout=TIMEOUT_SECONDS)
             )
-            return sum(_paid(result.settlement) for result in answer.results)
+            return _all_paid(answer.results)
 
         row, batch = await self._measure(f"BatchSettle of {items}", in_flight, send, channel.close, "bulk")
         return row, batch
@@ -150,14 +161,14 @@ class Bench:
             stream = streams.pop()
             request = pb2.SettleStreamRequest(items=[self.uniform.one() for _ in range(items)])
             await stream.write(request.SerializeToString())
-            done = 0
-            while done < items:
+            results: list[pb2.SettleResult] = []
+            while len(results) < items:
                 message = await stream.read()
                 if not isinstance(message, bytes):
                     raise SystemExit("the stream ended before its results")
-                done += sum(_paid(each.settlement) for each in pb2.SettleStreamResponse.FromString(message).results)
+                results.extend(pb2.SettleStreamResponse.FromString(message).results)
             streams.append(stream)
-            return done
+            return _all_paid(results)
 
         return await self._measure(f"SettleStream, messages of {items}", in_flight, send, channel.close, "bulk")
 
@@ -235,8 +246,16 @@ def _an_answer() -> pb2.Settlement:
 
 def _paid(settlement: pb2.Settlement) -> int:
     if settlement.state != pb2.SETTLEMENT_STATE_SETTLED or settlement.split.acct_mulaid_pay != 100:
-        raise SystemExit("an answer is not what it should be; nothing was measured")
+        raise SystemExit(f"an answer is not what it should be; nothing was measured: {settlement}")
     return 1
+
+
+def _all_paid(results: Collection[pb2.SettleResult]) -> int:
+    reasons = [reason_pb2.Reason.Name(each.refusal) for each in results if not each.HasField("settlement")]
+    done = sum(_paid(each.settlement) for each in results if each.HasField("settlement"))
+    if reasons:
+        raise RefusedInPart(done, reasons)
+    return done
 
 
 async def measure(stack: Stack, console: Console) -> dict[str, Any]:
@@ -245,22 +264,23 @@ async def measure(stack: Stack, console: Console) -> dict[str, Any]:
     await _must_be_durable(url)
     started = time.monotonic()
     await make_families(stack.info.database_url("binding"))
-    await make_accounts(url, "F", PAYERS, 1)
-    console.print(f"Loaded {PAYERS:,} payers and {PATIENTS + HOT_PATIENTS:,} patients in {_since(started)}")
+    await copy_accounts(url, "F", PAYERS + 1, 1, lambda _: None)
+    console.print(f"Loaded {PAYERS:,} payers and {PATIENTS + HOT_PATIENTS:,} patients in {since(started)}")
     bench = Bench(stack, console)
     await bench.ceilings_of_grpc()
-    rows = [await bench.unary("unary, 10,000 payers", bench.uniform, callers) for callers in CALLERS]
-    rows.append(await bench.unary("unary, one hot payer", bench.hot, CALLERS[-1]))
+    rows = await bench.unary_of_all(UNIFORM, bench.uniform)
+    rows += await bench.unary_of_all(HOT, bench.hot)
     rows.append(await bench.preview(CALLERS[1]))
     rows.append(await bench.batches(BULK_ITEMS, 2))
     rows.append(await bench.stream(BULK_ITEMS, 3))
+    grown = None
     if GROW:
-        started = time.monotonic()
-        await make_accounts(url, "G", GROWN_ACCOUNTS - 1, GROWN_ENTRIES_EACH)
-        console.print(f"Loaded {GROWN_ACCOUNTS:,} accounts with {GROWN_ENTRIES_EACH} entries each in {_since(started)}")
-        rows.append(await bench.unary("unary, 1 million accounts", bench.uniform, CALLERS[-1]))
+        rows += await bench.unary_of_all(AGAIN, bench.uniform)
+        grown = await grow(stack, console)
+        rows += await bench.unary_of_all(GROWN, bench.mixed())
     sound = await _is_sound(url)
     await make_ceiling(url)
+    await bench.ceiling_of_statements(1)
     finished = [await _with_ceiling(bench, row, batch) for row, batch in rows]
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -268,6 +288,7 @@ async def measure(stack: Stack, console: Console) -> dict[str, Any]:
         "seconds_each": SECONDS,
         "load_average_1_min": os.getloadavg()[0],
         "sound": sound,
+        "grown": grown,
         "ceilings": bench.ceilings,
         "rows": [asdict(row) for row in finished],
     }
@@ -306,65 +327,11 @@ async def _is_sound(url: str) -> bool:
     return bool(wrong == 0 and total == 0)
 
 
-def _since(started: float) -> str:
-    return f"{time.monotonic() - started:.0f} s"
-
-
-def _table(figures: Mapping[str, Any], before: Mapping[str, Any] | None) -> Table:
-    was = {(row["name"], row["callers"]): row["per_second"] for row in before["rows"]} if before else {}
-    table = Table(title="Settling, and how near that is to the ceilings of this run")
-    table.add_column("what")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    for row in figures["rows"]:
-        earlier = was.get((row["name"], row["callers"]))
-        batches = row["watched"]["mean_batch"]
-        table.add_row(
-            row["name"],
-            str(row["callers"]),
-            f"{row['per_second']:,}",
-            f"{row['per_second'] / earlier - 1:+.0%}" if earlier else "",
-            str(row["p50_ms"]),
-            str(row["p99_ms"]),
-            str(row["p999_ms"]),
-            f"{row['ratio_to_echo']:.0%}" if row["ratio_to_echo"] else "",
-            f"{row['ratio_to_statements']:.0%}",
-            str(max(batches.values(), default="")),
-            str(sum(row["failed"].values())),
-        )
-    return table
-
-
-def _costs(figures: Mapping[str, Any]) -> Table:
-    table = Table(title="What each cost, and its events: commit → effect at the consumer")
-    for column in ("what", "callers", "busy cores", "settlement MiB", "WAL bytes", "fsyncs", "unsent most", "after"):
-        table.add_column(column, justify="left" if column in {"what", "busy cores"} else "right")
-    for consumer in ("binding", "notify"):
-        table.add_column(f"{consumer} p50 / p99 ms", justify="right")
-    for row in figures["rows"]:
-        watched = row["watched"]
-        cores = ", ".join(f"{name} {busy:.2f}" for name, busy in watched["cores"].items() if busy >= 0.01)
-        delays = [f"{watched['delay_p50_ms'][it]} / {watched['delay_p99_ms'][it]}" for it in ("binding", "notify")]
-        table.add_row(
-            row["name"],
-            str(row["callers"]),
-            cores,
-            str(watched["memory_mib"]["settlement"]),
-            f"{watched['wal_bytes_each']:,}",
-            str(watched["fsyncs_each"]),
-            f"{watched['unsent_most']:,}",
-            f"{watched['unsent_after']:,}",
-            *delays,
-        )
-    return table
-
-
 def main() -> int:
-    """Measure, print, keep; 1 if the books are wrong afterwards."""
+    """Measure, print, keep; 1 if anything is wrong."""
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console.width = 170  # a log has no width of its own, and a squeezed table cannot be read
-    before = json.loads(OUT.read_text()) if OUT.exists() else None
     stack = Stack(new_session_folder())
     try:
         console.print(f"Starting the whole stack; {os.cpu_count()} cores, {SECONDS:g} s each")
@@ -372,14 +339,13 @@ def main() -> int:
         figures = asyncio.run(measure(stack, console))
     finally:
         remove_session(stack)
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(figures, indent=2) + "\n")
-    console.print(_table(figures, before))
-    console.print(_costs(figures))
-    console.print(f"ceilings, a second: {figures['ceilings']}")
-    if not figures["sound"]:
-        console.print("[red]a balance is not the sum of its entries[/red]")
-    return 0 if figures["sound"] else 1
+    found = verdicts(figures)
+    before = keep({**figures, "verdicts": [asdict(verdict) for verdict in found]})
+    for table in (speeds(figures, before), costs(figures), aims(found)):
+        console.print(table)
+    for sentence in sentences(figures, before):
+        console.print(sentence)
+    return 1 if failed(found) else 0
 
 
 if __name__ == "__main__":

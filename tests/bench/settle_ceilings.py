@@ -4,7 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from gongji_local.postgres.home import installed_programs
 from kit.grpc_client import TlsFiles, secure_channel
 
 WARM_UP_SECONDS: Final = 1.0
+NEAR: Final = 0.15
 _PGBENCH: Final = f"""
 \\set first random(0, {PATIENTS - 1})
 \\set run random(1, 9000000000000000)
@@ -71,6 +72,12 @@ async def _server(answer_bytes: int, tls: Tls | None) -> AsyncIterator[str]:
     finally:
         process.kill()
         await process.wait()
+
+
+def as_good_as(batch: int, measured: Collection[int]) -> int | None:
+    """A batch size that was measured and is so near to this one that its ceiling serves: each takes seconds, and varies by more."""
+    near = min(measured, key=lambda size: abs(size - batch), default=None)
+    return near if near is not None and abs(near - batch) <= batch * NEAR else None
 
 
 def statements(url: str, batch: int, clients: int, seconds: float) -> int:

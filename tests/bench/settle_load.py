@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,20 @@ Send = Callable[[], Awaitable[int]]
 """Sends something that was not sent before; how many settlements were answered well."""
 
 
+class RefusedInPart(Exception):
+    """Of a call for many, some were done and some refused.
+
+    Args:
+        done: how many were done.
+        reasons: why the others were not.
+    """
+
+    def __init__(self, done: int, reasons: Sequence[str]) -> None:
+        super().__init__(f"{done} done, others refused: {', '.join(sorted(set(reasons)))}")
+        self.done = done
+        self.reasons = reasons
+
+
 @dataclass(slots=True)
 class Measured:
     """What was answered while the clock ran."""
@@ -23,7 +37,12 @@ class Measured:
     latencies_ms: list[float] = field(default_factory=list)
     done: int = 0
     failed: dict[str, int] = field(default_factory=dict)
-    """Calls that were refused or came too late, by status."""
+    """What was refused or came too late: calls by status, items of a call by reason."""
+
+    def fail(self, reasons: Iterable[str]) -> None:
+        """Count what was not done."""
+        for reason in reasons:
+            self.failed[reason] = self.failed.get(reason, 0) + 1
 
     @property
     def per_second(self) -> int:
@@ -48,9 +67,11 @@ async def load(send: Send, callers: int, seconds: float) -> Measured:
             try:
                 done = await send()
             except grpc.aio.AioRpcError as error:
-                name = error.code().name
-                measured.failed[name] = measured.failed.get(name, 0) + 1
+                measured.fail([error.code().name])
                 continue
+            except RefusedInPart as refused:
+                measured.fail(refused.reasons)
+                done = refused.done
             measured.latencies_ms.append((time.monotonic() - begun) * 1000)
             measured.done += done
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+import statistics
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +16,18 @@ from gongji_local.stack import Stack
 
 POLL_SECONDS: Final = 0.25
 _BATCHES: Final = re.compile(r'^gongji_batch_size_(sum|count)\{batcher="([a-z ]+)"\} ([0-9.e+]+)$', re.MULTILINE)
+_UNSENT: Final = "SELECT count(*) FROM outbox_unsent"
+_LAST_EVENT: Final = "SELECT coalesce(max(id), 0) FROM outbox_event"
+_PACE_SECONDS: Final = 0.5
+"""Of events as many always may wait: the relay comes round in paces."""
 _READERS: Final = {"binding": "settlement-events-v1", "notify": "account-events-v1"}
+
+
+def is_bounded(unsent: Sequence[int], events_per_second: float) -> bool:
+    """Whether what waited, looked at again and again, ends where it was before and does not grow with time."""
+    late = len(unsent) * 2 // 3
+    paced = _PACE_SECONDS * events_per_second
+    return statistics.median(unsent[late:]) <= max(paced, *unsent[:late]) if late else unsent[-1] <= paced
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,7 @@ class Watched:
     cores: Mapping[str, float]
     """Busy cores by process."""
     memory_mib: Mapping[str, int]
+    """The most that was seen of each process."""
     mean_batch: Mapping[str, float]
     wal_bytes_each: int
     fsyncs_each: float
@@ -32,6 +45,8 @@ class Watched:
     """Most events that waited for the relay at any moment."""
     unsent_after: int
     """At the end of the load."""
+    outbox_bounded: bool
+    """Whether the relay kept up."""
     delay_p50_ms: Mapping[str, float] = field(default_factory=dict)
     delay_p99_ms: Mapping[str, float] = field(default_factory=dict)
     """By consumer, from the commit of the settlement to the commit of its effect there."""
@@ -43,7 +58,8 @@ class Watch:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._urls = stack.info.database_urls
-        self._unsent_most = 0
+        self._unsent: list[int] = []
+        self._memory: dict[str, int] = {}
         self._poll: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -53,14 +69,16 @@ class Watch:
         self._cpu = self._seconds()
         self._batches = self._batch_sums()
         self._wal = await self._position()
-        self._last_event: int = await self._connection.fetchval("SELECT coalesce(max(id), 0) FROM outbox_event")
+        self._last_event: int = await self._connection.fetchval(_LAST_EVENT)
         self._poll = asyncio.create_task(self._look())
 
     async def stop(self, seconds: float, done: int) -> Watched:
         """What it cost, for so many settlements in so many seconds; waits until the events have arrived."""
         cores = {name: round((now - self._cpu[name]) / seconds, 2) for name, now in self._seconds().items()}
         wal = await self._position()
-        unsent = await self._unsent()
+        unsent = await self._unsent_now()
+        self._unsent.append(unsent)
+        seen, events = list(self._unsent), await self._events_since()
         means = self._mean_batches()
         await self._drained()
         if self._poll is not None:
@@ -69,12 +87,13 @@ class Watch:
         await self._connection.close()
         return Watched(
             cores=cores,
-            memory_mib={name: round(sum(_rss(it) for it in its) / 2**20) for name, its in self._processes.items()},
+            memory_mib={name: round(rss_bytes / 2**20) for name, rss_bytes in self._memory.items()},
             mean_batch=means,
             wal_bytes_each=round((wal[0] - self._wal[0]) / max(1, done)),
             fsyncs_each=round((wal[1] - self._wal[1]) / max(1, done), 3),
-            unsent_most=self._unsent_most,
+            unsent_most=max(seen),
             unsent_after=unsent,
+            outbox_bounded=is_bounded(seen, events / seconds),
             delay_p50_ms={name: _quantile(delay, 0.5) for name, delay in delays.items()},
             delay_p99_ms={name: _quantile(delay, 0.99) for name, delay in delays.items()},
         )
@@ -91,15 +110,20 @@ class Watch:
         connection = await asyncpg.connect(self._urls["settlement"])
         try:
             while True:
-                count: int = await connection.fetchval("SELECT count(*) FROM outbox_unsent")
-                self._unsent_most = max(self._unsent_most, count)
+                self._unsent.append(await connection.fetchval(_UNSENT))
+                for name, its in self._processes.items():
+                    self._memory[name] = max(self._memory.get(name, 0), sum(_rss(it) for it in its))
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             await connection.close()
 
-    async def _unsent(self) -> int:
-        count: int = await self._connection.fetchval("SELECT count(*) FROM outbox_unsent")
+    async def _unsent_now(self) -> int:
+        count: int = await self._connection.fetchval(_UNSENT)
         return count
+
+    async def _events_since(self) -> int:
+        last: int = await self._connection.fetchval(_LAST_EVENT)
+        return last - self._last_event
 
     async def _drained(self) -> None:
         await asyncio.to_thread(self._stack.quiesce, 300.0)

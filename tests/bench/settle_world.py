@@ -18,52 +18,50 @@ PATIENTS: Final = 100_000
 """Ten for each payer: in minutes of load nobody is ill more often than in a year."""
 HOT_PATIENTS: Final = 20_000
 """They share one payer more."""
+GROWN_ACCOUNTS: Final = 1_000_000
+"""What GROW adds to the accounts that were there."""
+GROWN_PATIENTS: Final = 100_000
+"""Each is paid for by another one of these accounts."""
 NEED_FEN: Final = 100
-OPENING_FEN: Final = 1_000_000_000
-_BATCH_ROWS: Final = 20_000
 
-# Numbers as a region would give them: psn_no F00000001 pays for P00000001, P00010001, …; the hot payer for all of H.
-_FAMILIES: Final = f"""
-INSERT INTO person (psn_no, brdy, verified_at)
-SELECT 'F' || lpad(n::text, 8, '0'), '1980-01-01'::date, now() FROM generate_series(0, {PAYERS}) AS n
-UNION ALL SELECT 'P' || lpad(n::text, 8, '0'), '2010-01-01', now() FROM generate_series(0, {PATIENTS - 1}) AS n
-UNION ALL SELECT 'H' || lpad(n::text, 8, '0'), '2010-01-01', now() FROM generate_series(0, {HOT_PATIENTS - 1}) AS n;
+# Each row of `family` is a relation. Payers are adults with an account, patients are children.
+_FAMILIES: Final = """
+CREATE TEMPORARY TABLE family AS {families};
+CREATE TEMPORARY TABLE member AS
+SELECT DISTINCT payer AS psn_no, '1980-01-01'::date AS brdy, '310' AS insutype FROM family
+UNION ALL SELECT patient, '2010-01-01', '390' FROM family;
+INSERT INTO person (psn_no, brdy, verified_at) SELECT psn_no, brdy, now() FROM member;
 INSERT INTO person_enrolment (psn_no, sequence, insutype, insuplc_admdvs, psn_insu_stas, arrears, valid_from)
-SELECT psn_no, 1, CASE left(psn_no, 1) WHEN 'F' THEN '310' ELSE '390' END, '652701', 1, false, '2020-01-01' FROM person;
-INSERT INTO application
-    (application_id, applicant, request_id, body_hash, payer_psn_no, beneficiary_psn_no, relationship, year_fen,
-     valid_to, priority, pledge_version, state)
-SELECT gen_random_uuid(), 'bench', gen_random_uuid(), '',
-       CASE left(psn_no, 1) WHEN 'H' THEN 'F' || lpad('{PAYERS}', 8, '0')
-                            ELSE 'F' || lpad((right(psn_no, 8)::int % {PAYERS})::text, 8, '0') END,
-       psn_no, 'CHILD', 9000000000000, '2099-12-31', 0, 'bench', 'DRAFT'
-FROM person WHERE left(psn_no, 1) IN ('P', 'H');
+SELECT psn_no, 1, insutype, '652701', 1, false, '2020-01-01' FROM member;
+WITH applied AS (
+    INSERT INTO application
+        (application_id, applicant, request_id, body_hash, payer_psn_no, beneficiary_psn_no, relationship, year_fen,
+         valid_to, priority, pledge_version, state)
+    SELECT gen_random_uuid(), 'bench', gen_random_uuid(), '', payer, patient, 'CHILD', 9000000000000, '2099-12-31', 0,
+           'bench', 'DRAFT'
+    FROM family
+    RETURNING application_id, payer_psn_no, beneficiary_psn_no, year_fen
+)
 INSERT INTO relation
     (relation_id, application_id, payer_psn_no, beneficiary_psn_no, relationship, priority, year_fen, valid_from,
      valid_to, approved_at, state)
 SELECT gen_random_uuid(), application_id, payer_psn_no, beneficiary_psn_no, 'CHILD', 1, year_fen, '2020-01-01',
        '2099-12-31', now(), 'ACTIVE'
-FROM application;
+FROM applied;
+"""
+# Numbers as a region would give them: psn_no F00000001 pays for P00000001, P00010001, …; the hot payer for all of H.
+_AT_FIRST: Final = f"""
+SELECT 'F' || lpad((n % {PAYERS})::text, 8, '0') AS payer, 'P' || lpad(n::text, 8, '0') AS patient
+FROM generate_series(0, {PATIENTS - 1}) AS n
+UNION ALL SELECT 'F' || lpad('{PAYERS}', 8, '0'), 'H' || lpad(n::text, 8, '0')
+FROM generate_series(0, {HOT_PATIENTS - 1}) AS n
 """  # noqa: S608 - constants of this file
-
-# Contributions and their entries agree with balance and version; their events would be millions that nobody needs here.
-_ACCOUNTS: Final = """
-INSERT INTO account (psn_no, state, balance_fen, version)
-SELECT $1 || lpad(n::text, 8, '0'), 'OPEN', $4::bigint, $5::int FROM generate_series($2::int, $3::int) AS n
-"""
-_ENTRIES: Final = """
-INSERT INTO entry (posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
-                   contribution_id, posted_at, business_day)
-SELECT p.posting_id, e.kind, CASE e.kind WHEN 'PERSONAL' THEN p.psn_no ELSE '310' END,
-       CASE e.kind WHEN 'PERSONAL' THEN 1 ELSE -1 END * p.amount_fen,
-       CASE e.kind WHEN 'PERSONAL' THEN p.amount_fen * p.version END,
-       CASE e.kind WHEN 'PERSONAL' THEN p.version END, 'CONTRIBUTION', p.psn_no || '.' || p.version,
-       '2025-01-01 00:00+08', '2025-01-01'
-FROM (SELECT gen_random_uuid() AS posting_id, $1 || lpad(n::text, 8, '0') AS psn_no, v AS version,
-             $4::bigint / $5::int AS amount_fen
-      FROM generate_series($2::int, $3::int) AS n, generate_series(1, $5::int) AS v) AS p,
-     unnest(ARRAY['CONTRIBUTION', 'PERSONAL']) AS e (kind)
-"""
+# Payers that lie all over the accounts which are there after growing, G00000000, G00000010, …; each has one patient.
+_GROWN: Final = f"""
+SELECT 'G' || lpad((n * {GROWN_ACCOUNTS // GROWN_PATIENTS})::text, 8, '0') AS payer,
+       'Q' || lpad(n::text, 8, '0') AS patient
+FROM generate_series(0, {GROWN_PATIENTS - 1}) AS n
+"""  # noqa: S608 - constants of this file
 
 _CEILING: Final = f"""
 CREATE FUNCTION bench_intents(batch integer, first integer, run bigint) RETURNS void LANGUAGE sql AS $$
@@ -130,27 +128,12 @@ class Patient:
     credential: str
 
 
-async def make_families(binding_url: str) -> None:
-    """Relations with one payer each, in binding's database."""
+async def make_families(binding_url: str, *, grown: bool = False) -> None:
+    """Relations with one payer each, in binding's database: those of the beginning, or those that growing adds."""
     connection = await asyncpg.connect(binding_url)
     try:
-        await connection.execute(_FAMILIES)
+        await connection.execute(_FAMILIES.format(families=_GROWN if grown else _AT_FIRST))
         await connection.execute("VACUUM ANALYZE")
-    finally:
-        await connection.close()
-
-
-async def make_accounts(settlement_url: str, prefix: str, last: int, entries_each: int) -> None:
-    """Accounts 0 to `last` with a history of so many contributions each, written as any other entries."""
-    step = max(1, _BATCH_ROWS // entries_each)
-    connection = await asyncpg.connect(settlement_url)
-    try:
-        for first in range(0, last + 1, step):
-            values = (prefix, first, min(last, first + step - 1), OPENING_FEN, entries_each)
-            await connection.execute(_ACCOUNTS, *values)
-            await connection.execute(_ENTRIES, *values)
-        await connection.execute("VACUUM ANALYZE account")
-        await connection.execute("VACUUM ANALYZE entry")
     finally:
         await connection.close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from bench.settle_load import Measured, load
+from bench.settle_load import Measured, RefusedInPart, load
 from bench.settle_world import HOSPITAL, Patient, Requests, patients
 
 from gongji.identity.v1 import visit_pb2
@@ -48,6 +48,20 @@ async def test_load_counts_what_was_done_and_what_failed() -> None:
     measured = await load(send, callers=3, seconds=0.05)
     assert measured.failed == {"RESOURCE_EXHAUSTED": calls // 10}
     assert measured.done == 2 * (calls - calls // 10) == 2 * len(measured.latencies_ms)
+
+
+async def test_of_a_call_for_many_what_was_done_counts_and_what_was_refused_is_told() -> None:
+    calls = 0
+
+    async def send() -> int:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        raise RefusedInPart(198, ["OVERLOADED", "IN_PROGRESS"])
+
+    measured = await load(send, callers=2, seconds=0.02)
+    assert measured.failed == {"OVERLOADED": calls, "IN_PROGRESS": calls}
+    assert measured.done == 198 * calls == 198 * len(measured.latencies_ms)
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 500.5), (0.99, 990.0), (0.999, 999.0)])
