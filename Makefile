@@ -82,7 +82,7 @@ histories: setup ## play random histories on the real services at once, and repl
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) WISHES=$(WISHES) PYTHONPATH=tests $(BIN)/python -m model.histories
 
 bench: setup ## how fast settlement settles, against an echo over gRPC and the bare statements: make bench SECONDS_EACH=4 GROW=1
-	@SECONDS_EACH=$(or $(SECONDS_EACH),8) GROW=$(GROW) PYTHONPATH=tests $(BIN)/python -m bench.settle
+	@SECONDS_EACH=$(or $(SECONDS_EACH),8) GROW=$(GROW) GROW_ACCOUNTS=$(GROW_ACCOUNTS) PYTHONPATH=tests $(BIN)/python -m bench.settle
 
 bench-audit: setup ## how long sealing and auditing long books takes, in how much memory: make bench-audit ENTRIES=1000000
 	@ENTRIES=$(ENTRIES) PYTHONPATH=tests $(BIN)/python -m bench.audit_books

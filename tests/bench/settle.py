@@ -6,10 +6,10 @@ measured in the same run: E, a gRPC method that does nothing with messages of th
 both transactions under pgbench. The tables are printed and kept in out/bench.json, with the difference to the run
 before, which stays in out/bench.before.json.
 
-SECONDS_EACH is the length of each measurement. GROW=1 measures unary calls once more, loads a million accounts and ten
-million entries by COPY, and measures them again, half of the bills on accounts that came with the growth: the ratio is
-of two measurements that only the loading lies between. The run fails if the books are wrong or settlement needs too
-much memory; what is slower than its aim is told.
+SECONDS_EACH is the length of each measurement. GROW=1 measures unary calls once more, loads a million accounts (or
+GROW_ACCOUNTS) with ten entries each by COPY, and measures them again, half of the bills on accounts that came with the
+growth: the ratio is of two measurements that only the loading lies between. The run fails if the books are wrong or
+settlement needs too much memory; what is slower than its aim is told.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from typing import Any, Final
 
 import asyncpg
@@ -27,7 +28,7 @@ from bench.settle_ceilings import Tls, as_good_as, echo, statements
 from bench.settle_growth import grow, since
 from bench.settle_load import TIMEOUT_SECONDS, Measured, RefusedInPart, load
 from bench.settle_report import aims, costs, keep, sentences, speeds
-from bench.settle_verdicts import AGAIN, GROWN, HOT, UNIFORM, failed, verdicts
+from bench.settle_verdicts import AGAIN, GROWN, HOT, UNIFORM, all_ratios, failed, verdicts
 from bench.settle_watch import Watch, Watched
 from bench.settle_world import (
     GROWN_PATIENTS,
@@ -96,7 +97,7 @@ class Bench:
     def mixed(self) -> Requests:
         """Every other bill is of somebody who is paid for by an account that came with the growth."""
         added = patients(self._keyring, "Q", GROWN_PATIENTS)
-        return Requests([one for pair in zip(self._patients, added, strict=True) for one in pair])
+        return Requests([one for pair in zip(self._patients, cycle(added), strict=False) for one in pair])
 
     async def ceilings_of_grpc(self) -> None:
         """E at each number of callers, without TLS, as the aim is said; and once with it."""
@@ -340,7 +341,9 @@ def main() -> int:
     finally:
         remove_session(stack)
     found = verdicts(figures)
-    before = keep({**figures, "verdicts": [asdict(verdict) for verdict in found]})
+    before = keep(
+        {**figures, "ratios": all_ratios(figures["rows"]), "verdicts": [asdict(verdict) for verdict in found]}
+    )
     for table in (speeds(figures, before), costs(figures), aims(found)):
         console.print(table)
     for sentence in sentences(figures, before):

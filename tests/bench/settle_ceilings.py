@@ -75,7 +75,7 @@ async def _server(answer_bytes: int, tls: Tls | None) -> AsyncIterator[str]:
 
 
 def as_good_as(batch: int, measured: Collection[int]) -> int | None:
-    """A batch size that was measured and is so near to this one that its ceiling serves: each takes seconds, and varies by more."""
+    """A batch size that was measured and is so near that its ceiling serves: each takes seconds, and varies by more."""
     near = min(measured, key=lambda size: abs(size - batch), default=None)
     return near if near is not None and abs(near - batch) <= batch * NEAR else None
 

@@ -16,22 +16,21 @@ from settlement.domain.seals import SealAlgorithm
 from settlement.seal_repository import PostgresSealRepository
 from settlement.sealer import BLOCK_ENTRIES, Sealer
 
-GROWN_ENTRIES: Final = 10_000_000
+ENTRIES_EACH: Final = 10
 TOLD_ACCOUNTS: Final = 100_000
 SEAL_AGAIN_SECONDS: Final = 1.0
 
 
 async def grow(stack: Stack, console: Console) -> dict[str, int]:
-    """A million accounts with ten million entries more; what there is then."""
+    """The accounts and their entries more; what there is then."""
     started, url = time.monotonic(), stack.info.database_url("settlement")
 
     def tell(accounts: int) -> None:
-        if accounts % TOLD_ACCOUNTS == 0:
+        if accounts % TOLD_ACCOUNTS == 0 or accounts == GROWN_ACCOUNTS:
             console.print(f"{accounts:,} of {GROWN_ACCOUNTS:,} accounts loaded after {since(started)}")
 
     await make_families(stack.info.database_url("binding"), grown=True)
-    each = GROWN_ENTRIES // GROWN_ACCOUNTS // ENTRIES_A_CONTRIBUTION
-    await copy_accounts(url, "G", GROWN_ACCOUNTS, each, tell)
+    await copy_accounts(url, "G", GROWN_ACCOUNTS, ENTRIES_EACH // ENTRIES_A_CONTRIBUTION, tell)
     await _seal(url)
     console.print(f"Sealed after {since(started)}")
     connection = await asyncpg.connect(url)

@@ -7,7 +7,7 @@ from typing import Any, Final
 UNIFORM: Final = "unary, 10,000 payers"
 HOT: Final = "unary, one hot payer"
 AGAIN: Final = "unary, 10,000 payers, before growing"
-GROWN: Final = "unary, 1 million accounts"
+GROWN: Final = "unary, after growing"
 BULK: Final = ("BatchSettle", "SettleStream")
 
 UNARY_AIMS: Final = {256: (0.50, 150.0), 64: (0.40, 40.0)}
@@ -44,7 +44,7 @@ def verdicts(figures: Figures) -> list[Verdict]:
         *(verdict for row in rows for verdict in _of_unary(row)),
         *(verdict for row in rows for verdict in _of_bulk(row)),
         *(_share("one hot payer", it, HOT_SHARE) for it in ratios(rows, HOT, UNIFORM).items()),
-        *(_share("1 million accounts", it, GROWN_SHARE) for it in ratios(rows, GROWN, AGAIN).items()),
+        *(_share("after growing", it, GROWN_SHARE) for it in ratios(rows, GROWN, AGAIN).items()),
         *_of_all(rows),
         Verdict(
             "balances are the sums of their entries",
@@ -69,6 +69,11 @@ def ratios(rows: Sequence[Row], name: str, to: str) -> dict[int, float]:
         for (measured, callers), per_second in speed.items()
         if measured == name and (base := speed.get((to, callers)))
     }
+
+
+def all_ratios(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
+    """What is compared within a run, by callers."""
+    return {"hot_to_uniform": ratios(rows, HOT, UNIFORM), "grown_to_before": ratios(rows, GROWN, AGAIN)}
 
 
 def _of_unary(row: Row) -> Iterator[Verdict]:

@@ -1,5 +1,6 @@
 """The world of `make bench`: accounts, families and credentials, and the settlement statements as SQL functions."""
 
+import os
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,9 +19,9 @@ PATIENTS: Final = 100_000
 """Ten for each payer: in minutes of load nobody is ill more often than in a year."""
 HOT_PATIENTS: Final = 20_000
 """They share one payer more."""
-GROWN_ACCOUNTS: Final = 1_000_000
+GROWN_ACCOUNTS: Final = int(os.environ.get("GROW_ACCOUNTS") or "1000000")
 """What GROW adds to the accounts that were there."""
-GROWN_PATIENTS: Final = 100_000
+GROWN_PATIENTS: Final = min(PATIENTS, GROWN_ACCOUNTS)
 """Each is paid for by another one of these accounts."""
 NEED_FEN: Final = 100
 
@@ -56,7 +57,7 @@ FROM generate_series(0, {PATIENTS - 1}) AS n
 UNION ALL SELECT 'F' || lpad('{PAYERS}', 8, '0'), 'H' || lpad(n::text, 8, '0')
 FROM generate_series(0, {HOT_PATIENTS - 1}) AS n
 """  # noqa: S608 - constants of this file
-# Payers that lie all over the accounts which are there after growing, G00000000, G00000010, …; each has one patient.
+# Payers that lie all over the accounts that growing adds, G00000000, G00000010, …; each has one patient.
 _GROWN: Final = f"""
 SELECT 'G' || lpad((n * {GROWN_ACCOUNTS // GROWN_PATIENTS})::text, 8, '0') AS payer,
        'Q' || lpad(n::text, 8, '0') AS patient

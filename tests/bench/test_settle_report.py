@@ -10,7 +10,7 @@ import pytest
 from bench.settle_accounts import OPENING_FEN, account_rows, entry_rows
 from bench.settle_ceilings import as_good_as
 from bench.settle_report import aims, costs, difference, keep, sentences, speeds
-from bench.settle_verdicts import AGAIN, GROWN, HOT, UNIFORM, Verdict, failed, ratios, verdicts
+from bench.settle_verdicts import AGAIN, GROWN, HOT, UNIFORM, Verdict, all_ratios, failed, ratios, verdicts
 from bench.settle_watch import is_bounded
 from rich.console import Console
 
@@ -64,9 +64,13 @@ def test_speed_with_many_accounts_is_that_of_the_same_callers_shortly_before() -
     rows = [row(UNIFORM, 256, 9_000), row(AGAIN, 256, 1_000), row(GROWN, 256, 840), row(AGAIN, 64, 500)]
     rows.append(row(GROWN, 64, 430))
     assert ratios(rows, GROWN, AGAIN) == {256: 0.84, 64: 0.86}
+    assert all_ratios([*rows, row(HOT, 256, 8_100)]) == {
+        "hot_to_uniform": {256: 0.9},
+        "grown_to_before": {256: 0.84, 64: 0.86},
+    }
     found = verdicts(figures(*rows))
-    assert not verdict(found, "1 million accounts, 256").met
-    assert verdict(found, "1 million accounts, 64").met
+    assert not verdict(found, "after growing, 256").met
+    assert verdict(found, "after growing, 64").met
     said = " ".join(sentences(figures(*rows, grown={"accounts": 1_010_001, "entries": 10_100_000}), None))
     assert "84% at 256, 86% at 64 callers" in said
     assert "1,010,001 accounts and 10,100,000 entries" in said
@@ -74,7 +78,7 @@ def test_speed_with_many_accounts_is_that_of_the_same_callers_shortly_before() -
 
 def test_without_growing_nothing_is_said_of_it() -> None:
     run = figures(row(UNIFORM))
-    assert not [each for each in verdicts(run) if "million" in each.what]
+    assert not [each for each in verdicts(run) if "growing" in each.what]
     assert "grown" not in " ".join(sentences(run, None))
 
 
