@@ -26,6 +26,7 @@ from notify.testing_webhooks import (
 )
 from notify.webhooks.parts import webhook_work
 from notify.webhooks.postgres import StoredSuspensions
+from notify.webhooks.repository import Bounds
 
 MINUTE = timedelta(minutes=1)
 
@@ -121,11 +122,13 @@ async def test_two_replicas_take_what_the_other_has_not(database: Database) -> N
 
 
 async def test_what_two_replicas_take_at_once_is_within_the_bounds_of_webhook_and_owner(database: Database) -> None:
-    hooks, ours = webhook_work(database, keyring()), [webhook() for _ in range(5)]
+    hooks, ours, bounds = webhook_work(database, keyring()), [webhook() for _ in range(5)], Bounds(100, 3, 7)
     await kept(hooks, *ours)
     await queued(hooks, *(delivery(one) for one in ours for _ in range(10)))
-    rounds = await asyncio.gather(*(claimed(hooks, limit=100, each=3, of_owner=7) for _ in range(3)))
-    taken = [claim.webhook.webhook_id for found in rounds for claim in found]
+    async with hooks() as first:
+        taken = [claim.webhook.webhook_id for claim in await first.claim(AT, bounds, LEASE)]
+        async with hooks() as second:  # which does not see the leases yet
+            assert await second.claim(AT, bounds, LEASE) == []
     assert len(taken) == 7
     assert max(taken.count(one.webhook_id) for one in ours) <= 3
 
