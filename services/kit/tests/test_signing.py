@@ -48,7 +48,21 @@ def test_a_token_with_any_character_changed_is_refused(ring: Path, payload: byte
 
 
 @pytest.mark.parametrize(
-    "token", ["", ".", "..", "c1", "c1..", "c1.AAAA", "c1.AAAA.", "c9.AAAA.AAAA", "c1.ÄÄ.ÄÄ", "." * 50]
+    "token",
+    [
+        "",
+        ".",
+        "..",
+        "c1",
+        "c1..",
+        "c1.AAAA",
+        "c1.AAAA.",
+        "c9.AAAA.AAAA",
+        "c1.ÄÄ.ÄÄ",
+        "c1.AAAA.\udcff",
+        "c1.\udcff.AAAA",
+        "." * 50,
+    ],
 )
 def test_what_is_no_token_is_refused(ring: Path, token: str) -> None:
     with pytest.raises(SignatureInvalid):
@@ -102,11 +116,19 @@ def test_a_seal_fits_its_text_alone(ring: Path, text: str) -> None:
             signer.check(seal, other)
 
 
-@pytest.mark.parametrize("changed", [{"key_id": "c2"}, {"key_id": ""}, {"mac": ""}, {"mac": "Zm9v"}, {"mac": "ü"}])
+@pytest.mark.parametrize(
+    "changed", [{"key_id": "c2"}, {"key_id": ""}, {"mac": ""}, {"mac": "Zm9v"}, {"mac": "ü"}, {"mac": "\udcff"}]
+)
 def test_a_changed_seal_is_refused(ring: Path, changed: dict[str, str]) -> None:
     signer = TokenSigner(ring)
     with pytest.raises(SignatureInvalid):
         signer.check(replace(signer.seal("text"), **changed), "text")
+
+
+def test_a_text_that_is_no_utf_8_has_no_seal(ring: Path) -> None:
+    signer = TokenSigner(ring)
+    with pytest.raises(SignatureInvalid):
+        signer.check(signer.seal("text"), b"text\xff".decode(errors="surrogateescape"))
 
 
 def test_seals_of_a_key_that_is_no_longer_active_are_still_believed(ring: Path) -> None:
