@@ -17,7 +17,7 @@ from kit.topics import catalogue
 from notify.channels.guarded import LeftAloneError
 from notify.channels.policy import DEFAULTS
 from notify.channels.registry import Channels
-from notify.claiming import NO_KEY_WAIT
+from notify.claiming import NO_KEY_WAIT, Due
 from notify.couriers import IDLE_AFTER, Courier, Couriers
 from notify.domain import deliveries as rules
 from notify.domain.channels import Channel
@@ -165,15 +165,24 @@ async def test_what_was_switched_off_meanwhile_does_not_go_out(world: World) -> 
     assert (ended.state, ended.last_error, ended.attempts) == (State.GIVEN_UP, rules.UNWANTED, 0)
 
 
-async def test_what_waited_in_the_process_until_its_lease_is_nearly_over_is_put_back(world: World) -> None:
+def waited(due: Due, seconds: float) -> Due:
+    """As it is so long after it was claimed."""
+    ticks = iter([0.0])
+    return replace(due, since=Elapsed(lambda: next(ticks, seconds)))
+
+
+# The lease is 40 s of time-outs, 20 s for each lot, and 10 s of margin.
+@pytest.mark.parametrize(("seconds", "is_sent"), [(20.0, True), (24.9, True), (25.1, False), (1000.0, False)])
+async def test_what_is_begun_has_ended_and_is_recorded_before_its_lease_is_over(
+    world: World, seconds: float, *, is_sent: bool
+) -> None:
     await world.queue()
-    ticks = iter([0.0, *[1000.0] * 9])
-    due = [replace(one, since=Elapsed(lambda: next(ticks))) for one in await world.courier._claim()]
-    for one in due:
-        await world.courier._carry(one)
-    assert world.gateways.sent == []
-    assert (await world.only()).attempts == 0
-    assert await world.courier.round() == 1
+    for one in await world.courier._claim():
+        await world.courier._carry(waited(one, seconds))
+    assert len(world.gateways.sent) == is_sent
+    after = await world.only()
+    assert (after.state, after.attempts) == ((State.SENT, 1) if is_sent else (State.QUEUED, 0))
+    assert await world.courier.round() == (not is_sent)
 
 
 async def test_what_is_claimed_is_not_claimed_again(world: World) -> None:

@@ -39,6 +39,8 @@ SAMPLE_SECONDS: Final = 5.0
 CLAIMED_LOTS: Final = 2
 """How much is claimed at once: for each line of the channel so many."""
 MARGIN_SECONDS: Final = 10.0
+RECORD_SECONDS: Final = 5.0
+"""Of the margin: what is left of a lease for recording the outcome, when the last of a claim has been sent."""
 IDLE_POLL_SECONDS: Final = 60.0
 IDLE_AFTER: Final = timedelta(hours=1)
 """What waits on a channel that has no adapter here fails after this: until then a replica that has one may carry it."""
@@ -203,8 +205,10 @@ class Courier:
         return claims.due
 
     async def _carry(self, one: Due) -> None:
-        # Sending may take its turn's time-out and its own. What another may claim before that is over is not begun.
-        is_late = one.since.seconds > self._lease_seconds - 2 * self._policy.timeout_seconds
+        # Sending may take its turn's time-out and its own, and recording a moment. What another may claim before that
+        # is over is not begun.
+        latest_seconds = self._lease_seconds - 2 * self._policy.timeout_seconds - RECORD_SECONDS
+        is_late = one.since.seconds > latest_seconds
         outcome = self._unsent(one.delivery) if is_late else await self._attempt(one)
         await self._records.submit(outcome)
 
