@@ -1,6 +1,7 @@
 """Which adapter each channel has: what a file may say, and that nothing starts with one that cannot be used."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,6 +15,7 @@ from support.mail_servers import MailServer, receiving
 from support.notify_environment import environment
 
 from kit.config import ConfigurationError, describe, load
+from kit.topics import catalogue
 from notify.channels.policy import DEFAULTS
 from notify.channels.port import Outgoing, UndeliveredError
 from notify.channels.registry import Channels, ChannelSettings, channels_from
@@ -21,6 +23,7 @@ from notify.channels.settings import ChannelsUnusable, policy_of, read_channels
 from notify.config import Settings
 from notify.domain.channels import OUTSIDE, Channel
 from notify.sources import short_forms
+from notify.subscriber import TOPICS
 from notify.testing import Postbox
 
 GATEWAY = {"adapter": "gateway", "url": "https://gateway.test/v1/messages"}
@@ -227,3 +230,12 @@ def test_the_effective_settings_show_paths_and_no_key(tmp_path: Path) -> None:
     shown = describe(loaded(tmp_path, CHANNELS_FILE=written(tmp_path, {"SMS": GATEWAY}), GATEWAY_KEYRING_FILE=ring))
     assert f"GONGJI_GATEWAY_KEYRING_FILE={ring}" in shown
     assert json.loads(ring.read_text())["keys"]["g1"]["key"] not in shown
+
+
+def test_an_ended_delivery_outlives_its_event_in_the_topics(tmp_path: Path) -> None:
+    longest = max(catalogue().topic(name).retention_hours for name in TOPICS) // 24
+    assert loaded(tmp_path).delivery_keep > timedelta(days=longest)
+    assert loaded(tmp_path, DELIVERY_KEEP_DAYS=str(longest + 1)).delivery_keep == timedelta(days=longest + 1)
+    told = f"GONGJI_DELIVERY_KEEP_DAYS must be more than the {longest} days that events stay in the topics"
+    with pytest.raises(ConfigurationError, match=told):
+        loaded(tmp_path, DELIVERY_KEEP_DAYS=str(longest))

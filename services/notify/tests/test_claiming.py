@@ -13,7 +13,6 @@ from kit.crypto import KeyRing
 from kit.db import Database, Work
 from kit.ids import uuid7
 from kit.testing import MemoryWork, eventually
-from kit.topics import catalogue
 from notify.channels.guarded import LeftAloneError
 from notify.channels.policy import DEFAULTS
 from notify.channels.registry import Channels
@@ -27,12 +26,13 @@ from notify.domain.kinds import Kind
 from notify.domain.preferences import Preference
 from notify.main import work
 from notify.memory import MemoryRepository
-from notify.postgres.deliveries import KEPT_ENDED, DeliveriesKept
+from notify.postgres.deliveries import DeliveriesKept
 from notify.repository import Repository
 from notify.repository.opening import Unopened
-from notify.subscriber import TOPICS
 from notify.testing import AT, keyring
 from notify.testing_deliveries import BUSY, MORNING, NIGHT, PAYLOAD, POLICY, World
+
+KEEP = timedelta(days=90)
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ async def test_the_daily_bound_holds_whoever_counts(database: Database) -> None:
 
 
 async def test_counts_are_forgotten_a_week_after_their_day_in_batches(database: Database) -> None:
-    backend, keeper = work(database, keyring()), DeliveriesKept(database, FixedClock(AT))
+    backend, keeper = work(database, keyring()), DeliveriesKept(database, FixedClock(AT), KEEP)
     today = rules.day_of(AT)
     async with backend() as repository:
         for days in (0, 7, 8, 9):
@@ -276,17 +276,16 @@ async def test_counts_are_forgotten_a_week_after_their_day_in_batches(database: 
         assert await repository.count_deliveries(Channel.SMS, today - timedelta(days=7), {"1001": 1}) == {"1001": 2}
 
 
-async def test_what_ended_is_forgotten_after_its_event_has_left_the_topics_and_never_before(
+async def test_what_ended_is_forgotten_when_it_was_kept_for_long_enough_and_never_before(
     database: Database,
 ) -> None:
-    assert max(catalogue().topic(name).retention_hours for name in TOPICS) < KEPT_ENDED / timedelta(hours=1)
-    world, keeper = World(work(database, keyring())), DeliveriesKept(database, clock := FixedClock(AT))
+    world, keeper = World(work(database, keyring())), DeliveriesKept(database, clock := FixedClock(AT), KEEP)
     await world.known()
     world.gateways.awaits_receipt = False
     await world.queue(2)
     await world.courier.round()
     (waiting,) = await world.queue()
-    clock.advance(KEPT_ENDED)
+    clock.advance(KEEP)
     assert await keeper.forget_ended(10) == 0
     clock.advance(timedelta(seconds=1))
     assert [await keeper.forget_ended(1) for _ in range(3)] == [1, 1, 0]

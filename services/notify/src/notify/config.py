@@ -1,14 +1,17 @@
 """The settings of notify."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kit.config import Address, ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings, SigningKeysFile
+from kit.topics import catalogue
 from notify.channels.settings import ChannelsUnusable, Gateway, read_channels
 from notify.domain.contacts import CodeBounds
+from notify.subscriber import TOPICS
 from notify.webhooks.settings import WebhookSettings
 
 
@@ -96,6 +99,28 @@ class Settings(ReplaySettings, ServiceSettings):
         description="Codes that may go to one address in 24 hours, whoever asks.",
         examples=["5"],
     )
+
+    delivery_keep_days: int = Field(
+        default=90,
+        ge=1,
+        le=3660,
+        description="How long deliveries that have ended are kept; longer than events stay in the topics.",
+        examples=["90"],
+    )
+
+    @field_validator("delivery_keep_days")
+    @classmethod
+    def _outlive_their_events(cls, value: int) -> int:
+        # A delivery is what keeps its event from being told once more when a topic is read again.
+        hours = max(catalogue().topic(name).retention_hours for name in TOPICS)
+        if timedelta(days=value) <= timedelta(hours=hours):
+            raise _refused(f"must be more than the {hours / 24:g} days that events stay in the topics")
+        return value
+
+    @property
+    def delivery_keep(self) -> timedelta:
+        """How long deliveries that have ended are kept."""
+        return timedelta(days=self.delivery_keep_days)
 
     @property
     def contact_code_bounds(self) -> CodeBounds:

@@ -112,7 +112,7 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=30.0)
     application.background("contact codes", contacts.codes.run)
     webhooks.add_to(application)
-    kept, desk = DeliveriesKept(database, parts.clock), DeliveryDesk(parts.work, parts.clock)
+    kept, desk = DeliveriesKept(database, parts.clock, settings.delivery_keep), DeliveryDesk(parts.work, parts.clock)
     forgets = {
         "forget-contact-codes": SentCodesKept(database).forget,
         "forget-daily-counts": kept.forget_counts,

@@ -80,9 +80,6 @@ _WAITING = "SELECT channel, count(*) AS waiting FROM delivery WHERE state = 'QUE
 
 KEPT_DAYS: Final = timedelta(days=7)
 """How long the counts of a day are kept; its bound is over with the day."""
-KEPT_ENDED: Final = timedelta(days=90)
-"""How long an ended delivery is kept. Longer than events stay in the topics: it keeps one that is read again from
-being told twice."""
 _FORGET_ENDED = """
 DELETE FROM delivery WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM delivery WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -174,11 +171,18 @@ class PostgresDeliveries(Rows):
 
 
 class DeliveriesKept:
-    """What is kept of deliveries; goes when nobody would ask for it any more."""
+    """What is kept of deliveries; goes when nobody would ask for it any more.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    Args:
+        database: where they are.
+        clock: by which they ended.
+        keep: how long those that have ended are kept.
+    """
+
+    def __init__(self, database: Database, clock: Clock, keep: timedelta) -> None:
         self._database = database
         self._clock = clock
+        self._keep = keep
 
     async def forget_counts(self, limit: int) -> int:
         """Remove at most `limit` counts of days long over; how many there were."""
@@ -186,7 +190,7 @@ class DeliveriesKept:
 
     async def forget_ended(self, limit: int) -> int:
         """Remove at most `limit` deliveries that ended long ago; how many there were."""
-        return await self._delete(_FORGET_ENDED, self._clock.now() - KEPT_ENDED, limit)
+        return await self._delete(_FORGET_ENDED, self._clock.now() - self._keep, limit)
 
     async def _delete(self, statement: str, before: date, limit: int) -> int:
         async with self._database.transaction() as transaction:
