@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from support.bus import from_the_beginning, records
+from support.deliveries import deliveries_of
 from support.families import Families, Family
 from support.gateways import receipt
 from support.http_servers import answers, is_slow
 from support.reached import Reached, notify_again, reaching
 
 from gongji.notify.events.v1 import delivery_events_pb2 as events
-from gongji.notify.v1 import contact_pb2, delivery_pb2, delivery_pb2_grpc, inbox_pb2, notice_pb2
+from gongji.notify.v1 import contact_pb2, delivery_pb2, inbox_pb2, notice_pb2
 from gongji_local.client import Caller, Connections
 from gongji_local.stack import Stack
 
@@ -66,10 +67,7 @@ class Payer:
 
     async def deliveries(self) -> list[delivery_pb2.Delivery]:
         """As an operator sees them."""
-        channel = self._operator.channel("notify")
-        stub: delivery_pb2_grpc.DeliveryServiceAsyncStub = delivery_pb2_grpc.DeliveryServiceStub(channel)
-        request = delivery_pb2.ListDeliveriesRequest(psn_no=self.portal.psn_no)
-        return list((await self._operator.call(stub.ListDeliveries, request)).deliveries)
+        return await deliveries_of(self._operator, self.portal.psn_no)
 
     async def until(self, condition: Callable[[delivery_pb2.Delivery], bool]) -> delivery_pb2.Delivery:
         """The only delivery, once it is as wanted."""
@@ -84,6 +82,10 @@ class Payer:
                 if condition(found):
                     return found
                 await asyncio.sleep(0.05)  # what is waited for is in another process
+
+    async def until_more(self, known: int, states: set[int]) -> None:
+        """Until there are more than were known, each in one of these states."""
+        await self.until_all(lambda now: len(now) > known and all(one.state in states for one in now))
 
     async def until_sent(self) -> delivery_pb2.Delivery:
         return await self.until(lambda one: one.state == delivery_pb2.DELIVERY_STATE_SENT)
@@ -178,9 +180,10 @@ async def test_beyond_the_days_bound_the_inbox_alone_is_told_until_the_next_day(
 ) -> None:
     sent, given_up = delivery_pb2.DELIVERY_STATE_SENT, delivery_pb2.DELIVERY_STATE_GIVEN_UP
     for amount_fen in (1_100, 2_200, 3_300):
+        known = len(await payer.deliveries())
         await payer.family.settle("child", amount_fen)
-        await payer.until_all(lambda found: all(one.state in {sent, given_up} for one in found))
-    found = await payer.until_all(lambda found: len(found) == 3)
+        await payer.until_more(known, {sent, given_up})
+    found = await payer.deliveries()
     assert sorted(one.state for one in found) == [sent, sent, given_up]
     assert [one.last_error for one in found if one.state == given_up] == ["beyond the person's daily bound"]
     bodies = "".join(one.body for one in await payer.portal.messages())

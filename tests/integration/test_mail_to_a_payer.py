@@ -8,15 +8,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.deliveries import deliveries_of
 from support.families import Families, Family
 from support.mail_servers import MailServer, receiving
 from support.reached import notify_again
 
-from gongji.notify.v1 import contact_pb2, notice_pb2
-from gongji_local.client import Portal
+from gongji.notify.v1 import contact_pb2, delivery_pb2, notice_pb2
+from gongji_local.client import Caller, Connections, Portal
 from gongji_local.stack import Stack
 from kit.testing import eventually
 
+QUEUED = delivery_pb2.DELIVERY_STATE_QUEUED
 POLICY = {"timeout_seconds": 2.0, "first_wait_seconds": 600.0, "breaker_rest_seconds": 0.5}
 
 
@@ -58,14 +60,21 @@ async def with_a_mailbox(father: Portal, mail: MailServer, address: str) -> None
 
 
 async def test_a_debit_reaches_the_mailbox_once_though_it_was_full_at_first(
-    stack: Stack, family: Family, mail: MailServer
+    stack: Stack, family: Family, mail: MailServer, connections: Connections
 ) -> None:
+    operator = Caller(connections, title="operator", principal="service/operator")
     father = family.world.portal("father")
     address = f"p{father.psn_no}@example.com"
     await with_a_mailbox(father, mail, address)
     mail.at_rcpt.append("452 mailbox full")
     await family.settle("child", 12_345)
-    await eventually(lambda: not mail.at_rcpt)
+
+    async def refused() -> bool:
+        found = await deliveries_of(operator, father.psn_no)
+        return [(one.state, one.attempts, bool(one.last_error)) for one in found] == [(QUEUED, 1, True)]
+
+    await eventually(refused)
+    assert not mail.at_rcpt
     assert len(letters(mail, address)) == 1
     stack.move_clock(stack.now() + timedelta(hours=1))
     await eventually(lambda: len(letters(mail, address)) == 2)
