@@ -23,6 +23,7 @@ from settlement.binding_client import BindingClient
 from settlement.closing_memory import MemoryClosing
 from settlement.closing_service import ClosingService
 from settlement.domain.accounts import Instruction
+from settlement.domain.allocate import PaymentOrder
 from settlement.domain.closing import PayoutOrder, PayoutWay
 from settlement.domain.contributing import Row
 from settlement.domain.ledger import AccountKind
@@ -68,13 +69,15 @@ class _Elapsed(Clock):
 
 
 class BothServices:
-    """A family's accounts at settlement and its relations at binding."""
+    """A family's accounts at settlement and its relations at binding; accounts pay in this order (R9)."""
 
-    def __init__(self, payers: Sequence[str], patients: Sequence[str]) -> None:
+    def __init__(
+        self, payers: Sequence[str], patients: Sequence[str], order: PaymentOrder = PaymentOrder.OWN_ACCOUNT_FIRST
+    ) -> None:
         self.settlements = MemorySettlements()
         self.bindings = MemoryRepository()
         work = MemoryWork(self.bindings)
-        self.world = World(MemoryWork(self.settlements), authorizer=self._client(work))
+        self.world = World(MemoryWork(self.settlements), authorizer=self._client(work), order=order)
         self.world.credentials.expires_at += timedelta(days=4_000)
         self._books = _one_set_of_books(self.settlements)
         self.accounts = AccountService(MemoryWork(self._books), self.world.clock)

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from settlement.commands import Command
 from settlement.domain.accounts import AccountRefusalError
-from settlement.domain.allocate import Split
+from settlement.domain.allocate import PaymentOrder, Split
 from settlement.domain.quotes import Quote
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Settlement
@@ -46,10 +46,13 @@ class FamilyMachine(RuleBasedStateMachine):
         money=st.tuples(st.integers(0, 600), st.integers(0, 600)),
         limits=st.lists(LIMITS, min_size=len(PAIRS), max_size=len(PAIRS)),
         premiums=st.tuples(AMOUNTS, AMOUNTS),
+        order=st.sampled_from(PaymentOrder),
     )
-    def begin(self, money: tuple[int, int], limits: list[dict[str, int]], premiums: tuple[int, int]) -> None:
-        self.model = Ledger()
-        self.services = BothServices(PAYERS, PATIENTS)
+    def begin(
+        self, money: tuple[int, int], limits: list[dict[str, int]], premiums: tuple[int, int], order: PaymentOrder
+    ) -> None:
+        self.model = Ledger(str(order))
+        self.services = BothServices(PAYERS, PATIENTS, order)
         self.model.residents = {"child", "baby", "sister"}
         self.services.insure_as_resident("child", "baby", "sister")
         self.world = self.services.world

@@ -117,9 +117,10 @@ class Bill:
 
 
 class Ledger:
-    """What there is and what happened."""
+    """What there is and what happened; accounts pay in this order (R9), the patient's own or mutual aid first."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: str = "own_account_first") -> None:
+        self._own_pays_first = {"own_account_first": True, "mutual_aid_first": False}[order]
         self.accounts: dict[str, Account] = {}
         self.relations: list[Relation] = []
         """In the order in which they pay."""
@@ -132,7 +133,7 @@ class Ledger:
     # in one step
 
     def settle(self, bill: Bill) -> Bill:
-        """R9, R10: own account, payers in order, cash."""
+        """R9, R10: own account and payers in their order, what is left is cash."""
         self.authorize(bill)
         self.pay(bill)
         self.hear(bill)
@@ -279,11 +280,20 @@ class Ledger:
 
     def _split(self, bill: Bill) -> None:
         left = bill.amount
+        if self._own_pays_first:
+            left -= self._own_pays(bill, left)
+        left -= self._payers_pay(bill, left)
+        if not self._own_pays_first:
+            self._own_pays(bill, left)
+
+    def _own_pays(self, bill: Bill, left: int) -> int:
         own = self.accounts.get(bill.patient)
         if own is not None:
             bill.acct_pay = min(left, spendable(own, bill.again(bill.patient))) if bill.own else 0
             bill.after[bill.patient] = own.balance - bill.acct_pay
-            left -= bill.acct_pay
+        return bill.acct_pay
+
+    def _payers_pay(self, bill: Bill, left: int) -> int:
         for asked in bill.asked:
             if not left:
                 break
@@ -295,6 +305,7 @@ class Ledger:
             if given < left:
                 bill.declines.append((asked.payer, why, window))
             left -= given
+        return bill.aid_pay
 
     def _unfit(self, relation: Relation, day: date) -> str:
         if relation.state == "ENDED":

@@ -199,6 +199,7 @@ class World:
         *relations: FakeRelation,
         failpoints: Failpoints | None = None,
         authorizer: Authorizer | None = None,
+        order: PaymentOrder = PaymentOrder.OWN_ACCOUNT_FIRST,
     ) -> None:
         self.work = work
         self.clock = FixedClock(TEN_O_CLOCK)
@@ -206,7 +207,6 @@ class World:
         self.authorizer = asked = authorizer or self.binding
         self.credentials = FakeCredentials()
         judge = VisitJudge(self.credentials, "65")
-        order = PaymentOrder.OWN_ACCOUNT_FIRST
         self.settling = SettleService(
             work=work,
             intake=Intake(work, judge, self.clock),
