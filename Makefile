@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local
-CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml tests/integration/cases/premiums.yaml
+CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml tests/integration/cases/premiums.yaml tests/integration/cases/bills.yaml
 LOCAL := $(BIN)/gongji-local
 # Bytecode is kept also where the surroundings say not to: each of some hundred processes would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
