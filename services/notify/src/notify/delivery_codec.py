@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from gongji.notify.events.v1 import delivery_events_pb2 as events
 from gongji.notify.v1 import delivery_pb2, notice_pb2
 from kit.errors import FieldViolation, InvalidFields
 from kit.events import Event
+from kit.timestamps import timestamp
 from notify.domain.channels import Channel
 from notify.domain.deliveries import Delivery, State
 from notify.domain.kinds import Kind
@@ -52,8 +51,8 @@ def ended_event(delivery: Delivery) -> Event:
         state=state_to_proto(delivery.state),
         attempts=delivery.attempts,
         why="" if delivery.state in {State.SENT, State.DELIVERED} else delivery.last_error or "",
-        created_at=_stamp(delivery.created_at),
-        ended_at=_stamp(delivery.ended_at),
+        created_at=timestamp(delivery.created_at),
+        ended_at=timestamp(delivery.ended_at),
     )
     return Event(message, delivery.psn_no, delivery.ended_at)
 
@@ -68,12 +67,12 @@ def delivery_to_proto(delivery: Delivery) -> delivery_pb2.Delivery:
         kind=kind_to_proto(delivery.kind),
         state=state_to_proto(delivery.state),
         attempts=delivery.attempts,
-        next_attempt_at=_stamp(delivery.next_attempt_at) if delivery.state is State.QUEUED else None,
+        next_attempt_at=timestamp(delivery.next_attempt_at) if delivery.state is State.QUEUED else None,
         last_error=delivery.last_error or "",
         provider_id=delivery.provider_id or "",
-        created_at=_stamp(delivery.created_at),
-        sent_at=_stamp(delivery.sent_at),
-        ended_at=_stamp(delivery.ended_at),
+        created_at=timestamp(delivery.created_at),
+        sent_at=timestamp(delivery.sent_at) if delivery.sent_at else None,
+        ended_at=timestamp(delivery.ended_at) if delivery.ended_at else None,
     )
 
 
@@ -122,11 +121,3 @@ def _bad_token() -> InvalidFields:
 
 def _word(name: str, prefix: str) -> str:
     return name.removeprefix(prefix)
-
-
-def _stamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp

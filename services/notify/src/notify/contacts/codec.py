@@ -1,14 +1,13 @@
 """ContactService's messages ⇄ domain."""
 
 from collections.abc import Collection
-from datetime import datetime, time
+from datetime import time
 from typing import Final
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from gongji.notify.v1 import contact_pb2, notice_pb2
 from kit.errors import FieldViolation, InvalidFields
+from kit.timestamps import timestamp
 from notify.contacts.preferences import KEPT, SettingsChange
 from notify.domain.addresses import masked, normalised
 from notify.domain.channels import Channel
@@ -84,7 +83,7 @@ def contact_to_proto(contact: Contact) -> contact_pb2.Contact:
         masked_address=masked(contact.channel, contact.address),
         state=_STATES[contact.state],
         created_at=timestamp(contact.created_at),
-        verified_at=timestamp(contact.verified_at),
+        verified_at=timestamp(contact.verified_at) if contact.verified_at else None,
     )
 
 
@@ -142,12 +141,3 @@ def _clock(minute: int) -> time:
 
 def _minute(clock: time) -> int:
     return clock.hour * _HOUR_MINUTES + clock.minute
-
-
-def timestamp(at: datetime | None) -> Timestamp | None:
-    """The time as messages have it; None for none."""
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp

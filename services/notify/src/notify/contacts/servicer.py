@@ -7,6 +7,7 @@ from gongji.notify.v1 import contact_pb2, contact_pb2_grpc
 from kit.auth import require_assertion
 from kit.errors import Refusal
 from kit.observability import get_logger
+from kit.timestamps import timestamp
 from notify.contacts import codec
 from notify.contacts.preferences import PreferenceService
 from notify.contacts.service import ContactService
@@ -34,7 +35,8 @@ class ContactServicer(contact_pb2_grpc.ContactServiceServicer):
         channel = codec.usable_channel_of(request.channel, self._usable)
         added = await self._contacts.add(request.psn_no, channel, codec.address_of(channel, request.address))
         return contact_pb2.AddContactResponse(
-            contact=codec.contact_to_proto(added.contact), code_expires_at=codec.timestamp(added.code_expires_at)
+            contact=codec.contact_to_proto(added.contact),
+            code_expires_at=timestamp(added.code_expires_at) if added.code_expires_at else None,
         )
 
     async def VerifyContact(  # noqa: N802 - the contract's name
