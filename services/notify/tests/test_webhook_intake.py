@@ -15,6 +15,8 @@ from gongji.settlement.events.v1 import premium_events_pb2 as premium
 from gongji.settlement.events.v1 import settlement_events_pb2 as settlement
 from kit.clock import FixedClock
 from kit.events import Envelope
+from kit.health import Health
+from kit.kafka import PATIENT, KafkaAddress
 from kit.testing import MemoryWork
 from kit.topics import catalogue
 from notify.domain.webhooks import SEALED, State, Webhook, institution, system
@@ -23,6 +25,7 @@ from notify.testing_webhooks import COMPLETED, DEBITED, HOSPITAL, PHARMACY, comp
 from notify.webhooks.bodies import body_of, owner_of, trial_body
 from notify.webhooks.intake import CONSUMER, TOPICS, Intake
 from notify.webhooks.memory import MemoryWebhooks
+from notify.webhooks.parts import consumer_of
 
 
 class Rig:
@@ -206,6 +209,14 @@ def test_a_test_says_what_it_is() -> None:
 )
 def test_whom_an_event_concerns_is_found(message: Any, expected: str) -> None:
     assert owner_of(message) == expected
+
+
+def test_events_that_mostly_nobody_wants_are_polled_for_seldom() -> None:
+    consumer = consumer_of(KafkaAddress("127.0.0.1:1"), Rig().take, Health())
+    (subscriber,) = consumer.broker.subscribers
+    assert getattr(subscriber, "group_id", None) == CONSUMER
+    assert getattr(subscriber, "batch_timeout_ms", None) == PATIENT.batch_timeout_ms
+    assert getattr(subscriber, "_connection_args", {})["fetch_max_wait_ms"] == PATIENT.fetch_max_wait_ms
 
 
 def test_every_topic_that_is_read_says_so() -> None:

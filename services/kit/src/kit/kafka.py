@@ -30,6 +30,7 @@ from kit.topics import Catalogue
 
 __all__ = [
     "BUSY",
+    "PATIENT",
     "Consumer",
     "Handler",
     "KafkaAddress",
@@ -72,6 +73,9 @@ class Tuning:
 BUSY: Final = Tuning(fetch_min_bytes=64 * 1024, fetch_max_wait_ms=80)
 """For topics on which events keep coming: each poll, which waits longer than a fetch, brings what came in since the one
 before. Were it answered at the first event, Kafka would be asked for the others again, several times for each batch."""
+PATIENT: Final = Tuning(max_records=2_000, batch_timeout_ms=500, fetch_min_bytes=512 * 1024, fetch_max_wait_ms=400)
+"""The same for what may come a second later, with a fifth of the polls and fetches. A poll takes all that a fetch
+brought: what it left would be a batch, and a commit, of its own."""
 
 
 class Consumer:

@@ -10,7 +10,7 @@ from kit.bus_metrics import LAG
 from kit.clock import Elapsed
 from kit.events import Envelope, headers_of
 from kit.health import Health
-from kit.kafka import BUSY, Consumer, KafkaAddress, RetryPolicy, Tuning
+from kit.kafka import BUSY, PATIENT, Consumer, KafkaAddress, RetryPolicy, Tuning
 from kit.kafka_client import drop, new_consumer, new_producer, started
 from kit.outbox import MemoryOutbox
 from kit.testing import eventually
@@ -135,8 +135,15 @@ def test_every_subscriber_states_its_policy_itself() -> None:
         assert options["fetch_max_wait_ms"] == QUICK.fetch_max_wait_ms
 
 
-def test_a_busy_consumers_fetch_waits_less_than_its_poll() -> None:
-    assert 0 < BUSY.fetch_max_wait_ms < BUSY.batch_timeout_ms  # or every second poll would bring nothing
+@pytest.mark.parametrize("tuning", [BUSY, PATIENT])
+def test_the_fetch_of_a_consumer_that_gathers_waits_less_than_its_poll(tuning: Tuning) -> None:
+    assert 0 < tuning.fetch_max_wait_ms < tuning.batch_timeout_ms  # or every second poll would bring nothing
+
+
+def test_a_patient_consumer_polls_seldom_and_is_not_late_by_more_than_two_seconds() -> None:
+    assert PATIENT.fetch_max_wait_ms >= 4 * BUSY.fetch_max_wait_ms
+    # A fetch under way that brings nothing, and an empty poll, after which FastStream sleeps for as long again.
+    assert PATIENT.fetch_max_wait_ms + 2 * PATIENT.batch_timeout_ms <= 2_000
 
 
 async def test_the_backlog_of_a_new_group_is_read_in_order(bench: Bench) -> None:

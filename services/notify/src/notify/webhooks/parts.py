@@ -13,7 +13,7 @@ from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction
 from kit.grpc_server import Service
 from kit.health import Health
-from kit.kafka import BUSY, Consumer
+from kit.kafka import PATIENT, Consumer, Handler, KafkaSettings
 from kit.lifecycle import Application
 from kit.scheduler import Job
 from kit.suspended import SuspendedInstitutions
@@ -84,9 +84,14 @@ def assemble(settings: Settings, database: Database, health: Health) -> Parts:
         Webhooks(work, clock, rules_of(settings), queued),
         Sending(work, client, clock, SystemClock(), pace=pace_of(settings), queued=queued),
         client,
-        Consumer(settings, TOPICS, CONSUMER, intake, health=health, tuning=BUSY),
+        consumer_of(settings, intake, health),
         SuspendedInstitutions(StoredSuspensions(database)),
     )
+
+
+def consumer_of(settings: KafkaSettings, handler: Handler, health: Health) -> Consumer:
+    """The consumer group. It reads every event, and nobody wants most: it is to cost little, not to be quick."""
+    return Consumer(settings, TOPICS, CONSUMER, handler, health=health, tuning=PATIENT)
 
 
 def intake_of(settings: ReplaySettings, database: Database, queued: asyncio.Event | None = None) -> Intake:
