@@ -91,6 +91,7 @@ async def test_what_the_file_names_goes_by_its_adapter_also_where_there_is_a_fol
         channels = channels_from(settings(file, ring, folder))
         await channels.send(outgoing(Channel.SMS))
         await channels.close()
+    assert channels.templates == {}  # it knows every text by its name
     assert (len(gateway.messages), list(folder.iterdir())) == (1, [])
 
 
@@ -108,6 +109,7 @@ async def test_gateway_mail_and_robots_are_made_as_the_file_says(tmp_path: Path)
         )
         channels = channels_from(settings(file, ring))
         assert channels.usable == {Channel.SMS, Channel.EMAIL, Channel.WECOM}
+        assert channels.templates == {Channel.SMS: {"debit": {"zh-CN": "SMS_7"}}}
         await channels.send(outgoing(Channel.SMS))
         await channels.send(outgoing(Channel.EMAIL, "a@b.cn"))
         await channels.send(outgoing(Channel.WECOM, "0f3a9c1e-2b4d"))

@@ -34,6 +34,7 @@ from notify.config import Settings
 from notify.domain.channels import Channel
 from notify.domain.codes import IssuedCode, Purpose, is_stale
 from notify.memory import MemoryRepository
+from notify.rendering import Texts
 from notify.repository import Repository
 from notify.service import MessageService
 from notify.subscriber import UNTOLD, Subscriber
@@ -76,13 +77,17 @@ class Bench:
     """The subscriber with a channel that remembers and a clock that a test moves."""
 
     def __init__(
-        self, work: Work[Repository] | None = None, adapter: Adapter | None = None, ring: KeyRing | None = None
+        self,
+        work: Work[Repository] | None = None,
+        adapter: Adapter | None = None,
+        ring: KeyRing | None = None,
+        texts: Texts = TEXTS,
     ) -> None:
         self.repository = MemoryRepository()
         self.work: Work[Repository] = work or MemoryWork(self.repository)
         self.box = Postbox()
         self.clock = FixedClock(EXPIRES_AT - timedelta(minutes=5))
-        self.codes = CodeService(self.work, adapter or self.box, self.clock, TEXTS, most_waiting=3)
+        self.codes = CodeService(self.work, adapter or self.box, self.clock, texts, most_waiting=3)
         self.take_in = Subscriber(
             MessageService(self.work, LogChannel(), TEXTS), self.codes, CodeOpener(ring or code_ring())
         )
@@ -115,6 +120,15 @@ async def test_the_code_is_told_in_the_language_that_its_owner_chose(backend: Wo
         f"[Family mutual aid] Your code for registration is {CODE}, valid until 10 June 2025, 10:05."
     )
     assert sent.params == {"purpose": "registration", "code": CODE, "until": "10 June 2025, 10:05"}
+
+
+async def test_a_code_that_the_gateway_cannot_say_in_the_owners_language_is_told_in_chinese() -> None:
+    bench = Bench(texts=Texts(gateways={Channel.SMS: {"verification-code": {"zh-CN": "SMS_100"}}}))
+    async with bench.work() as repository:
+        await repository.save_settings(envelope().message.psn_no, "en", None)  # type: ignore[attr-defined]
+    await bench.handle([envelope()])
+    (sent,) = bench.box.sent
+    assert (sent.language, sent.params["purpose"]) == ("zh-CN", "实名注册")
 
 
 async def test_an_event_that_comes_again_sends_no_second_code(backend: Work[Repository]) -> None:

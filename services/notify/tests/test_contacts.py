@@ -26,6 +26,7 @@ from notify.domain.contacts import (
     ContactNotFound,
     TooManyCodes,
 )
+from notify.rendering import Texts
 from notify.testing import AT, TEXTS, Postbox
 from notify.testing_contacts import EMAIL, OTHER_PHONE, PHONE, SMS, Desk
 
@@ -67,6 +68,16 @@ async def test_a_mailbox_gets_a_letter_in_the_language_of_its_owner() -> None:
     assert (outgoing.channel, outgoing.address, outgoing.language) == (Channel.EMAIL, "zhang@example.com", "en")
     assert outgoing.title == "Verification code of family mutual aid"
     assert f"Your code for confirming a contact is {code}." in outgoing.body
+
+
+async def test_a_gateway_that_has_chinese_alone_gets_a_code_in_chinese_whatever_its_owner_reads() -> None:
+    desk = Desk()
+    texts = Texts(gateways={Channel.SMS: {"verification-code": {"zh-CN": "SMS_100"}}})
+    desk.codes = ContactCodes(MemoryWork(desk.repository), desk.postbox, texts, desk.clock)
+    await desk.settle(language="en")
+    await desk.verified()
+    (outgoing,) = desk.postbox.sent
+    assert (outgoing.language, outgoing.params["purpose"]) == ("zh-CN", "联系方式")
 
 
 async def test_no_answer_and_no_log_has_an_address_or_a_code() -> None:

@@ -16,6 +16,7 @@ from notify.domain.deliveries import Delivery, Payload, State
 from notify.domain.kinds import Kind
 from notify.domain.preferences import Preference
 from notify.memory import MemoryRepository
+from notify.rendering import Texts
 from notify.repository import Repository
 from notify.repository.deliveries import DeliveryFilter
 from notify.service import MessageService
@@ -150,6 +151,25 @@ async def test_words_are_in_the_language_of_the_person(world: World) -> None:
     assert isinstance(claimed.payload, Payload)
     assert claimed.payload.language == "en"
     assert claimed.payload.body == kept.message.notice.body
+
+
+async def test_where_a_gateway_has_no_template_of_a_language_it_is_told_in_chinese_and_the_others_are_not() -> None:
+    world = World(MemoryWork(MemoryRepository()))
+    texts = Texts(gateways={Channel.SMS: {"credit": {"zh-CN": "SMS_1"}}})
+    dispatch = Dispatch(texts, world.clock, world.carriers)
+    await world.known()
+    await world.known(Channel.EMAIL, "zhang@example.com")
+    async with world.backend() as repository:
+        await repository.save_settings("1001", "en", None)
+    await MessageService(world.backend, LogChannel(), texts, dispatch).tell([credited(amount_fen=12_345)])
+    async with world.backend() as repository:
+        (by_phone,) = await repository.claim_deliveries(Channel.SMS, AT, 10, 60.0)
+        (by_mail,) = await repository.claim_deliveries(Channel.EMAIL, AT, 10, 60.0)
+    assert isinstance(by_phone.payload, Payload)
+    assert isinstance(by_mail.payload, Payload)
+    assert (by_phone.payload.language, by_phone.payload.params["at"]) == ("zh-CN", "2025年6月10日10:00")
+    assert (by_mail.payload.language, by_mail.payload.body.isascii()) == ("en", False)  # the sign of the yuan
+    assert (await world.service.read("1001", 10)).messages[0].message.language == "en"
 
 
 async def test_a_telephone_gets_the_short_form_with_the_parameters_of_a_template(world: World) -> None:

@@ -131,6 +131,14 @@ async def test_every_request_is_signed_anew(gateway: Gateway, adapters: Adapters
     assert len({received.headers["Gongji-Nonce"] for received in gateway.received}) == 2
 
 
+async def test_an_address_without_a_path_is_signed_as_the_path_that_is_asked_for(gateway: Gateway, ring: Path) -> None:
+    http = HttpClient(10, 1, SystemClock())
+    adapter = GatewayAdapter(http, gateway.origin, TokenSigner(ring), TEMPLATES, SystemClock())
+    await adapter.send(outgoing())
+    await adapter.close()
+    assert ([one.path for one in gateway.received], len(gateway.messages)) == (["/"], 1)
+
+
 async def test_who_has_another_key_is_refused_and_may_come_again_when_that_is_mended(
     gateway: Gateway, adapters: Adapters, tmp_path: Path
 ) -> None:

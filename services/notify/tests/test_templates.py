@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from jinja2.exceptions import SecurityError
 
+from notify import rendering
 from notify.domain.notices import Money
 from notify.rendering import Texts
 from notify.sources import TextsError, sentences, short_forms, sources, translated
@@ -93,6 +95,14 @@ def test_a_percent_sign_is_two_in_catalogues_and_one_in_what_is_read() -> None:
     source = "{% trans %}{{ at }} 100%{% endtrans %}"
     assert sentences(source) == ["%(at)s 100%%"]
     assert translated(source, lambda msgid: f"«{msgid}»") == "«{{ at }} 100%»"
+
+
+@pytest.mark.parametrize("source", ["{{ ''.__class__.__mro__ }}", "{{ said.append(1) }}"])
+def test_what_slips_through_finds_nothing_to_use_or_change(source: str) -> None:
+    said: list[int] = []
+    with pytest.raises(SecurityError):
+        rendering._ENVIRONMENT.from_string(source).render(said=said)
+    assert said == []
 
 
 def test_templates_call_nothing_that_jinja_offers() -> None:

@@ -164,7 +164,7 @@ class CodeService:
 
     def _said(self, issued: IssuedCode, language: str) -> Said:
         params = code_params(issued.purpose, issued.code, issued.expires_at)
-        return self._texts.renderer(language).said(TEMPLATE, params, Channel.SMS)
+        return self._texts.said(language, TEMPLATE, params, Channel.SMS)
 
 
 def _outgoing(issued: IssuedCode, said: Said) -> Outgoing:

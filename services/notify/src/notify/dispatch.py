@@ -98,5 +98,5 @@ class Dispatch:
         )
 
     def _payload(self, planned: Planned, notice: Notice, person: Recipient) -> Payload:
-        said = self._texts.renderer(person.language).said(notice.template, notice.params, planned.channel)
+        said = self._texts.said(person.language, notice.template, notice.params, planned.channel)
         return Payload(said.template, said.language, said.title, said.body, said.params)

@@ -68,7 +68,7 @@ class Parts:
         self.channels = channels_from(settings)
         self.couriers = Couriers(self.work, self.channels, self.clock, hears_receipts=hears_receipts)
         self.watchers = Watchers(self.work)
-        self.texts = Texts()
+        self.texts = Texts(gateways=self.channels.templates)
         dispatch = Dispatch(self.texts, self.clock, carriers or self.couriers)
         self.messages = MessageService(self.work, LogChannel(), self.texts, dispatch, self.watchers)
         self.codes = CodeService(self.work, self.channels, self.clock, self.texts)

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from notify.catalogues import LOCALES, SOURCE, Language, languages
-from notify.domain.channels import Channel
+from notify.domain.channels import Channel, Templates
 from notify.domain.codes import TEMPLATE as CODE
 from notify.domain.notices import Notice, Param, Worded
 from notify.domain.samples import sampled_codes, sampled_notices
@@ -29,6 +30,7 @@ _ENVIRONMENT: Final = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined,
     autoescape=False,  # what is written is no markup; an e-mail is plain text
 )
+_NO_GATEWAYS: Final[Mapping[Channel, Templates]] = MappingProxyType({})
 _FULL_STOP: Final = "。"
 """Brings its own space; sentences that end with another mark are kept apart by one."""
 
@@ -100,11 +102,15 @@ class Renderer:
 class Texts:
     """The texts in every language that there is; each was looked at and rendered before anybody is told anything.
 
+    Args:
+        locales: where the catalogues are.
+        gateways: the templates of channels that can only say what they have a template of, by text and language.
+
     Raises:
         TextsError: a text or a translation is wrong, or one is missing.
     """
 
-    def __init__(self, locales: Path = LOCALES) -> None:
+    def __init__(self, locales: Path = LOCALES, gateways: Mapping[Channel, Templates] = _NO_GATEWAYS) -> None:
         check_sources(sources(), short_forms(), all_samples())
         found = languages(locales)
         for language in found:
@@ -112,12 +118,23 @@ class Texts:
         self._renderers: Final = {language.tag: Renderer(language) for language in found}
         for renderer in self._renderers.values():
             renderer.rehearse()
+        self._gateways = gateways
         self.languages: Final = tuple(self._renderers)
         """Their tags, the one that texts are written in first."""
 
     def renderer(self, language: str = SOURCE) -> Renderer:
         """For people with this language; that of the source if there is no such language any more."""
         return self._renderers.get(language) or self._renderers[SOURCE]
+
+    def said(self, language: str, template: str, params: Mapping[str, Param], channel: Channel) -> Said:
+        """A text as it goes out by `channel` to people with this language.
+
+        Where the channel's gateway has no template of it in that language, Chinese it is: a debit or a code that can
+        be read with some help is better than none.
+        """
+        stated = self._gateways.get(channel)
+        is_sayable = stated is None or language in stated.get(template, {})
+        return self.renderer(language if is_sayable else SOURCE).said(template, params, channel)
 
 
 def all_samples() -> Samples:

@@ -5,7 +5,6 @@ The gateway's side of it is `services/notify/CHANNELS.md`.
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -14,13 +13,12 @@ from kit.signing import TokenSigner
 from notify.channels.http import Answer, HttpClient
 from notify.channels.port import Accepted, Outgoing, UndeliveredError
 from notify.channels.signed_http import signature_headers
+from notify.domain.channels import Templates
 
 REFUSALS: Final = frozenset({400, 413, 422})
 """Statuses that say something about this one message: sending it again is of no use."""
 _CODE: Final = re.compile(r"[A-Z0-9_]{1,64}")
 _PROVIDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
-Templates = Mapping[str, Mapping[str, str]]
-"""A gateway's template ids by the name of a text and its language."""
 
 
 class GatewayAdapter:
@@ -29,7 +27,7 @@ class GatewayAdapter:
     def __init__(self, http: HttpClient, url: str, signer: TokenSigner, templates: Templates, clock: Clock) -> None:
         self._http = http
         self._url = url
-        self._path = urlsplit(url).path
+        self._path = urlsplit(url).path or "/"  # which is what is asked for then, and what the signature covers
         self._signer = signer
         self._templates = templates
         self._clock = clock

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from kit.clock import SystemClock
@@ -17,11 +18,12 @@ from notify.channels.policy import Policy
 from notify.channels.port import Accepted, Adapter, Outgoing
 from notify.channels.robots import DIALECTS, RobotAdapter
 from notify.channels.settings import Gateway, Mail, Robots, Stated, policy_of, read_channels
-from notify.domain.channels import OUTSIDE, Channel
+from notify.domain.channels import OUTSIDE, Channel, Templates
 from notify.sources import short_forms
 
 # What other systems compare with their own time, and what mail is dated by, is real: they know of no moved clock.
 _CLOCK: Final = SystemClock()
+_KNOWN_BY_NAME: Final[Mapping[Channel, Templates]] = MappingProxyType({})
 _log = get_logger()
 
 
@@ -65,11 +67,14 @@ class Channels:
         adapters: Mapping[Channel, Adapter],
         policies: Mapping[Channel, Policy],
         open_ones: Sequence[Closable] = (),
+        templates: Mapping[Channel, Templates] = _KNOWN_BY_NAME,
     ) -> None:
         self._policies = policies
         self._open_ones = open_ones
         self.usable = frozenset(adapters)
         """The channels that have an adapter."""
+        self.templates = templates
+        """Of each gateway that has ids of its own."""
         self._adapters: dict[Channel, Adapter] = {channel: NoAdapter() for channel in OUTSIDE} | {
             channel: Guarded(channel, adapter, policies[channel]) for channel, adapter in adapters.items()
         }
@@ -102,7 +107,10 @@ def channels_from(settings: ChannelSettings) -> Channels:
     adapters: dict[Channel, Adapter] = dict(connected)
     if settings.sms_directory is not None:
         adapters = dict.fromkeys(OUTSIDE, FileAdapter(settings.sms_directory)) | adapters
-    return Channels(adapters, policies, list(connected.values()))
+    templates = {
+        channel: one.templates for channel, one in stated.items() if isinstance(one, Gateway) and one.templates
+    }
+    return Channels(adapters, policies, list(connected.values()), templates)
 
 
 def _tell_of_templates(stated: Mapping[Channel, Stated]) -> None:

@@ -119,7 +119,7 @@ class ContactCodes:
 
     def _outgoing(self, code: WaitingCode) -> Outgoing:
         params = code_params(Purpose.CONTACT, code.code, code.expires_at)
-        said = self._texts.renderer(code.language).said(TEMPLATE, params, code.channel)
+        said = self._texts.said(code.language, TEMPLATE, params, code.channel)
         return Outgoing(
             delivery_id=code.code_id,
             channel=code.channel,

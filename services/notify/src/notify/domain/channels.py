@@ -1,5 +1,6 @@
 """The ways to reach a person."""
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
@@ -23,5 +24,7 @@ class Channel(Enum):
     """飞书."""
 
 
+Templates = Mapping[str, Mapping[str, str]]
+"""A gateway's template ids, by the name of a text and its language."""
 OUTSIDE: Final = frozenset(Channel) - {Channel.INBOX}
 """Channels that need an address, may fail and are tried again."""
