@@ -1,14 +1,19 @@
 """What every repository of notify does: the fake and PostgreSQL alike, and what only PostgreSQL shows."""
 
 import asyncio
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from kit.crypto import DecryptionError
 from kit.db import Database, Work
 from notify.main import work
+from notify.postgres import messages
 from notify.repository import NewMessage, Repository, StoredMessage
 from notify.testing import AT, keyring, message
 
@@ -124,3 +129,28 @@ async def test_two_writers_of_one_event_leave_one_message(database: Database) ->
     answers = await asyncio.gather(*(kept(backend, one) for one in both))
     assert sorted(len(answer) for answer in answers) == [0, 1]
     assert [stored.message.occurred_at for stored in await newest(backend)] == [AT]
+
+
+YEARS_OF_MESSAGES = """
+INSERT INTO message (message_id, psn_no, category, title_ct, body_ct, occurred_at, event_id, kind, language, read_at)
+SELECT gen_random_uuid(), 'P' || n % 10, 'BALANCE', decode(repeat('ab', 250), 'hex'), '',
+       now() - make_interval(hours => n), gen_random_uuid(), 'DEBIT', 'zh-CN', now()
+FROM generate_series(1, 10000) AS n
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "asked"),
+    [(messages.UNREAD, ("P1", 1000)), (messages.ARRIVED, ("P1", AT + timedelta(days=36500), [], 100))],
+)
+async def test_what_is_new_to_a_person_is_found_without_reading_what_is_old(
+    service_database: Callable[[str], str], statement: str, asked: tuple[object, ...]
+) -> None:
+    connection = await asyncpg.connect(service_database("notify"))
+    await connection.execute(YEARS_OF_MESSAGES)
+    await connection.execute("VACUUM ANALYZE message")
+    plan = await connection.fetchval("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement, *asked)
+    await connection.close()
+    read = json.loads(plan)[0]["Plan"]
+    assert "Index Only Scan" in plan
+    assert read["Shared Hit Blocks"] + read["Shared Read Blocks"] < 100  # the person has 1,000 messages
