@@ -1,4 +1,4 @@
-"""Waiting for the regular work of binding and settlement, told by their own metrics."""
+"""Waiting for the regular work of the services, told by their own metrics."""
 
 from collections.abc import Sequence
 from urllib.request import urlopen
@@ -36,13 +36,18 @@ def _all_ran(stack: Stack, since: float) -> bool:
 
 
 def _ran(stack: Stack, service: str, jobs: Sequence[str], since: float) -> bool:
+    ran = successes(stack, service)
+    return all(ran.get(job, 0.0) > since for job in jobs)
+
+
+def successes(stack: Stack, service: str) -> dict[str, float]:
+    """When each job of a service succeeded last, in seconds since 1970; only those that did."""
     address = stack.info.services[service].http_address
     with urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as answer:
         families = text_string_to_metric_families(answer.read().decode())
-    ran = {
+    return {
         sample.labels["job"]: sample.value
         for family in families
         for sample in family.samples
-        if sample.name == SUCCEEDED_AT
+        if sample.name == SUCCEEDED_AT and sample.value > 0
     }
-    return all(ran.get(job, 0.0) > since for job in jobs)
