@@ -1,6 +1,6 @@
 """The audit asks binding: what it holds and has used is what settlement's previews and settlements say."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from uuid import UUID
 
 import pytest
@@ -66,8 +66,8 @@ class Compared:
         async with self.database.transaction() as transaction:
             await transaction.raw.execute(statement, *arguments)
 
-    async def findings(self) -> Mapping[str, tuple[str, ...]]:
-        audit = HoldsAudit(self.database, self.binding, LAG_SECONDS)
+    async def findings(self, lag_seconds: float = LAG_SECONDS) -> Mapping[str, tuple[str, ...]]:
+        audit = HoldsAudit(self.database, self.binding, lag_seconds)
         results = [await check(self.watched.append) for check in (audit.held, audit.kept, audit.taken)]
         return {result.name: result.findings for result in results if result.found}
 
@@ -113,6 +113,43 @@ async def test_what_binding_has_not_heard_yet_is_no_finding(compared: Compared) 
     assert await compared.findings() != {}
     await compared.execute("INSERT INTO outbox_run SELECT id, 1 FROM outbox_event WHERE topic = 'settlement-events-v1'")
     assert await compared.findings() == {}
+
+
+async def test_only_what_is_compared_counts_as_looked_at(compared: Compared) -> None:
+    for decided in (compared.paid, compared.reversed):
+        compared.binding.put(decided)
+    await compared.execute("UPDATE settlement SET updated_at = clock_timestamp() WHERE id <> $1", compared.refused)
+    await compared.execute("UPDATE quote SET updated_at = clock_timestamp()")
+    assert await compared.findings() == {}
+    *held, kept, taken = [result.looked_at for result in compared.watched]
+    assert (held[-1], kept, taken) == (1, 0, 1)  # of what is held, the preview that is kept here
+
+
+async def test_without_a_lag_what_is_seconds_old_is_compared(compared: Compared) -> None:
+    await compared.execute("UPDATE settlement SET updated_at = clock_timestamp()")
+    compared.binding.put(compared.paid, HoldState.CAPTURED, {RELATION.id: 8_999})
+    assert await compared.findings() == {}
+    assert await compared.findings(lag_seconds=0) != {}
+
+
+class Meanwhile(FakeHolds):
+    """Something is written here while binding is asked."""
+
+    def __init__(self, compared: Compared) -> None:
+        super().__init__(compared.binding.authorizations)
+        self._compared = compared
+
+    async def find(self, ids: Collection[UUID]) -> dict[UUID, Hold]:
+        """See `FakeHolds.find`."""
+        await self._compared.execute("UPDATE settlement SET updated_at = clock_timestamp()")
+        return await FakeHolds.find(self, ids)
+
+
+async def test_what_was_written_while_binding_was_asked_is_no_finding_even_without_a_lag(compared: Compared) -> None:
+    compared.binding.put(compared.paid, HoldState.RESTORED)
+    assert await compared.findings(lag_seconds=0) != {}
+    compared.binding = Meanwhile(compared)
+    assert await compared.findings(lag_seconds=0) == {}
 
 
 async def test_a_limit_that_counts_another_amount_than_was_taken_is_found(compared: Compared) -> None:

@@ -1,7 +1,8 @@
 """Limits against money: what binding holds and has used must be what settlement's previews and settlements say.
 
 Two databases are never read at one moment, and outcomes travel by Kafka. So only what has been at rest here for a
-while, with its event sent, is compared, and a difference counts only if it is still at rest after binding was asked.
+while, with its event sent, is compared (and counted as looked at), and a difference counts only if nothing was written
+since.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,25 +28,30 @@ LEFT JOIN quote AS q ON q.id = h.id AND q.state <> 'USED'
 _STATE: Final = "coalesce(s.state, q.state)"
 _LONG_AGO: Final = f"coalesce(s.updated_at, q.updated_at) < {_NOW} - make_interval(secs => $2)"
 _OF_HELD: Final = f"""
-SELECT h.id, CASE WHEN {_STATE} IS NULL THEN 'held at binding, unknown here'
-                  WHEN {_STATE} NOT IN ('PENDING', 'HELD') AND {_LONG_AGO} AND h.id::text NOT IN ({_UNSENT})
-                  THEN format('held at binding, %s here', {_STATE}) END AS problem
-{_HERE} ORDER BY h.id
+SELECT id, state IS NULL OR state IN ('PENDING', 'HELD') OR at_rest AS looked_at,
+       CASE WHEN state IS NULL THEN 'held at binding, unknown here'
+            WHEN state NOT IN ('PENDING', 'HELD') AND at_rest
+            THEN format('held at binding, %s here', state) END AS problem
+FROM (SELECT h.id, {_STATE} AS state, {_LONG_AGO} AND h.id::text NOT IN ({_UNSENT}) AS at_rest {_HERE}) AS held
+ORDER BY id
+"""  # noqa: S608
+_STILL: Final = f"""
+SELECT h.id {_HERE} JOIN unnest($1::uuid[], $2::timestamptz[]) AS r (id, updated_at) ON r.id = h.id
+WHERE coalesce(s.updated_at, q.updated_at) = r.updated_at ORDER BY h.id
 """
-_STILL: Final = f"SELECT h.id {_HERE} WHERE {_LONG_AGO} AND h.id::text NOT IN ({_UNSENT}) ORDER BY h.id"
 _ASKED: Final = "use_mutual_aid AND psn_part_amt_fen > 0"
 _AT_REST: Final = f"updated_at < {_NOW} - make_interval(secs => $3) AND id::text NOT IN ({_UNSENT})"
 _KEPT: Final = f"""
-SELECT q.id, q.state, q.at_rest,
+SELECT q.id, q.state, q.updated_at, q.at_rest,
        ARRAY(SELECT (l.relation_id, l.amount_fen) FROM quote_line AS l WHERE l.quote_id = q.id) AS lines
-FROM (SELECT id, state, {_AT_REST} AS at_rest FROM quote
+FROM (SELECT id, state, updated_at, {_AT_REST} AS at_rest FROM quote
       WHERE state = 'HELD' AND {_ASKED} AND id > $1 ORDER BY id LIMIT $2) AS q
 ORDER BY q.id
 """  # noqa: S608
 _TAKEN: Final = f"""
-SELECT s.id, s.state, s.at_rest,
+SELECT s.id, s.state, s.updated_at, s.at_rest,
        ARRAY(SELECT (l.relation_id, l.amount_fen) FROM settlement_line AS l WHERE l.settlement_id = s.id) AS lines
-FROM (SELECT id, state, {_AT_REST} AS at_rest FROM settlement
+FROM (SELECT id, state, updated_at, {_AT_REST} AS at_rest FROM settlement
       WHERE state <> 'PENDING' AND {_ASKED} AND id > $1 ORDER BY id LIMIT $2) AS s
 ORDER BY s.id
 """  # noqa: S608
@@ -109,7 +115,7 @@ class HoldsAudit:
         async for page in held_pages(self._binding, 0):
             rows = await self._fetch(_OF_HELD, [hold.authorization_id for hold in page], self._lag_seconds)
             problems = [f"{row['id']}: {row['problem']}" for row in rows if row["problem"]]
-            result = with_findings(result, len(page), len(problems), problems)
+            result = with_findings(result, sum(row["looked_at"] for row in rows), len(problems), problems)
             watch(result)
         return result
 
@@ -124,8 +130,9 @@ class HoldsAudit:
     async def _compare(self, name: str, query: str, watch: Watch) -> Result:
         result = Result(name, 0, 0, ())
         async for chunk in self._chunks(query):
-            problems = await self._problems(chunk)
-            result = with_findings(result, len(chunk), len(problems), problems)
+            at_rest = [row for row in chunk if row["at_rest"]]
+            problems = await self._problems(at_rest)
+            result = with_findings(result, len(at_rest), len(problems), problems)
             watch(result)
         return result
 
@@ -136,14 +143,15 @@ class HoldsAudit:
             after = rows[-1]["id"]
 
     async def _problems(self, rows: Sequence[asyncpg.Record]) -> list[str]:
-        expected = [Expected(row["id"], row["state"], dict(row["lines"])) for row in rows if row["at_rest"]]
+        expected = [Expected(row["id"], row["state"], dict(row["lines"])) for row in rows]
         found = await self._binding.find([each.authorization_id for each in expected])
         differing = {
             each.authorization_id: told
             for each in expected
             if (told := difference(each, found.get(each.authorization_id))) is not None
         }
-        still = await self._fetch(_STILL, list(differing), self._lag_seconds) if differing else []
+        read_at = {row["id"]: row["updated_at"] for row in rows}
+        still = await self._fetch(_STILL, list(differing), [read_at[each] for each in differing]) if differing else []
         return [f"{row['id']}: {differing[row['id']]}" for row in still]
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
