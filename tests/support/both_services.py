@@ -17,6 +17,7 @@ from binding.testing import add_relations, child, enrolment, father, relation
 from gongji.binding.v1 import authorization_pb2 as pb2
 from gongji.binding.v1 import authorization_pb2_grpc
 from kit.clock import Clock
+from kit.failpoints import Failpoints
 from kit.testing import MemoryWork
 from settlement.account_service import AccountService
 from settlement.binding_client import BindingClient
@@ -89,7 +90,8 @@ class BothServices:
 
     def _client(self, work: MemoryWork[MemoryRepository]) -> InProcess:
         clock = _Elapsed(self.settlements)
-        return InProcess(AuthorizationServicer(Authorizations(work, clock, clock), cast("Any", None)))
+        authorizations = Authorizations(work, clock, clock)
+        return InProcess(AuthorizationServicer(authorizations, cast("Any", None), Failpoints()))
 
     def open_account(self, psn_no: str, balance_fen: int) -> None:
         self.settlements.accounts[psn_no] = account(psn_no, balance_fen)

@@ -7,11 +7,11 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from kit.db import Work
+from kit.failpoints import Failpoints
 from settlement.domain.bill import ClearingType, MedicalType
 from settlement.domain.reconciliation import Column
 from settlement.domain.state import Settlement, SettlementState
 from settlement.domain.visit import InsuranceType
-from settlement.failpoints import Failpoints
 from settlement.reconciliation_repository import ReconciliationRepository
 from settlement.reconciliation_service import ReconciliationService
 from settlement.repository import SettlementRepository

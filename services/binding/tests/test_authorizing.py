@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -12,9 +13,14 @@ from binding.domain.authorizations import Outcome
 from binding.domain.batch import Book, Request
 from binding.memory import MemoryRepository
 from binding.service.authorizations import CONTRADICTIONS, Authorizations
+from binding.service.holds import Holds
+from binding.servicer import AuthorizationServicer
 from binding.testing import CHILD, GRANDMA, MOTHER, NOON, captured, family, named, relation, released, request
+from binding.testing_served import ask as message_of
+from gongji.binding.v1 import authorization_pb2
 from kit.clock import FixedClock
 from kit.errors import Refusal
+from kit.failpoints import Boundary, Failpoints
 from kit.testing import MemoryWork
 
 
@@ -177,3 +183,34 @@ async def test_who_asks_one_payer_gets_no_others_and_holds_nothing_of_theirs(
     assert again == answer
     (nobody,) = await authorizations.authorize([request("b", 10, payer_psn_no=GRANDMA)])
     assert (nobody.grants, nobody.refusal) == ((), None)
+
+
+class DiesOnce(Failpoints):
+    """The process dies there for the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: list[Boundary] = []
+
+    async def reach(self, boundary: Boundary) -> None:
+        self.at.append(boundary)
+        if len(self.at) == 1:
+            raise KeyboardInterrupt
+
+
+async def test_what_was_held_by_a_process_that_died_unheard_is_answered_to_the_same_again_and_held_once(
+    authorizations: Authorizations, work: MemoryWork[MemoryRepository]
+) -> None:
+    failpoints = DiesOnce()
+    servicer = AuthorizationServicer(authorizations, Holds(work), failpoints)
+    request_of_a = authorization_pb2.AuthorizeRequest(requests=[message_of("a", 10)])
+    nobody = cast("Any", None)
+    with pytest.raises(KeyboardInterrupt):
+        await servicer.Authorize(request_of_a, nobody)
+    assert failpoints.at == [Boundary.AFTER_HOLD]
+    held = [counter.held_fen for counter in work.repository.counters.values()]
+    assert held
+    assert set(held) == {10}
+    (answer,) = (await servicer.Authorize(request_of_a, nobody)).results
+    assert [grant.granted_fen for grant in answer.grants] == [10]
+    assert [counter.held_fen for counter in work.repository.counters.values()] == held

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.db import Database, PostgresWork, Work
+from kit.failpoints import Boundary
 from kit.ids import uuid7
 from kit.testing import patient_database
 from settlement.account_repository import PostgresAccountRepository
@@ -16,7 +17,6 @@ from settlement.cli import app
 from settlement.domain.holds import HoldState
 from settlement.domain.quotes import Quote
 from settlement.domain.state import Settlement
-from settlement.failpoints import Boundary
 from settlement.pending import SHOWN, Listed, Pending, lines_of
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.repository import SettlementRepository

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kit.db import Work
+from kit.failpoints import Boundary, Failpoints
 from kit.testing import MemoryWork
 from settlement.domain.state import SettlementState
-from settlement.failpoints import Boundary, Failpoints
 from settlement.repository import SettlementRepository
 from settlement.testing import Family, World, paid, reason, settle
 from settlement.testing_failpoints import Crash, Dying

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from kit.db import Database, PostgresWork, Work
+from kit.failpoints import Boundary
 from kit.testing import patient_database, until_somebody_waits
 from settlement.account_repository import PostgresAccountRepository
 from settlement.domain.state import Settlement, SettlementState
-from settlement.failpoints import Boundary
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.repository import SettlementRepository
 from settlement.testing import FakeRelation, World, account, bill, msgid, settle

@@ -8,11 +8,11 @@ import pytest
 
 from gongji.settlement.events.v1 import account_events_pb2, premium_events_pb2
 from kit.errors import Refusal
+from kit.failpoints import Boundary
 from settlement.domain.accounts import AccountState
 from settlement.domain.ledger import EntryKind
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Settlement, SettlementState
-from settlement.failpoints import Boundary
 from settlement.testing import TEN_O_CLOCK, bill, settle
 from settlement.testing_failpoints import Crash, Dying
 from settlement.testing_premiums import Family, shanghai

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongji.settlement.events.v1 import account_events_pb2, premium_events_pb2, settlement_events_pb2
+from kit.failpoints import Boundary
 from kit.testing import MemoryWork
 from settlement.domain.accounts import AccountState
 from settlement.domain.allocate import Grant
@@ -20,7 +21,6 @@ from settlement.domain.premiums import Terms, of_payer, premium_order
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Premium, SettlementState
 from settlement.domain.visit import InsuranceStatus, InsuranceType, PersonFacts
-from settlement.failpoints import Boundary
 from settlement.memory import MemorySettlements
 from settlement.premium_memory import MemoryPremiums
 from settlement.premium_repository import InsuredYear

@@ -11,6 +11,7 @@ import pytest
 
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork, Work
+from kit.failpoints import Boundary, Failpoints
 from kit.ids import uuid7
 from kit.testing import MemoryWork, patient_database
 from settlement.account_repository import AccountRepository, PostgresAccountRepository
@@ -33,7 +34,6 @@ from settlement.domain.state import (
     settled,
 )
 from settlement.domain.visit import InsuranceStatus, InsuranceType
-from settlement.failpoints import Boundary, Failpoints
 from settlement.memory import MemorySettlements
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.projection_repository import PostgresProjectionRepository

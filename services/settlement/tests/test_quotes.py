@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongji.settlement.events.v1 import settlement_events_pb2
+from kit.failpoints import Boundary, Failpoints
 from kit.testing import MemoryWork
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.quotes import Quote, QuoteState, ended, kept_fen, seen_at
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import IllegalMoveError, Settlement, SettlementState
-from settlement.failpoints import Boundary, Failpoints
 from settlement.intents import Answer
 from settlement.memory import MemorySettlements
 from settlement.preview_service import Preview, PreviewCommand

@@ -24,6 +24,7 @@ from support.reconciled import (
 
 from kit.clock import FixedClock
 from kit.db import Database, PostgresWork
+from kit.failpoints import Boundary, Failpoints
 from kit.testing import MemoryWork, patient_database, until_somebody_waits
 from settlement import reconciliation_sql as sql
 from settlement.account_repository import PostgresAccountRepository
@@ -33,7 +34,6 @@ from settlement.domain.bill import ClearingType, MedicalType
 from settlement.domain.contributing import Row
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.reconciliation import Amounts, Total, bounds, grand_total, require_over
-from settlement.failpoints import Boundary, Failpoints
 from settlement.memory import MemorySettlements
 from settlement.postgres_repository import PostgresSettlementRepository
 from settlement.reconciliation_memory import MemoryReconciliation

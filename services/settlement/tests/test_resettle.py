@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongji.settlement.events.v1 import account_events_pb2, settlement_events_pb2
+from kit.failpoints import Boundary, Failpoints
 from kit.testing import MemoryWork
 from settlement.domain.accounts import Account, AccountState
 from settlement.domain.bill import BillItem, ItemKind
 from settlement.domain.ledger import AccountKind
 from settlement.domain.state import Settlement, SettlementState
-from settlement.failpoints import Boundary, Failpoints
 from settlement.memory import MemorySettlements
 from settlement.testing import FakeRelation, World, account, bill, msgid, paid, reason, resettle, settle
 

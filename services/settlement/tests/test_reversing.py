@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
+from kit.failpoints import Boundary
 from settlement.domain.accounts import AccountState
 from settlement.domain.state import SettlementState
-from settlement.failpoints import Boundary
 from settlement.reverse_service import ReverseCommand
 from settlement.testing import HOSPITAL, Family, account, bill, msgid, paid, reason, settle
 from settlement.testing_failpoints import Crash, Dying

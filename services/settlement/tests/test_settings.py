@@ -1,6 +1,5 @@
 """Settings are refused by name, and failpoints exist for tests only."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,28 +8,6 @@ from gongji_local.keys import Keys
 from kit.config import ConfigurationError, load
 from settlement.books_config import AuditSettings
 from settlement.config import Settings
-from settlement.failpoints import Action, Boundary, Failpoints, UnknownFailpointError, parse
-
-
-def test_a_setting_names_boundaries_and_actions() -> None:
-    points = parse("after_authorize=pause, after_commit=exit")
-    assert points == {Boundary.AFTER_AUTHORIZE: Action.PAUSE, Boundary.AFTER_COMMIT: Action.EXIT}
-    assert parse("") == {}
-
-
-@pytest.mark.parametrize("text", ["nowhere=pause", "after_commit=sing", "after_commit"])
-def test_an_unknown_failpoint_is_refused_with_those_that_there_are(text: str) -> None:
-    with pytest.raises(UnknownFailpointError, match="after_authorize"):
-        parse(text)
-
-
-async def test_a_pause_stands_still_at_its_boundary_only() -> None:
-    failpoints = Failpoints({Boundary.AFTER_AUTHORIZE: Action.PAUSE})
-    await failpoints.reach(Boundary.AFTER_INTENT)
-    standing = asyncio.create_task(failpoints.reach(Boundary.AFTER_AUTHORIZE))
-    done, _ = await asyncio.wait([standing], timeout=0.05)
-    assert not done
-    standing.cancel()
 
 
 def test_sandbox_institutions_are_codes_by_commas_and_none_by_default(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from binding.domain.nearly_used import NEARLY_USED_PERCENT
 from binding.domain.notices import NoticeRules
 from binding.domain.relations import Relationship
 from kit.config import ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings
+from kit.failpoints import FailpointSettings
 
 
 class ReplaySettings(ConsumerSettings):
@@ -56,7 +57,7 @@ class ReplaySettings(ConsumerSettings):
         return LossRules(self.enrolment_loss_ends, self.account_region_prefix, self.insured_region_prefix, statuses)
 
 
-class Settings(ReplaySettings, ServiceSettings):
+class Settings(FailpointSettings, ReplaySettings, ServiceSettings):
     """What binding needs to serve."""
 
     keyring_file: KeyRingFile = Field(description="The keys that encrypt proofs, JSON.", examples=["keyring.json"])

@@ -73,7 +73,7 @@ def assemble(settings: Settings, work: Work[Repository], clock: Clock, real_cloc
     applications = Applications(work, clock, policy, shipped(settings.pledge_version), promise)
     proofs = Proofs(work, clock, KeyRing.load(settings.keyring_file), policy, ProofChecker())
     reviews = ReviewServicer(Reviews(work, clock, settings.claim_lease), Decisions(work, clock, policy))
-    authorizing = AuthorizationServicer(authorizations, Holds(work))
+    authorizing = AuthorizationServicer(authorizations, Holds(work), settings.points)
     services: list[Service] = [
         (add_ApplicationServiceServicer_to_server, ApplicationServicer(applications, proofs), APPLICATIONS),
         (add_ReviewServiceServicer_to_server, reviews, REVIEWS),

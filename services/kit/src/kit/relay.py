@@ -19,6 +19,7 @@ from kit.bus_metrics import RELAY_ACTIVE, RELAY_FAILURES, UNSENT, UNSENT_AGE
 from kit.clock import Elapsed
 from kit.db import Database, Transaction
 from kit.events import StoredEvent
+from kit.failpoints import Boundary, Failpoints
 from kit.kafka_client import KafkaSettings
 from kit.observability import get_logger
 from kit.outbox import CHANNEL
@@ -95,6 +96,7 @@ class Relay:
         kafka: where to publish.
         holder: who this is, unique among the replicas.
         publisher: replaces the one that speaks to Kafka; for tests.
+        failpoints: where tests let this process die.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Relay:
         holder: str,
         *,
         publisher: Publishing | None = None,
+        failpoints: Failpoints | None = None,
         lease_seconds: float = LEASE_SECONDS,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
@@ -112,6 +115,7 @@ class Relay:
         self._dsn = dsn
         self._holder = holder
         self._publisher = publisher or Publisher(kafka, client_id=f"relay-{holder}")
+        self._failpoints = failpoints or Failpoints()
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
         self._wake = asyncio.Event()
@@ -170,6 +174,7 @@ class Relay:
         except PublishError as error:
             self._confirmed = error.confirmed
             raise
+        await self._failpoints.reach(Boundary.AFTER_PUBLISH)
 
     async def _clear_and_take(self) -> list[StoredEvent] | None:
         """Clear what is confirmed, and take the next round; None if another relay is active."""

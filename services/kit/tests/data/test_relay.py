@@ -12,6 +12,7 @@ import pytest
 from kit.bus_metrics import RELAY_FAILURES, UNSENT, UNSENT_AGE
 from kit.db import Database
 from kit.events import StoredEvent
+from kit.failpoints import Boundary, Failpoints
 from kit.kafka import KafkaAddress
 from kit.kafka_client import new_consumer, started
 from kit.outbox import PostgresOutbox
@@ -117,6 +118,36 @@ async def test_what_is_unsent_is_published_in_order_and_cleared(
     assert recorder.rounds == 3
     async with database.transaction() as transaction:
         assert await transaction.raw.fetchval("SELECT count(*) FROM outbox_event") == 2500
+
+
+class Standing(Failpoints):
+    """Stands still once the round is published, for good."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: list[Boundary] = []
+
+    async def reach(self, boundary: Boundary) -> None:
+        self.at.append(boundary)
+        await asyncio.Event().wait()
+
+
+async def test_what_stands_still_between_publishing_and_clearing_is_published_again_by_the_next_and_cleared(
+    database: Database, database_url: str, recorder: Recorder
+) -> None:
+    await tell(database, "first", "second")
+    failpoints = Standing()
+    standing = relay_of(database, database_url, recorder, failpoints=failpoints, lease_seconds=0.5)
+    work = asyncio.create_task(standing.run())
+    await eventually(lambda: bool(failpoints.at), what="it has come between")
+    assert failpoints.at == [Boundary.AFTER_PUBLISH]
+    assert recorder.texts() == ["first", "second"]
+    assert await unsent(database) == 2
+    async with Running(relay_of(database, database_url, recorder, "two", poll_seconds=0.1)):
+        await until_sent(database)
+    assert recorder.texts() == ["first", "second"] * 2
+    work.cancel()
+    await asyncio.wait([work])
 
 
 async def test_events_that_are_unsent_and_gone_stop_it_instead_of_being_passed_over(

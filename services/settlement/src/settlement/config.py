@@ -7,17 +7,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kit.config import KeyRingFile, ServiceSettings, SigningKeysFile
+from kit.failpoints import FailpointSettings
 from settlement.books_config import ReconcileSettings, SealSettings, SweepSettings
 from settlement.domain.allocate import PaymentOrder
-from settlement.failpoints import Failpoints, UnknownFailpointError, parse
-
-
-def _known_failpoints(value: str) -> str:
-    try:
-        parse(value)
-    except UnknownFailpointError as error:
-        raise PydanticCustomError("refused", "{what}", {"what": f"is not acceptable: {error}"}) from None
-    return value
 
 
 def _known_codes(value: str) -> str:
@@ -26,7 +18,7 @@ def _known_codes(value: str) -> str:
     return value
 
 
-class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
+class Settings(FailpointSettings, ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
     """What settlement needs to serve."""
 
     database_pool_size: int = Field(
@@ -82,18 +74,6 @@ class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
     bulk_waiting_max: int = Field(
         default=5000, ge=500, le=100_000, description="Bulk requests that wait at most.", examples=["5000"]
     )
-    failpoints: Annotated[str, AfterValidator(_known_failpoints)] = Field(
-        default="",
-        description="Where this process stands still or dies, for tests of crashes; see failpoints.py.",
-        examples=["after_authorize=pause"],
-    )
-
-    @field_validator("failpoints")
-    @classmethod
-    def _only_in_tests(cls, value: str, info: ValidationInfo) -> str:
-        if value and info.data.get("environment") not in {"local", "test"}:
-            raise PydanticCustomError("refused", "{what}", {"what": "must be empty outside local and test"})
-        return value
 
     @field_validator("sandbox_institutions")
     @classmethod
@@ -106,8 +86,3 @@ class Settings(ReconcileSettings, SealSettings, SweepSettings, ServiceSettings):
     def sandbox(self) -> frozenset[str]:
         """The institutions whose amounts order failures."""
         return frozenset(filter(None, self.sandbox_institutions.split(",")))
-
-    @property
-    def points(self) -> Failpoints:
-        """Where this process stands still or dies."""
-        return Failpoints(parse(self.failpoints))

@@ -11,6 +11,7 @@ from kit.db import Work, retrying
 from kit.db_errors import is_unavailable
 from kit.errors import Refusal
 from kit.events import Event
+from kit.failpoints import Boundary, Failpoints
 from kit.observability import get_logger
 from settlement import settlement_events as events
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
@@ -22,7 +23,6 @@ from settlement.domain.quotes import Quote, hold
 from settlement.domain.reasons import Reason, SettlementRefusedError
 from settlement.domain.settling import given_back, owed_again, postings_of, settle_or_refuse
 from settlement.domain.state import OrderKind, Settlement, SettlementState, abandoned, answer_from_record, asked_payers
-from settlement.failpoints import Boundary, Failpoints
 from settlement.intents import Answer, Intake, UnderWay
 from settlement.repository import Locked, SettlementRepository
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from kit.batcher import MicroBatcher
 from kit.clock import FixedClock
 from kit.db import Work
+from kit.failpoints import Failpoints
 from kit.testing import MemoryWork
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
 from settlement.bulk import Bulk
@@ -20,7 +21,6 @@ from settlement.domain.decided import Decided
 from settlement.domain.quotes import Quote, QuoteState
 from settlement.domain.state import Order, OrderKind, Settlement, SettlementState
 from settlement.domain.visit import Enrolment, InsuranceStatus, InsuranceType, VisitFacts
-from settlement.failpoints import Failpoints
 from settlement.intents import Answer, Intake
 from settlement.memory import MemorySettlements
 from settlement.pipeline import Pipeline

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from settlement.failpoints import Boundary, Failpoints
+from kit.failpoints import Boundary, Failpoints
 
 
 class Crash(BaseException):

@@ -5,13 +5,13 @@ from typing import Any
 from uuid import uuid4
 
 from kit.errors import Refusal
+from kit.failpoints import Failpoints
 from kit.testing import MemoryWork
 from settlement.domain.accounts import Account
 from settlement.domain.premiums import Terms, premium_order
 from settlement.domain.reasons import SettlementRefusedError
 from settlement.domain.state import Premium, Settlement
 from settlement.domain.visit import EnrolmentFact, PersonFacts
-from settlement.failpoints import Failpoints
 from settlement.memory import MemorySettlements
 from settlement.testing import TEN_O_CLOCK, FakeRelation, World, account, enrolment
 

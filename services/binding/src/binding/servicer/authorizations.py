@@ -7,20 +7,29 @@ from binding.service.authorizations import Authorizations
 from binding.service.holds import Holds
 from binding.servicer.calling import Context
 from gongji.binding.v1 import authorization_pb2, authorization_pb2_grpc
+from kit.failpoints import Boundary, Failpoints
 
 
 class AuthorizationServicer(authorization_pb2_grpc.AuthorizationServiceServicer):
-    """What settlement asks while a bill is being settled."""
+    """What settlement asks while a bill is being settled.
 
-    def __init__(self, authorizations: Authorizations, holds: Holds) -> None:
+    Args:
+        authorizations: who holds.
+        holds: who tells what is held.
+        failpoints: where tests let this process die.
+    """
+
+    def __init__(self, authorizations: Authorizations, holds: Holds, failpoints: Failpoints) -> None:
         self._authorizations = authorizations
         self._holds = holds
+        self._failpoints = failpoints
 
     async def Authorize(  # noqa: N802 - the contract's name
         self, request: authorization_pb2.AuthorizeRequest, _context: Context
     ) -> authorization_pb2.AuthorizeResponse:
         """Hold for each request what its payers may give."""
         answers = await self._authorizations.authorize([codec.request_of(one) for one in request.requests])
+        await self._failpoints.reach(Boundary.AFTER_HOLD)
         return authorization_pb2.AuthorizeResponse(results=map(codec.answer_message, answers))
 
     async def PreviewAuthorization(  # noqa: N802
