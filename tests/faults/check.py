@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
-from faults.families import LIMIT_FEN
-from faults.load import Sent, Told
+from faults.told import Sent, Told
+from support.books import findings
 
+from gongji.settlement.v1.settlement_pb2 import Quote
 from gongji_local.errors import StackError
 from gongji_local.stack import Stack
 
@@ -15,23 +16,25 @@ QUIET_SECONDS: Final = 180.0
 PENDING_SECONDS: Final = 90.0
 
 _SETTLEMENTS: Final = """
-SELECT s.msgid, s.id::text AS setl_id, s.state, s.acct_mulaid_pay_fen, s.psn_cash_pay_fen
-FROM settlement AS s WHERE s.msgid = ANY ($1::text[])
+SELECT msgid, state, (id::text, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_fen) AS taken
+FROM settlement WHERE msgid = ANY ($1::text[])
 """
-_PAID: Final = """
-SELECT l.relation_id, sum(l.amount_fen)::bigint AS fen
-FROM settlement AS s JOIN settlement_line AS l ON l.settlement_id = s.id WHERE s.state = 'SETTLED' GROUP BY 1
+_MOVED: Final = "SELECT msgid, state FROM settlement WHERE state IN ('SETTLED', 'REVERSED')"
+_ABOVE: Final = """
+SELECT format('relation %s, %s from %s: %s fen are above its limit', relation_id, c.window_kind, c.window_start,
+              c.used_fen + c.held_fen)
+FROM limit_counter AS c JOIN relation AS r USING (relation_id)
+WHERE c.used_fen + c.held_fen > CASE c.window_kind WHEN 'DAY' THEN r.day_fen WHEN 'MONTH' THEN r.month_fen
+                                                   WHEN 'YEAR' THEN r.year_fen ELSE r.total_fen END
 """
-_USED: Final = """
-SELECT relation_id, used_fen, held_fen FROM limit_counter
-WHERE window_kind = 'TOTAL' AND (used_fen <> 0 OR held_fen <> 0)
-"""
+_LIMITS_OF_ONE: Final = "SELECT relation_id, settlement_fen FROM relation WHERE settlement_fen IS NOT NULL"
+_LARGEST: Final = "SELECT relation_id, max(amount_fen) FROM settlement_line GROUP BY relation_id"
 _TWICE: Final = """
 SELECT count(*) FROM (SELECT FROM entry WHERE account_kind = 'PERSONAL' AND settlement_id IS NOT NULL
                       GROUP BY settlement_id, account_key, entry_kind HAVING count(*) > 1) AS twice
 """
-_DEBITS: Final = "SELECT count(*) FROM outbox_event WHERE topic = 'account-events-v1' AND key LIKE 'F%'"
-_MESSAGES: Final = "SELECT count(*) FROM message WHERE psn_no LIKE 'F%' AND category = 'BALANCE'"
+_DEBITS: Final = "SELECT count(*) FROM outbox_event WHERE topic = 'account-events-v1' AND key ~ '^[FP]'"
+_MESSAGES: Final = "SELECT count(*) FROM message WHERE psn_no ~ '^[FP]' AND category = 'BALANCE'"
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class Found:
     doubled: int = 0
     unresolved: int = 0
     wrong: list[str] = field(default_factory=list)
+    deaths: int = 0
+    """Processes that were seen to die in the round."""
 
     @property
     def is_clean(self) -> bool:
@@ -59,13 +64,14 @@ async def check(stack: Stack, told: Told) -> Found:
         found.wrong.append(str(error))
     found.lost = await _lost(stack, told)
     found.doubled = await _value(stack, "settlement", _TWICE)
-    found.wrong += await _limits(stack)
+    found.wrong += told.contradictions
+    found.wrong += await _untold(stack, told)
+    found.wrong += [row[0] for row in await _rows(stack, "binding", _ABOVE)]
+    found.wrong += await _too_large(stack)
     events, messages = await _value(stack, "settlement", _DEBITS), await _value(stack, "notify", _MESSAGES)
     if events != messages:
         found.wrong.append(f"{events} events of accounts, {messages} messages to their owners")
-    audit = await asyncio.to_thread(stack.run_command, "settlement", "audit")
-    if audit.returncode != 0:
-        found.wrong.append(f"the audit is not clean:\n{audit.stdout}{audit.stderr}")
+    found.wrong += await findings(stack)
     return found
 
 
@@ -79,48 +85,48 @@ async def _pending(stack: Stack) -> int:
 
 
 async def _lost(stack: Stack, told: Told) -> list[str]:
-    """Acknowledged settlements that are not there as they were told, and reversals that did not happen."""
-    connection = await asyncpg.connect(stack.info.database_url("settlement"))
-    try:
-        rows = await connection.fetch(_SETTLEMENTS, [each.request.msgid for each in told.acknowledged])
-    finally:
-        await connection.close()
-    kept = {row["msgid"]: row for row in rows}
-    return [each.request.msgid for each in told.acknowledged if not _is_kept(each, kept.get(each.request.msgid))]
+    """What was acknowledged and is not there as it was told, and reversals that did not happen."""
+    rows = await _rows(stack, "settlement", _SETTLEMENTS, [each.key for each in told.acknowledged])
+    settled = {row["msgid"]: row for row in rows}
+    quotes = {row[0] for row in await _rows(stack, "settlement", "SELECT id::text FROM quote")}
+    return [
+        *(each.key for each in told.acknowledged if not _is_kept(each, settled.get(each.key))),
+        *(each.key for each in told.held if isinstance(each.answer, Quote) and each.answer.quote_id not in quotes),
+    ]
 
 
 def _is_kept(sent: Sent, row: asyncpg.Record | None) -> bool:
-    if row is None or sent.answer is None:
-        return False
-    split = sent.answer.split
-    same = (row["setl_id"], row["acct_mulaid_pay_fen"], row["psn_cash_pay_fen"]) == (
-        sent.answer.setl_id,
-        split.acct_mulaid_pay,
-        split.psn_cash_pay,
-    )
     undone = sent.was_reversed or bool(sent.replaced_by)
-    return same and row["state"] == ("REVERSED" if undone else "SETTLED")
+    return row is not None and (row["state"], row["taken"]) == ("REVERSED" if undone else "SETTLED", sent.taken)
 
 
-async def _limits(stack: Stack) -> list[str]:
-    """Relations whose counter at binding is not the sum of what settlement settled, or is above the limit."""
-    paid = await _by_relation(stack, "settlement", _PAID)
-    used = await _by_relation(stack, "binding", _USED)
+async def _untold(stack: Stack, told: Told) -> list[str]:
+    """Settlements in the books of which the hospital was told otherwise; of an unknown outcome it may still hear."""
+    rows = await _rows(stack, "settlement", _MOVED)
     wrong = []
-    for relation_id in paid.keys() | used.keys():
-        (paid_fen, _), (used_fen, held_fen) = paid.get(relation_id, (0, 0)), used.get(relation_id, (0, 0))
-        if paid_fen != used_fen or held_fen or used_fen > LIMIT_FEN:
-            wrong.append(f"relation {relation_id}: {paid_fen} fen were paid, {used_fen} used and {held_fen} held")
+    for msgid, state in rows:
+        sent = told.sent.get(msgid)
+        if sent is None:
+            wrong.append(f"{msgid} is {state} and was never sent")
+        elif sent.refusal is not None and sent.answer is None:
+            wrong.append(f"{msgid} is {state}, and was refused to the hospital with {sent.refusal}")
     return wrong
 
 
-async def _by_relation(stack: Stack, service: str, query: str) -> dict[str, tuple[int, int]]:
+async def _too_large(stack: Stack) -> list[str]:
+    """Relations under which one settlement took more than its limit of a settlement."""
+    limits = dict(map(tuple, await _rows(stack, "binding", _LIMITS_OF_ONE)))
+    largest = dict(map(tuple, await _rows(stack, "settlement", _LARGEST)))
+    above = {each: fen for each, fen in largest.items() if fen > limits.get(each, fen)}
+    return [f"relation {each}: {fen} fen are above its limit of a settlement" for each, fen in above.items()]
+
+
+async def _rows(stack: Stack, service: str, query: str, *arguments: object) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(stack.info.database_url(service))
     try:
-        rows = [tuple(row.values()) for row in await connection.fetch(query)]
+        return list(await connection.fetch(query, *arguments))
     finally:
         await connection.close()
-    return {str(row[0]): (row[1], row[2] if len(row) > 2 else 0) for row in rows}
 
 
 async def _value(stack: Stack, service: str, query: str) -> int:

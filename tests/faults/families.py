@@ -1,4 +1,4 @@
-"""The families of `make faults`: payers with money, patients with one payer and a limit of a year each."""
+"""The families of `make faults`: payers with money, patients with one payer each and limits of every kind of window."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,14 +9,25 @@ from bench.settle_world import HOSPITAL, Patient, patients
 from gongji_local.client import Connections, Operator
 from gongji_local.stack import Stack
 
-__all__ = ["HOSPITAL", "LIMIT_FEN", "OPENING_FEN", "PATIENTS", "PAYERS", "Patient", "make_families"]
+__all__ = ["HOSPITAL", "Families", "Patient", "make_families"]
 
 PAYERS: Final = 12
 PATIENTS: Final = 120
 LIMIT_FEN: Final = 3_000
+"""Of a year, for all of them."""
+SMALLER_FEN: Final = (500, 900, 1_800, 2_600)
+"""Of a settlement, a day, a month, in total: one patient in four each has one of them besides."""
 OPENING_FEN: Final = 25_000
 """Less than the limits of ten patients together: sometimes the money ends first."""
+OWN_EVERY: Final = 5
+"""One patient in so many has an account of the patient's own."""
+OWN_FEN: Final = 4_000
+PREMIUM_FEN: Final = 400
 
+_SMALLER: Final = ", ".join(
+    f"CASE right(beneficiary_psn_no, 8)::int / {PAYERS} % 4 WHEN {place} THEN {fen} END"
+    for place, fen in enumerate(SMALLER_FEN)
+)
 _BINDING: Final = f"""
 INSERT INTO person (psn_no, brdy, verified_at)
 SELECT 'F' || lpad(n::text, 8, '0'), '1980-01-01'::date, now() FROM generate_series(0, {PAYERS - 1}) AS n
@@ -33,18 +44,19 @@ SELECT gen_random_uuid(), 'faults', gen_random_uuid(), '',
 FROM person WHERE psn_no LIKE 'P%';
 INSERT INTO relation
     (relation_id, application_id, payer_psn_no, beneficiary_psn_no, relationship, priority, year_fen, valid_from,
-     valid_to, approved_at, state)
+     valid_to, approved_at, state, settlement_fen, day_fen, month_fen, total_fen)
 SELECT gen_random_uuid(), application_id, payer_psn_no, beneficiary_psn_no, 'CHILD', 1, year_fen, '2020-01-01',
-       '2099-12-31', now(), 'ACTIVE'
+       '2099-12-31', now(), 'ACTIVE', {_SMALLER}
 FROM application;
 """  # noqa: S608 - constants of this file
 
-_SETTLEMENT: Final = f"""
-INSERT INTO person_fact (psn_no, sequence, as_of)
-SELECT 'F' || lpad(n::text, 8, '0'), 1, now() FROM generate_series(0, {PAYERS - 1}) AS n;
+_FACTS: Final = (
+    "INSERT INTO person_fact (psn_no, sequence, as_of) SELECT psn_no, 1, now() FROM unnest($1::text[]) AS psn_no"
+)
+_ENROLMENTS: Final = """
 INSERT INTO person_enrolment (psn_no, valid_from, insutype, insuplc_admdvs, psn_insu_stas, arrears, as_of, sequence)
-SELECT psn_no, '2020-01-01', 310, '652701', 1, false, now(), 1 FROM person_fact;
-"""  # noqa: S608 - constants of this file
+SELECT psn_no, '2020-01-01', 310, '652701', 1, false, now(), 1 FROM unnest($1::text[]) AS psn_no
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +64,36 @@ class Families:
     """Who there is."""
 
     patients: list[Patient]
+    years: tuple[int, ...]
+    """Whose premiums are collected."""
+
+    @staticmethod
+    def payer_of(patient: Patient) -> str:
+        """The one who pays for this patient."""
+        return f"F{int(patient.psn_no[1:]) % PAYERS:08d}"
 
 
 async def make_families(stack: Stack) -> Families:
     """Relations as approvals leave them; accounts opened and filled through settlement itself."""
-    for service, script in (("binding", _BINDING), ("settlement", _SETTLEMENT)):
-        connection = await asyncpg.connect(stack.info.database_url(service))
-        try:
-            await connection.execute(script)
-        finally:
-            await connection.close()
+    of_payers = {f"F{number:08d}": OPENING_FEN for number in range(PAYERS)}
+    money = of_payers | {f"P{number:08d}": OWN_FEN for number in range(0, PATIENTS, OWN_EVERY)}
+    await _execute(stack, "binding", _BINDING)
+    await _execute(stack, "settlement", _FACTS, list(money))
+    await _execute(stack, "settlement", _ENROLMENTS, list(money))
+    year = stack.now().year
     async with Connections(stack) as connections:
         operator = Operator(connections)
-        for number in range(PAYERS):
-            psn_no = f"F{number:08d}"
+        for psn_no, opening_fen in money.items():
             await operator.open_account(psn_no)
-            await operator.record_contribution(psn_no, f"opening.{psn_no}", OPENING_FEN)
-    return Families(patients(stack.info.credential_keyring_file, "P", PATIENTS))
+            await operator.record_contribution(psn_no, f"opening.{psn_no}", opening_fen)
+        for each in (years := (year, year + 1)):
+            await operator.set_premium(each, PREMIUM_FEN, f"{each - 1}-01-01", f"{each}-12-31")
+    return Families(patients(stack.info.credential_keyring_file, "P", PATIENTS), years)
+
+
+async def _execute(stack: Stack, service: str, script: str, *arguments: object) -> None:
+    connection = await asyncpg.connect(stack.info.database_url(service))
+    try:
+        await connection.execute(script, *arguments)
+    finally:
+        await connection.close()

@@ -1,118 +1,89 @@
-"""Hospitals that settle, settle again, reverse and repeat while things break, and remember what they were told."""
+"""Hospitals and payers that send everything there is to send while things break, and remember what they were told."""
 
 import asyncio
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import grpc
-from faults.families import HOSPITAL, Patient
+from faults.families import HOSPITAL, Families, Patient
+from faults.told import Answer, Request, Sent, Told
 
+from gongji.common.v1 import reason_pb2
+from gongji.settlement.v1 import premium_pb2, settlement_pb2_grpc
 from gongji.settlement.v1 import settlement_pb2 as pb2
-from gongji.settlement.v1 import settlement_pb2_grpc
-from gongji_local.client import msgid, reason_of
+from gongji_local.client import Connections, Portal, msgid, reason_of
+from gongji_local.stack import Stack
 from kit.clock import SHANGHAI, Elapsed
-from kit.grpc_client import TlsFiles, secure_channel
+from kit.grpc_client import secure_channel
 
 CALLERS: Final = 8
+BATCH: Final = 5
 TIMEOUT_SECONDS: Final = 5.0
 FINAL_TIMEOUT_SECONDS: Final = 90.0
 PAUSE_SECONDS: Final = 0.05
 NOT_FINAL: Final = frozenset({None, "UNAVAILABLE", "OVERLOADED", "IN_PROGRESS", "INTERNAL", "DEADLINE_EXCEEDED"})
 """What an answer may say without saying what became of the request."""
 
-Request = pb2.SettleRequest | pb2.ReverseRequest | pb2.ResettleRequest
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Something that is sent."""
+
+    share: float
+    """How often."""
+    make: "Callable[[Patient], Sequence[Sent]]"
+    """What it is for this patient now; nothing where there is nothing to do it to."""
 
 
-@dataclass(slots=True)
-class Sent:
-    """One request under one msgid, and what is known of it."""
-
-    request: Request
-    answer: pb2.Settlement | None = None
-    refusal: str | None = None
-    replaced_by: str = ""
-    """msgid of the request that settled this one's bill again, once that was acknowledged."""
-    was_reversed: bool = False
-    """Whether a reversal of it was acknowledged."""
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the hospital knows what became of it."""
-        return self.answer is not None or self.refusal is not None
-
-
-@dataclass(slots=True)
-class Told:
-    """Everything that was sent in all rounds."""
-
-    sent: dict[str, Sent] = field(default_factory=dict)
-    """By msgid."""
-
-    @property
-    def acknowledged(self) -> list[Sent]:
-        """Settlements that were answered as settled."""
-        return [each for each in self.sent.values() if each.answer is not None and _settles(each.request)]
-
-    @property
-    def unknown(self) -> list[Sent]:
-        """Requests whose outcome the hospital does not know."""
-        return [each for each in self.sent.values() if not each.is_final]
-
-    def learn(self, sent: Sent, answer: pb2.Settlement) -> None:
-        """An acknowledgement."""
-        sent.answer = answer
-        if isinstance(sent.request, pb2.ReverseRequest):
-            self.sent[sent.request.original_msgid].was_reversed = True
-        elif isinstance(sent.request, pb2.ResettleRequest):
-            self.sent[sent.request.original_msgid].replaced_by = sent.request.msgid
-
-
-class Hospitals:
-    """So many callers, each with patients of its own, through a channel that may break.
+class Desks:
+    """So many callers, each with patients of its own, hospitals through a channel that may break.
 
     Args:
-        target: where to call, which may be a proxy.
-        tls: the institution's files.
-        patients: who is treated.
+        stack: whose settlement is called; by the portal directly.
+        target: where hospitals call, which may be a proxy.
+        families: who is treated, and who pays.
         chance: what decides who is ill and with what.
         told: where everything is remembered.
-        now: the time that msgids carry.
     """
 
-    def __init__(  # noqa: PLR0917 - the parts of one round
-        self,
-        target: str,
-        tls: TlsFiles,
-        patients: Sequence[Patient],
-        chance: random.Random,
-        told: Told,
-        now: datetime,
-    ) -> None:
-        self._channel = secure_channel(target, tls, options=[("grpc.max_reconnect_backoff_ms", 500)])
+    def __init__(self, stack: Stack, target: str, families: Families, chance: random.Random, told: Told) -> None:
+        self._channel = secure_channel(
+            target, stack.institution_tls(HOSPITAL), options=[("grpc.max_reconnect_backoff_ms", 500)]
+        )
         self._stub: settlement_pb2_grpc.SettlementServiceAsyncStub = settlement_pb2_grpc.SettlementServiceStub(
             self._channel
         )
-        self._patients = patients
+        self._connections = Connections(stack)
+        self._families = families
         self._chance = chance
         self._told = told
-        self._now = now.astimezone(SHANGHAI)
+        self._now = stack.now().astimezone(SHANGHAI)
+        self._kinds = (
+            Kind(0.15, self._reversal),
+            Kind(0.12, self._again),
+            Kind(0.05, self._repeat),
+            Kind(0.10, self._preview),
+            Kind(0.10, self._use),
+            Kind(0.06, self._premium),
+            Kind(0.08, self._batch),
+        )
 
     async def close(self) -> None:
         """Hang up."""
         await self._channel.close()
+        await self._connections.close()
 
-    async def work(self, seconds: float) -> None:
-        """Treat patients for so long."""
-        elapsed = Elapsed()
-        await asyncio.gather(*(self._caller(number, elapsed, seconds) for number in range(CALLERS)))
+    async def work(self, enough: asyncio.Event) -> None:
+        """Treat patients until it is enough."""
+        await asyncio.gather(*(self._caller(number, enough) for number in range(CALLERS)))
 
-    async def _caller(self, number: int, elapsed: Elapsed, seconds: float) -> None:
-        mine = self._patients[number::CALLERS]
-        while elapsed.seconds < seconds:
-            await self.send(self._next(self._chance.choice(mine)))
+    async def _caller(self, number: int, enough: asyncio.Event) -> None:
+        mine = self._families.patients[number::CALLERS]
+        while not enough.is_set():
+            await self._send_all(self._next(self._chance.choice(mine)))
 
     async def resolve(self) -> int:
         """Send every request of unknown outcome again until it is known; how many stay unknown."""
@@ -120,78 +91,150 @@ class Hospitals:
         while (unknown := self._told.unknown) and elapsed.seconds < FINAL_TIMEOUT_SECONDS:
             # In the order in which they were sent: of a bill and its reversal the bill first.
             for sent in unknown:
-                await self.send(sent)
+                await self._send(sent)
             if self._told.unknown:
                 await asyncio.sleep(PAUSE_SECONDS)
         return len(self._told.unknown)
 
-    async def send(self, sent: Sent) -> None:
+    # sending
+
+    async def _send_all(self, sent: Sequence[Sent]) -> None:
+        await (self._send(sent[0]) if len(sent) == 1 else self._send_batch(sent))
+
+    async def _send(self, sent: Sent) -> None:
         """Once, and remember what came."""
         try:
             answer = await self._call(sent.request)
         except grpc.aio.AioRpcError as error:
-            if (reason := reason_of(error)) not in NOT_FINAL:
-                if sent.answer is not None:
-                    raise AssertionError(
-                        f"{sent.request.msgid} was answered, and then refused with {reason}"
-                    ) from error
-                sent.refusal = sent.refusal or reason
-            else:
-                await asyncio.sleep(PAUSE_SECONDS)
+            await self._refused(sent, reason_of(error))
+        else:
+            self._told.learn(sent, answer)
+
+    async def _send_batch(self, batch: Sequence[Sent]) -> None:
+        request = pb2.BatchSettleRequest(items=[each.request for each in batch])  # type: ignore[misc]
+        try:
+            results = (await self._stub.BatchSettle(request, timeout=TIMEOUT_SECONDS)).results
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(PAUSE_SECONDS)
             return
-        if sent.answer is not None and sent.answer.split != answer.split:
-            raise AssertionError(f"{sent.request.msgid} was answered {sent.answer.split} and then {answer.split}")
-        self._told.learn(sent, answer)
+        for sent, result in zip(batch, results, strict=True):
+            if result.refusal:
+                await self._refused(sent, reason_pb2.Reason.Name(result.refusal).removeprefix("REASON_"))
+            else:
+                self._told.learn(sent, result.settlement)
 
-    async def _call(self, request: Request) -> pb2.Settlement:
-        if isinstance(request, pb2.SettleRequest):
-            return (await self._stub.Settle(request, timeout=TIMEOUT_SECONDS)).settlement
-        if isinstance(request, pb2.ReverseRequest):
-            return (await self._stub.Reverse(request, timeout=TIMEOUT_SECONDS)).settlement
-        return (await self._stub.Resettle(request, timeout=TIMEOUT_SECONDS)).settlement
+    async def _refused(self, sent: Sent, reason: str | None) -> None:
+        if reason in NOT_FINAL:
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            self._told.learn_refusal(sent, str(reason))
 
-    def _next(self, patient: Patient) -> Sent:
-        """Mostly a new bill; sometimes something about an earlier one of the same patient."""
-        earlier = [
-            each
-            for each in self._told.acknowledged
-            if _patient_of(each) == patient.psn_no and not (each.was_reversed or each.replaced_by)
-        ]
+    async def _call(self, request: Request) -> Answer:
+        match request:
+            case pb2.SettleRequest():
+                return (await self._stub.Settle(request, timeout=TIMEOUT_SECONDS)).settlement
+            case pb2.ReverseRequest():
+                return (await self._stub.Reverse(request, timeout=TIMEOUT_SECONDS)).settlement
+            case pb2.ResettleRequest():
+                return (await self._stub.Resettle(request, timeout=TIMEOUT_SECONDS)).settlement
+            case pb2.PreSettleRequest():
+                return (await self._stub.PreSettle(request, timeout=TIMEOUT_SECONDS)).quote
+        portal = Portal(self._connections, request.payer_psn_no)
+        answer = await portal.call(portal.premiums.PayPremium, request, timeout_seconds=TIMEOUT_SECONDS)
+        return answer.premium
+
+    # what is sent
+
+    def _next(self, patient: Patient) -> Sequence[Sent]:
+        """Mostly a new bill; sometimes something else, or about something earlier of the same patient."""
         roll = self._chance.random()
-        if earlier and roll < 0.2:
-            return self._remember(self._reversal(self._chance.choice(earlier)))
-        if earlier and roll < 0.35:
-            return self._remember(self._again(self._chance.choice(earlier), patient))
-        if earlier and roll < 0.4:
-            return self._chance.choice(earlier)
-        return self._remember(self._bill(patient))
+        for kind in self._kinds:
+            if roll < kind.share:
+                return kind.make(patient) or [self._bill(patient)]
+            roll -= kind.share
+        return [self._bill(patient)]
 
-    def _remember(self, request: Request) -> Sent:
-        self._told.sent[request.msgid] = Sent(request)
-        return self._told.sent[request.msgid]
-
-    def _bill(self, patient: Patient) -> pb2.SettleRequest:
-        return pb2.SettleRequest(
+    def _bill(self, patient: Patient, quote: Sent | None = None) -> Sent:
+        request = pb2.SettleRequest(
             fixmedins_code=HOSPITAL,
-            msgid=msgid(HOSPITAL, self._now),
+            msgid=self._msgid(),
             bill=self._of(patient.psn_no),
             visit_credential=patient.credential,
+            acct_used_flag=self._chance.random() < 0.5,
             use_mutual_aid=True,
         )
+        if quote is not None and isinstance(quote.answer, pb2.Quote):
+            request.visit_credential, request.quote_id = "", quote.answer.quote_id
+            request.bill.CopyFrom(quote.answer.bill)
+            request.acct_used_flag = quote.answer.acct_used_flag
+        return self._told.remember(request)
 
-    def _again(self, earlier: Sent, patient: Patient) -> pb2.ResettleRequest:
-        return pb2.ResettleRequest(
+    def _batch(self, patient: Patient) -> Sequence[Sent]:
+        others = self._chance.sample(self._families.patients, BATCH - 1)
+        batch = [self._bill(each) for each in (patient, *others)]
+        for each in batch:
+            each.is_of_batch = True
+        return batch
+
+    def _preview(self, patient: Patient) -> Sequence[Sent]:
+        request = pb2.PreSettleRequest(
             fixmedins_code=HOSPITAL,
-            msgid=msgid(HOSPITAL, self._now),
-            original_msgid=earlier.request.msgid,
+            msgid=self._msgid(),
             bill=self._of(patient.psn_no),
+            visit_credential=patient.credential,
+            acct_used_flag=self._chance.random() < 0.5,
+            use_mutual_aid=True,
+            hold=True,
+        )
+        return [self._told.remember(request)]
+
+    def _use(self, patient: Patient) -> Sequence[Sent]:
+        held = [each for each in self._earlier(patient) if isinstance(each.answer, pb2.Quote) and not each.is_used]
+        if not held:
+            return ()
+        held[0].is_used = True
+        return [self._bill(patient, held[0])]
+
+    def _again(self, patient: Patient) -> Sequence[Sent]:
+        if not (bills := self._standing(patient)):
+            return ()
+        request = pb2.ResettleRequest(
+            fixmedins_code=HOSPITAL,
+            msgid=self._msgid(),
+            original_msgid=self._chance.choice(bills).key,
+            bill=self._of(patient.psn_no),
+            acct_used_flag=self._chance.random() < 0.5,
             use_mutual_aid=True,
         )
+        return [self._told.remember(request)]
 
-    def _reversal(self, earlier: Sent) -> pb2.ReverseRequest:
-        return pb2.ReverseRequest(
-            fixmedins_code=HOSPITAL, msgid=msgid(HOSPITAL, self._now), original_msgid=earlier.request.msgid
+    def _reversal(self, patient: Patient) -> Sequence[Sent]:
+        if not (bills := self._standing(patient)):
+            return ()
+        original_msgid = self._chance.choice(bills).key
+        request = pb2.ReverseRequest(fixmedins_code=HOSPITAL, msgid=self._msgid(), original_msgid=original_msgid)
+        return [self._told.remember(request)]
+
+    def _repeat(self, patient: Patient) -> Sequence[Sent]:
+        return [self._chance.choice(bills)] if (bills := self._standing(patient)) else ()
+
+    def _premium(self, patient: Patient) -> Sequence[Sent]:
+        request = premium_pb2.PayPremiumRequest(
+            payment_id=str(uuid.UUID(int=self._chance.getrandbits(128), version=4)),
+            payer_psn_no=self._families.payer_of(patient),
+            insured_psn_no=patient.psn_no,
+            year=self._chance.choice(self._families.years),
         )
+        return [self._told.remember(request)]
+
+    def _earlier(self, patient: Patient) -> Sequence[Sent]:
+        return self._told.of_patients.get(patient.psn_no, ())
+
+    def _standing(self, patient: Patient) -> Sequence[Sent]:
+        return [each for each in self._earlier(patient) if each.is_bill and each.stands]
+
+    def _msgid(self) -> str:
+        return msgid(HOSPITAL, self._now)
 
     def _of(self, psn_no: str) -> pb2.Bill:
         amount_fen = self._chance.randint(1, 900)
@@ -202,11 +245,3 @@ class Hospitals:
             medfee_sumamt=amount_fen,
             psn_part_amt=amount_fen,
         )
-
-
-def _settles(request: Request) -> bool:
-    return not isinstance(request, pb2.ReverseRequest)
-
-
-def _patient_of(sent: Sent) -> str:
-    return "" if isinstance(sent.request, pb2.ReverseRequest) else sent.request.bill.psn_no

@@ -1,4 +1,4 @@
-"""A TCP proxy between hospitals and settlement that delays, cuts, half-opens, and drops answers."""
+"""A TCP proxy between two programs that delays, cuts, half-opens, and drops answers."""
 
 import asyncio
 from contextlib import suppress
@@ -25,12 +25,11 @@ class Proxy:
     """Listens on a free port of the loopback; `mode` may be changed at any time.
 
     Args:
-        host: of the server behind it.
-        port: of the server behind it.
+        behind: `host:port` of the server behind it.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self._behind = (host, port)
+    def __init__(self, behind: str) -> None:
+        self._behind = tuple(behind.rsplit(":", 1))
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.mode = Mode.PASS
