@@ -16,8 +16,20 @@ _TOPIC_ALREADY_EXISTS: Final = 36
 _KNOWN_TIMEOUT_SECONDS: Final = 30.0
 _KNOWN_POLL_SECONDS: Final = 0.05
 _OURS: Final = re.compile(r"-events-v[1-9][0-9]*(-dlq)?$")
+_SET_ON_THE_TOPIC: Final = 1
+"""Kafka's name of the source: the topic's own setting, neither the brokers' nor Kafka's default."""
+_PROMISED: Final = {
+    # What the brokers think best would take events before their time, or after the loss of a broker.
+    "retention.bytes": "-1",
+    "unclean.leader.election.enable": "false",
+    # A consumer that begins with a date goes by when an event was published.
+    "message.timestamp.type": "CreateTime",
+}
+"""What holds for every topic, whatever the brokers' defaults are."""
 ABSENT: Final = "absent"
 """Stands in a drift for a topic that the brokers do not have."""
+UNSTATED: Final = "no word of it"
+"""Stands in a drift for a setting of a topic that no file has."""
 
 
 class TopicError(Exception):
@@ -33,6 +45,8 @@ class Shape:
     """Copies of each partition; of the partition that has the fewest."""
     configs: Mapping[str, str]
     """By Kafka's names; of what is found, at least those that are stated."""
+    own: frozenset[str] = frozenset()
+    """Of what is found, the settings that were made for this topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,7 @@ def _shapes_of(topic: Topic, replication: int | None) -> Iterator[tuple[str, Sha
         "retention.ms": str(topic.retention_ms),
         # With fewer brokers than stated, one of them must still be allowed to fail.
         "min.insync.replicas": str(min(topic.min_insync_replicas, max(1, copies - 1))),
-    }
+    } | _PROMISED
     yield topic.name, Shape(topic.partitions, copies, configs)
     if topic.dlq is not None:
         yield topic.dlq, Shape(1, copies, configs | {"cleanup.policy": CleanupPolicy.DELETE.value})
@@ -99,6 +113,8 @@ def _drifts(name: str, stated: Shape, found: Shape | None) -> Iterator[Drift]:
         there = found.configs.get(key, ABSENT)
         if _in_one_order(there) != _in_one_order(value):
             yield Drift(name, key, value, there)
+    for key in sorted(found.own - stated.configs.keys()):
+        yield Drift(name, key, UNSTATED, found.configs[key])
 
 
 def _in_one_order(value: str) -> list[str]:
@@ -191,21 +207,22 @@ async def _found(admin: Any, stated: Mapping[str, Shape]) -> dict[str, Shape]:
         return {}
     described = {each["topic"]: each for each in await admin.describe_topics(names)}
     configs = await _configs(admin, names)
-    return {name: _shape(described[name], configs[name]) for name in names}
+    return {name: _shape(described[name], *configs[name]) for name in names}
 
 
-def _shape(described: Mapping[str, Any], configs: Mapping[str, str]) -> Shape:
+def _shape(described: Mapping[str, Any], configs: Mapping[str, str], own: frozenset[str]) -> Shape:
     if described["error_code"]:
         raise TopicError(f"{described['topic']}: the brokers answer error {described['error_code']}")
     partitions = described["partitions"]
-    return Shape(len(partitions), min(len(each["replicas"]) for each in partitions), configs)
+    return Shape(len(partitions), min(len(each["replicas"]) for each in partitions), configs, own)
 
 
-async def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
+async def _configs(admin: Any, names: Sequence[str]) -> dict[str, tuple[dict[str, str], frozenset[str]]]:
     answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, tuple[dict[str, str], frozenset[str]]] = {}
     for error_code, message, _, name, entries in (resource for answer in answers for resource in answer.resources):
         if error_code:
             raise TopicError(f"{name}: {message or f'error {error_code}'}")
-        found[name] = {entry[0]: entry[1] for entry in entries}
+        own = frozenset(key for key, _, _, source, *_ in entries if source == _SET_ON_THE_TOPIC)
+        found[name] = {entry[0]: entry[1] for entry in entries}, own
     return found

@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from gongji_local.ports import free_port
 from kit.__main__ import EXIT_DRIFT, EXIT_FAILED, app
 from kit.kafka_client import KafkaAddress, client_options
-from kit.testing_events import SampleTopic
-from kit.topic_admin import ABSENT, Drift, Shape, TopicError, check_topics, compare, ensure_topics, shapes
+from kit.testing_events import HAPPENED, SampleTopic
+from kit.topic_admin import ABSENT, UNSTATED, Drift, Shape, TopicError, check_topics, compare, ensure_topics, shapes
 from kit.topics import Catalogue, CleanupPolicy, Topic, catalogue
 
 RUNNER = CliRunner()
+PROMISED = {"retention.bytes": "-1", "unclean.leader.election.enable": "false", "message.timestamp.type": "CreateTime"}
 CONFIGS = {"cleanup.policy": "delete", "retention.ms": "3600000", "min.insync.replicas": "2"}
 STATED = Shape(6, 3, CONFIGS)
 
@@ -32,7 +33,7 @@ def topic(**stated: Any) -> Topic:
 
 def test_a_dlq_has_one_partition_and_is_never_compacted() -> None:
     compacted = topic(partitions=4, cleanup_policy=CleanupPolicy.COMPACT, replication=3, min_insync_replicas=2)
-    configs = {"retention.ms": "3600000", "min.insync.replicas": "2"}
+    configs = {"retention.ms": "3600000", "min.insync.replicas": "2"} | PROMISED
     assert shapes(Catalogue([compacted])) == {
         "sample-v1": Shape(4, 3, configs | {"cleanup.policy": "compact"}),
         "sample-v1-dlq": Shape(1, 3, configs | {"cleanup.policy": "delete"}),
@@ -63,6 +64,15 @@ def test_the_platform_s_topics_survive_the_loss_of_a_broker() -> None:
 def test_what_is_as_stated_is_no_drift() -> None:
     found = Shape(6, 3, CONFIGS | {"segment.bytes": "1073741824"})
     assert compare({"a-v1": STATED}, {"a-v1": found, "others": STATED}).drifts == ()
+
+
+def test_what_somebody_set_for_a_topic_and_no_file_states_is_a_drift() -> None:
+    own = frozenset({"retention.ms", "max.message.bytes", "compression.type"})
+    found = Shape(6, 3, CONFIGS | {"compression.type": "lz4", "max.message.bytes": "1", "segment.ms": "9"}, own)
+    assert compare({"a-v1": STATED}, {"a-v1": found}).drifts == (
+        Drift("a-v1", "compression.type", UNSTATED, "lz4"),
+        Drift("a-v1", "max.message.bytes", UNSTATED, "1"),
+    )
 
 
 def test_the_order_of_policies_is_no_drift() -> None:
@@ -136,6 +146,27 @@ async def test_a_look_shows_what_was_changed_by_hand_and_changes_nothing(kafka: 
     stated = SampleTopic(5, sample.name).catalogue
     assert (await check_topics(kafka, 1, stated)).drifts == drifts
     assert (await check_topics(kafka, 1, stated)).drifts == drifts
+
+
+async def test_a_look_shows_settings_by_which_events_would_go_early_or_not_come_at_all(
+    kafka: KafkaAddress, admin: Any
+) -> None:
+    sample = SampleTopic()
+    await ensure_topics(kafka, 1, sample.catalogue)
+    by_hand = {"retention.ms": "3600000", "retention.bytes": "1000000", "max.message.bytes": "2000"}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, sample.dlq, by_hand)])
+    assert (await check_topics(kafka, 1, sample.catalogue)).drifts == (
+        Drift(sample.dlq, "retention.bytes", "-1", "1000000"),
+        Drift(sample.dlq, "max.message.bytes", UNSTATED, "2000"),
+    )
+
+
+@pytest.mark.parametrize("policy", CleanupPolicy)
+async def test_brokers_take_every_policy_as_it_is_stated(kafka: KafkaAddress, policy: CleanupPolicy) -> None:
+    name = SampleTopic().name
+    one = Catalogue([topic(name=name, dlq=None, schema=(HAPPENED,), cleanup_policy=policy)])
+    assert await ensure_topics(kafka, 1, one) == [name]
+    assert (await check_topics(kafka, 1, one)).drifts == ()
 
 
 async def test_a_topic_that_is_not_there_is_told_and_not_made(kafka: KafkaAddress, admin: Any) -> None:
