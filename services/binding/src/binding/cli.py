@@ -10,6 +10,7 @@ from kit.config import DatabaseSettings
 from kit.dlq_cli import DeadLetterTools
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+DEAD_LETTERS = DeadLetterTools(ReplaySettings, {GROUP: TOPICS}, handlers)
 
 app = service_cli(
     "binding",
@@ -17,5 +18,5 @@ app = service_cli(
     serve,
     MIGRATIONS,
     {"audit": Task(DatabaseSettings, audit_limits)},
-    dead_letters=DeadLetterTools(ReplaySettings, {GROUP: TOPICS}, handlers),
+    dead_letters=DEAD_LETTERS,
 )

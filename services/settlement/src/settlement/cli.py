@@ -15,6 +15,7 @@ from settlement.statement_command import export_statement
 from settlement.subscriber import TOPICS
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+DEAD_LETTERS = DeadLetterTools(ConsumerSettings, {GROUP: TOPICS}, handlers)
 
 app = service_cli(
     "settlement",
@@ -26,7 +27,7 @@ app = service_cli(
         "pending": Task(AuditSettings, show_pending),
         "reconcile-holds": Task(ReconcileSettings, reconcile_holds),
     },
-    dead_letters=DeadLetterTools(ConsumerSettings, {GROUP: TOPICS}, handlers),
+    dead_letters=DEAD_LETTERS,
 )
 app.command("daily-file")(daily_file_command)
 app.command("import-contributions")(import_contributions)
