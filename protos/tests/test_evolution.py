@@ -126,6 +126,11 @@ def test_versions_were_kept_and_each_has_what_it_takes() -> None:
             kept.pool.FindMessageTypeByName(name)
 
 
+def test_every_event_is_in_the_newest_version_that_was_kept() -> None:
+    missing = TODAY.keys() - VERSIONS[-1].golden.keys()
+    assert not missing, "keep a version that has them: make contracts-version NAME=…"
+
+
 DEBITED = "gongji.settlement.events.v1.AccountDebited"
 SUBMITTED = "gongji.binding.events.v1.ApplicationSubmitted"
 
