@@ -55,8 +55,10 @@ _FACTS: Final = (
 )
 _ENROLMENTS: Final = """
 INSERT INTO person_enrolment (psn_no, valid_from, insutype, insuplc_admdvs, psn_insu_stas, arrears, as_of, sequence)
-SELECT psn_no, '2020-01-01', 310, '652701', 1, false, now(), 1 FROM unnest($1::text[]) AS psn_no
+SELECT psn_no, '2020-01-01', $2, '652701', 1, false, now(), 1 FROM unnest($1::text[]) AS psn_no
 """
+EMPLOYEES: Final = 310
+RESIDENTS: Final = 390
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,10 @@ async def make_families(stack: Stack) -> Families:
     of_payers = {f"F{number:08d}": OPENING_FEN for number in range(PAYERS)}
     money = of_payers | {f"P{number:08d}": OWN_FEN for number in range(0, PATIENTS, OWN_EVERY)}
     await _execute(stack, "binding", _BINDING)
-    await _execute(stack, "settlement", _FACTS, list(money))
-    await _execute(stack, "settlement", _ENROLMENTS, list(money))
+    residents = [psn_no for number in range(PATIENTS) if (psn_no := f"P{number:08d}") not in money]
+    for persons, insutype in ((list(money), EMPLOYEES), (residents, RESIDENTS)):
+        await _execute(stack, "settlement", _FACTS, persons)
+        await _execute(stack, "settlement", _ENROLMENTS, persons, insutype)
     year = stack.now().year
     async with Connections(stack) as connections:
         operator = Operator(connections)
