@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import typer
 
+from kit.cli import EXIT_FAILED
 from kit.clock import SystemClock
 from kit.config import ConsumerSettings
 from kit.db import Database
@@ -118,7 +119,10 @@ def _add_show(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run: 
 
 
 def _add_replay(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run: Run) -> None:
-    @app.command("replay", help="Handle one event again, or --all, once what made them fail is mended.")
+    @app.command(
+        "replay",
+        help="Handle one event again, or --all, once what made them fail is mended; status 1 if one fails again.",
+    )
     def command(
         topic: TopicArgument,
         offset: Annotated[str, typer.Argument(metavar="[OFFSET]", help="One letter; or give --all.")] = "",
@@ -132,13 +136,14 @@ def _add_replay(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run
             raise typer.BadParameter("give either an OFFSET or --all", param_hint="OFFSET")
         place = None if everything else _place(offset)
 
-        async def replayed(desk: Desk, settings: Any) -> None:
+        async def replayed(desk: Desk, settings: Any) -> int:
             replaying = Replaying(desk.looking, desk.queue, desk.work, tools.handlers(settings, desk.database))
             if place is None:
                 result = await replaying.all(topic, operator, limit)
             else:
                 result = await replaying.one(topic, place, operator)
             typer.echo(f"{topic}: {words_of(result)}")
+            return EXIT_FAILED if result.buried else 0
 
         raise typer.Exit(run(tools.settings_cls, _at_the_desk(service, tools, replayed)))
 
@@ -195,17 +200,16 @@ def _text(option: str, value: str, least: int, most: int) -> str:
 
 
 def _at_the_desk(
-    service: str, tools: DeadLetterTools[Any], work: Callable[[Desk, Any], Any]
+    service: str, tools: DeadLetterTools[Any], work: Callable[[Desk, Any], Awaitable[int | None]]
 ) -> Callable[[ConsumerSettings], int]:
-    async def opened(settings: ConsumerSettings) -> None:
+    async def opened(settings: ConsumerSettings) -> int:
         async with _desk(service, tools, settings) as desk:
-            await work(desk, settings)
+            return await work(desk, settings) or 0
 
     def task(settings: ConsumerSettings) -> int:
         # The client complains of each attempt; what came of all of them is told once.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-        asyncio.run(opened(settings))
-        return 0
+        return asyncio.run(opened(settings))
 
     return task
 
