@@ -248,3 +248,26 @@ def test_what_fails_unforeseen_is_status_1(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SystemExit) as caught:
         cli.main(broken)
     assert caught.value.code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["raise-epoch", "--by", "wang"], "--reason"),
+        (["raise-epoch", "--reason", "restored"], "--by"),
+        (["raise-epoch", "--by", " ", "--reason", "restored"], "--by"),
+        (["raise-epoch", "--by", "wang", "--reason", "no"], "--reason"),
+        (["raise-epoch", "--by", "wang", "--reason", "a\nb\nc"], "--reason"),
+        (["republish", "--by", "wang"], "--since"),
+        (["republish", "--since", "2026-05-01T12:00:00+08:00"], "--by"),
+        (["republish", "--by", "wang", "--since", "2026-05-01T12:00:00"], "--since"),
+        (["republish", "--by", "wang", "--since", "yesterday"], "--since"),
+        (["republish", "--by", "wang", "--since", "2026-05-01T12:00:00Z", "--until", "2026-05-01"], "--until"),
+        (["republish", "--by", "wang", "--since", "2026-05-01T12:00:00Z", "--topic", "nothing-v1"], "--topic"),
+    ],
+)
+@pytest.mark.usefixtures("environ")
+def test_what_is_done_after_a_restore_says_who_and_when_without_doubt(arguments: list[str], what: str) -> None:
+    result = RUNNER.invoke(app(), arguments)
+    assert result.exit_code == 2
+    assert what in re.sub(r"\x1b\[[0-9;]*m", "", result.output)

@@ -1,4 +1,4 @@
-"""The command line that every service has: `python -m <service> serve|migrate|config`, and what it adds."""
+"""The command line that every service has: `serve|migrate|config|raise-epoch|republish`, and what it adds."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import typer
 from kit.config import ConfigurationError, DatabaseSettings, ServiceSettings, describe, load
 from kit.failures import OperatorError
 from kit.observability import configure_logging, get_logger
+from kit.outbox_cli import add_outbox_commands
 
 if TYPE_CHECKING:
     from kit.dlq_cli import DeadLetterTools
@@ -56,6 +57,7 @@ def service_cli(
     _add(app, name, "config", "Print the effective settings, secrets masked.", Task(settings_cls, _print_settings))
     for command_name, task in (extra or {}).items():
         _add(app, name, command_name, task.run.__doc__ or "", task)
+    add_outbox_commands(app, name, lambda settings_cls, run: done(name, Task(settings_cls, run)))
     if dead_letters is not None:
         _add_dlq(app, name, dead_letters)
     return app

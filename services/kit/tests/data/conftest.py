@@ -10,7 +10,7 @@ import pytest
 
 from gongji_local.ports import free_port
 from gongji_local.templates import DatabaseTemplates
-from kit import dlq_actions, inbox, outbox, requests, used_assertions
+from kit import dlq_actions, inbox, outbox, outbox_actions, requests, used_assertions
 from kit.db import Database
 from kit.kafka_client import KafkaAddress
 from kit.testing import patient_database
@@ -33,7 +33,8 @@ async def _admin(url: str, statement: str) -> None:
 
 
 def _make_tables(_service: str, url: str) -> None:
-    schemas = (outbox.SCHEMA, outbox.RUNS, inbox.SCHEMA, requests.SCHEMA, used_assertions.SCHEMA, dlq_actions.SCHEMA)
+    outboxes = (outbox.SCHEMA, outbox.RUNS, outbox_actions.SCHEMA)
+    schemas = (*outboxes, inbox.SCHEMA, requests.SCHEMA, used_assertions.SCHEMA, dlq_actions.SCHEMA)
     asyncio.run(_admin(url, "".join(schemas) + FACT))
 
 

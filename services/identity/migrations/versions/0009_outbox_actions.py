@@ -1,0 +1,20 @@
+"""What operators did with the outbox after a restore from backup.
+
+Revision ID: 0009
+Revises: 0008
+"""
+
+from collections.abc import Sequence
+
+from kit import outbox_actions
+from kit.migrate import run_script
+
+revision: str = "0009"
+down_revision: str | None = "0008"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    """Create the table."""
+    run_script(outbox_actions.SCHEMA)
