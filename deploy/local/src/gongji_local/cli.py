@@ -11,6 +11,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 from rich.console import Console
 
+from gongji_local.backup.commands import add_backup_commands
 from gongji_local.choice import Named
 from gongji_local.console import ConsoleProgress, addresses, print_error, reasons, states
 from gongji_local.errors import StackError, from_os_error
@@ -219,6 +220,9 @@ def _or_end(work: Callable[[], R], progress: ConsoleProgress | None = None) -> R
 def _close(progress: ConsoleProgress | None) -> None:
     if progress is not None:
         progress.close()
+
+
+add_backup_commands(app, _stack, _or_end, out)
 
 
 def main() -> None:
