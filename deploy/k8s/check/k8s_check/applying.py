@@ -1,0 +1,71 @@
+"""`overlays`: each overlay applied for real to a fresh server, each wrong manifest refused for its reason."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from k8s_check import binaries, crds
+from k8s_check.cluster import Cluster
+from k8s_check.kubectl import Kubectl
+from k8s_check.manifests import Built, group_of
+from k8s_check.verdicts import Verdict, accepted, expected_refusals, refused
+from kit.clock import Elapsed
+
+
+def verdicts(
+    overlays: Sequence[Path], bad: Sequence[Path], control: Path, environ: Mapping[str, str]
+) -> Iterator[Verdict]:
+    """One verdict for each folder, as they come.
+
+    Args:
+        overlays: what must be taken; each meets a server that has seen nothing else.
+        bad: what must not be taken, each one mistake away from `control`.
+        control: right, so that what a wrong manifest is refused for is its mistake.
+        environ: where programs and the cache are found.
+    """
+    programs = binaries.ensure(binaries.FOR_APPLYING, environ)
+    definitions = crds.ensure(environ)
+    for folder in overlays:
+        yield _overlay(folder, programs, definitions)
+    if bad:
+        yield from _bad(bad, control, programs, definitions)
+
+
+def prepare(kubectl: Kubectl, definitions: Path) -> None:
+    """The CustomResourceDefinitions, in force."""
+    kubectl.need("apply", "--server-side", "-f", str(definitions))
+    kubectl.need("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+
+def _overlay(folder: Path, programs: Path, definitions: Path) -> Verdict:
+    elapsed = Elapsed()
+    with Cluster(programs) as cluster:
+        prepare(cluster.kubectl, definitions)
+        built = Built.of(cluster.kubectl, folder)
+        checked = built.without_groups(crds.UNCHECKED)
+        answer = cluster.kubectl.apply(checked.text())
+    return accepted(_name(folder), answer, elapsed.seconds, _note(built))
+
+
+def _note(built: Built) -> str:
+    groups = sorted(group for group in map(group_of, built.objects()) if group in crds.UNCHECKED)
+    return f", {len(groups)} only built ({', '.join(sorted(set(groups)))})" if groups else ""
+
+
+def _bad(folders: Sequence[Path], control: Path, programs: Path, definitions: Path) -> Iterator[Verdict]:
+    with Cluster(programs) as cluster:
+        kubectl = cluster.kubectl
+        prepare(kubectl, definitions)
+        # A dry run keeps nothing, so no case sees another one; only the namespace must be there for it.
+        kubectl.need("apply", "--server-side", "-f", "-", given=Built.of(kubectl, control).of_kind("Namespace").text())
+        elapsed = Elapsed()
+        answer = kubectl.apply(Built.of(kubectl, control).text(), dry=True)
+        yield accepted(_name(control), answer, elapsed.seconds, " in a dry run")
+        for folder in folders:
+            elapsed = Elapsed()
+            expected = expected_refusals(folder)
+            answer = kubectl.apply(Built.of(kubectl, folder).text(), dry=True)
+            yield refused(_name(folder), expected, answer, elapsed.seconds)
+
+
+def _name(folder: Path) -> str:
+    return "/".join(folder.parts[-2:])
