@@ -50,7 +50,10 @@ def rollout() -> None:
 
 
 def _overlays() -> list[Path]:
-    return sorted(each.parent for each in (K8S / "overlays").glob("*/kustomization.yaml"))
+    found = sorted(each.parent for each in (K8S / "overlays").glob("*/kustomization.yaml"))
+    if not found:
+        raise CheckError(f"there is no overlay in {K8S}/overlays, so nothing would be checked")
+    return found
 
 
 def _bad() -> list[Path]:

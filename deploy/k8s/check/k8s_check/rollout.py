@@ -81,8 +81,8 @@ class Rollout:
         return f"upgrade to {UPGRADE}: never fewer ready than {_figures(fewest)}"
 
     def _broken(self) -> str:
-        deadline = f"[{{op: replace, path: /spec/progressDeadlineSeconds, value: {BROKEN_DEADLINE_SECONDS}}}]"
-        with self._watched() as watch, _overlay(self._k8s, BROKEN, deadline) as folder:
+        deadline = [{"op": "replace", "path": "/spec/progressDeadlineSeconds", "value": BROKEN_DEADLINE_SECONDS}]
+        with self._watched() as watch, _overlay(self._k8s, BROKEN, json.dumps(deadline)) as folder:
             self._apply(folder)
             for name in self._deployments():
                 self._stops(name)
@@ -110,7 +110,7 @@ class Rollout:
             self._kubectl.need("uncordon", *everywhere)
             self._settle(jobs=False)
             fewest = watch.fewest()
-        return f"drain of a second zone held back while pods of the first had no room: never fewer than {_figures(fewest)}"
+        return f"drain of a second zone, held back until the first had room: never fewer than {_figures(fewest)}"
 
     def _apply(self, folder: Path) -> None:
         built = Built.of(self._kubectl, folder).without_groups(crds.UNCHECKED)
