@@ -160,3 +160,34 @@ async def test_a_watched_thing_is_asked_before_the_process_calls_itself_ready() 
     assert not parts.health.ready()
     parts.app.stop()
     assert await asyncio.wait_for(serving, 5) == 0
+
+
+async def test_a_process_is_started_when_the_last_part_is_and_not_before() -> None:
+    parts = Parts()
+    seen: list[bool] = []
+
+    async def look() -> None:
+        seen.append(parts.health.started())
+
+    parts.app.add("database", look, None)
+    parts.app.background("stopper", parts.stop_when_ready)
+    parts.app.add("grpc", look, look)
+    assert await parts.app.serve() == 0
+    assert seen == [False, False, True]
+
+
+async def test_a_process_that_could_not_start_was_never_started() -> None:
+    parts = Parts()
+    parts.app.add("database", fails, None)
+    assert await parts.app.serve() == 1
+    assert not parts.health.started()
+
+
+def test_the_longest_stop_is_what_all_parts_may_take_together() -> None:
+    parts = Parts()
+    parts.add("database")
+    parts.add("batcher", stop_timeout_seconds=15.0)
+    parts.app.add("tracing", parts.note("start tracing"), None, stop_timeout_seconds=99.0)
+    assert parts.app.longest_stop_seconds == 20 + 15
+    parts.app.on_draining(parts.note("not serving"))
+    assert parts.app.longest_stop_seconds == 20 + 15 + 5

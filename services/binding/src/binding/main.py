@@ -42,12 +42,12 @@ from kit.config import DatabaseSettings
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Work
 from kit.forgetting import forgetting_jobs
+from kit.grpc_probes import add_probes
 from kit.grpc_server import GrpcServer, Service
 from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
-from kit.observability import HttpProbes
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
@@ -110,9 +110,8 @@ def build(settings: Settings) -> Application:
     used, once = UsedAssertions(database), PostgresOnce(database, KeyRing.load(settings.keyring_file))
     server = GrpcServer(settings, parts.services, ACCESS, clock, service_name=SERVICE, use_once=used, once=once)
     consumer = Consumer(settings, TOPICS, GROUP, parts.subscriber.handle, health=health, tuning=BUSY)
-    probes = HttpProbes(settings.http_address, health)
     application = Application(health)
-    application.add("probes", probes.start, probes.stop)
+    add_probes(application, settings, health)
     application.add("database", database.connect, database.close)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
     jobs = [*parts.jobs, *forgetting_jobs(once, used)]

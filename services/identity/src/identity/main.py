@@ -50,11 +50,11 @@ from kit.clock import Clock, clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction, Work
 from kit.forgetting import forgetting_jobs
+from kit.grpc_probes import add_probes
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
 from kit.ids import uuid7
 from kit.lifecycle import Application
-from kit.observability import HttpProbes
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.scheduler import Scheduler, alone_on
@@ -180,10 +180,9 @@ def _application(
     server: GrpcServer,
     relay: Relay,
 ) -> Application:
-    probes = HttpProbes(settings.http_address, health)
     application = Application(health)
     application.add("tracing", lambda: _configure_tracing(settings), None)
-    application.add("probes", probes.start, probes.stop)
+    add_probes(application, settings, health)
     application.add("database", database.connect, database.close)
     application.background("relay", relay.run)
     if platform is not None:

@@ -240,6 +240,11 @@ class ServiceSettings(ConsumerSettings):
     )
     grpc_address: Address = Field(description="Where gRPC is served.", examples=["127.0.0.1:7101"])
     http_address: Address = Field(description="Where metrics and probes are served.", examples=["127.0.0.1:7201"])
+    probe_address: Address | None = Field(
+        default=None,
+        description="Where Kubernetes' gRPC probes are answered, without TLS; absent: over HTTP alone.",
+        examples=["0.0.0.0:7300"],
+    )
     tls_cert_file: ReadableFile = Field(description="This service's certificate, PEM.", examples=["tls/SERVICE.crt"])
     tls_key_file: ReadableFile = Field(description="The key of that certificate, PEM.", examples=["tls/SERVICE.key"])
     institution_ca_file: ReadableFile = Field(

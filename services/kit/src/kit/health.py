@@ -37,6 +37,7 @@ class Health:
         self._limit_seconds = heartbeat_limit_seconds
         self._last_beat = Elapsed()
         self._checks: dict[str, Check] = {}
+        self._started = False
         self._lock = threading.Lock()
 
     def set(self, name: str, ok: bool, why: str = "", *, vital: bool = False, serving: bool = True) -> None:  # noqa: FBT001 - the state is the point
@@ -54,6 +55,14 @@ class Health:
         with self._lock:
             known = dict(self._checks)
         return {"event_loop": self._heartbeat(), **known}
+
+    def say_started(self) -> None:
+        """Every part has been started."""
+        self._started = True
+
+    def started(self) -> bool:
+        """Whether every part has been started once; what is lost later, and stopping, do not undo it."""
+        return self._started
 
     def live(self) -> bool:
         """Whether going on makes sense: the loop turns and nothing vital is broken."""

@@ -22,6 +22,9 @@ COLLECT_AFTER = (50_000, 20, 50)
 """Python's own thresholds (700, 10, 10) would look through what a batch of settlements has in hand several times, and
 10,000 is still within what 256 calls under way have: 3 % of all the time of settlement, 4 % of binding's."""
 
+DRAINING_SECONDS = 5.0
+"""How long one callback of `on_draining` may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -72,6 +75,12 @@ class Application:
     def watch(self, name: str, probe: Step, *, every_seconds: float = 5.0) -> None:
         """Ask `probe` regularly once all is started; what it says is part of readiness."""
         self._watches.append((name, probe, every_seconds))
+
+    @property
+    def longest_stop_seconds(self) -> float:
+        """How long stopping takes at most, if every part uses all of its time; whoever kills waits longer than that."""
+        stops = (part.stop_timeout_seconds for part in self._parts if part.stop is not None)
+        return len(self._draining) * DRAINING_SECONDS + self._settle_seconds + sum(stops)
 
     def stop(self) -> None:
         """Begin to stop, as the signals do."""
@@ -129,12 +138,13 @@ class Application:
             self._tasks.append(asyncio.ensure_future(self._health.watch(name, probe, every_seconds=every_seconds)))
         _spare_what_stays()
         self._health.set("process", True)
+        self._health.say_started()
         _log.info("serving")
         await self._stopping.wait()
         self._health.set("process", False, "stopping")
         _log.info("stopping")
         for callback in self._draining:
-            await self._attempt("draining", callback, 5.0)
+            await self._attempt("draining", callback, DRAINING_SECONDS)
         await asyncio.sleep(self._settle_seconds)
 
     async def _stop_all(self, started: list[_Part]) -> None:

@@ -20,12 +20,12 @@ from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork
 from kit.forgetting import forgetting_jobs
 from kit.grpc_client import TlsFiles
+from kit.grpc_probes import add_probes
 from kit.grpc_server import GrpcServer, Service
 from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import Consumer
 from kit.lifecycle import Application
-from kit.observability import HttpProbes
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.scheduler import Job, Scheduler, alone_on
@@ -102,8 +102,7 @@ def build(settings: Settings) -> Application:
         own_caps_seconds=OWN_CAPS_SECONDS,
     )
     application = Application(health)
-    probes = HttpProbes(settings.http_address, health)
-    application.add("probes", probes.start, probes.stop)
+    add_probes(application, settings, health)
     application.add("database", database.connect, database.close)
     relay = Relay(database, settings.database_url, settings, _holder(), failpoints=settings.points)
     application.background("relay", relay.run)
