@@ -22,7 +22,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy/local/tests deploy/k8s/check/tests protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout lint format types protos protos-check topics-docs contracts-version lock clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs contracts-version lock clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ bench-notify: setup ## how soon people hear of a debit, in the inbox and by SMS:
 K8S := PYTHONPATH=deploy/k8s/check $(BIN)/python -m k8s_check
 k8s-check: setup ## apply each overlay to a real Kubernetes API server; needs Go and Maven; 2 minutes, the first time 12: make k8s-check ONLY=deploy/k8s/overlays/prod
 	@$(K8S) overlays $(ONLY)
+
+k8s-topics: setup ## write Strimzi's topics and users from protos/topics
+	@$(K8S) topics
 
 k8s-rollout: setup ## roll out, upgrade, break, undo and drain on a real control plane with pretended nodes; 3 minutes, the first time 6 more
 	@$(K8S) rollout

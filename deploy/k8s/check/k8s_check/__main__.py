@@ -13,7 +13,9 @@ from k8s_check.applying import verdicts
 from k8s_check.binaries import HERE, KUBERNETES
 from k8s_check.errors import CheckError
 from k8s_check.rollout import play
+from k8s_check.topics import documents
 from kit.clock import Elapsed
+from kit.topics import catalogue
 
 EXIT_WRONG: Final = 1
 EXIT_NOT_CHECKED: Final = 2
@@ -32,7 +34,7 @@ def overlays(
     elapsed = Elapsed()
     right = wrong = 0
     print(f"Kubernetes {KUBERNETES}: applied for real, strictly; warnings are errors", flush=True)
-    for verdict in verdicts(folders or _overlays(), _bad() if bad else [], HERE / "control", os.environ):
+    for verdict in verdicts(folders or _overlays(), _folders("bad") if bad else [], HERE / "control", os.environ):
         print(verdict.line(), flush=True)
         right, wrong = right + verdict.right, wrong + (not verdict.right)
     print(f"{right} as they must be, {wrong} wrong; {elapsed.seconds:.0f} s")
@@ -49,15 +51,22 @@ def rollout() -> None:
     print(f"rolled out, upgraded, stopped, undone and drained as it must be; {elapsed.seconds:.0f} s")
 
 
+@app.command()
+def topics() -> None:
+    """Write Strimzi's topics and users from `protos/topics`."""
+    for name, text in documents(catalogue()).items():
+        (K8S / "components/strimzi" / name).write_text(text, encoding="utf-8")
+
+
 def _overlays() -> list[Path]:
-    found = sorted(each.parent for each in (K8S / "overlays").glob("*/kustomization.yaml"))
+    return [*_folders("overlays"), *_folders("installations")]
+
+
+def _folders(name: str) -> list[Path]:
+    found = sorted(each.parent for each in (K8S / name).glob("*/kustomization.yaml"))
     if not found:
-        raise CheckError(f"there is no overlay in {K8S}/overlays, so nothing would be checked")
+        raise CheckError(f"there is nothing to build in {K8S / name}, so nothing would be checked")
     return found
-
-
-def _bad() -> list[Path]:
-    return sorted(each.parent for each in (K8S / "bad").glob("*/kustomization.yaml"))
 
 
 def _end(number: int, frame: FrameType | None) -> None:
