@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from k8s_check import binaries, crds
 from k8s_check.cluster import Cluster
 from k8s_check.kubectl import Kubectl
 from k8s_check.manifests import Built, group_of
+from k8s_check.staging import staged
 from k8s_check.verdicts import Verdict, accepted, expected_refusals, refused
 from kit.clock import Elapsed
+
+K8S: Final = binaries.HERE.parent
 
 
 def verdicts(
@@ -24,16 +28,22 @@ def verdicts(
     """
     programs = binaries.ensure(binaries.FOR_APPLYING, environ)
     definitions = crds.ensure(environ)
-    for folder in overlays:
-        yield _overlay(folder, programs, definitions)
-    if bad:
-        yield from _bad(bad, control, programs, definitions)
+    with staged(K8S) as copy:
+        for folder in overlays:
+            yield _overlay(_in(copy, folder), programs, definitions)
+        if bad:
+            yield from _bad([_in(copy, each) for each in bad], _in(copy, control), programs, definitions)
 
 
 def prepare(kubectl: Kubectl, definitions: Path) -> None:
     """The CustomResourceDefinitions, in force."""
     kubectl.need("apply", "--server-side", "-f", str(definitions))
     kubectl.need("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+
+def _in(copy: Path, folder: Path) -> Path:
+    whole = folder.resolve()
+    return copy / whole.relative_to(K8S) if whole.is_relative_to(K8S) else whole
 
 
 def _overlay(folder: Path, programs: Path, definitions: Path) -> Verdict:

@@ -1,4 +1,4 @@
-"""Who may do what at the brokers, as `protos/topics` states it: a service writes its topics, and reads what it consumes."""
+"""Who may do what at the brokers, by `protos/topics`: a service writes its own topics and reads what it consumes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
