@@ -14,7 +14,7 @@ from gongji_local.kafka.java import find_java
 from k8s_check.binaries import HERE, cache, go, locked
 from k8s_check.errors import CheckError
 
-UNCHECKED: Final = frozenset({"postgresql.cnpg.io"})
+UNCHECKED: Final = frozenset({"postgresql.cnpg.io", "barmancloud.cnpg.io"})
 """API groups whose definitions cannot be had here; their objects are built only, and the result says so."""
 _CERT_MANAGER: Final = "github.com/cert-manager/cert-manager"
 _CERT_MANAGER_FILES: Final = ("cert-manager.io_certificates.yaml", "cert-manager.io_issuers.yaml")
