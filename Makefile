@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local
 CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml tests/integration/cases/premiums.yaml tests/integration/cases/bills.yaml
 LOCAL := $(BIN)/gongji-local
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 # Bytecode is kept also where the surroundings say not to: each of some hundred processes would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 # The suite runs in parts, the longest first, two at a time: while one waits for its servers, the other has the core.
@@ -19,10 +20,10 @@ part-settlement: FOLDERS := services/settlement
 part-identity: FOLDERS := services/identity
 part-kit: FOLDERS := services/kit
 part-binding: FOLDERS := services/binding services/notify
-part-local: FOLDERS := deploy/local/tests deploy/k8s/check/tests protos/tests
+part-local: FOLDERS := deploy/local/tests deploy/images/tests deploy/k8s/check/tests protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs contracts-version lock clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs contracts-version lock image-locks images image-check clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -136,11 +137,23 @@ topics-docs: setup ## write protos/docs from protos/topics and the contracts: As
 contracts-version: setup ## keep the events' contracts for all versions to come, at a release: make contracts-version NAME=0.2.0
 	@$(BIN)/python -m gongji_local.contract_versions $(NAME)
 
-lock: setup ## resolve requirements.in to requirements.lock, with hashes and without an index
-	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-header --quiet --upgrade -o requirements.lock requirements.in
-	@for each in examples/consumers/python-*; do $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --quiet -c requirements.lock -o "$$each/requirements.txt" "$$each/requirements.in"; done
+lock: setup ## resolve requirements.in to requirements.lock, with hashes and without an index, and of that what each image needs
+	@$(BIN)/uv pip compile $(LOCKED) --upgrade -o requirements.lock requirements.in
+	@for each in examples/consumers/python-*; do \
+	  $(BIN)/uv pip compile $(LOCKED) -c requirements.lock -o "$$each/requirements.txt" "$$each/requirements.in"; done
+	@$(MAKE) --no-print-directory image-locks
+
+IMAGE_LOCKS := deploy/images/requirements
+image-locks: setup ## of requirements.lock what each image needs, as the services' pyproject.toml name it
+	@for each in identity binding settlement notify; do $(BIN)/uv pip compile $(LOCKED) -c requirements.lock \
+	  --no-emit-package gongji-kit --no-emit-package gongji-protos -o $(IMAGE_LOCKS)/$$each.txt services/$$each/pyproject.toml; done
+	@for each in tools lint; do $(BIN)/uv pip compile $(LOCKED) -c requirements.lock -o $(IMAGE_LOCKS)/$$each.txt $(IMAGE_LOCKS)/$$each.in; done
+
+images: setup ## build the images with docker or buildah: make images BASE=python:3.13-slim@sha256:… RELEASE=1 REGISTRY=registry.example/
+	@PYTHONPATH=deploy/images $(BIN)/python -m gongji_images.build --base "$(BASE)" --registry "$(REGISTRY)" $(if $(RELEASE),--release)
+
+image-check: setup ## what the images would contain, without docker: lint, four read-only trees, the services run out of them (2 minutes)
+	@PYTHONPATH=deploy/images $(BIN)/python -m gongji_images.check
 
 clean: ## end the stack and remove everything that was made here
 	@if test -x $(LOCAL); then $(LOCAL) down --wipe; fi

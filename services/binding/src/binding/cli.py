@@ -9,7 +9,7 @@ from kit.cli import Task, service_cli
 from kit.config import DatabaseSettings
 from kit.dlq_cli import DeadLetterTools
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 DEAD_LETTERS = DeadLetterTools(ReplaySettings, {GROUP: TOPICS}, handlers)
 
 app = service_cli(

@@ -10,7 +10,7 @@ from identity.main import SERVICE, build
 from kit.cli import load_or_exit, main, service_cli
 from kit.observability import configure_logging
 
-MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
 BATCH_ID: Final = r"^[0-9A-Za-z._-]{1,64}$"
 
 

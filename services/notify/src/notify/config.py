@@ -128,5 +128,5 @@ class Settings(ReplaySettings, ServiceSettings):
         return CodeBounds(self.contact_codes_to_person, self.contact_codes_to_address)
 
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
-"""Beside `src`; an image keeps the same layout."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+"""A link to the folder beside `src`; a wheel has the files themselves."""

@@ -14,7 +14,7 @@ from settlement.projection import GROUP
 from settlement.statement_command import export_statement
 from settlement.subscriber import TOPICS
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 DEAD_LETTERS = DeadLetterTools(ConsumerSettings, {GROUP: TOPICS}, handlers)
 
 app = service_cli(

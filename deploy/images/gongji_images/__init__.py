@@ -1,0 +1,1 @@
+"""What goes into the services' images, how it is built, and the check that it is enough."""
