@@ -5,6 +5,7 @@ write), looks at the four trees, and runs the services out of them as their cont
 """
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -96,6 +97,7 @@ def _require_landlock() -> None:
 
 def main() -> int:
     """The command; its exit status."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # so that nothing that runs is left behind
     console = Console(highlight=False)
     progress = ConsoleProgress(console)
     workplace = Workplace(Path(mkdtemp(prefix="gongji-images-")))
