@@ -47,7 +47,8 @@ def rollout() -> None:
     """Roll out dev, prod over it, an upgrade, a broken image, a drain."""
     elapsed = Elapsed()
     print(f"Kubernetes {KUBERNETES}: real control plane, six pretended nodes in three zones", flush=True)
-    play(K8S, os.environ, lambda line: print(line, flush=True))
+    if not play(K8S, os.environ, lambda line: print(line, flush=True)):
+        raise typer.Exit(EXIT_WRONG)
     print(f"rolled out, upgraded, stopped, undone and drained as it must be; {elapsed.seconds:.0f} s")
 
 

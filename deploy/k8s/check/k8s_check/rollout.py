@@ -46,17 +46,19 @@ class Rollout:
         self._k8s = k8s
         self._tell = tell
 
-    def play(self) -> None:
-        """All acts.
-
-        Raises:
-            CheckError: something is not as it must be; nothing is tried after it.
-        """
+    def play(self) -> bool:
+        """All acts; False after the first that did not go as it must, which is told."""
         self._kubectl.need("create", "-f", "-", given=nodes())
         self._kubectl.need("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
         for act in (self._dev, self._prod, self._upgrade, self._broken, self._drain):
             elapsed = Elapsed()
-            self._tell(f"  ✓ {act()}  ({elapsed.seconds:.0f} s)")
+            try:
+                said = act()
+            except CheckError as error:
+                self._tell(f"  ✗ {error}  ({elapsed.seconds:.0f} s)")
+                return False
+            self._tell(f"  ✓ {said}  ({elapsed.seconds:.0f} s)")
+        return True
 
     def _dev(self) -> str:
         self._apply(self._k8s / "overlays/dev")
@@ -204,13 +206,13 @@ class Rollout:
         return listed
 
 
-def play(k8s: Path, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
-    """Build what is missing, bring a cluster up, play all acts on it, and end it."""
+def play(k8s: Path, environ: Mapping[str, str], tell: Callable[[str], None]) -> bool:
+    """Build what is missing, bring a cluster up, play all acts on it, and end it; whether all went as it must."""
     programs = binaries.ensure(binaries.FOR_ROLLING_OUT, environ)
     definitions = crds.ensure(environ)
     with Cluster(programs, full=True) as cluster:
         prepare(cluster.kubectl, definitions)
-        Rollout(cluster, k8s, tell).play()
+        return Rollout(cluster, k8s, tell).play()
 
 
 @contextmanager
