@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local
+MEMBERS := protos services/kit services/identity services/binding services/settlement services/notify deploy/local deploy/monitoring
 CASES ?= tests/integration/cases/settling.yaml tests/integration/cases/windows_and_orders.yaml tests/integration/cases/held_previews.yaml tests/integration/cases/settling_again.yaml tests/integration/cases/premiums.yaml tests/integration/cases/bills.yaml
 LOCAL := $(BIN)/gongji-local
 LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
@@ -20,10 +20,10 @@ part-settlement: FOLDERS := services/settlement
 part-identity: FOLDERS := services/identity
 part-kit: FOLDERS := services/kit
 part-binding: FOLDERS := services/binding services/notify
-part-local: FOLDERS := deploy/local/tests deploy/images/tests deploy/k8s/check/tests protos/tests
+part-local: FOLDERS := deploy/local/tests deploy/images/tests deploy/k8s/check/tests deploy/monitoring/tests protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs contracts-version lock image-locks images image-check clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs monitoring rules-check contracts-version lock image-locks images image-check clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -133,6 +133,12 @@ protos-check: setup ## lint the contracts, refuse breaking changes and drift of 
 
 topics-docs: setup ## write protos/docs from protos/topics and the contracts: AsyncAPI, and a page in each language
 	@$(BIN)/python -m gongji_local.topic_docs protos/docs
+
+rules-check: ## check the rules for Prometheus with promtool: each alert fires when it has to, and only then; needs Go
+	@deploy/monitoring/check-rules.sh
+
+monitoring: setup ## write docs/metrics.md, the rules for Prometheus and the dashboards of Grafana from the catalogue
+	@$(BIN)/python -m gongji_monitoring
 
 contracts-version: setup ## keep the events' contracts for all versions to come, at a release: make contracts-version NAME=0.2.0
 	@$(BIN)/python -m gongji_local.contract_versions $(NAME)

@@ -46,7 +46,7 @@ def successes(stack: Stack, service: str) -> dict[str, float]:
     with urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     return {
-        sample.labels["job"]: sample.value
+        sample.labels["job_name"]: sample.value
         for family in families
         for sample in family.samples
         if sample.name == SUCCEEDED_AT and sample.value > 0

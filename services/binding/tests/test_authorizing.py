@@ -12,7 +12,8 @@ import pytest
 from binding.domain.authorizations import Outcome
 from binding.domain.batch import Book, Request
 from binding.memory import MemoryRepository
-from binding.service.authorizations import CONTRADICTIONS, Authorizations
+from binding.metrics import CONTRADICTIONS
+from binding.service.authorizations import Authorizations
 from binding.service.holds import Holds
 from binding.servicer import AuthorizationServicer
 from binding.testing import CHILD, GRANDMA, MOTHER, NOON, captured, family, named, relation, released, request

@@ -13,7 +13,8 @@ from binding.domain.authorizations import AuthorizationState
 from binding.domain.limits import Use, counter_keys
 from binding.domain.relations import EndCause, RelationState
 from binding.memory import MemoryRepository
-from binding.service.authorizations import CONTRADICTIONS, Authorizations
+from binding.metrics import CONTRADICTIONS
+from binding.service.authorizations import Authorizations
 from binding.service.persons import Facts, Persons
 from binding.subscriber import TOPICS, Subscriber, _note, outcomes_of
 from binding.testing import CHILD, FATHER, MOTHER, NOON, TODAY, captured, named, relation, request

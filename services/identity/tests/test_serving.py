@@ -356,7 +356,7 @@ async def test_the_process_forgets_on_schedule(running: Running) -> None:
 
         async def done() -> bool:
             metrics = (await client.get(running.metrics_url)).text
-            return set(re.findall(r'gongji_job_last_success_seconds\{job="([^"]+)"\} [1-9]', metrics)) == wanted
+            return set(re.findall(r'gongji_job_last_success_seconds\{job_name="([^"]+)"\} [1-9]', metrics)) == wanted
 
         await eventually(done, timeout_seconds=CALL_SECONDS, poll_seconds=0.05, what=f"{wanted} have run")
 

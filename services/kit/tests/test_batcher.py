@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from kit.batcher import FAILURES_ALONE_LIMIT, BatchHandlerError, MicroBatcher
 from kit.errors import Refusal
@@ -378,3 +380,21 @@ def test_answers_are_those_of_asking_one_by_one(  # noqa: PLR0917 - everything t
         else:
             assert answer == number
     assert all(numbers == sorted(numbers) for numbers in handler.order.values())
+
+
+async def test_how_long_the_first_of_a_batch_waited_is_told_once_a_batch() -> None:
+    name = f"batch-{uuid4().hex[:8]}"
+
+    def told(what: str) -> float:
+        return REGISTRY.get_sample_value(f"gongji_batch_{what}", {"batcher": name}) or 0.0
+
+    held = Held()
+    batcher = MicroBatcher(held, 10, 20, name=name)
+    tasks = await submitted(batcher, 1)
+    await held.until_started()
+    tasks += await submitted(batcher, 2, 3)
+    await asyncio.sleep(0.02)
+    held.let_go(2)
+    await asyncio.gather(*tasks)
+    assert (told("wait_seconds_count"), told("size_sum"), told("waiting_limit")) == (2, 3, 20)
+    assert told("wait_seconds_sum") >= 0.02

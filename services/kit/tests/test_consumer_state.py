@@ -3,8 +3,10 @@
 from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from kit.bus_metrics import CONNECTED, HALTED, LAG
+from kit.clock import Elapsed
 from kit.consumer_state import ConsumerState, Trouble
 from kit.health import Health
 
@@ -75,3 +77,23 @@ def test_a_fault_of_the_consumer_itself_asks_for_a_restart_and_shows_no_figure(b
         {},
         0,
     )
+
+
+def test_a_picture_is_as_old_as_the_last_moment_at_which_nothing_was_missing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(bench.state, "_complete", Elapsed(lambda: now))
+
+    def age_seconds() -> float:
+        return REGISTRY.get_sample_value("gongji_projection_age_seconds", {"group": bench.group}) or 0.0
+
+    now = 5.0
+    bench.state.heard({("settlement-events-v1", 0): 0, ("settlement-events-v1", 1): 1})
+    assert age_seconds() == 5.0
+    bench.state.begun(Trouble.KAFKA, "Kafka does not answer")
+    now = 60.0
+    bench.state.answered()
+    assert age_seconds() == 60.0
+    bench.state.heard({("settlement-events-v1", 0): 0, ("settlement-events-v1", 1): 0})
+    assert age_seconds() == 0.0

@@ -28,7 +28,7 @@ async def never(_name: str) -> AsyncIterator[bool]:
 
 
 def metric(name: str, job: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, {"job": job, **labels}) or 0.0
+    return REGISTRY.get_sample_value(name, {"job_name": job, **labels}) or 0.0
 
 
 class Work:

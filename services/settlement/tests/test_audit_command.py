@@ -5,8 +5,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
+from kit.audit_results import AuditResults
+from kit.db import Database
 from kit.testing_tls import Pki
 from settlement.cli import app
 
@@ -88,3 +91,38 @@ def test_pending_is_a_finding_only_when_the_sweeper_should_have_been_there(
     environment["GONGJI_SWEEP_AGE_SECONDS"], environment["GONGJI_SWEEP_EVERY_SECONDS"] = "20", "60"
     ended = CliRunner().invoke(app, ["audit"], env=environment)
     assert ended.exit_code == status, ended.output
+
+
+def figures(database_url: str) -> tuple[float | None, float]:
+    """What a serving process would tell of the last audit: findings of balances, and when it was complete."""
+
+    async def read() -> None:
+        database = Database(database_url, 1)
+        try:
+            await AuditResults(database)()
+        finally:
+            await database.close()
+
+    asyncio.run(read())
+    found = REGISTRY.get_sample_value(
+        "gongji_audit_findings", {"check": "a balance is the sum of its entries, never negative"}
+    )
+    return found, REGISTRY.get_sample_value("gongji_audit_last_complete_seconds") or 0.0
+
+
+def test_what_an_audit_found_is_told_to_prometheus_until_the_next_one(environment: dict[str, str]) -> None:
+    url = environment["GONGJI_DATABASE_URL"]
+    assert figures(url) == (None, 0.0)
+    CliRunner().invoke(app, ["audit"], env=environment)
+    clean, first = figures(url)
+    assert (clean, first > 0) == (0, True)
+    run(url, "INSERT INTO account (psn_no, balance_fen) VALUES ('father', 5)")
+    CliRunner().invoke(app, ["audit"], env=environment)
+    found, second = figures(url)
+    assert (found, second > first) == (1, True)
+
+
+def test_an_audit_that_was_not_complete_is_told_as_none(silent_binding: dict[str, str]) -> None:
+    url = silent_binding["GONGJI_DATABASE_URL"]
+    CliRunner().invoke(app, ["audit"], env=silent_binding)
+    assert figures(url) == (0, 0.0)

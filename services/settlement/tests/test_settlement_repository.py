@@ -34,7 +34,7 @@ from settlement.domain.visit import InsuranceType, PersonFacts
 from settlement.listing import Place, beginning_of, listed_at, page_token, place_of
 from settlement.memory import MemorySettlements
 from settlement.postgres_repository import PostgresSettlementRepository
-from settlement.repository import Locked, Projections, Reversal, Seen, SettlementRepository, Sought
+from settlement.repository import Backlog, Locked, Projections, Reversal, Seen, SettlementRepository, Sought
 from settlement.testing import HOSPITAL, TEN_O_CLOCK, account, bill, hold, msgid, settle
 
 RELATION = UUID("0197a000-0000-7000-8000-00000000000a")
@@ -250,6 +250,18 @@ class RepositoryContract:
         async with work() as repository:
             assert await repository.take_stale(60, 10) == []
             assert await repository.take_stale(0, 10) == [second]
+
+    async def test_what_is_pending_is_counted_with_the_age_of_the_oldest(self, work: Settlements) -> None:
+        async with work() as repository:
+            assert await repository.pending() == Backlog(0, 0.0)
+        first, _ = await begin(work, intent(1), intent(2, settle(2, bill("baby")).order))
+        async with work() as repository:
+            pending = await repository.pending()
+        assert pending.settlements == 2
+        assert 0 <= pending.oldest_age_seconds < 60
+        await save(work, abandoned(first))
+        async with work() as repository:
+            assert (await repository.pending()).settlements == 1
 
     async def test_a_fence_keeps_a_settlement_from_coming(self, work: Settlements) -> None:
         fence = fenced(uuid7(), HOSPITAL, msgid(1), TEN_O_CLOCK)

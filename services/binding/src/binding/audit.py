@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from binding.domain.limits import TOTAL_START
 from kit.db import Database
 
+COUNTERS = "counters of limits are what the authorizations charge"
 SHOWN_FINDINGS = 20
 """Findings that are spelled out; all are counted."""
 STATEMENT_TIMEOUT_SECONDS = 600.0
@@ -79,7 +80,7 @@ async def audit(database: Database) -> Report:
 def lines_of(report: Report) -> Iterator[str]:
     """The report as plain text, a line at a time."""
     found = f"{report.looked_at} looked at, {report.found} findings"
-    yield f"counters of limits are what the authorizations charge: {found}"
+    yield f"{COUNTERS}: {found}"
     yield from (f"  {finding}" for finding in report.findings)
     if report.found > len(report.findings):
         yield f"  … and {report.found - len(report.findings)} more"

@@ -9,18 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Final
 
 import holidays
-from prometheus_client import Counter
 
+from binding.metrics import UNANNOUNCED
 from kit.observability import get_logger
-
-UNANNOUNCED: Final = Counter(
-    "gongji_binding_unannounced_calendar_days",
-    "Days looked up in a year whose holidays and make-up working days are not known to the calendar.",
-    ("year",),
-)
 
 
 class BadWorkingDaysFile(Exception):

@@ -10,7 +10,7 @@ from datetime import timedelta
 import typer
 
 from binding.access import ACCESS, APPLICATIONS, AUTHORIZATIONS, RELATIONS, REVIEWS
-from binding.audit import Report, audit, lines_of
+from binding.audit import COUNTERS, Report, audit, lines_of
 from binding.calendars import ChineseCalendar, RegionalDays
 from binding.config import ReplaySettings, Settings
 from binding.domain.working_days import Promise
@@ -35,12 +35,14 @@ from gongji.binding.v1.application_pb2_grpc import add_ApplicationServiceService
 from gongji.binding.v1.authorization_pb2_grpc import add_AuthorizationServiceServicer_to_server
 from gongji.binding.v1.relation_pb2_grpc import add_RelationServiceServicer_to_server
 from gongji.binding.v1.review_pb2_grpc import add_ReviewServiceServicer_to_server
-from kit import tracing
+from kit import audit_results, tracing
+from kit.audit_results import AuditResults
 from kit.cli import EXIT_FAILED
 from kit.clock import Clock, SystemClock, clock_from
 from kit.config import DatabaseSettings
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Work
+from kit.dlq_sampling import open_letters
 from kit.forgetting import forgetting_jobs
 from kit.grpc_probes import add_probes
 from kit.grpc_server import GrpcServer, Service
@@ -50,6 +52,7 @@ from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.relay import Relay
 from kit.requests import PostgresOnce
+from kit.sampling import Sampler
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.used_assertions import UsedAssertions
 
@@ -117,6 +120,8 @@ def build(settings: Settings) -> Application:
     jobs = [*parts.jobs, *forgetting_jobs(once, used)]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
+    figures = Sampler(AuditResults(database), open_letters(settings, database, {GROUP: TOPICS}))
+    application.background("figures", figures.run)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.not_serving)
     application.watch("database", database.ping)
@@ -146,7 +151,9 @@ def audit_limits(settings: DatabaseSettings) -> int:
 async def _audit(settings: DatabaseSettings) -> Report:
     database = _database(settings)
     try:
-        return await audit(database)
+        report = await audit(database)
+        await audit_results.keep(database, {COUNTERS: report.found}, complete=True)
+        return report
     finally:
         await database.close()
 

@@ -18,20 +18,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from prometheus_client import Counter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from identity.domain.certificate import Certificate
 from identity.domain.refusals import RegistryUnavailable
+from identity.metrics import CHECKS
 from kit.circuit import CircuitBreaker, CircuitOpen
 from kit.clock import SystemClock
 from kit.errors import Refusal
 from kit.observability import get_logger
 from kit.retry_after import retry_after
 
-CHECKS: Final = Counter(
-    "gongji_identity_real_name_requests_total", "Requests to the regional platform, by what they came to.", ["outcome"]
-)
 _PSN_NO: Final = re.compile(r"[0-9A-Za-z]{1,30}")
 _BUSY_OR_BROKEN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _NOT_LET_IN: Final = frozenset({401, 403, 404, 405})

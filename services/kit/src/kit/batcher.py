@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar, cast
 
+from kit.clock import Elapsed
 from kit.errors import Refusal
-from kit.metrics import BATCH_SIZE, BATCH_WAITING
+from kit.rpc_metrics import BATCH_SIZE, BATCH_WAIT, BATCH_WAITING, BATCH_WAITING_LIMIT
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -26,13 +27,14 @@ class BatchHandlerError(Exception):
 
 
 class _Waiting(Generic[Req, Res]):
-    __slots__ = ("answer", "has_place", "key", "request")
+    __slots__ = ("answer", "has_place", "key", "request", "since")
 
-    def __init__(self, request: Req, key: Hashable, answer: "asyncio.Future[Res]") -> None:
+    def __init__(self, request: Req, key: Hashable, answer: "asyncio.Future[Res]", since: float) -> None:
         self.request = request
         self.key = key
         self.answer = answer
         self.has_place = True
+        self.since = since
 
 
 class MicroBatcher(Generic[Req, Res]):
@@ -68,7 +70,10 @@ class MicroBatcher(Generic[Req, Res]):
         self._max_waiting = max_waiting
         self._key = key
         self._size = BATCH_SIZE.labels(name)
+        self._waited = BATCH_WAIT.labels(name)
         self._length = BATCH_WAITING.labels(name)
+        BATCH_WAITING_LIMIT.labels(name).set(max_waiting)
+        self._clock = Elapsed()
         self._waiting: deque[_Waiting[Req, Res]] = deque()
         self._places_taken = 0  # less than the queue's length when callers have left it
         self._most_in_flight = most_in_flight
@@ -96,7 +101,9 @@ class MicroBatcher(Generic[Req, Res]):
             raise Refusal("OVERLOADED", "too many requests are waiting; wait a little and send the same again")
         key = self._key(request) if self._key else None
         own: Hashable = object() if key is None else key
-        waiting: _Waiting[Req, Res] = _Waiting(request, own, asyncio.get_running_loop().create_future())
+        waiting: _Waiting[Req, Res] = _Waiting(
+            request, own, asyncio.get_running_loop().create_future(), self._clock.seconds
+        )
         self._waiting.append(waiting)
         self._take_place(waiting)
         self._wake()
@@ -146,6 +153,7 @@ class MicroBatcher(Generic[Req, Res]):
         try:
             while self._may_begin(beside=len(self._workers) - 1) and (batch := self._next_batch()):
                 self._size.observe(len(batch))
+                self._waited.observe(self._clock.seconds - batch[0].since)
                 await self._answer_keyed(batch)
         except BaseException as error:
             _fail(self._waiting, error)

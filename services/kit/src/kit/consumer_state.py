@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from kit.bus_metrics import CONNECTED, CONSUMED_AT, HALTED, HEARD_AT, LAG
+from kit.bus_metrics import CONNECTED, CONSUMED_AT, HALTED, HEARD_AT, LAG, PROJECTION_AGE
+from kit.clock import Elapsed
 from kit.health import Health
 
 Lags = dict[tuple[str, int], int]
@@ -27,6 +28,8 @@ class ConsumerState:
         self._health = health
         self._troubles: dict[Trouble, str] = {}
         self._sampled: set[tuple[str, int]] = set()
+        self._complete = Elapsed()
+        PROJECTION_AGE.labels(group).set_function(lambda: self._complete.seconds)
 
     def begun(self, trouble: Trouble, why: str) -> None:
         """Something is wrong from now on."""
@@ -43,15 +46,21 @@ class ConsumerState:
         if self._troubles.pop(trouble, None) is not None:
             self._tell()
 
-    def heard(self, lags: Lags) -> None:
-        """Kafka has answered."""
+    def answered(self) -> None:
+        """Kafka has answered; how far behind we are is not known yet."""
         CONNECTED.labels(self._group).set(1)
         HEARD_AT.labels(self._group).set_to_current_time()
+        self.over(Trouble.KAFKA)
+
+    def heard(self, lags: Lags) -> None:
+        """Kafka has said how far behind we are; without partitions we are not."""
         self._forget_lag(self._sampled - lags.keys())  # went to another replica, which reports it now
         self._sampled = set(lags)
+        if not any(lags.values()):
+            self._complete.restart()
         for (topic, partition), lag in lags.items():
             LAG.labels(self._group, topic, partition).set(lag)
-        self.over(Trouble.KAFKA)
+        self.answered()
 
     def consumed(self) -> None:
         """A batch has had its effect."""

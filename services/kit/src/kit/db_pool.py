@@ -12,9 +12,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from kit.clock import Elapsed
 from kit.db_errors import ConnectTimedOut, is_unavailable
 from kit.errors import Refusal
 from kit.observability import get_logger
+from kit.pool_metrics import CONNECTIONS, REFUSED, SIZE, WAIT, WAITING
 
 if TYPE_CHECKING:
     import asyncpg
@@ -104,7 +106,13 @@ class Pool:
         self._timeout_seconds = limits.pool_timeout_seconds
         self._places = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
+        self._in_use = 0
+        self._waiting = 0
         self._closed = False
+        SIZE.set(size)
+        CONNECTIONS.labels("in_use").set_function(lambda: self._in_use)
+        CONNECTIONS.labels("idle").set_function(lambda: len(self._idle))
+        WAITING.set_function(lambda: self._waiting)
 
     async def begin(self, statement_timeout_seconds: float | None = None) -> Connection:
         """A connection with a transaction under way, to be handed to `commit` or `roll_back`.
@@ -120,7 +128,7 @@ class Pool:
         try:
             return await self._begun(statement_timeout_seconds)
         except BaseException:
-            self._places.release()
+            self._leave_place()
             raise
 
     async def commit(self, connection: Connection) -> None:
@@ -144,14 +152,28 @@ class Pool:
         await self.engine.dispose()
 
     async def _take_place(self) -> None:
-        if not self._places.locked():
+        if self._places.locked():
+            await self._wait_for_place()
+        else:
             await self._places.acquire()  # at once
-            return
+        self._in_use += 1
+
+    async def _wait_for_place(self) -> None:
+        self._waiting += 1
+        waited = Elapsed()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._places.acquire()
         except TimeoutError as error:
+            REFUSED.inc()
             raise Refusal("OVERLOADED", "every database connection is busy; send again later") from error
+        finally:
+            self._waiting -= 1
+            WAIT.observe(waited.seconds)
+
+    def _leave_place(self) -> None:
+        self._in_use -= 1
+        self._places.release()
 
     async def _begun(self, statement_timeout_seconds: float | None) -> Connection:
         while self._idle:
@@ -192,7 +214,7 @@ class Pool:
             try:
                 await connection.discard()
             finally:
-                self._places.release()
+                self._leave_place()
         else:
             await self._give_back(connection)
 
@@ -201,7 +223,7 @@ class Pool:
             await connection.close()
         else:
             self._idle.append(connection)
-        self._places.release()
+        self._leave_place()
 
 
 def _engine(url: str, application_name: str, limits: Limits) -> AsyncEngine:

@@ -33,9 +33,9 @@ from kit.errors import Refusal, code_name, error_info_in, to_rpc_status
 from kit.grpc_handlers import Context, Handler, Read, Work, handler_of, work_of
 from kit.grpc_headers import ASSERTION, REQUEST_ID, request_id_from
 from kit.ids import uuid7
-from kit.metrics import CALLS, DURATION, IN_FLIGHT
 from kit.observability import get_logger
 from kit.requests import Once
+from kit.rpc_metrics import CALLS, DURATION, IN_FLIGHT, IN_FLIGHT_LIMIT
 from kit.validation import Reader
 
 _log = get_logger()
@@ -91,8 +91,9 @@ class Call:
     def finish(self, code: str, reason: str = "", **more: object) -> None:
         """Step 2: the call's line in the log and its metrics."""
         seconds = self._elapsed.seconds
-        _calls(self._method, code, reason).inc()
-        _duration(self._method).observe(seconds)
+        kind = self.principal.kind if self.principal else "nobody"
+        _calls(self._method, kind, code, reason).inc()
+        _duration(self._method, kind).observe(seconds)
         self._log.info(
             "call",
             method=self._method,
@@ -115,6 +116,7 @@ class Chain:
         self._idle = asyncio.Event()
         self._log = get_logger().bind()  # bound once: it is looked up by each call otherwise
         IN_FLIGHT.set_function(lambda: self._in_flight)
+        IN_FLIGHT_LIMIT.set(gate.max_concurrent)
 
     def wrap(self, method: str, handler: Handler, read: Reader[Message], once: Once | None = None) -> Handler:
         """A handler of raw bytes that does all of the above around `handler`, and answers each request `once` if given.

@@ -14,6 +14,7 @@ from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from kit import certificates
 from kit.auth import AccessTable, AssertionVerifier, Denylist, PeerIdentity
 from kit.clock import Clock
 from kit.grpc_chain import DEADLINE_CAP_SECONDS, Chain, Gate, UseOnce
@@ -99,6 +100,9 @@ class GrpcServer:
         own_caps_seconds: Mapping[str, float] | None = None,
     ) -> None:
         self._settings = settings
+        certificates.watch("server", settings.tls_cert_file)
+        certificates.watch("institution-ca", settings.institution_ca_file)
+        certificates.watch("service-ca", settings.service_ca_file)
         self._handlers = _collect(services)
         self._descriptors = _descriptors(self._handlers)
         self._own_caps_seconds = _of_methods(own_caps_seconds or {}, self._descriptors)

@@ -20,6 +20,7 @@ from kit.db_errors import is_contention, is_unavailable
 from kit.dead_letters import DeadLetterQueue, Record, describe
 from kit.errors import HasReason
 from kit.events import Envelope, UnreadableEventError, parse
+from kit.metrics import error_name
 from kit.observability import get_logger
 from kit.topics import Catalogue
 
@@ -168,7 +169,7 @@ class BatchProcessor:
             await self._dead_letters.close()
             raise PostponedError(f"the DLQ of {record.topic}: {type(trouble).__name__}") from trouble
         self._failed_in_row += 1
-        DEAD_LETTERS.labels(self._group, record.topic, name).inc()
+        DEAD_LETTERS.labels(self._group, record.topic, error_name(name)).inc()
         self._log.error(
             "event sent to the DLQ",
             topic=record.topic,

@@ -9,10 +9,17 @@ from uuid import UUID
 from asyncpg.pgproto import pgproto
 from uuid_utils import uuid7 as _uuid7
 
+from kit.clock import SystemClock
+
 
 def uuid7() -> UUID:
     """A new UUIDv7 (RFC 9562): unique everywhere, and ids of one process sort in the order they were made."""
     return pgproto.UUID(_uuid7().bytes)
+
+
+def age_seconds(made: UUID) -> float:
+    """How long ago an id of `uuid7` was made, by this machine's clock; 0 if that was in its future."""
+    return max(0.0, SystemClock().now().timestamp() - (made.int >> 80) / 1000)
 
 
 def uuid_of(text: str) -> UUID:

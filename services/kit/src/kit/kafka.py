@@ -212,7 +212,7 @@ class Consumer:
     async def _consume(self) -> None:
         while True:
             await self._connect()
-            self._state.heard({})
+            self._state.answered()
             await self._watch()
             await self._close_broker()
             if self._halted.is_set():

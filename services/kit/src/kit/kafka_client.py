@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-u
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]
 
+from kit import certificates
+
 __all__ = ["KafkaAddress", "KafkaError", "KafkaSettings", "client_options", "drop", "new_consumer", "new_producer"]
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -58,6 +60,9 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     """The TLS to speak, or None for plain text."""
     if settings.kafka_ca_file is None:
         return None
+    certificates.watch("kafka-ca", settings.kafka_ca_file)
+    if settings.kafka_cert_file is not None:
+        certificates.watch("kafka", settings.kafka_cert_file)
     context: ssl.SSLContext = create_ssl_context(
         cafile=settings.kafka_ca_file, certfile=settings.kafka_cert_file, keyfile=settings.kafka_key_file
     )

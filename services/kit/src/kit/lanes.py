@@ -11,15 +11,16 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from kit.batcher import FAILURES_ALONE_LIMIT, BatchHandlerError
+from kit.clock import Elapsed
 from kit.errors import Refusal
-from kit.metrics import BATCH_SIZE, BATCH_WAITING
+from kit.rpc_metrics import BATCH_SIZE, BATCH_WAIT, BATCH_WAITING, BATCH_WAITING_LIMIT
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
 
 class _List(Generic[Req, Res]):
-    __slots__ = ("answers", "keys", "requests")
+    __slots__ = ("answers", "keys", "requests", "since")
 
     def __init__(
         self, requests: Sequence[Req], keys: frozenset[Hashable], answers: "asyncio.Future[list[Res | Exception]]"
@@ -27,6 +28,7 @@ class _List(Generic[Req, Res]):
         self.requests = requests
         self.keys = keys
         self.answers = answers
+        self.since = Elapsed()
 
 
 class Lanes(Generic[Req, Res]):
@@ -56,7 +58,9 @@ class Lanes(Generic[Req, Res]):
         self._max_waiting = max_waiting
         self._key = key
         self._size = BATCH_SIZE.labels(name)
+        self._waited = BATCH_WAIT.labels(name)
         self._length = BATCH_WAITING.labels(name)
+        BATCH_WAITING_LIMIT.labels(name).set(max_waiting)
         self._waiting: deque[_List[Req, Res]] = deque()
         self._places_taken = 0
         self._busy: set[Hashable] = set()
@@ -123,6 +127,7 @@ class Lanes(Generic[Req, Res]):
 
     async def _work(self, started: _List[Req, Res]) -> None:
         self._size.observe(len(started.requests))
+        self._waited.observe(started.since.seconds)
         try:
             answers = await self._answers(started.requests)
         except BaseException as error:

@@ -15,12 +15,14 @@ from typing import Any, Protocol
 import asyncpg
 
 from kit.backoff import backoff_seconds
-from kit.bus_metrics import RELAY_ACTIVE, RELAY_FAILURES, UNSENT, UNSENT_AGE
+from kit.bus_metrics import DELAY, RELAY_ACTIVE, RELAY_FAILURES, UNSENT, UNSENT_AGE
 from kit.clock import Elapsed
 from kit.db import Database, Transaction
 from kit.events import StoredEvent
 from kit.failpoints import Boundary, Failpoints
+from kit.ids import age_seconds
 from kit.kafka_client import KafkaSettings
+from kit.metrics import error_name
 from kit.observability import get_logger
 from kit.outbox import CHANNEL
 from kit.relay_publisher import Publisher, PublishError
@@ -175,6 +177,7 @@ class Relay:
         except PublishError as error:
             self._confirmed = error.confirmed
             raise
+        DELAY.observe(age_seconds(rows[0].event_id))
         await self._failpoints.reach(Boundary.AFTER_PUBLISH)
 
     async def _clear_and_take(self) -> list[StoredEvent] | None:
@@ -218,7 +221,7 @@ class Relay:
 
     async def _recover(self, error: Exception) -> None:
         self._failures += 1
-        RELAY_FAILURES.labels(type(error).__name__).inc()
+        RELAY_FAILURES.labels(error_name(type(error).__name__)).inc()
         self._log.warning("outbox relay stopped and begins again", error=type(error).__name__, failures=self._failures)
         if isinstance(error, PublishError):
             # Another replica may reach Kafka where this one does not; it need not wait for the lease to run out.

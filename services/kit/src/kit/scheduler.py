@@ -12,11 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge, Histogram
-
 from kit.backoff import backoff_seconds
 from kit.clock import Elapsed
 from kit.db import Database
+from kit.metrics import ERROR, EVERY, Label, error_name
 from kit.observability import get_logger
 
 MAX_BATCHES = 1000
@@ -29,16 +28,25 @@ LOCK_SPACE = 0x6A6F62
 
 _TRY = "SELECT pg_try_advisory_xact_lock($1, hashtext($2))"
 
-SUCCEEDED_AT = Gauge(
-    "gongji_job_last_success_seconds", "When this process last ran the job to its end, Unix time.", ("job",)
+# Not `job`: Prometheus calls the target so.
+JOB = Label("job_name", "name of the job, as the code states it", most=64)
+
+SUCCEEDED_AT = EVERY.gauge(
+    "gongji_job_last_success_seconds",
+    "When this process last ran the job to its end, Unix time.",
+    unit="s",
+    labels=(JOB,),
 )
-FAILURES = Counter("gongji_job_failures", "Runs that failed.", ("job", "error"))
-FAILING = Gauge("gongji_job_failures_in_row", "Runs that failed since the last one that did not.", ("job",))
-DONE = Counter("gongji_job_done", "What jobs did, in the unit of each.", ("job",))
-DURATION = Histogram(
+FAILURES = EVERY.counter("gongji_job_failures_total", "Runs that failed.", unit="runs", labels=(JOB, ERROR))
+FAILING = EVERY.gauge(
+    "gongji_job_failures_in_row", "Runs that failed since the last one that did not.", unit="runs", labels=(JOB,)
+)
+DONE = EVERY.counter("gongji_job_done_total", "What jobs did, in the unit of each.", unit="", labels=(JOB,))
+DURATION = EVERY.histogram(
     "gongji_job_duration_seconds",
     "How long a run took.",
-    ("job",),
+    unit="s",
+    labels=(JOB,),
     buckets=(0.01, 0.05, 0.2, 1.0, 5.0, 30.0, 120.0, 600.0),
 )
 
@@ -102,7 +110,7 @@ class Scheduler:
         try:
             done = await self.run_once(job)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is due stays due and is tried again
-            FAILURES.labels(job.name, type(error).__name__).inc()
+            FAILURES.labels(job.name, error_name(type(error).__name__)).inc()
             self._log.warning("job failed", job=job.name, error=type(error).__name__, exc_info=error)
             return False
         DURATION.labels(job.name).observe(elapsed.seconds)

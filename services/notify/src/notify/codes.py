@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from prometheus_client import Counter, Gauge
-
 from kit.clock import Clock
 from kit.db import Work
 from kit.observability import get_logger
@@ -23,6 +21,7 @@ from notify.domain.channels import Channel
 from notify.domain.codes import TEMPLATE, IssuedCode, is_stale
 from notify.domain.notices import code_params
 from notify.domain.planning import DEFAULT_LANGUAGE
+from notify.metrics import CODES, CODES_WAITING
 from notify.rendering import Said, Texts
 from notify.repository import Repository
 from notify.service import CONSUMER
@@ -33,8 +32,6 @@ MOST_WAITING: Final = 10_000
 """Far more than a gateway that answers takes in the five minutes that a code is good for."""
 STOP_SECONDS: Final = 10.0
 """How long what waits is still sent when the process stops."""
-CODES: Final = Counter("gongji_notify_codes_total", "One-time codes, by what became of them.", ["outcome"])
-WAITING: Final = Gauge("gongji_notify_codes_waiting", "One-time codes that were taken in and not yet sent.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,7 @@ class CodeService:
         except asyncio.QueueFull:
             self._not_sent(one.issued, "too many wait")
             self._told(one.issued, "UNDELIVERED")
-        WAITING.set(self._waiting.qsize())
+        CODES_WAITING.set(self._waiting.qsize())
 
     async def _line(self) -> None:
         while True:
@@ -134,7 +131,7 @@ class CodeService:
             self._told(one.issued, await self._outcome(one))
         finally:
             self._waiting.task_done()
-            WAITING.set(self._waiting.qsize())
+            CODES_WAITING.set(self._waiting.qsize())
 
     async def _outcome(self, one: _Waiting) -> str:
         """What became of it; one that nobody tried waits on, for as long as it is good for something."""

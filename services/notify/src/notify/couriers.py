@@ -15,8 +15,6 @@ from datetime import timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
-from prometheus_client import Counter, Gauge
-
 from kit.backoff import backoff_seconds
 from kit.batcher import MicroBatcher
 from kit.clock import Clock, Elapsed
@@ -31,6 +29,7 @@ from notify.delivery_codec import ended_event
 from notify.domain import deliveries as rules
 from notify.domain.channels import OUTSIDE, Channel
 from notify.domain.deliveries import Delivery, State
+from notify.metrics import DELIVERIES, DELIVERIES_WAITING, DELIVERY_ATTEMPTS
 from notify.repository import Repository
 
 POLL_SECONDS: Final = 1.0
@@ -47,9 +46,6 @@ IDLE_AFTER: Final = timedelta(hours=1)
 STOP_SECONDS: Final = 10.0
 RECORDS_AT_ONCE: Final = 64
 RECORDS_WAITING: Final = 4096
-OUTCOMES: Final = Counter("gongji_notify_deliveries", "Deliveries that have ended.", ["channel", "state"])
-ATTEMPTS: Final = Counter("gongji_notify_delivery_attempts", "Attempts, by what came of them.", ["channel", "outcome"])
-WAITING: Final = Gauge("gongji_notify_deliveries_waiting", "Deliveries that are QUEUED.", ["channel"])
 
 
 class Channels(Protocol):
@@ -272,7 +268,7 @@ class Courier:
         return max(0.0, seconds - since.seconds)
 
     def _tried(self, outcome: str) -> None:
-        ATTEMPTS.labels(self._channel.value, outcome).inc()
+        DELIVERY_ATTEMPTS.labels(self._channel.value, outcome).inc()
 
 
 class Couriers:
@@ -316,7 +312,7 @@ class Couriers:
         async with self._work() as repository:
             waiting = await repository.count_waiting()
         for channel in OUTSIDE:
-            WAITING.labels(channel.value).set(waiting.get(channel, 0))
+            DELIVERIES_WAITING.labels(channel.value).set(waiting.get(channel, 0))
 
 
 class DeliveryDesk:
@@ -375,7 +371,7 @@ async def _save(repository: Repository, changed: Sequence[Delivery]) -> None:
 
 def _count(ended: Iterable[Delivery]) -> None:
     for one in ended:
-        OUTCOMES.labels(one.channel.value, one.state.value).inc()
+        DELIVERIES.labels(one.channel.value, one.state.value).inc()
 
 
 def _outgoing(one: Due) -> Outgoing:

@@ -10,6 +10,7 @@ from kit import tracing
 from kit.clock import SystemClock, clock_from
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork, Transaction
+from kit.dlq_sampling import open_letters
 from kit.events import Envelope
 from kit.forgetting import forgetting_jobs
 from kit.grpc_probes import add_probes
@@ -20,6 +21,7 @@ from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.relay import Relay
 from kit.requests import PostgresOnce
+from kit.sampling import Sampler
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
 from kit.used_assertions import UsedAssertions
@@ -47,6 +49,7 @@ from notify.servicer import InboxServicer
 from notify.subscriber import TOPICS, Subscriber
 from notify.watching import Listener, Watchers
 from notify.webhooks.intake import CONSUMER as WEBHOOKS_CONSUMER
+from notify.webhooks.intake import TOPICS as WEBHOOKS_TOPICS
 from notify.webhooks.parts import assemble, intake_of
 
 NAME = "notify"
@@ -123,6 +126,8 @@ def build(settings: Settings) -> Application:
     if settings.callback_address and settings.gateway_keyring_file:
         callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), desk)
         application.add("callback", callback.start, callback.stop)
+    groups = {CONSUMER: TOPICS, WEBHOOKS_CONSUMER: WEBHOOKS_TOPICS}
+    application.background("figures", Sampler(open_letters(settings, database, groups)).run)
     application.background("listener", Listener(settings.database_url, parts.watchers).run)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.not_serving)

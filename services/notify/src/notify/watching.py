@@ -15,13 +15,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-from prometheus_client import Gauge
 
 from kit.backoff import backoff_seconds
 from kit.clock import Elapsed
 from kit.db import Work
 from kit.errors import Refusal
 from kit.observability import get_logger
+from notify.metrics import WATCHERS
 from notify.repository import Repository, StoredMessage
 from notify.repository.messages import Arrival
 
@@ -37,7 +37,6 @@ POLL_SECONDS: Final = 15.0
 """How soon a message is seen although nobody was woken."""
 LISTEN_TIMEOUT_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 5.0
-WATCHERS: Final = Gauge("gongji_notify_watchers", "Calls that wait for messages.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from gongji.settlement.v1.account_pb2_grpc import add_AccountServiceServicer_to_
 from gongji.settlement.v1.premium_pb2_grpc import add_PremiumServiceServicer_to_server
 from gongji.settlement.v1.reconciliation_pb2_grpc import add_ReconciliationServiceServicer_to_server
 from gongji.settlement.v1.settlement_pb2_grpc import add_SettlementServiceServicer_to_server
-from kit import tracing
+from kit import audit_results, tracing
+from kit.audit_results import AuditResults
 from kit.cli import EXIT_FAILED
 from kit.clock import Clock, Elapsed, clock_from
 from kit.config import ConsumerSettings, DatabaseSettings
 from kit.crypto import KeyRing
 from kit.db import Database, PostgresWork
+from kit.dlq_sampling import open_letters
 from kit.forgetting import forgetting_jobs
 from kit.grpc_client import TlsFiles
 from kit.grpc_probes import add_probes
@@ -28,6 +30,7 @@ from kit.kafka import Consumer
 from kit.lifecycle import Application
 from kit.relay import Relay
 from kit.requests import PostgresOnce
+from kit.sampling import Sampler
 from kit.scheduler import Job, Scheduler, alone_on
 from kit.signing import TokenSigner
 from kit.suspended import SuspendedInstitutions
@@ -110,6 +113,8 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
     sweeper = Sweeper(work, clock, settings.sweep_age_seconds, settings.sweep_every_seconds)
     application.background("sweeper", sweeper.run)
+    figures = Sampler(AuditResults(database), open_letters(settings, database, {GROUP: TOPICS}))
+    application.background("figures", figures.run)
     holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
     application.add("holds", holds.open, holds.close)
     jobs = [*_jobs(settings, database, holds, clock), *forgetting_jobs(once, used)]
@@ -206,7 +211,10 @@ async def _audit(settings: AuditSettings) -> Report:
         async with _asking(settings) as binding:
             further = _further_checks(database, binding, settings.binding_lag_seconds)
             progress = Progress(lambda line: typer.echo(line, err=True), Elapsed())
-            return await audit(database, pending_age_seconds, further=further, watch=progress.watch)
+            report = await audit(database, pending_age_seconds, further=further, watch=progress.watch)
+        findings = {result.name: result.found for result in report.results}
+        await audit_results.keep(database, findings, complete=not report.silence)
+        return report
     finally:
         await database.close()
 

@@ -20,7 +20,7 @@ from settlement.domain.visit import InstitutionFacts, PersonFacts
 from settlement.listing import Place, listed_at
 from settlement.premium_memory import MemoryPremiums, insured_year
 from settlement.quote_memory import MemoryQuotes
-from settlement.repository import Lately, Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
+from settlement.repository import Backlog, Lately, Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
 
 RECENT = timedelta(days=1)
 RECENT_LIMIT = 200
@@ -174,6 +174,13 @@ class MemorySettlements:
             if each.state is SettlementState.PENDING and self.created_at[each.settlement_id] < before
         ]
         return sorted(stale, key=lambda each: self.created_at[each.settlement_id])[:limit]
+
+    async def pending(self) -> Backlog:
+        """See `SettlementRepository.pending`."""
+        now = await self.real_time()
+        pending = [each for each in self.settlements.values() if each.state is SettlementState.PENDING]
+        since = [self.created_at[each.settlement_id] for each in pending]
+        return Backlog(len(since), (now - min(since)).total_seconds() if since else 0.0)
 
     async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:
         """See `SettlementRepository.save`."""

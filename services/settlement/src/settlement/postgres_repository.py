@@ -16,7 +16,7 @@ from settlement.domain.state import Fingerprint, Intent, Settlement, SettlementS
 from settlement.listing import Place, bounds_of
 from settlement.premium_repository import PostgresPremiumRepository
 from settlement.quote_repository import PostgresQuoteRepository
-from settlement.repository import Lately, Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
+from settlement.repository import Backlog, Lately, Locked, MsgKey, Projections, Reversal, Seen, Sought, Written
 
 
 class LostSettlementError(Exception):
@@ -123,6 +123,11 @@ class PostgresSettlementRepository:
     async def take_stale(self, age_seconds: float, limit: int) -> list[Settlement]:
         """See `SettlementRepository.take_stale`."""
         return [rows.settlement_of(row) for row in await self._raw.fetch(sql.TAKE_STALE, age_seconds, limit)]
+
+    async def pending(self) -> Backlog:
+        """See `SettlementRepository.pending`."""
+        row = await self._raw.fetchrow(sql.PENDING)
+        return Backlog(*row.values()) if row else Backlog(0, 0.0)
 
     async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:
         """See `SettlementRepository.save`."""

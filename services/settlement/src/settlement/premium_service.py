@@ -8,6 +8,7 @@ from kit.clock import Clock, shanghai_date
 from kit.db import Work
 from kit.errors import Refusal
 from kit.ids import uuid7
+from settlement import metrics
 from settlement.binding_client import Ask, Authorizer, NoGrant
 from settlement.commands import Command
 from settlement.domain.premiums import FUND, Terms, check_refundable, is_premium
@@ -100,9 +101,9 @@ class PremiumService:
             if payer_psn_no not in {None, _premium_of(found).payer_psn_no}:
                 raise Refusal("FORBIDDEN", "a premium is given back to who has paid it, or by an operator")
             paid = check_refundable(found, shanghai_date(now))
-            if paid.state is SettlementState.SETTLED:
-                (paid,) = await give_back(repository, [paid], now)
-            return paid
+            refunded = await give_back(repository, [paid], now) if paid.state is SettlementState.SETTLED else []
+        metrics.count(refunded)
+        return refunded[0] if refunded else paid
 
     async def by_id(self, premium_id: UUID, seen_by: str | None) -> Settlement:
         """The payment of an id; `seen_by` is who asks, None an operator.

@@ -8,6 +8,7 @@ from uuid import UUID
 from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
+from settlement import metrics
 from settlement import settlement_events as events
 from settlement.commands import Command
 from settlement.domain.accounts import Account
@@ -75,13 +76,15 @@ class QuoteService:
 
     async def _settle(self, commands: Sequence[Command]) -> list[Answer]:
         answers: dict[int, Answer] = {}
+        decided: Collection[Settlement] = ()
         async with self._work() as repository:
             # Under the quotes' locks: of the same request sent twice at once the second finds the first one's record.
             quotes = await repository.quotes.lock(_quote_ids(commands))
             now = self._clock.now()
             fresh = await answer_known(repository, dict(enumerate(commands)), answers, now)
             if fresh:
-                await self._decide(repository, fresh, quotes, answers, now)
+                decided = await self._decide(repository, fresh, quotes, answers, now)
+        metrics.count(decided)
         return [answers[place] for place in range(len(commands))]
 
     async def _decide(
@@ -91,7 +94,7 @@ class QuoteService:
         quotes: Mapping[UUID, Quote],
         answers: dict[int, Answer],
         now: datetime,
-    ) -> None:
+    ) -> Collection[Settlement]:
         accounts = await repository.lock_accounts(_owners(quotes.values()))
         books = _Books(dict(quotes), dict(accounts))
         for place, command in fresh.items():
@@ -102,6 +105,7 @@ class QuoteService:
         await _record(repository, books, accounts, now)
         for place, settlement in books.decided.items():
             answers[place] = _answer(settlement)
+        return books.decided.values()
 
     async def cancel(self, fixmedins_code: str, quote_id: UUID) -> Quote:
         """The quote, given up now unless it has ended before.

@@ -104,6 +104,15 @@ class Locked:
     """Whether something may be posted on the day, which stays so until the transaction ends; None: it has no row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is under way."""
+
+    settlements: int
+    oldest_age_seconds: float
+    """0 if there is none."""
+
+
 class SettlementRepository(Protocol):
     """Settlements, what they are judged by, and what they move."""
 
@@ -184,6 +193,10 @@ class SettlementRepository(Protocol):
 
     async def take_stale(self, age_seconds: float, limit: int) -> list[Settlement]:
         """Lock PENDING settlements older than this by the database's clock, passing over those that others hold."""
+        ...
+
+    async def pending(self) -> Backlog:
+        """How many settlements and previews are PENDING, and for how long by the database's clock."""
         ...
 
     async def save(self, settlements: Sequence[Settlement], business_day: date | None = None) -> None:

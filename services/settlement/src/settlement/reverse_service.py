@@ -9,6 +9,7 @@ from uuid import UUID
 from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
+from settlement import metrics
 from settlement import settlement_events as events
 from settlement.domain.body_hash import reversal_fingerprint
 from settlement.domain.reasons import Reason, SettlementRefusedError
@@ -68,8 +69,10 @@ class ReverseService:
             named = dict.fromkeys(target for target in targets if isinstance(target, UUID))
             locked = await repository.lock(named)
             # In the order of the requests, so that balances are those of reversing one by one.
-            after = locked | await self._move(repository, [locked[each] for each in named])
+            moved = await self._move(repository, [locked[each] for each in named])
             await repository.add_reversals(_requests(commands, targets))
+        metrics.count(moved.values())
+        after = locked | moved
         return [after[target] if isinstance(target, UUID) else target for target in targets]
 
     async def _move(self, repository: SettlementRepository, locked: Sequence[Settlement]) -> dict[UUID, Settlement]:

@@ -13,6 +13,7 @@ from kit.errors import Refusal
 from kit.events import Event
 from kit.failpoints import Boundary, Failpoints
 from kit.observability import get_logger
+from settlement import metrics
 from settlement import settlement_events as events
 from settlement.binding_client import Ask, Authorizer, BindingUnavailableError, Granted, NoGrant
 from settlement.commands import Command
@@ -166,11 +167,13 @@ class SettleService:
             overtaken = [each.id for each in held if each.id not in locked.pending]
             found = await _as_decided(repository, overtaken) if overtaken else {}
             await self._failpoints.reach(Boundary.BEFORE_COMMIT)
+        metrics.count(decided.values())
         return _answers(held, found | decided)
 
     async def _decide(
         self, repository: SettlementRepository, owned: Sequence[Settlement], books: "_Books"
     ) -> dict[UUID, Outcome]:
+        """What these came to, and the settlements that were reversed by it, by id."""
         day, now, accounts = await _open(repository, books), books.now, books.locked.accounts
         allocations = allocate_all([books.needs[each.settlement_id] for each in owned], accounts, self._order)
         decided = [
@@ -181,11 +184,12 @@ class SettleService:
         quotes = [each for each in decided if isinstance(each, Quote)]
         posted = postings_of(settlements, accounts, day, books.replaced)
         await repository.post(posted, accounts)
-        told = await _record(repository, settlements, given_back(settlements, books.replaced, posted, now), day, now)
+        reversed_ = given_back(settlements, books.replaced, posted, now)
+        told = await _record(repository, settlements, reversed_, day, now)
         if quotes:
             await repository.quotes.keep(quotes)
         await repository.outbox.add([*told, *events.moved(posted), *(events.kept(quote, now) for quote in quotes)])
-        return dict(zip((settlement.settlement_id for settlement in owned), decided, strict=True))
+        return _by_id(reversed_) | dict(zip((each.settlement_id for each in owned), decided, strict=True))
 
     def _outcome(self, settlement: Settlement, allocation: Allocation, now: datetime) -> Outcome:
         if settlement.order is not None and settlement.order.kind is OrderKind.QUOTE:
@@ -208,8 +212,10 @@ async def abandon(work: Work[SettlementRepository], ids: Sequence[UUID], now: da
     async with work() as repository:
         locked = await repository.lock(ids)
         pending = [each for each in locked.values() if each.state is SettlementState.PENDING]
-        await release(repository, pending, now)
-        return await repository.find_by_ids(ids)
+        given_up = await release(repository, pending, now)
+        found = await repository.find_by_ids(ids)
+    metrics.count(given_up)
+    return found
 
 
 async def release(

@@ -57,6 +57,11 @@ ORDER BY listed_at, id LIMIT $7
 """
 
 # Real elapsed time of the database, never the movable clock: an age says how long somebody has been silent.
+PENDING = """
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
+FROM settlement WHERE state = 'PENDING'
+"""
+
 TAKE_STALE = (
     _SELECT
     + """

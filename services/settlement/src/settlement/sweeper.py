@@ -5,6 +5,7 @@ import asyncio
 from kit.clock import Clock
 from kit.db import Work
 from kit.observability import get_logger
+from settlement import metrics
 from settlement.quote_expiry import expire_due
 from settlement.repository import SettlementRepository
 from settlement.settle_service import release
@@ -40,19 +41,28 @@ class Sweeper:
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 - the database may be away; the next round tries again
+                metrics.SWEEP_FAILURES.inc()
                 _log.error("sweeping failed, trying again", exc_info=error)
             await asyncio.sleep(self._every_seconds)
 
     async def sweep(self) -> int:
         """Abandon all that is stale; how many there were."""
-        while await self._expire_batch():
-            pass
+        while expired := await self._expire_batch():
+            metrics.EXPIRED.inc(expired)
         total = 0
         while swept := await self._sweep_batch():
             total += swept
         if total:
             _log.warning("abandoned settlements that were left pending", settlements=total)
+        await self._tell_pending()
+        metrics.SWEPT_AT.set_to_current_time()
         return total
+
+    async def _tell_pending(self) -> None:
+        async with self._work() as repository:
+            pending = await repository.pending()
+        metrics.PENDING.set(pending.settlements)
+        metrics.PENDING_AGE.set(pending.oldest_age_seconds)
 
     async def _expire_batch(self) -> int:
         async with self._work() as repository:
@@ -61,4 +71,7 @@ class Sweeper:
     async def _sweep_batch(self) -> int:
         async with self._work() as repository:
             stale = await repository.take_stale(self._age_seconds, BATCH)
-            return len(await release(repository, stale, self._clock.now()))
+            given_up = await release(repository, stale, self._clock.now())
+        metrics.count(given_up)
+        metrics.SWEPT.inc(len(given_up))
+        return len(given_up)

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from prometheus_client import Counter
-
 from binding.domain.authorizations import Outcome
 from binding.domain.batch import Answer, Book, Request, apply_all, authorize_all, preview_all, refuse_early
 from binding.domain.nearly_used import NEARLY_USED_PERCENT
+from binding.metrics import CONTRADICTIONS, UNKNOWN_RELATIONS
 from binding.repository import Repository
 from binding.service.nearly_used import tell
 from kit.clock import Clock
@@ -15,13 +14,6 @@ from kit.db import Work, retrying
 from kit.errors import Refusal
 from kit.handling import is_postponable
 from kit.observability import get_logger
-
-CONTRADICTIONS = Counter(
-    "gongji_binding_contradictory_outcomes", "Outcomes that contradict an earlier one; the first stands."
-)
-UNKNOWN_RELATIONS = Counter(
-    "gongji_binding_outcomes_of_unknown_relations", "Relations named in outcomes that binding does not have."
-)
 
 Decide = Callable[[Sequence[Request], Book], list[Answer]]
 

@@ -10,22 +10,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from prometheus_client import Counter
-
 from binding import events
 from binding.domain.ages import AGE_CONTRADICTS, GENERATION_YEARS, years_lacking
 from binding.domain.history import SYSTEM, ChangeKind, Mark
 from binding.domain.losses import LossRules, loss_of
 from binding.domain.persons import Enrolment, Person
 from binding.domain.relations import EndCause, Relation, end, suspend
+from binding.metrics import CONTRADICTED
 from binding.repository import Corrected, Repository, Verified
 from binding.service.telling import tell_change
 from kit.clock import Clock, shanghai_date
 from kit.observability import get_logger
-
-CONTRADICTED = Counter(
-    "gongji_binding_relations_contradicted", "Relations suspended because a corrected birth date contradicts them."
-)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from aiohttp import web
-from prometheus_client import Counter
 
 from kit.clock import Clock
 from kit.observability import get_logger
@@ -19,6 +18,7 @@ from kit.probes import CannotListen
 from kit.signing import SignatureInvalid, TokenSigner
 from notify.channels.receipts import Fate, Receipt, ReceiptDesk
 from notify.channels.signed_http import TIMESTAMP, require_present, require_signature
+from notify.metrics import RECEIPTS
 
 PATH: Final = "/v1/receipts"
 MOST_BODY_BYTES: Final = 128 * 1024
@@ -26,7 +26,6 @@ MOST_RECEIPTS: Final = 500
 MOST_AT_ONCE: Final = 32
 BODY_SECONDS: Final = 5.0
 TAKE_SECONDS: Final = 10.0
-RECEIPTS: Final = Counter("gongji_notify_receipts", "Receipts of gateways, by what became of them.", ["outcome"])
 _CODE: Final = re.compile(r"[A-Z0-9_]{0,64}")
 
 _log = get_logger()

@@ -4,18 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
-
-from prometheus_client import Counter, Gauge, Histogram
 
 from kit.circuit import CircuitBreaker, CircuitOpen
 from notify.channels.policy import Policy
 from notify.channels.port import Accepted, Adapter, AddressBusyError, Outgoing, UndeliveredError
 from notify.domain.channels import Channel
-
-SENDS: Final = Counter("gongji_notify_channel_sends", "Attempts to hand a message over.", ["channel", "outcome"])
-SECONDS: Final = Histogram("gongji_notify_channel_seconds", "How long an attempt took.", ["channel"])
-UNDER_WAY: Final = Gauge("gongji_notify_channel_under_way", "Attempts under way.", ["channel"])
+from notify.metrics import CHANNEL_SECONDS, CHANNEL_SENDS, CHANNEL_UNDER_WAY
 
 
 class LeftAloneError(UndeliveredError):
@@ -45,8 +39,8 @@ class Guarded:
         self._breaker = CircuitBreaker(
             failures=policy.breaker_failures, rest_seconds=policy.breaker_rest_seconds, ticks=ticks
         )
-        self._under_way = UNDER_WAY.labels(channel.value)
-        self._seconds = SECONDS.labels(channel.value)
+        self._under_way = CHANNEL_UNDER_WAY.labels(channel.value)
+        self._seconds = CHANNEL_SECONDS.labels(channel.value)
         self._lines = asyncio.Semaphore(policy.concurrency)
 
     async def send(self, outgoing: Outgoing) -> Accepted:
@@ -106,7 +100,7 @@ class Guarded:
             raise _Troubled(error) from None
 
     def _count(self, outcome: str) -> None:
-        SENDS.labels(self._channel, outcome).inc()
+        CHANNEL_SENDS.labels(self._channel, outcome).inc()
 
 
 def _outcome(error: UndeliveredError) -> str:

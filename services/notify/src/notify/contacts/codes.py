@@ -17,10 +17,10 @@ from kit.db import Work
 from kit.observability import get_logger
 from notify.channels.guarded import LeftAloneError
 from notify.channels.port import Adapter, Outgoing, UndeliveredError
-from notify.codes import CODES
 from notify.domain.channels import Channel
 from notify.domain.codes import TEMPLATE, Purpose, is_stale
 from notify.domain.notices import code_params
+from notify.metrics import CODES
 from notify.rendering import Texts
 from notify.repository import Repository
 from notify.repository.contacts import WaitingCode

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from prometheus_client import Counter, Histogram
-
 from gongji.notify.events.v1 import webhook_events_pb2 as events_pb2
 from kit.backoff import backoff_seconds
 from kit.clock import Clock, Elapsed
@@ -17,6 +15,7 @@ from kit.events import Event
 from kit.ids import uuid7
 from kit.observability import get_logger
 from notify.domain.webhooks import DeliveryState, OffReason, Outcome, Result, Webhook, next_attempt_at, off_reason
+from notify.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_SECONDS, WEBHOOKS_SWITCHED_OFF
 from notify.webhooks.client import Client
 from notify.webhooks.codec import OFF_REASONS
 from notify.webhooks.repository import Attempt, Bounds, Claimed, WebhookRepository
@@ -28,14 +27,6 @@ LEASE_MARGIN: Final = timedelta(seconds=10)
 DRAIN_SECONDS: Final = 5.0
 DELIVERED_TO_THE_MINUTE: Final = timedelta(minutes=1)
 HEADERS: Final = {"content-type": "application/json", "user-agent": "gongji-webhooks/1"}
-
-ATTEMPTS: Final = Counter("gongji_webhook_attempts", "Requests to webhooks, by how they went.", ["result"])
-DURATION: Final = Histogram(
-    "gongji_webhook_duration_seconds",
-    "How long requests to webhooks took.",
-    buckets=(0.01, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0),
-)
-SWITCHED_OFF: Final = Counter("gongji_webhooks_switched_off", "Webhooks that were switched off.", ["reason"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +141,8 @@ class Sending:
         attempted_at = self._clock.now()
         try:
             outcome = await self._requested(claimed)
-            ATTEMPTS.labels(outcome.result.value).inc()
-            DURATION.observe(taken.seconds)
+            WEBHOOK_ATTEMPTS.labels(outcome.result.value).inc()
+            WEBHOOK_SECONDS.observe(taken.seconds)
             attempt = Attempt(
                 uuid7(), claimed.webhook.webhook_id, claimed.event_id, attempted_at, outcome, int(taken.seconds * 1000)
             )
@@ -196,7 +187,7 @@ class Sending:
         if after.events_told > webhook.events_told:
             await repository.outbox.add([_switched_off(after, now)])
             reason = after.off_reason.value if after.off_reason else ""
-            SWITCHED_OFF.labels(reason).inc()
+            WEBHOOKS_SWITCHED_OFF.labels(reason).inc()
             self._log.error(
                 "a webhook was switched off", webhook_id=str(after.webhook_id), owner=after.owner, reason=reason
             )

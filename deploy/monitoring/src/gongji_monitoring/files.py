@@ -1,0 +1,30 @@
+"""Which files are generated, and what is in them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from gongji_monitoring import page, rule_cases
+from gongji_monitoring.catalogue import whole
+from gongji_monitoring.rule_files import custom_resource, plain
+from gongji_monitoring.rules import EVERY_ALERT, GROUPS
+
+ROOT: Final = Path(__file__).resolve().parents[4]
+"""The tree."""
+RULES: Final = "deploy/monitoring/rules/gongji.rules.yaml"
+RULE_TESTS: Final = "deploy/monitoring/rules/gongji.tests.yaml"
+LONG_RULE_TESTS: Final = "deploy/monitoring/rules/gongji.long-tests.yaml"
+COMPONENT: Final = "deploy/k8s/components/monitoring"
+"""Kustomize reads nothing outside of it, so what Kubernetes needs is written there."""
+
+
+def generated() -> Mapping[str, str]:
+    """The text of every generated file, by its path in the tree."""
+    severities = {alert.name: str(alert.severity) for alert in EVERY_ALERT}
+    return {
+        "docs/metrics.md": page.written(whole()),
+        RULES: plain(GROUPS),
+        RULE_TESTS: rule_cases.written(severities, Path(RULES).name, rule_cases.MINUTE),
+        LONG_RULE_TESTS: rule_cases.written(severities, Path(RULES).name, rule_cases.TEN_MINUTES),
+        f"{COMPONENT}/prometheus-rules.yaml": custom_resource(GROUPS),
+    }
