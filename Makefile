@@ -20,7 +20,7 @@ part-settlement: FOLDERS := services/settlement
 part-identity: FOLDERS := services/identity
 part-kit: FOLDERS := services/kit
 part-binding: FOLDERS := services/binding services/notify
-part-local: FOLDERS := deploy/local/tests deploy/images/tests deploy/k8s/check/tests deploy/monitoring/tests protos/tests
+part-local: FOLDERS := deploy protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs monitoring rules-check contracts-version lock image-locks images image-check clean
@@ -103,6 +103,7 @@ bench-notify: setup ## how soon people hear of a debit, in the inbox and by SMS:
 K8S := PYTHONPATH=deploy/k8s/check $(BIN)/python -m k8s_check
 k8s-check: setup ## apply each overlay to a real Kubernetes API server; needs Go and Maven; 2 minutes, the first time 12: make k8s-check ONLY=deploy/k8s/overlays/prod
 	@$(K8S) overlays $(ONLY)
+	@$(BIN)/pytest -q deploy/k8s/tests/check_built.py
 
 k8s-topics: setup ## write Strimzi's topics and users from protos/topics
 	@$(K8S) topics

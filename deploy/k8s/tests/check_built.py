@@ -1,0 +1,132 @@
+"""What only kustomize can show, on what it builds; run by `make k8s-check`."""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.manifest_settings import environ_of, settings_class
+from support.manifests import K8S, OVERLAYS, SERVICES, Object, of_kind, overlay, pods, runs, serving, template_of
+
+from k8s_check.binaries import ensure
+from kit.config import load
+
+VERSION = "app.kubernetes.io/version"
+
+
+def built(folder: Path) -> list[Object]:
+    program = ensure(("kubectl",), os.environ) / "kubectl"
+    finished = subprocess.run([program, "kustomize", folder], check=True, capture_output=True, text=True, timeout=60)
+    return list(yaml.safe_load_all(finished.stdout))
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def objects(name: str) -> list[Object]:
+    return built(K8S / "overlays" / name)
+
+
+def names(objects: Sequence[Object], kind: str) -> set[str]:
+    return {each["metadata"]["name"] for each in of_kind(objects, kind)}
+
+
+def without_hash(name: str) -> str:
+    return re.sub(r"-[a-z0-9]{10}$", "", name)
+
+
+def test_every_process_takes_what_it_is_told(objects: list[Object], tmp_path: Path) -> None:
+    for number, run in enumerate(runs(objects)):
+        load(settings_class(run), environ_of(run, tmp_path / str(number)))
+
+
+def test_reading_without_kustomize_finds_the_same_variables(name: str, objects: list[Object], tmp_path: Path) -> None:
+    read = {run.owner: environ_of(run, tmp_path) for run in runs(overlay(name))}
+    versions = {run.owner: re.sub(r"-migrate-[\d-]+,", "-migrate-0-0-0,", run.owner) for run in runs(objects)}
+    assert {versions[run.owner]: environ_of(run, tmp_path) for run in runs(objects)} == read
+
+
+def test_settings_that_change_replace_the_pods(objects: list[Object]) -> None:
+    maps = names(objects, "ConfigMap")
+    assert {without_hash(each) for each in maps} == {
+        "gongji-environment",
+        "gongji-settings",
+        "notify-channels",
+        *(f"{service}-settings" for service in SERVICES),
+    }
+    assert {each for each in maps if each == without_hash(each)} == {"gongji-environment"}
+
+
+def test_everything_that_is_named_is_there(objects: list[Object]) -> None:
+    accounts, maps = names(objects, "ServiceAccount"), names(objects, "ConfigMap")
+    for _, pod in pods(objects):
+        assert pod["serviceAccountName"] in accounts
+    assert {name for run in runs(objects) for name in _named_maps(run.container, run.pod)} == maps
+
+
+def _named_maps(container: Any, pod: Any) -> set[str]:
+    read = {each["configMapRef"]["name"] for each in container.get("envFrom", [])}
+    read |= {
+        each["valueFrom"]["configMapKeyRef"]["name"]
+        for each in container.get("env", [])
+        if "configMapKeyRef" in each.get("valueFrom", {})
+    }
+    return read | {each["configMap"]["name"] for each in pod["volumes"] if "configMap" in each}
+
+
+def test_the_version_is_in_the_migrations_names_and_on_everything(objects: list[Object]) -> None:
+    assert names(objects, "Job") == {f"{service}-migrate-0-1-0" for service in SERVICES}
+    for service in SERVICES:
+        deployment = next(each for each in of_kind(objects, "Deployment") if each["metadata"]["name"] == service)
+        labels = (deployment["metadata"]["labels"], template_of(deployment)["metadata"]["labels"])
+        assert [each[VERSION] for each in labels] == ["0.1.0", "0.1.0"]
+
+
+def test_another_version_is_another_job_beside_another_registry(tmp_path: Path) -> None:
+    above = os.path.relpath(K8S, tmp_path)
+    tags = [{"name": f"gongji/{service}", "newTag": "12.3.45"} for service in SERVICES]
+    inner = {"resources": [f"{above}/overlays/prod"], "images": tags, "transformers": [f"{above}/base/version"]}
+    outer = {
+        "resources": ["inner"],
+        "images": [{"name": f"gongji/{each}", "newName": f"registry.example:5000/gongji/{each}"} for each in SERVICES],
+    }
+    (tmp_path / "inner").mkdir()
+    inner["resources"], inner["transformers"] = [f"../{above}/overlays/prod"], [f"../{above}/base/version"]
+    for folder, content in ((tmp_path, outer), (tmp_path / "inner", inner)):
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    objects = built(tmp_path)
+    assert names(objects, "Job") == {f"{service}-migrate-12-3-45" for service in SERVICES}
+    assert {str(run.container["image"]) for run in runs(objects)} == {
+        f"registry.example:5000/gongji/{service}:12.3.45" for service in SERVICES
+    }
+
+
+def test_an_overlay_changes_no_migration_of_the_same_version() -> None:
+    jobs = [of_kind(built(K8S / "overlays" / name), "Job") for name in ("dev", "prod")]
+    assert jobs[0] == jobs[1]
+
+
+def test_an_overlay_lives_in_one_namespace(name: str, objects: list[Object]) -> None:
+    namespace = "gongji-sandbox" if name == "sandbox" else "gongji"
+    assert names(objects, "Namespace") == {namespace}
+    assert {each["metadata"].get("namespace") for each in objects if each["kind"] != "Namespace"} == {namespace}
+    (found,) = of_kind(objects, "Namespace")
+    assert found["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_dev_is_small_and_production_stands_in_three_zones() -> None:
+    dev, prod = (built(K8S / "overlays" / each) for each in ("dev", "prod"))
+    assert [each["spec"]["replicas"] for each in of_kind(dev, "Deployment")] == [1] * 4
+    assert of_kind(dev, "HorizontalPodAutoscaler") == []
+    assert all("replicas" not in each["spec"] for each in of_kind(prod, "Deployment"))
+    assert {each["spec"]["minReplicas"] for each in of_kind(prod, "HorizontalPodAutoscaler")} == {3}
+    for service in SERVICES:
+        (spread,) = serving(prod, service).pod["topologySpreadConstraints"]
+        assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("topology.kubernetes.io/zone", "DoNotSchedule")

@@ -1,0 +1,79 @@
+"""What the processes of the manifests are told, with files and Secrets such as an installation would have."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from binding.config import Settings as BindingSettings
+from gongji_local.certificates import Certificates
+from gongji_local.keys import Keys
+from identity.config import Settings as IdentitySettings
+from kit.config import DatabaseSettings, ServiceSettings
+from notify.config import Settings as NotifySettings
+from settlement.books_config import AuditSettings, ReconcileSettings
+from settlement.config import Settings as SettlementSettings
+from support.manifests import SERVICES, Run
+
+SERVING: Final[Mapping[str, type[ServiceSettings]]] = {
+    "identity": IdentitySettings,
+    "binding": BindingSettings,
+    "settlement": SettlementSettings,
+    "notify": NotifySettings,
+}
+COMMANDS: Final[Mapping[tuple[str, str], type[DatabaseSettings]]] = {
+    **{(service, "serve"): settings_cls for service, settings_cls in SERVING.items()},
+    **{(service, "migrate"): DatabaseSettings for service in SERVICES},
+    ("binding", "audit"): DatabaseSettings,
+    ("settlement", "audit"): AuditSettings,
+    ("settlement", "reconcile-holds"): ReconcileSettings,
+}
+"""What each command that the manifests run reads from its environment."""
+SECRETS: Final = {
+    (f"{service}-database", "url"): f"postgresql://gongji_{service}:secret@{service}-database-rw:5432/gongji_{service}"
+    "?sslmode=verify-full&sslrootcert=/etc/gongji/database/ca.crt"
+    for service in SERVICES
+}
+
+
+def settings_class(run: Run) -> type[DatabaseSettings]:
+    """The settings of the command that a container runs."""
+    return COMMANDS[run.service, run.arguments[0]]
+
+
+def environ_of(run: Run, folder: Path) -> dict[str, str]:
+    """The variables of a container, whose mounted files are written below `folder`."""
+    for path, (source, key) in run.files().items():
+        written = folder / path.lstrip("/")
+        written.parent.mkdir(parents=True, exist_ok=True)
+        written.write_text(run.config_maps.get(source, {}).get(key) or _content(run.service, key))
+    found = run.environ(SECRETS)
+    return {
+        name: str(folder / value.lstrip("/")) if value.startswith("/etc/") else value for name, value in found.items()
+    }
+
+
+@cache
+def _made() -> TemporaryDirectory[str]:
+    """Where keys and certificates are made, once for all tests; gone with the process."""
+    return TemporaryDirectory(prefix="gongji-manifests-")
+
+
+@cache
+def _content(service: str, key: str) -> str:
+    folder = Path(_made().name)
+    keys, certificates = Keys(folder), Certificates(folder)
+    makers: dict[str, Callable[[], Path]] = {
+        "keyring.json": lambda: keys.keyring(service),
+        "code-keyring.json": keys.code_keyring,
+        "credential-keyring.json": keys.credential_keyring,
+        "gateway-keyring.json": keys.credential_keyring,
+        "assertion-issuers.json": keys.jwks,
+        "institutions-ca.crt": lambda: certificates.institutions.file,
+        "services-ca.crt": lambda: certificates.services.file,
+        "ca.crt": lambda: certificates.services.file,
+        **dict.fromkeys(("tls.crt", "user.crt"), lambda: certificates.service(service).cert),
+        **dict.fromkeys(("tls.key", "user.key"), lambda: certificates.service(service).key),
+    }
+    return makers[key]().read_text()
