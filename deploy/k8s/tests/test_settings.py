@@ -91,12 +91,15 @@ BUILDERS: dict[str, Callable[..., Application]] = {
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_pod_has_more_time_to_end_than_its_longest_stop(service: str, tmp_path: Path) -> None:
+async def test_a_pod_answers_the_kubelet_and_has_more_time_to_end_than_its_longest_stop(
+    service: str, tmp_path: Path
+) -> None:
     run = serving(overlay("prod"), service)
     application = BUILDERS[service](load(SERVING[service], environ_of(run, tmp_path)))
     pre_stop_seconds = run.container["lifecycle"]["preStop"]["sleep"]["seconds"]
     # Endpoints leave within a few seconds of the pod's being told to end; calls come until then.
     assert pre_stop_seconds >= 5
+    assert [part.name for part in application._parts if "probes" in part.name] == ["probes", "gRPC probes"]
     assert run.pod["terminationGracePeriodSeconds"] > pre_stop_seconds + application.longest_stop_seconds
 
 

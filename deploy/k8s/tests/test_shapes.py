@@ -93,8 +93,9 @@ def test_only_pods_that_serve_are_counted_and_called(service: str) -> None:
     assert by_name["Deployment", service]["template"]["metadata"]["labels"] == serves
     assert by_name["Service", service]["selector"] == serves
     assert by_name["PodDisruptionBudget", service]["selector"]["matchLabels"] == serves
-    jobs = [template_of(each) for each in of_kind(PROD, "Job", "CronJob")]
-    assert all(each["metadata"]["labels"][COMPONENT] != "service" for each in jobs)
+    for job in of_kind(PROD, "Job", "CronJob"):
+        labels = template_of(job)["metadata"]["labels"]
+        assert labels[COMPONENT] == job["metadata"]["labels"][COMPONENT] != "service"
 
 
 @pytest.mark.parametrize("service", SERVICES)
