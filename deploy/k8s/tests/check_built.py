@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.manifest_settings import environ_of, settings_class
+from support.manifest_settings import SECRETS, environ_of, settings_class
 from support.manifests import K8S, OVERLAYS, SERVICES, Object, of_kind, overlay, pods, runs, serving, template_of
 
 from k8s_check.binaries import ensure
@@ -130,3 +130,14 @@ def test_dev_is_small_and_production_stands_in_three_zones() -> None:
     for service in SERVICES:
         (spread,) = serving(prod, service).pod["topologySpreadConstraints"]
         assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("topology.kubernetes.io/zone", "DoNotSchedule")
+
+
+def test_the_database_has_room_for_every_pod_of_production() -> None:
+    prod = built(K8S / "overlays" / "prod")
+    cluster = yaml.safe_load((K8S / "components" / "cloudnative-pg" / "every-cluster.yaml").read_text())
+    room = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+    most = {each["metadata"]["name"]: each["spec"]["maxReplicas"] for each in of_kind(prod, "HorizontalPodAutoscaler")}
+    for service in SERVICES:
+        pool = int(serving(prod, service).environ(SECRETS)["GONGJI_DATABASE_POOL_SIZE"])
+        # One pod more in a roll-out; two that listen; ten for Jobs and people.
+        assert (most[service] + 1) * (pool + 2) + 10 <= room
