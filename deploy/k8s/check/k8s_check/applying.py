@@ -9,7 +9,7 @@ from k8s_check.cluster import Cluster
 from k8s_check.kubectl import Answer, Kubectl
 from k8s_check.manifests import Built, group_of
 from k8s_check.staging import staged
-from k8s_check.verdicts import Verdict, accepted, expected_refusals, refused
+from k8s_check.verdicts import Verdict, accepted, expected_refusals, refused, scattered
 from kit.clock import Elapsed
 
 K8S: Final = binaries.HERE.parent
@@ -53,6 +53,8 @@ def _overlay(folder: Path, programs: Path, definitions: Path) -> Verdict:
         built = Built.of(cluster.kubectl, folder)
         checked = built.without_groups(crds.UNCHECKED)
         answer = cluster.kubectl.apply(checked.text())
+    if len(built.namespaces()) != 1:
+        return scattered(_name(folder), built.namespaces(), elapsed.seconds)
     return accepted(_name(folder), answer, elapsed.seconds, _note(built))
 
 

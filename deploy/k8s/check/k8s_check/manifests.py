@@ -10,6 +10,8 @@ import yaml
 from k8s_check.kubectl import Kubectl
 
 Object = Mapping[str, Any]
+CLUSTER_WIDE: Final = frozenset({"Namespace"})
+"""Kinds that are in no namespace; ours have no other, and a new one is a decision."""
 _BETWEEN: Final = "\n---\n"
 
 
@@ -41,6 +43,12 @@ class Built:
     def of_kind(self, *kinds: str) -> "Built":
         """Those of some kinds."""
         return Built(tuple(each for each in self.documents if yaml.safe_load(each)["kind"] in kinds))
+
+    def namespaces(self) -> set[str]:
+        """Where its objects are; empty stands for one that says nothing: it would go wherever kubectl points."""
+        return {
+            str(each["metadata"].get("namespace", "")) for each in self.objects() if each["kind"] not in CLUSTER_WIDE
+        }
 
     def text(self) -> str:
         """As one stream again."""

@@ -1,7 +1,7 @@
 """What came of each folder: accepted, refused as its file says, or wrong."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,12 @@ def accepted(name: str, answer: Answer, seconds: float, note: str = "") -> Verdi
     if not answer.ok:
         return Verdict(name, right=False, said=f"was refused:\n{complaints(answer.text)}", seconds=seconds)
     return Verdict(name, right=True, said=f"{_applied(answer.text)} objects applied{note}", seconds=seconds)
+
+
+def scattered(name: str, namespaces: Collection[str], seconds: float) -> Verdict:
+    """The verdict on manifests whose objects are not all in one stated namespace."""
+    places = ", ".join(each or "none stated" for each in sorted(namespaces)) or "none"
+    return Verdict(name, right=False, said=f"is not in one namespace: {places}", seconds=seconds)
 
 
 def refused(name: str, expected: Sequence[str], answer: Answer, seconds: float) -> Verdict:

@@ -37,3 +37,9 @@ def test_objects_are_chosen_by_kind() -> None:
 def test_the_core_has_no_group() -> None:
     assert group_of({"apiVersion": "v1"}) == ""
     assert group_of({"apiVersion": "apps/v1"}) == "apps"
+
+
+def test_an_object_that_states_no_namespace_is_told_and_the_namespace_itself_is_in_none() -> None:
+    assert Built.read(TEXT).of_kind("Namespace").namespaces() == set()
+    assert Built.read(TEXT).namespaces() == {""}
+    assert Built.read("kind: Secret\nmetadata:\n  name: a\n  namespace: gongji\n").namespaces() == {"gongji"}

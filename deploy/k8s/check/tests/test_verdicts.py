@@ -4,7 +4,7 @@ import pytest
 
 from k8s_check.errors import CheckError
 from k8s_check.kubectl import Answer
-from k8s_check.verdicts import accepted, expected_refusals, refused
+from k8s_check.verdicts import accepted, expected_refusals, refused, scattered
 
 TAKEN = "namespace/gongji serverside-applied\ndeployment.apps/settlement serverside-applied\n"
 NOT_TAKEN = """namespace/gongji serverside-applied (server dry run)
@@ -62,3 +62,9 @@ def test_every_wrong_manifest_of_this_tree_says_why_it_is_wrong_and_what_it_is_r
     for folder in folders:
         assert expected_refusals(folder)
         assert (folder / "kustomization.yaml").read_text().startswith("# "), folder
+
+
+def test_objects_in_two_namespaces_are_wrong_and_both_are_named() -> None:
+    verdict = scattered("installations/a", {"gongji", ""}, 1.0)
+    assert not verdict.right
+    assert verdict.said == "is not in one namespace: none stated, gongji"
