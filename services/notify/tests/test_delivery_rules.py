@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -27,6 +27,20 @@ def queued(attempts: int = 1) -> Delivery:
 
 def not_taken(delivery: Delivery, failure: Failure = Failure.BUSY, *, now: datetime = AT) -> Delivery:
     return rules.not_taken(delivery, "it said 500", POLICY, failure=failure, wait=timedelta(seconds=10), now=now)
+
+
+@given(st.uuids(version=4), st.uuids(version=4), st.sampled_from(Channel), st.sampled_from(Channel))
+def test_a_delivery_has_one_id_whenever_it_is_reckoned_and_another_for_anything_else(
+    event_id: UUID, other_id: UUID, channel: Channel, other: Channel
+) -> None:
+    reckoned = rules.delivery_id_of(event_id, "1001", channel)
+    assert rules.delivery_id_of(UUID(str(event_id)), "1001", channel) == reckoned
+    assert (reckoned.version, reckoned.variant) == (event_id.version, event_id.variant)
+    assert rules.delivery_id_of(event_id, "1002", channel) != reckoned
+    assert (rules.delivery_id_of(event_id, "1001", other) == reckoned) == (other is channel)
+    assert (rules.delivery_id_of(other_id, "1001", channel) == reckoned) == (other_id == event_id)
+    if event_id.bytes[:8] < other_id.bytes[:8]:  # those that are told first come first
+        assert reckoned < rules.delivery_id_of(other_id, "1001", channel)
 
 
 def test_what_a_gateway_took_waits_for_its_receipt() -> None:

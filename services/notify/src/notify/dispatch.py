@@ -7,9 +7,9 @@ from typing import Protocol
 from uuid import UUID
 
 from kit.clock import Clock
-from kit.ids import uuid7
+from kit.ids import uuid_of
 from notify.domain.channels import OUTSIDE, Channel
-from notify.domain.deliveries import Delivery, Payload, State
+from notify.domain.deliveries import Delivery, Payload, State, delivery_id_of
 from notify.domain.notices import Notice
 from notify.domain.planning import Addressed, Planned, Recipient, plan
 from notify.rendering import Texts
@@ -84,7 +84,7 @@ class Dispatch:
 
     def _delivery(self, planned: Planned, message_id: UUID | None) -> Delivery:
         return Delivery(
-            delivery_id=uuid7(),
+            delivery_id=uuid_of(str(delivery_id_of(planned.event_id, planned.psn_no, planned.channel))),
             event_id=planned.event_id,
             psn_no=planned.psn_no,
             channel=planned.channel,
