@@ -23,7 +23,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs monitoring rules-check contracts-version lock image-locks images image-check clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults drill histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs monitoring rules-check contracts-version lock image-locks images image-check clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ examples: setup ## build and run the consumers' examples on a real broker; needs
 ROWS ?= 500000
 faults: setup ## break things while hospitals settle, and look whether anything is lost: make faults ROUNDS=50 SEED=1
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) PYTHONPATH=tests $(BIN)/python -m faults.rounds
+
+drill: setup ## lose everything and get it back from a backup, each database to a point of its own; some three minutes
+	@PYTHONPATH=tests $(BIN)/python -m drill.run
 
 histories: setup ## play random histories on the real services at once, and replay them on the plain model: make histories ROUNDS=20 SEED=1 WISHES=600
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) WISHES=$(WISHES) PYTHONPATH=tests $(BIN)/python -m model.histories

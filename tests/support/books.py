@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import Collection
+from datetime import datetime
 
 from gongji_local.stack import Stack
 from support.limit_counters import charged_without_settlement, wrong_counters
@@ -22,9 +23,14 @@ async def audit_limits(stack: Stack) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(stack.run_command, "binding", "audit")
 
 
-async def reconcile(stack: Stack) -> str:
-    """`settlement reconcile-holds` of whatever is held, and until binding has heard of it; what it printed."""
-    done = await asyncio.to_thread(lambda: stack.run_command("settlement", "reconcile-holds", environment=OF_ANY_AGE))
+async def reconcile(stack: Stack, captured_since: datetime | None = None) -> str:
+    """`settlement reconcile-holds` of whatever is held, and until binding has heard of it; what it printed.
+
+    After a restore also of what was captured since a moment.
+    """
+    since = {"GONGJI_RECONCILE_CAPTURED_SINCE": captured_since.isoformat()} if captured_since else {}
+    environment = OF_ANY_AGE | since
+    done = await asyncio.to_thread(lambda: stack.run_command("settlement", "reconcile-holds", environment=environment))
     assert done.returncode == 0, done.stderr
     await asyncio.to_thread(stack.quiesce, 120.0)
     return done.stdout

@@ -1,6 +1,7 @@
 """What settlement reconciles with: what is held, in pages, and authorizations by id. The fake and PostgreSQL alike."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -9,7 +10,18 @@ from binding.domain.batch import Request, apply_all, authorize_all
 from binding.memory import MemoryRepository
 from binding.repository import Place, PostgresRepository, Repository
 from binding.service.holds import Holds
-from binding.testing import GRANDMA, MOTHER, captured, have_relations, named, relation, released, request, trimmed
+from binding.testing import (
+    GRANDMA,
+    MOTHER,
+    captured,
+    have_relations,
+    named,
+    relation,
+    released,
+    request,
+    restored,
+    trimmed,
+)
 from kit.db import Database, PostgresWork, Work
 from kit.testing import MemoryWork
 
@@ -68,6 +80,20 @@ class HoldsContract:
         await authorize(work, request("a", 1))
         assert await Holds(work).held(3600, None, 10) == []
         assert len(await Holds(work).held(0, None, 10)) == 1
+
+    async def test_what_is_captured_is_listed_by_id_from_one_on(self, work: Work[Repository]) -> None:
+        await have_relations(work, relation())
+        names = ("a", "b", "c", "d", "e")
+        for name in names:
+            await authorize(work, request(name, 300))
+        await apply(work, *(captured(name, ("father-child", 300)) for name in names[:4]), restored("a"))
+        ids = sorted(named(name) for name in ("b", "c", "d"))
+        found = await Holds(work).captured(UUID(int=0), 10)
+        assert [it.authorization.authorization_id for it in found] == ids
+        assert {it.authorization.state for it in found} == {AuthorizationState.CAPTURED}
+        assert [(line.held_fen, line.used_fen) for line in found[0].authorization.lines] == [(0, 300)]
+        assert [it.authorization.authorization_id for it in await Holds(work).captured(ids[1], 1)] == [ids[1]]
+        assert await Holds(work).captured(UUID(int=2**128 - 1), 10) == []
 
     async def test_authorizations_are_found_by_id_in_whatever_state(self, work: Work[Repository]) -> None:
         await have_relations(work, relation(), relation("g", beneficiary_psn_no=GRANDMA))

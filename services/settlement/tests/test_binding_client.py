@@ -43,6 +43,11 @@ class Binding(authorization_pb2_grpc.AuthorizationServiceServicer):
     ) -> pb2.ListHeldResponse:
         raise AssertionError("whoever asks for authorizations asks for no list of holds")
 
+    async def ListCaptured(  # noqa: N802
+        self, _request: pb2.ListCapturedRequest, _context: Any
+    ) -> pb2.ListCapturedResponse:
+        raise AssertionError("whoever asks for authorizations asks for no list of captures")
+
     async def GetAuthorizations(  # noqa: N802
         self, _request: pb2.GetAuthorizationsRequest, _context: Any
     ) -> pb2.GetAuthorizationsResponse:

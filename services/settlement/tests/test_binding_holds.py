@@ -11,7 +11,7 @@ import pytest
 from gongji.binding.v1 import authorization_pb2 as pb2
 from gongji.binding.v1 import authorization_pb2_grpc
 from kit.timestamps import timestamp
-from settlement.binding_holds import PAGE_HOLDS, BindingSilentError, HoldsClient, held_pages
+from settlement.binding_holds import PAGE_HOLDS, BindingSilentError, HoldsClient, captured_pages, held_pages
 from settlement.domain.holds import Hold, HoldState
 from settlement.testing import TEN_O_CLOCK
 
@@ -24,6 +24,7 @@ class Binding(authorization_pb2_grpc.AuthorizationServiceServicer):
     def __init__(self) -> None:
         self.asked: list[pb2.ListHeldRequest] = []
         self.records = [record(1), record(2), record(3)]
+        self.captures = [record(number) for number in range(3, 8)]
         self.refuse: grpc.StatusCode | None = None
 
     async def ListHeld(self, request: pb2.ListHeldRequest, context: Any) -> pb2.ListHeldResponse:  # noqa: N802
@@ -33,6 +34,16 @@ class Binding(authorization_pb2_grpc.AuthorizationServiceServicer):
         if request.page_token:
             return pb2.ListHeldResponse(authorizations=self.records[2:])
         return pb2.ListHeldResponse(authorizations=self.records[:2], next_page_token="second")
+
+    async def ListCaptured(  # noqa: N802
+        self, request: pb2.ListCapturedRequest, context: Any
+    ) -> pb2.ListCapturedResponse:
+        if self.refuse:
+            await context.abort(self.refuse, "no")
+        found = [each for each in self.captures if each.authorization_id >= request.from_authorization_id]
+        assert request.page_size == PAGE_HOLDS
+        next_id = found[2].authorization_id if len(found) > 2 else ""
+        return pb2.ListCapturedResponse(authorizations=found[:2], next_authorization_id=next_id)
 
     async def GetAuthorizations(  # noqa: N802
         self, request: pb2.GetAuthorizationsRequest, context: Any
@@ -91,6 +102,13 @@ async def test_all_pages_of_what_is_held_are_read(client: HoldsClient, binding: 
     ]
 
 
+async def test_all_pages_of_what_is_captured_are_read_from_an_id_on(client: HoldsClient) -> None:
+    pages = [page async for page in captured_pages(client, UUID(int=4))]
+    assert [[hold.authorization_id.int for hold in page] for page in pages] == [[4, 5], [6, 7]]
+    assert pages[0][0].charged == {RELATION: 400}
+    assert [list(page) async for page in captured_pages(client, UUID(int=9))] == [[]]
+
+
 async def test_an_authorization_is_read_whole(client: HoldsClient) -> None:
     found = await client.find([UUID(int=2), UUID(int=3), UUID(int=9)])
     since = TEN_O_CLOCK + timedelta(seconds=2)
@@ -103,6 +121,6 @@ async def test_an_authorization_is_read_whole(client: HoldsClient) -> None:
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED])
 async def test_no_answer_is_said_in_a_sentence(client: HoldsClient, binding: Binding, code: grpc.StatusCode) -> None:
     binding.refuse = code
-    for asked in (client.held(0), client.find([UUID(int=1)])):
+    for asked in (client.held(0), client.captured(UUID(int=1)), client.find([UUID(int=1)])):
         with pytest.raises(BindingSilentError, match=code.name):
             await asked

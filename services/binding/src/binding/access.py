@@ -52,5 +52,6 @@ ACCESS: AccessTable = {
     f"/{AUTHORIZATIONS}/Authorize": services("settlement"),
     f"/{AUTHORIZATIONS}/PreviewAuthorization": services("settlement"),
     f"/{AUTHORIZATIONS}/ListHeld": services("settlement"),
+    f"/{AUTHORIZATIONS}/ListCaptured": services("settlement"),
     f"/{AUTHORIZATIONS}/GetAuthorizations": services("settlement"),
 }

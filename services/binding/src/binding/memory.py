@@ -251,6 +251,11 @@ class MemoryRepository(MemoryReviews, MemoryDue):
         held.sort(key=_place_of)
         return [it for it in held if after is None or _place_of(it) > after][:limit]
 
+    async def captured(self, first: UUID, limit: int) -> list[Recorded]:
+        """See `Repository.captured`."""
+        every = await self.recorded(sorted(it for it in self.authorizations if it >= first))
+        return [it for it in every if it.authorization.state is AuthorizationState.CAPTURED][:limit]
+
     async def recorded(self, ids: Collection[UUID]) -> list[Recorded]:
         """See `Repository.recorded`."""
         return [Recorded(self.authorizations[it], self.authorized_at[it]) for it in ids if it in self.authorizations]

@@ -36,11 +36,28 @@ class HeldPage:
     """For the next page; empty when this is the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class CapturedPage:
+    """Some of what is captured."""
+
+    holds: Sequence[Hold]
+    next_id: UUID | None
+    """Where the next page begins; None when this is the last."""
+
+
 class HoldsAtBinding(Protocol):
     """Who says what is held."""
 
     async def held(self, min_age_seconds: int, token: str = "") -> HeldPage:
         """What has been HELD for so long in real time, the longest first, a page of PAGE_HOLDS at most.
+
+        Raises:
+            BindingSilentError: there is no answer.
+        """
+        ...
+
+    async def captured(self, first: UUID) -> CapturedPage:
+        """What is CAPTURED, by id from one on, a page of PAGE_HOLDS at most.
 
         Raises:
             BindingSilentError: there is no answer.
@@ -63,6 +80,15 @@ async def held_pages(binding: HoldsAtBinding, min_age_seconds: int) -> AsyncIter
     while page.next_token:
         page = await binding.held(min_age_seconds, page.next_token)
         yield page.holds
+
+
+async def captured_pages(binding: HoldsAtBinding, first: UUID) -> AsyncIterator[Sequence[Hold]]:
+    """All that is CAPTURED from an id on, a page at a time."""
+    next_id: UUID | None = first
+    while next_id is not None:
+        page = await binding.captured(next_id)
+        yield page.holds
+        next_id = page.next_id
 
 
 class HoldsClient:
@@ -95,6 +121,13 @@ class HoldsClient:
         request = pb2.ListHeldRequest(min_age_seconds=min_age_seconds, page_size=PAGE_HOLDS, page_token=token)
         answer = await _answer(call(self._stub.ListHeld, request, self._timeout_seconds))
         return HeldPage([_hold(record) for record in answer.authorizations], answer.next_page_token)
+
+    async def captured(self, first: UUID) -> CapturedPage:
+        """See `HoldsAtBinding.captured`."""
+        request = pb2.ListCapturedRequest(from_authorization_id=str(first), page_size=PAGE_HOLDS)
+        answer = await _answer(call(self._stub.ListCaptured, request, self._timeout_seconds))
+        next_id = UUID(answer.next_authorization_id) if answer.next_authorization_id else None
+        return CapturedPage([_hold(record) for record in answer.authorizations], next_id)
 
     async def find(self, ids: Collection[UUID]) -> dict[UUID, Hold]:
         """See `HoldsAtBinding.find`."""

@@ -1,6 +1,6 @@
 """Settings of what looks after the books: the audit, `pending`, reconciling with binding."""
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kit.config import ClockSettings, ReadableFile
@@ -36,6 +36,12 @@ class ReconcileSettings(ClockSettings):
         le=86_400,
         description="How often binding is asked what it has held for long.",
         examples=["600"],
+    )
+
+    reconcile_captured_since: AwareDatetime | None = Field(
+        default=None,
+        description="After a restore: since when to give back what binding has captured and is not settled here.",
+        examples=["2026-05-01T12:00:00+08:00"],
     )
 
     @property

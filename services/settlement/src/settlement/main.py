@@ -46,6 +46,7 @@ from settlement.audit_seals import SealsAudit
 from settlement.binding_client import BindingClient
 from settlement.binding_holds import HoldsClient
 from settlement.books_config import AuditSettings, ReconcileSettings
+from settlement.captures_reconciler import CapturesReconciler
 from settlement.closing_repository import PostgresClosingRepository
 from settlement.closing_service import ClosingService
 from settlement.config import Settings
@@ -261,7 +262,13 @@ async def _asking(settings: AuditSettings) -> AsyncIterator[HoldsClient | None]:
 
 def reconcile_holds(settings: ReconcileSettings) -> int:
     """Tell binding again what became of what it has held for long; what is unknown here is given up."""
-    done = asyncio.run(_reconcile(settings))
+    done, captures = asyncio.run(_reconcile(settings))
+    if captures is not None:
+        typer.echo(
+            f"captured since {settings.reconcile_captured_since}: {captures.looked_at}, "
+            f"{captures.right} of them rightly; "
+            f"given back: {captures.told}, {captures.unknown} of them unknown here"
+        )
     typer.echo(
         f"held for at least {settings.reconcile_age_seconds} s: {done.looked_at}, "
         f"{done.right} of them rightly; told again: {done.told}, {done.unknown} of them unknown here and given up"
@@ -269,13 +276,15 @@ def reconcile_holds(settings: ReconcileSettings) -> int:
     return 0
 
 
-async def _reconcile(settings: ReconcileSettings) -> Reconciled:
+async def _reconcile(settings: ReconcileSettings) -> tuple[Reconciled, Reconciled | None]:
     database = _database(settings)
     holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
     await holds.open()
     try:
         work = PostgresWork[SettlementRepository](database, PostgresSettlementRepository)
-        return await HoldsReconciler(work, holds, clock_from(settings), settings.reconcile_age_seconds).run()
+        clock, since = clock_from(settings), settings.reconcile_captured_since
+        done = await HoldsReconciler(work, holds, clock, settings.reconcile_age_seconds).run()
+        return done, await CapturesReconciler(work, holds, clock).run(since) if since else None
     finally:
         await holds.close()
         await database.close()

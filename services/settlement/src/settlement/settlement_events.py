@@ -134,6 +134,20 @@ def never_came(hold: Hold, at: datetime) -> Event:
     return Event(message, key=str(hold.authorization_id), occurred_at=at)
 
 
+def given_back(hold: Hold, at: datetime) -> Event:
+    """Binding has counted what settlement knows nothing of, as after a restore from backup: it counts no longer."""
+    message = settlement_events_pb2.SettlementReversed(
+        settlement=settlement_events_pb2.SettlementFacts(
+            setl_id=str(hold.authorization_id),
+            psn_no=hold.psn_no,
+            occurred_at=timestamp(hold.occurred_at),
+            use_mutual_aid=True,
+        ),
+        reversed_at=timestamp(at),
+    )
+    return Event(message, key=str(hold.authorization_id), occurred_at=at)
+
+
 def _facts(settlement: Settlement, lines: Iterable[Line]) -> Fields:
     order, occurred_at = settlement.order, settlement.occurred_at
     if order is None or occurred_at is None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from settlement.binding_holds import BindingSilentError, HeldPage
+from settlement.binding_holds import BindingSilentError, CapturedPage, HeldPage
 from settlement.domain.holds import Hold, HoldState
 from settlement.testing import TEN_O_CLOCK
 
@@ -41,6 +41,15 @@ class FakeHolds:
         held = [hold for hold in self.authorizations.values() if hold.state is HoldState.HELD]
         begin = int(token or 0)
         return HeldPage(held[begin : begin + 2], str(begin + 2) if begin + 2 < len(held) else "")
+
+    async def captured(self, first: UUID) -> CapturedPage:
+        """See `HoldsAtBinding.captured`."""
+        if self.silent:
+            raise BindingSilentError("binding did not say what it holds: UNAVAILABLE")
+        ids = sorted(
+            each for each, hold in self.authorizations.items() if each >= first and hold.state is HoldState.CAPTURED
+        )
+        return CapturedPage([self.authorizations[each] for each in ids[:2]], ids[2] if len(ids) > 2 else None)  # noqa: PLR2004
 
     async def find(self, ids: Collection[UUID]) -> dict[UUID, Hold]:
         """See `HoldsAtBinding.find`."""

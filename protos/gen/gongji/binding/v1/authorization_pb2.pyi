@@ -523,6 +523,60 @@ class ListHeldResponse(_message.Message):
 Global___ListHeldResponse: _TypeAlias = ListHeldResponse  # noqa: Y015
 
 @_typing.final
+class ListCapturedRequest(_message.Message):
+    """Asks what is captured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    from_authorization_id: _builtins.str
+    """UUID; only authorizations whose id is this or a later one. Settlement's ids ascend with the time they were made at."""
+    page_size: _builtins.int
+    """How many at most, 1 to 1,000."""
+    def __init__(
+        self,
+        *,
+        from_authorization_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_authorization_id", b"from_authorization_id", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCapturedRequest: _TypeAlias = ListCapturedRequest  # noqa: Y015
+
+@_typing.final
+class ListCapturedResponse(_message.Message):
+    """A page of what is captured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
+    next_authorization_id: _builtins.str
+    """from_authorization_id of the next page; empty when this is the last."""
+    @_builtins.property
+    def authorizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizationRecord]:
+        """By id, ascending."""
+
+    def __init__(
+        self,
+        *,
+        authorizations: _abc.Iterable[Global___AuthorizationRecord] | None = ...,
+        next_authorization_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorizations", b"authorizations", "next_authorization_id", b"next_authorization_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCapturedResponse: _TypeAlias = ListCapturedResponse  # noqa: Y015
+
+@_typing.final
 class GetAuthorizationsRequest(_message.Message):
     """Asks for authorizations."""
 

@@ -50,6 +50,11 @@ class AuthorizationServiceStub:
                 request_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldRequest.SerializeToString,
                 response_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldResponse.FromString,
                 _registered_method=True)
+        self.ListCaptured = channel.unary_unary(
+                '/gongji.binding.v1.AuthorizationService/ListCaptured',
+                request_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListCapturedRequest.SerializeToString,
+                response_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListCapturedResponse.FromString,
+                _registered_method=True)
         self.GetAuthorizations = channel.unary_unary(
                 '/gongji.binding.v1.AuthorizationService/GetAuthorizations',
                 request_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.GetAuthorizationsRequest.SerializeToString,
@@ -83,6 +88,13 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCaptured(self, request, context):
+        """What is CAPTURED, by id, in pages: for reconciling after settlement was restored from a backup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAuthorizations(self, request, context):
         """Authorizations by id, in whatever state: for an audit. An unknown id is left out.
         """
@@ -107,6 +119,11 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.ListHeld,
                     request_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldRequest.FromString,
                     response_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldResponse.SerializeToString,
+            ),
+            'ListCaptured': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCaptured,
+                    request_deserializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListCapturedRequest.FromString,
+                    response_serializer=gongji_dot_binding_dot_v1_dot_authorization__pb2.ListCapturedResponse.SerializeToString,
             ),
             'GetAuthorizations': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAuthorizations,
@@ -196,6 +213,33 @@ class AuthorizationService:
             '/gongji.binding.v1.AuthorizationService/ListHeld',
             gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldRequest.SerializeToString,
             gongji_dot_binding_dot_v1_dot_authorization__pb2.ListHeldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCaptured(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gongji.binding.v1.AuthorizationService/ListCaptured',
+            gongji_dot_binding_dot_v1_dot_authorization__pb2.ListCapturedRequest.SerializeToString,
+            gongji_dot_binding_dot_v1_dot_authorization__pb2.ListCapturedResponse.FromString,
             options,
             channel_credentials,
             insecure,

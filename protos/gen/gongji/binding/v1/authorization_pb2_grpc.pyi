@@ -41,6 +41,8 @@ class AuthorizationServiceStub:
     """The same answer without holding anything: for a preview."""
     ListHeld: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ListHeldRequest, _authorization_pb2.ListHeldResponse]
     """What is HELD, the longest first, in pages: for reconciling. Only an outcome ends a hold, however old it is."""
+    ListCaptured: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.ListCapturedRequest, _authorization_pb2.ListCapturedResponse]
+    """What is CAPTURED, by id, in pages: for reconciling after settlement was restored from a backup."""
     GetAuthorizations: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.GetAuthorizationsRequest, _authorization_pb2.GetAuthorizationsResponse]
     """Authorizations by id, in whatever state: for an audit. An unknown id is left out."""
 
@@ -57,6 +59,8 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """The same answer without holding anything: for a preview."""
     ListHeld: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ListHeldRequest, _authorization_pb2.ListHeldResponse]  # type: ignore[assignment]
     """What is HELD, the longest first, in pages: for reconciling. Only an outcome ends a hold, however old it is."""
+    ListCaptured: _aio.UnaryUnaryMultiCallable[_authorization_pb2.ListCapturedRequest, _authorization_pb2.ListCapturedResponse]  # type: ignore[assignment]
+    """What is CAPTURED, by id, in pages: for reconciling after settlement was restored from a backup."""
     GetAuthorizations: _aio.UnaryUnaryMultiCallable[_authorization_pb2.GetAuthorizationsRequest, _authorization_pb2.GetAuthorizationsResponse]  # type: ignore[assignment]
     """Authorizations by id, in whatever state: for an audit. An unknown id is left out."""
 
@@ -88,6 +92,14 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authorization_pb2.ListHeldResponse, _abc.Awaitable[_authorization_pb2.ListHeldResponse]]:
         """What is HELD, the longest first, in pages: for reconciling. Only an outcome ends a hold, however old it is."""
+
+    @_abc_1.abstractmethod
+    def ListCaptured(
+        self,
+        request: _authorization_pb2.ListCapturedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.ListCapturedResponse, _abc.Awaitable[_authorization_pb2.ListCapturedResponse]]:
+        """What is CAPTURED, by id, in pages: for reconciling after settlement was restored from a backup."""
 
     @_abc_1.abstractmethod
     def GetAuthorizations(

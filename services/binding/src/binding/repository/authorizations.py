@@ -48,6 +48,8 @@ WHERE state = 'HELD' AND created_at <= clock_timestamp() - make_interval(secs =>
 ORDER BY created_at, authorization_id LIMIT $4
 """
 )
+# By the primary key: captured is most of what there is from an id on.
+_CAPTURED = _RECORDED + "WHERE state = 'CAPTURED' AND authorization_id >= $1 ORDER BY authorization_id LIMIT $2"
 _BY_IDS = _RECORDED + "WHERE authorization_id = ANY($1::uuid[])"
 _BEFORE_ALL = Place(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 # Arrays come out of a sub-select, so that the planner does not see how many there are: it would plan each small batch
@@ -101,6 +103,10 @@ class AuthorizationRows(CounterRows):
         """See `Repository.held`."""
         place = after or _BEFORE_ALL
         return _recorded(await self._raw.fetch(_HELD, min_age_seconds, place.at, place.id, limit))
+
+    async def captured(self, first: UUID, limit: int) -> list[Recorded]:
+        """See `Repository.captured`."""
+        return _recorded(await self._raw.fetch(_CAPTURED, first, limit))
 
     async def recorded(self, ids: Collection[UUID]) -> list[Recorded]:
         """See `Repository.recorded`."""

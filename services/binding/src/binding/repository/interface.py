@@ -334,6 +334,10 @@ class Repository(Protocol):
         """What has been HELD for so long by the database's clock, the longest first, behind a place."""
         ...
 
+    async def captured(self, first: UUID, limit: int) -> list[Recorded]:
+        """What is CAPTURED, by id, from one on."""
+        ...
+
     async def recorded(self, ids: Collection[UUID]) -> list[Recorded]:
         """The authorizations of these ids in whatever state, those that there are, in no order."""
         ...

@@ -19,6 +19,11 @@ class Holds:
         async with self._work() as repository:
             return await repository.held(min_age_seconds, after, limit)
 
+    async def captured(self, first: UUID, limit: int) -> list[Recorded]:
+        """What is captured, by id, from one on."""
+        async with self._work() as repository:
+            return await repository.captured(first, limit)
+
     async def by_ids(self, ids: Collection[UUID]) -> list[Recorded]:
         """The authorizations of these ids, those that there are."""
         async with self._work() as repository:

@@ -50,6 +50,17 @@ class AuthorizationServicer(authorization_pb2_grpc.AuthorizationServiceServicer)
             next_page_token=codec_holds.next_token(found[size - 1]) if len(found) > size else "",
         )
 
+    async def ListCaptured(  # noqa: N802
+        self, request: authorization_pb2.ListCapturedRequest, _context: Context
+    ) -> authorization_pb2.ListCapturedResponse:
+        """What is captured, in pages."""
+        size = request.page_size
+        found = await self._holds.captured(UUID(request.from_authorization_id), size + 1)
+        return authorization_pb2.ListCapturedResponse(
+            authorizations=map(codec_holds.record_message, found[:size]),
+            next_authorization_id=str(found[size].authorization.authorization_id) if len(found) > size else "",
+        )
+
     async def GetAuthorizations(  # noqa: N802
         self, request: authorization_pb2.GetAuthorizationsRequest, _context: Context
     ) -> authorization_pb2.GetAuthorizationsResponse:

@@ -47,6 +47,12 @@ def charges_of(lines: Iterable[Line]) -> dict[UUID, int]:
     return charged
 
 
+def first_id_since(moment: datetime) -> UUID:
+    """No settlement that was begun from then on has a lower id: ids begin with the milliseconds of their making."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return UUID(bytes=milliseconds.to_bytes(6, "big") + bytes(10))
+
+
 def given_up_unknown(hold: Hold) -> Settlement:
     """The record of an authorization that nothing here is known of, as after a restore: it never comes to money."""
     return fenced(hold.authorization_id, UNKNOWN_INSTITUTION, str(hold.authorization_id), hold.occurred_at)
