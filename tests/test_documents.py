@@ -10,8 +10,8 @@ ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\((?!https?://)([^)\s#]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-TARGET = re.compile(r"(?:`|^|^\$ )make ([a-z][a-z-]+)", re.MULTILINE)
-RULE = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
+TARGET = re.compile(r"(?:`|^|^\$ )make ([a-z][a-z0-9-]+)", re.MULTILINE)
+RULE = re.compile(r"^([a-z][a-z0-9-]*):", re.MULTILINE)
 MODULE = re.compile(r"python -m (?!pip|venv)([a-z_.]+)")
 
 

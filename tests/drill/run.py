@@ -32,6 +32,7 @@ from support.books import findings, reconcile
 from gongji_local.backup.taking import archive_now, server_now
 from gongji_local.sessions import new_session_folder, remove_session
 from gongji_local.stack import Stack
+from kit.testing import eventually
 
 ORDER: Final = ("binding", "notify", "identity", "settlement")
 """Who is restored to which point, the earliest first. Settlement's is the last: the others are told by it again."""
@@ -45,6 +46,7 @@ SELECT msgid, state, (id::text, acct_pay_fen, acct_mulaid_pay_fen, psn_cash_pay_
 _TWICE: Final = """
 SELECT event_id, psn_no FROM message GROUP BY event_id, psn_no HAVING count(*) > 1
 """
+_PENDING: Final = "SELECT count(*) FROM settlement WHERE state = 'PENDING'"
 _EPOCHS: Final = "SELECT epoch FROM outbox_epoch"
 
 
@@ -152,7 +154,7 @@ async def run(stack: Stack, backup: Path, console: Console) -> int:
     await steps.of("events published again", lambda: in_thread(recovery.republish))
     await steps.of("services started", lambda: in_thread(recovery.serve))
     wrong = [f"{service}: {each}" for service, of in judged.items() for each in of.wrong]
-    await steps.of("holds reconciled, both audits", lambda: _at_rest(stack, console, wrong))
+    await steps.of("holds reconciled, both audits", lambda: _at_rest(stack, recovery.since, console, wrong))
     told = drill.told
     before = len(told.acknowledged)
     found = Found()
@@ -173,10 +175,17 @@ async def run(stack: Stack, backup: Path, console: Console) -> int:
     return 0
 
 
-async def _at_rest(stack: Stack, console: Console, wrong: list[str]) -> None:
+async def _at_rest(stack: Stack, since: datetime, console: Console, wrong: list[str]) -> None:
     await asyncio.to_thread(stack.quiesce, 120.0)
-    console.print(f"  {(await reconcile(stack)).strip().splitlines()[-1]}", markup=False, highlight=False)
+    await eventually(lambda: _swept(stack), what="nothing is pending", timeout_seconds=90)
+    for line in (await reconcile(stack, since)).strip().splitlines()[-2:]:
+        console.print(f"  {line}", markup=False, highlight=False)
     wrong += await findings(stack)
+
+
+async def _swept(stack: Stack) -> bool:
+    """What was under way at the point is the sweeper's."""
+    return not (await rows(stack, "settlement", _PENDING))[0][0]
 
 
 async def _told_twice(stack: Stack) -> list[str]:
