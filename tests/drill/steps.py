@@ -14,6 +14,7 @@ from typing import Final
 
 from rich.console import Console
 
+from gongji_local.clock import wait_until
 from gongji_local.postgres.home import find_home
 from gongji_local.processes import send
 from gongji_local.services import SERVICES
@@ -23,6 +24,7 @@ from gongji_local.topics import create_topics
 from kit.clock import Elapsed
 
 BY: Final = ("--by", "drill")
+GONE_SECONDS: Final = 30.0
 MARGIN: Final = timedelta(minutes=1)
 """How far a consumer may have been behind at its point."""
 
@@ -60,8 +62,15 @@ def destroy(stack: Stack) -> None:
         send(process, signal.SIGKILL)
     for service in SERVICES:
         stack.stop_service(service)  # forgets it
-    shutil.rmtree(find_home(book).data)
-    shutil.rmtree(stack.folder.kafka / "data")
+    for data in (find_home(book).data, stack.folder.kafka / "data"):
+        if not wait_until(lambda data=data: _gone(data), GONE_SECONDS):  # type: ignore[misc]
+            raise DrillFailedError(f"{data} could not be deleted")
+
+
+def _gone(folder: Path) -> bool:
+    """Deleted; what a dying child of a server still writes is deleted, too."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 class Recovery:
