@@ -63,7 +63,7 @@ async def _raise(settings: DatabaseSettings, service: str, operator: str, reason
 def _add_republish(app: typer.Typer, service: str, run: Run) -> None:
     @app.command(
         "republish",
-        help="Publish events again out of the outbox, under their own ids and the present epoch, in order for each key."
+        help="Publish events again out of the outbox, under their own ids and epochs, in order for each key."
         " May be repeated: consumers know what comes twice by its id.",
     )
     def command(*, since: SinceOption, until: UntilOption = "", topic: TopicOption = "", by: ByOption) -> None:

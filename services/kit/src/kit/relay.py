@@ -50,11 +50,11 @@ WHERE lease.holder = excluded.holder OR lease.expires_at < clock_timestamp()
 RETURNING true
 """
 _RELEASE = "DELETE FROM outbox_lease WHERE holder = $1"
-# The lowest runs, as many as hold so many events; one at least, whole. The epoch is that of the publication: what a
-# backup had unsent, and what is published again after a restore, belongs to the history that goes on.
+# The lowest runs, as many as hold so many events; one at least, whole. Also what is published again has the epoch in
+# which it came about: a consumer that goes by epoch and sequence must not take it for newer than what followed it.
 _TAKE = """
 SELECT r.id AS run, r.events, e.id, e.event_id, e.topic, e.key, e.type, e.source, e.subject, e.payload, e.occurred_at,
-       e.sequence, e.traceparent, (SELECT epoch FROM outbox_epoch) AS epoch
+       e.sequence, e.traceparent, e.epoch
 FROM (SELECT id, events, sum(events) OVER (ORDER BY id) - events AS before
       FROM (SELECT id, events FROM outbox_run ORDER BY id LIMIT $1) AS lowest) AS r
 LEFT JOIN LATERAL (SELECT * FROM outbox_event AS e WHERE e.id >= r.id AND e.id < r.id + r.events) AS e ON true

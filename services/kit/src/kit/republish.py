@@ -1,7 +1,7 @@
-"""Publishing a stretch of the outbox again, after a restore from backup: under the events' own ids, in order.
+"""Publishing a stretch of the outbox again, after a restore: under the events' own ids and epochs, in order.
 
 What is to be sent again is put back among what is unsent, and the relay sends it: the one here, or the service's own
-where that runs. So there is one order, one epoch and one way to Kafka, and what was not yet confirmed when this ended
+where that runs. So there is one order and one way to Kafka, and what was not yet confirmed when this ended
 is still sent by the service. Batches follow one another as they are sent, so little is ever waiting.
 """
 
