@@ -13,7 +13,7 @@ CATALOGUE = whole()
 SOURCES = sorted(
     file for folder in ("services", "deploy/local") for file in (ROOT / folder).glob("**/src/**/*.py") if file.is_file()
 )
-OF_TARGETS = {"job", "instance", "namespace", "service", "pod", "container", "endpoint", "le", "quantile"}
+OF_TARGETS = {"job", "instance", "namespace", "service", "pod", "container", "endpoint", "version", "le", "quantile"}
 """What Prometheus and its operator say of the target themselves: ours would be renamed."""
 PERSONAL = {"psn_no", "certno", "psn_name", "name", "tel", "phone", "msgid", "setl_id", "mdtrt_id", "fixmedins_code"}
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from gongji_monitoring import page, rule_cases
+from gongji_monitoring import grafana, page, rule_cases
 from gongji_monitoring.catalogue import whole
+from gongji_monitoring.dashboards import DASHBOARDS
 from gongji_monitoring.rule_files import custom_resource, plain
 from gongji_monitoring.rules import EVERY_ALERT, GROUPS
 
@@ -27,4 +28,5 @@ def generated() -> Mapping[str, str]:
         RULE_TESTS: rule_cases.written(severities, Path(RULES).name, rule_cases.MINUTE),
         LONG_RULE_TESTS: rule_cases.written(severities, Path(RULES).name, rule_cases.TEN_MINUTES),
         f"{COMPONENT}/prometheus-rules.yaml": custom_resource(GROUPS),
+        **{f"{COMPONENT}/dashboards/{each.uid}.json": grafana.written(each) for each in DASHBOARDS},
     }
