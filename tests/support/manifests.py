@@ -86,7 +86,7 @@ class Run:
     @property
     def service(self) -> str:
         """Whose image it runs."""
-        return str(self.container["image"]).split(":")[0].rpartition("/")[2]
+        return str(self.container["image"]).rpartition("/")[2].split(":")[0]
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from support.manifest_settings import SECRETS, environ_of, settings_class
+from support.manifest_settings import SECRETS, SERVING, environ_of, settings_class
 from support.manifests import K8S, OVERLAYS, SERVICES, Object, of_kind, overlay, pods, runs, serving, template_of
 
 from k8s_check.binaries import ensure
-from kit.config import load
+from kit.config import load, variable
 
 VERSION = "app.kubernetes.io/version"
 
@@ -141,3 +142,30 @@ def test_the_database_has_room_for_every_pod_of_production() -> None:
         pool = int(serving(prod, service).environ(SECRETS)["GONGJI_DATABASE_POOL_SIZE"])
         # One pod more in a roll-out; two that listen; ten for Jobs and people.
         assert (most[service] + 1) * (pool + 2) + 10 <= room
+
+
+@pytest.mark.parametrize("installation", ["operators", "operators-sandbox"])
+def test_with_components_every_process_takes_what_it_is_told(installation: str, tmp_path: Path) -> None:
+    ours = [run for run in runs(built(K8S / "installations" / installation)) if run.service in SERVICES]
+    assert len(ours) == len(runs(overlay("prod")))
+    for number, run in enumerate(ours):
+        environ = environ_of(run, tmp_path / str(number))
+        assert set(environ) <= {variable(field) for field in settings_class(run).model_fields}
+        load(settings_class(run), environ)
+
+
+def test_an_overlay_written_as_documented_is_built(tmp_path: Path) -> None:
+    text = (K8S.parents[1] / "docs" / "operations" / "install.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n# kustomization.yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "gongji" / "deploy").mkdir(parents=True)
+    shutil.copytree(K8S, tmp_path / "gongji" / "deploy" / "k8s")
+    (tmp_path / "kustomization.yaml").write_text(example)
+    (tmp_path / "channels.json").write_text('{"SMS": {"adapter": "gateway", "url": "https://sms.example/v1"}}')
+    objects = built(tmp_path)
+    assert {str(run.container["image"]) for run in runs(objects)} == {
+        f"registry.example:5000/gongji/{service}:0.1.0" for service in SERVICES
+    }
+    assert names(objects, "Job") == {f"{service}-migrate-0-1-0" for service in SERVICES}
+    settings = load(SERVING["binding"], environ_of(serving(objects, "binding"), tmp_path / "binding"))
+    assert settings.model_dump()["extension_days_max"] == 3653
+    load(SERVING["notify"], environ_of(serving(objects, "notify"), tmp_path / "notify"))
