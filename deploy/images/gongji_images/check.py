@@ -112,7 +112,9 @@ def main() -> int:
         make_removable(workplace.root)
         shutil.rmtree(workplace.root)
     acting = "built as nobody, run as 10001" if is_root() else "built and run as this user; root would be two others"
-    console.print(f"The four trees are complete, {acting}; nothing was written but under /tmp.", markup=False)
+    console.print(
+        f"The four trees are complete, {acting}; nothing was written but under /tmp.", markup=False, soft_wrap=True
+    )
     return 0
 
 

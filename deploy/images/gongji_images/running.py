@@ -16,6 +16,7 @@ from gongji_images.interpreter import python_for_others
 from gongji_images.workplace import RUNS_AS, Workplace, is_root, placed
 from gongji_local.demo import play
 from gongji_local.errors import StackError
+from gongji_local.parallel import in_parallel
 from gongji_local.progress import Progress, told
 from gongji_local.services import Launcher
 from gongji_local.stack import Stack
@@ -66,9 +67,8 @@ def _run_all(stack: Stack, workplace: Workplace, progress: Progress) -> None:
         step.detail = _require_own_processes(stack, workplace)
     with told(progress, "Demo", "played on what runs out of the trees"):
         _play(stack)
-    for service, action in COMMANDS:
-        with told(progress, f"{service} {action}"):
-            _require_success(stack, service, action)
+    with told(progress, "Commands", ", ".join(" ".join(each) for each in COMMANDS)):
+        in_parallel(lambda each: _require_success(stack, *each), COMMANDS)
     with told(progress, "Ending"):
         stack.down()
 
