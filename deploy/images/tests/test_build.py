@@ -89,6 +89,7 @@ def test_where_nothing_answers_the_command_ends_with_a_status_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(build, "asked", answers())
+    monkeypatch.setattr(build, "_git", told(""))
     assert build.main(["--base", BASE]) == build.NoBuilder.exit_status
     assert "nothing was built" in capsys.readouterr().err
     assert len({1, BaseImageRefused.exit_status, build.NoBuilder.exit_status}) == 3
