@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from rich.console import Console
@@ -22,7 +22,7 @@ from gongji_images.dockerfile import DOCKERFILE, ROOT, Stage, stages
 from gongji_images.errors import ImagesError
 from gongji_images.running import run_all, unchanged
 from gongji_images.tree import SERVICES
-from gongji_images.workplace import Workplace, build, is_root, lay_out, make_read_only, make_removable
+from gongji_images.workplace import Workplace, build, is_root, lay_out, make_read_only, make_removable, new_root
 from gongji_local.console import ConsoleProgress
 from gongji_local.parallel import in_parallel
 from gongji_local.progress import Progress, told
@@ -100,7 +100,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # so that nothing that runs is left behind
     console = Console(highlight=False)
     progress = ConsoleProgress(console)
-    workplace = Workplace(Path(mkdtemp(prefix="gongji-images-")))
+    workplace = Workplace(new_root())
     try:
         _require_landlock()
         check(workplace, progress)

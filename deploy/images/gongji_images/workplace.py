@@ -5,6 +5,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final
 from gongji_images.dockerfile import ROOT, Stage, copies
 from gongji_images.errors import ImagesError
 from gongji_images.interpreter import python_for_others
+from gongji_local.sessions import quick_folder
 
 BUILDER: Final = "nobody"
 RUNS_AS: Final = 10001
@@ -62,6 +64,13 @@ class Workplace:
             "/opt/gongji": str(self.tree(service)),
             "/tmp": str(self.tmp(service)),  # noqa: S108 - the container's
         }
+
+
+def new_root() -> Path:
+    """A fresh folder: in memory where there is plenty and programs may lie there, since the trees are 60,000 files."""
+    quick = quick_folder()
+    runs_programs = not os.statvfs(quick).f_flag & os.ST_NOEXEC
+    return Path(tempfile.mkdtemp(prefix="gongji-images-", dir=quick if runs_programs else None))
 
 
 def is_root() -> bool:
