@@ -124,6 +124,13 @@ format: setup ## let ruff and buf format everything
 	@$(BIN)/ruff check --fix-only --quiet .
 	@cd protos && ../$(BIN)/buf format -w
 
+.PHONY: rolling upgrade-check
+rolling: setup ## replace two replicas of each service one by one under load, also on a newer schema (7 minutes): make rolling SEED=1
+	@SEED=$(SEED) PYTHONPATH=tests $(BIN)/python -m rolling.replace
+
+upgrade-check: setup ## the same from an earlier commit's code and schema to this checkout's (5 minutes): make upgrade-check FROM=commit
+	@SEED=$(SEED) FROM=$(FROM) PYTHONPATH=tests $(BIN)/python -m rolling.replace upgrade
+
 types: setup ## mypy, strict
 	@$(BIN)/mypy services deploy tests protos/tests conftest.py
 	@for each in examples/consumers/python-*; do (cd "$$each" && MYPYPATH=../../../protos/gen ../../../$(BIN)/mypy \

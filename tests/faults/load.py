@@ -50,13 +50,12 @@ class Desks:
     """
 
     def __init__(self, stack: Stack, target: str, families: Families, chance: random.Random, told: Told) -> None:
-        self._channel = secure_channel(
-            target, stack.institution_tls(HOSPITAL), options=[("grpc.max_reconnect_backoff_ms", 500)]
-        )
+        self._channel = self._open_channel(stack, target, HOSPITAL)
         self._stub: settlement_pb2_grpc.SettlementServiceAsyncStub = settlement_pb2_grpc.SettlementServiceStub(
             self._channel
         )
-        self._connections = Connections(stack)
+        self._connections = self._connect(stack)
+        self._timeout_seconds = TIMEOUT_SECONDS
         self._families = families
         self._chance = chance
         self._told = told
@@ -70,6 +69,16 @@ class Desks:
             Kind(0.06, self._premium),
             Kind(0.08, self._batch),
         )
+
+    def _open_channel(self, stack: Stack, target: str, fixmedins_code: str) -> grpc.aio.Channel:
+        """To settlement, as a hospital."""
+        return secure_channel(
+            target, stack.institution_tls(fixmedins_code), options=[("grpc.max_reconnect_backoff_ms", 500)]
+        )
+
+    def _connect(self, stack: Stack) -> Connections:
+        """For all others."""
+        return Connections(stack)
 
     async def close(self) -> None:
         """Hang up."""
@@ -113,7 +122,7 @@ class Desks:
     async def _send_batch(self, batch: Sequence[Sent]) -> None:
         request = pb2.BatchSettleRequest(items=[each.request for each in batch])  # type: ignore[misc]
         try:
-            results = (await self._stub.BatchSettle(request, timeout=TIMEOUT_SECONDS)).results
+            results = (await self._stub.BatchSettle(request, timeout=self._timeout_seconds)).results
         except grpc.aio.AioRpcError:
             await asyncio.sleep(PAUSE_SECONDS)
             return
@@ -132,15 +141,15 @@ class Desks:
     async def _call(self, request: Request) -> Answer:
         match request:
             case pb2.SettleRequest():
-                return (await self._stub.Settle(request, timeout=TIMEOUT_SECONDS)).settlement
+                return (await self._stub.Settle(request, timeout=self._timeout_seconds)).settlement
             case pb2.ReverseRequest():
-                return (await self._stub.Reverse(request, timeout=TIMEOUT_SECONDS)).settlement
+                return (await self._stub.Reverse(request, timeout=self._timeout_seconds)).settlement
             case pb2.ResettleRequest():
-                return (await self._stub.Resettle(request, timeout=TIMEOUT_SECONDS)).settlement
+                return (await self._stub.Resettle(request, timeout=self._timeout_seconds)).settlement
             case pb2.PreSettleRequest():
-                return (await self._stub.PreSettle(request, timeout=TIMEOUT_SECONDS)).quote
+                return (await self._stub.PreSettle(request, timeout=self._timeout_seconds)).quote
         portal = Portal(self._connections, request.payer_psn_no)
-        answer = await portal.call(portal.premiums.PayPremium, request, timeout_seconds=TIMEOUT_SECONDS)
+        answer = await portal.call(portal.premiums.PayPremium, request, timeout_seconds=self._timeout_seconds)
         return answer.premium
 
     # what is sent

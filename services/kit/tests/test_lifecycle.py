@@ -29,9 +29,9 @@ async def until(condition: Callable[[], bool]) -> None:
 class Parts:
     """Parts that note what happens to them."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self) -> None:
         self.health = Health()
-        self.app = Application(self.health, **options)
+        self.app = Application(self.health)
         self.happened: list[str] = []
 
     def note(self, what: str) -> Callable[[], Awaitable[None]]:

@@ -123,7 +123,7 @@ def build(settings: Settings) -> Application:
     figures = Sampler(AuditResults(database), open_letters(settings, database, {GROUP: TOPICS}))
     application.background("figures", figures.run)
     application.add("grpc", server.start, server.stop)
-    application.on_draining(server.not_serving)
+    application.on_draining(server.drain)
     application.watch("database", database.ping)
     return application
 

@@ -189,7 +189,7 @@ def _application(
         # Not watched: without the platform everything but registering still works.
         application.add("regional platform", None, platform.close)
     application.add("grpc", server.start, server.stop)
-    application.on_draining(server.not_serving)
+    application.on_draining(server.drain)
     application.watch("database", database.ping)
     return application
 

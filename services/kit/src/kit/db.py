@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from kit.backoff import backoff_seconds
-from kit.db_errors import is_contention, is_unavailable
+from kit.db_errors import is_contention, is_outdated, is_unavailable
 from kit.db_pool import Limits, Pool, engine_url
 from kit.failures import OperatorError
 from kit.surroundings import database_failure
@@ -150,7 +150,9 @@ class Database:
         except LeavesTrace:
             await self._pool.commit(connection)
             raise
-        except BaseException:
+        except BaseException as error:
+            if is_outdated(error):
+                self._pool.renew()
             await self._pool.roll_back(connection)
             raise
         await self._pool.commit(connection)

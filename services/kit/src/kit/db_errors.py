@@ -75,9 +75,17 @@ def _no_connection(error: BaseException) -> bool:
     return isinstance(error, ConnectionError | socket.gaierror) or type(error) is OSError
 
 
+def is_outdated(error: BaseException) -> bool:
+    """Whether a connection knew a statement's result by a schema that a migration has changed since."""
+    return any(
+        isinstance(link, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError)
+        for link in chain_of(error)
+    )
+
+
 def is_contention(error: BaseException) -> bool:
-    """Whether transactions were in each other's way: the same will succeed when run again from its start."""
-    return sqlstate_of(error) in _CONTENTION_STATES
+    """Whether transactions, or a migration, were in each other's way: run again from its start the same succeeds."""
+    return sqlstate_of(error) in _CONTENTION_STATES or is_outdated(error)
 
 
 def refusal_for(error: Exception) -> Refusal | None:

@@ -42,11 +42,12 @@ class Limits:
 class Connection:
     """One connection, seen through either library, and the transaction in which it is."""
 
-    __slots__ = ("_under_way", "raw", "sql")
+    __slots__ = ("_under_way", "generation", "raw", "sql")
 
-    def __init__(self, sql: AsyncConnection, raw: "asyncpg.Connection[asyncpg.Record]") -> None:
+    def __init__(self, sql: AsyncConnection, raw: "asyncpg.Connection[asyncpg.Record]", generation: int) -> None:
         self.sql = sql
         self.raw = raw
+        self.generation = generation
         self._under_way = raw.transaction()
 
     async def begin(self, statement_timeout_seconds: float | None) -> None:
@@ -109,10 +110,18 @@ class Pool:
         self._in_use = 0
         self._waiting = 0
         self._closed = False
+        self._generation = 0
         SIZE.set(size)
         CONNECTIONS.labels("in_use").set_function(lambda: self._in_use)
         CONNECTIONS.labels("idle").set_function(lambda: len(self._idle))
         WAITING.set_function(lambda: self._waiting)
+
+    def renew(self) -> None:
+        """Use no connection again that there is now: a migration has changed what their statements were prepared for.
+
+        Each would fail once for each such statement; whoever is tried again must not meet the next of them.
+        """
+        self._generation += 1
 
     async def begin(self, statement_timeout_seconds: float | None = None) -> Connection:
         """A connection with a transaction under way, to be handed to `commit` or `roll_back`.
@@ -178,6 +187,9 @@ class Pool:
     async def _begun(self, statement_timeout_seconds: float | None) -> Connection:
         while self._idle:
             connection = self._idle.pop()
+            if connection.generation != self._generation:
+                await connection.close()
+                continue
             try:
                 await connection.begin(statement_timeout_seconds)
             except BaseException as error:
@@ -198,12 +210,13 @@ class Pool:
         return connection
 
     async def _connected(self) -> Connection:
+        generation = self._generation
         try:
             sql = await self.engine.connect()
         except TimeoutError as error:
             raise ConnectTimedOut(f"no connection to the database within {CONNECT_TIMEOUT_SECONDS:g} s") from error
         pooled = await sql.get_raw_connection()
-        return Connection(sql, cast("asyncpg.Connection[asyncpg.Record]", pooled.driver_connection))
+        return Connection(sql, cast("asyncpg.Connection[asyncpg.Record]", pooled.driver_connection), generation)
 
     async def _roll_back(self, connection: Connection) -> None:
         try:
@@ -219,7 +232,7 @@ class Pool:
             await self._give_back(connection)
 
     async def _give_back(self, connection: Connection) -> None:
-        if self._closed:
+        if self._closed or connection.generation != self._generation:
             await connection.close()
         else:
             self._idle.append(connection)

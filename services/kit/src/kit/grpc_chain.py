@@ -112,6 +112,7 @@ class Chain:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._in_flight = 0
+        self._begun = 0
         self._closed = False
         self._idle = asyncio.Event()
         self._log = get_logger().bind()  # bound once: it is looked up by each call otherwise
@@ -145,6 +146,13 @@ class Chain:
 
         return read_on
 
+    async def fall_quiet(self, quiet_seconds: float, at_most_seconds: float) -> None:
+        """Return once no call has begun for `quiet_seconds`, or `at_most_seconds` have passed."""
+        elapsed, begun = Elapsed(), -1
+        while begun != self._begun and elapsed.seconds < at_most_seconds:
+            begun = self._begun
+            await asyncio.sleep(quiet_seconds)
+
     async def close(self, timeout_seconds: float) -> None:
         """Refuse new calls with `UNAVAILABLE`, and return when those under way are done or the time is up.
 
@@ -160,6 +168,7 @@ class Chain:
         access = self._gate.access.get(method)
 
         async def serve(incoming: Any, context: Context) -> bytes | None:
+            self._begun += 1
             call = Call(method, context, self._log)
             bound: asyncio.Timeout | None = None
             try:

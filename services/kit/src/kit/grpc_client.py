@@ -18,6 +18,15 @@ Req_contra = TypeVar("Req_contra", contravariant=True)
 Res_co = TypeVar("Res_co", covariant=True)
 
 _ATTEMPTS = 3
+_RECONNECT_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    # gRPC's own two minutes would leave a replica that is back without work; and when the others are replaced in their
+    # turn, the caller must know this one again.
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A name is asked for again when a connection ends; not only after the half minute in which a roll-out may be over.
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+)
+_ADDRESS_LISTS = ("ipv4:", "ipv6:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +59,14 @@ def secure_channel(
     options: Sequence[tuple[str, Any]] = (),
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
-    """A channel to `target`, such as `127.0.0.1:7102` or `dns:///binding:7102`.
+    """A channel to `target`, such as `127.0.0.1:7102` or `dns:///binding:7102`, over all addresses that this means.
+
+    A server that says of itself that it does not serve is passed over from that moment on, while it still answers what
+    it was asked: so none of our calls meets a server that stops.
 
     Args:
-        target: where to.
+        target: where to; several addresses that no name stands for are `ipv4:10.0.0.1:7102,10.0.0.2:7102`, whose
+            certificates must all have the first one's address, or `server_name`.
         tls: our certificate and whom we believe.
         ca: believe this CA instead of `tls.ca`.
         server_name: the DNS name that the server's certificate must have, if it is not the target's host.
@@ -71,10 +84,11 @@ def secure_channel(
         # Not below the server's minimum of 10 s, or it answers GOAWAY.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        *_RECONNECT_OPTIONS,
         *options,
     ]
-    if server_name is not None:
-        chosen.append(("grpc.ssl_target_name_override", server_name))
+    if name := server_name or _name_in_list(target):
+        chosen.append(("grpc.ssl_target_name_override", name))
     return grpc.aio.secure_channel(target, credentials, options=chosen, interceptors=interceptors)
 
 
@@ -88,8 +102,19 @@ class IdentifyRequests(grpc.aio.UnaryUnaryClientInterceptor):
         return await continuation(client_call_details, request)
 
 
+def _name_in_list(target: str) -> str:
+    """What the certificates of a list of addresses are held to: gRPC would look for the whole list in them."""
+    if not target.startswith(_ADDRESS_LISTS):
+        return ""
+    first = target.partition(":")[2].partition(",")[0]
+    return first.rpartition(":")[0].strip("[]")
+
+
 def _service_config(idempotent: Sequence[str]) -> str:
-    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    config: dict[str, Any] = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": ""},
+    }
     if idempotent:
         retry = {
             "maxAttempts": _ATTEMPTS,

@@ -33,6 +33,10 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_CONNECTION_AGE_SECONDS = 300.0
 _CONNECTION_GRACE_SECONDS = 30.0
 _LAST_ANSWERS_SECONDS = 1.0
+QUIET_SECONDS = 0.3
+"""Nobody calls for so long: those who are told by the health service are gone."""
+LEAVE_SECONDS = 4.0
+"""How long those who are not told are given; below what a callback of draining has."""
 _MAX_METADATA_BYTES = 16 * 1024
 # The transport takes a little more than the chain, which can say in full what was too large.
 _TRANSPORT_MARGIN_BYTES = 1024 * 1024
@@ -162,6 +166,15 @@ class GrpcServer:
     async def not_serving(self) -> None:
         """Tell the health service's callers that this server goes away; calls are still answered."""
         await self.health.enter_graceful_shutdown()
+
+    async def drain(self) -> None:
+        """Tell that this server goes away, and answer what still comes until nothing does, or for `LEAVE_SECONDS`.
+
+        Who watches its health (`kit.grpc_client` does) sends nothing new from then on. To refuse or hang up at once
+        would meet calls that are on their way.
+        """
+        await self.not_serving()
+        await self._chain.fall_quiet(QUIET_SECONDS, LEAVE_SECONDS)
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Take no new calls, give those under way `grace_seconds`, then cancel them."""

@@ -38,13 +38,12 @@ class Application:
     """The parts of one process in the order in which they depend on each other, the most basic first.
 
     Typically: probes, database, Kafka, batcher, gRPC. Stopping goes backwards, so calls end before the batcher drains,
-    and that before Kafka and the database close. Before the first part stops, `health` says not ready, the callbacks of
-    `on_draining` have run, and `settle_seconds` have passed, in which the callers' load balancing notices.
+    and that before Kafka and the database close. Before the first part stops, `health` says not ready and the callbacks
+    of `on_draining` have run, in which the callers' load balancing notices.
     """
 
-    def __init__(self, health: Health, *, settle_seconds: float = 0.0) -> None:
+    def __init__(self, health: Health) -> None:
         self._health = health
-        self._settle_seconds = settle_seconds
         self._parts: list[_Part] = []
         self._draining: list[Step] = []
         self._watches: list[tuple[str, Step, float]] = []
@@ -57,7 +56,7 @@ class Application:
         self._parts.append(_Part(name, start, stop, stop_timeout_seconds))
 
     def on_draining(self, callback: Step) -> None:
-        """Call this first when stopping; a gRPC server's `not_serving`."""
+        """Call this first when stopping, within 5 s; a gRPC server's `drain`."""
         self._draining.append(callback)
 
     def background(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
@@ -80,7 +79,7 @@ class Application:
     def longest_stop_seconds(self) -> float:
         """How long stopping takes at most, if every part uses all of its time; whoever kills waits longer than that."""
         stops = (part.stop_timeout_seconds for part in self._parts if part.stop is not None)
-        return len(self._draining) * DRAINING_SECONDS + self._settle_seconds + sum(stops)
+        return len(self._draining) * DRAINING_SECONDS + sum(stops)
 
     def stop(self) -> None:
         """Begin to stop, as the signals do."""
@@ -145,7 +144,6 @@ class Application:
         _log.info("stopping")
         for callback in self._draining:
             await self._attempt("draining", callback, DRAINING_SECONDS)
-        await asyncio.sleep(self._settle_seconds)
 
     async def _stop_all(self, started: list[_Part]) -> None:
         self._stopping.set()

@@ -91,8 +91,94 @@ async def test_of_two_jobs_at_once_one_finds_nothing_left_to_do(tmp_path: Path, 
 async def test_statements_of_a_migration_have_time_outs(tmp_path: Path, empty_database_url: str) -> None:
     await apply(empty_database_url, migrations(tmp_path, FIRST, SECOND, LIMITS))
     connection = await asyncpg.connect(empty_database_url)
-    assert tuple(await connection.fetchrow("SELECT * FROM limits") or ()) == ("5s", "15min")
+    assert tuple(await connection.fetchrow("SELECT * FROM limits") or ()) == ("1s", "15min")
     await connection.close()
+
+
+async def test_what_a_later_version_has_migrated_is_left_as_it_is(tmp_path: Path, empty_database_url: str) -> None:
+    await apply(empty_database_url, migrations(tmp_path / "later", FIRST, SECOND))
+    folder = migrations(tmp_path / "before", FIRST)
+    assert await missing(empty_database_url, folder) == []
+    assert await apply(empty_database_url, folder) == []
+    assert await missing(empty_database_url, migrations(tmp_path / "later", FIRST, SECOND)) == []
+
+
+async def test_a_revision_that_is_no_later_one_is_refused(tmp_path: Path, empty_database_url: str) -> None:
+    await apply(empty_database_url, migrations(tmp_path / "one", FIRST, SECOND))
+    folder = migrations(tmp_path / "other", FIRST, SECOND.replace('"0002"', '"0003"'))
+    with pytest.raises(MigrationError, match="revision 0002"):
+        await missing(empty_database_url, folder)
+    with pytest.raises(MigrationError, match="revision 0002"):
+        await apply(empty_database_url, folder)
+
+
+CONCURRENT = '''"""an index beside all others"""
+from alembic import op
+revision = "0003"
+down_revision = "0002"
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS of_number")
+        op.execute("CREATE INDEX CONCURRENTLY of_number ON fact (number)")
+'''
+
+
+async def test_a_step_lets_go_of_the_queue_and_is_tried_again_until_it_gets_its_lock(
+    tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.migrate.LOCK_TIMEOUT_SECONDS", 0.05)
+    await apply(empty_database_url, migrations(tmp_path, FIRST))
+    reader, other = await asyncpg.connect(empty_database_url), await asyncpg.connect(empty_database_url)
+    transaction = reader.transaction()
+    await transaction.start()
+    await reader.execute("SELECT FROM fact")
+    migrating = asyncio.create_task(apply(empty_database_url, migrations(tmp_path, FIRST, SECOND)))
+    begun = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrate'"
+    while not await other.fetchval(begun):  # noqa: ASYNC110 - of another connection
+        await asyncio.sleep(0.01)
+    await other.execute("SET lock_timeout = '3s'; INSERT INTO fact VALUES ('x')")  # not for ever behind the ALTER
+    assert not migrating.done()
+    await transaction.rollback()
+    assert await asyncio.wait_for(migrating, 30) == ["0002 a number for each fact"]
+    await asyncio.gather(reader.close(), other.close())
+
+
+async def test_who_is_in_the_way_for_too_long_is_named(
+    tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.migrate.LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("kit.migrate.RETRY_SECONDS", 0)
+    await apply(empty_database_url, migrations(tmp_path, FIRST))
+    reader = await asyncpg.connect(empty_database_url, server_settings={"application_name": "a-long-report"})
+    async with reader.transaction():
+        await reader.execute("SELECT FROM fact")
+        with pytest.raises(MigrationError, match=r"0002 a number for each fact did not get its lock.*a-long-report"):
+            await apply(empty_database_url, migrations(tmp_path, FIRST, SECOND))
+    await reader.close()
+    assert await apply(empty_database_url, migrations(tmp_path, FIRST, SECOND)) == ["0002 a number for each fact"]
+
+
+async def test_what_works_beside_all_others_waits_for_them(
+    tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.migrate.LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("kit.migrate.RETRY_SECONDS", 0)
+    await apply(empty_database_url, migrations(tmp_path, FIRST, SECOND))
+    writer, other = await asyncpg.connect(empty_database_url), await asyncpg.connect(empty_database_url)
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute("INSERT INTO fact VALUES ('x')")
+    migrating = asyncio.create_task(apply(empty_database_url, migrations(tmp_path, FIRST, SECOND, CONCURRENT)))
+    waits_longer_than_others_may = """
+        SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrate' AND wait_event_type = 'Lock'
+        AND clock_timestamp() - query_start > interval '0.2 s'
+    """
+    while not await other.fetchval(waits_longer_than_others_may):  # noqa: ASYNC110 - of another connection
+        await asyncio.sleep(0.01)
+    assert not migrating.done()
+    await transaction.rollback()
+    assert await asyncio.wait_for(migrating, 30) == ["0003 an index beside all others"]
+    await asyncio.gather(writer.close(), other.close())
 
 
 async def test_the_command_works_without_a_loop(tmp_path: Path, empty_database_url: str) -> None:

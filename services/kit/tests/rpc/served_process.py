@@ -73,11 +73,11 @@ def main(folder: Path) -> int:
         get_logger().info("listening", grpc=server.port, http=probes.port)
 
     async def drain() -> None:
-        await server.not_serving()
+        await server.drain()
         draining.set()
 
     echo.do = do
-    app = Application(health, settle_seconds=0.05)
+    app = Application(health)
     app.add("probes", probes.start, probes.stop)
     app.add("batcher", None, batcher.drain)
     app.add("grpc", server.start, server.stop)

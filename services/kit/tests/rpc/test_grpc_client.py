@@ -124,4 +124,22 @@ async def test_the_deadline_is_kept_when_nobody_answers() -> None:
             await call(channel.unary_unary(ONE), b"", 0.2)
     server.close()
     assert caught.value.code() in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
-    assert json.loads(grpc_client._service_config(())) == {"loadBalancingConfig": [{"round_robin": {}}]}
+    assert json.loads(grpc_client._service_config(())) == {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": ""},
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("ipv4:127.0.0.1:7102,127.0.0.2:7102", "127.0.0.1"),
+        ("ipv6:[::1]:7102,[::2]:7102", "::1"),
+        ("dns:///binding:7102", ""),
+        ("127.0.0.1:7102", ""),
+    ],
+)
+def test_certificates_behind_a_list_of_addresses_have_the_first_one(target: str, name: str) -> None:
+    from kit import grpc_client
+
+    assert grpc_client._name_in_list(target) == name

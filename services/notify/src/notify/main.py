@@ -130,7 +130,7 @@ def build(settings: Settings) -> Application:
     application.background("figures", Sampler(open_letters(settings, database, groups)).run)
     application.background("listener", Listener(settings.database_url, parts.watchers).run)
     application.add("grpc", server.start, server.stop)
-    application.on_draining(server.not_serving)
+    application.on_draining(server.drain)
     application.on_draining(parts.watchers.close)
     application.watch("database", database.ping)
     return application

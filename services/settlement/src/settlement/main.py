@@ -125,7 +125,7 @@ def build(settings: Settings) -> Application:
     application.add("binding", binding.open, binding.close)
     application.add("batcher", None, pipeline.drain, stop_timeout_seconds=SETTLED_WITHIN_SECONDS)
     application.add("grpc", server.start, server.stop)
-    application.on_draining(server.not_serving)
+    application.on_draining(server.drain)
     application.watch("database", database.ping)
     return application
 
