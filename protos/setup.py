@@ -9,7 +9,10 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithTopics(build_py):
-    """Packs the topics' files beside the messages: whoever installs the contracts has the names of the topics, too."""
+    """Packs the topics' files beside the messages: whoever installs the contracts has the names of the topics, too.
+
+    Type checkers are told that the messages' stubs may be believed: by a file in each package of a namespace (PEP 561).
+    """
 
     packed: ClassVar[tuple[str, ...]] = ("topics",)
 
@@ -18,6 +21,8 @@ class BuildWithTopics(build_py):
         super().run()
         if self.editable_mode:
             return
+        for package in [path for path in (Path(self.build_lib) / "gongji").iterdir() if path.is_dir()]:
+            (package / "py.typed").touch()
         for folder in self.packed:
             shutil.copytree(Path(folder), Path(self.build_lib) / "gongji" / folder, dirs_exist_ok=True)
 

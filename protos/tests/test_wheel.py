@@ -79,10 +79,16 @@ def install(name: str, site: Path) -> None:
 def test_the_wheel_has_the_contracts_and_the_topics_and_no_service_s_code(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"buf", "gongji"}
-    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {"py", "pyi", "yaml"}
+    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {"py", "pyi", "typed", "yaml"}
     assert all(re.search(r"_pb2(_grpc)?\.pyi?$", name) for name in names if name.endswith((".py", ".pyi")))
     packed = {Path(name).name for name in names if name.startswith("gongji/topics/")}
     assert packed == {path.name for path in (ROOT / "topics").glob("*.yaml")}
+
+
+def test_type_checkers_may_believe_the_stubs_of_every_package(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    packages = {path.name for path in (ROOT / "gongji").iterdir() if path.is_dir()}
+    assert {name for name in names if name.endswith("py.typed")} == {f"gongji/{name}/py.typed" for name in packages}
 
 
 def test_every_message_of_the_sources_is_in_the_wheel(wheel: Path) -> None:
