@@ -41,8 +41,15 @@ class Broker(Protocol):
     async def ends(self, topics: Sequence[str]) -> Ends:
         """The offset after the last event of every partition of the topics that exist."""
 
-    async def behind(self, reader: Reader, ends: Ends) -> str:
-        """How far a group is behind; empty when it is at the end."""
+    async def committed(self, group: str) -> Ends:
+        """The offset up to which a group has read each partition that it has begun to read."""
+
+
+class Outboxes(Protocol):
+    """The one question that is asked of the databases."""
+
+    async def unsent(self) -> Sequence[str]:
+        """What outboxes still hold, for a person; nothing of those that are empty."""
 
 
 async def quiesce(
@@ -50,9 +57,9 @@ async def quiesce(
 ) -> None:
     """Returns when nothing is under way; raises StackError with what is, after `timeout_seconds`."""
     elapsed = Elapsed()
-    async with _KafkaBroker(bootstrap) as broker:
+    async with _KafkaBroker(bootstrap) as broker, _Databases(database_urls) as outboxes:
         while True:
-            behind = await _under_way(database_urls, broker, readers)
+            behind = await _under_way(outboxes, broker, readers)
             if not behind:
                 return
             if elapsed.seconds > timeout_seconds:
@@ -60,33 +67,59 @@ async def quiesce(
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _under_way(database_urls: Mapping[str, str], broker: Broker, readers: Sequence[Reader]) -> str:
+async def _under_way(outboxes: Outboxes, broker: Broker, readers: Sequence[Reader]) -> str:
     """What is still under way, for a person; empty when nothing is."""
     try:
-        return await look(database_urls, broker, readers)
+        return await look(outboxes, broker, readers)
     except KafkaError as error:  # such as: the broker is being restarted, or has just had its first group
         return f"Kafka does not tell ({error})"
 
 
-async def look(database_urls: Mapping[str, str], broker: Broker, readers: Sequence[Reader]) -> str:
+async def look(outboxes: Outboxes, broker: Broker, readers: Sequence[Reader]) -> str:
     """What is under way, for a person; empty when nothing is."""
-    ends = await broker.ends(sorted({reader.topic for reader in readers}))
-    behind = [text for reader in readers if (text := await broker.behind(reader, ends))]
-    unsent = [text for service, url in database_urls.items() if (text := await _unsent(service, url))]
-    if not behind and not unsent and await broker.ends(sorted({reader.topic for reader in readers})) != ends:
+    topics = sorted({reader.topic for reader in readers})
+    ends = await broker.ends(topics)
+    reached = {group: await broker.committed(group) for group in sorted({reader.group for reader in readers})}
+    behind = [text for reader in readers if (text := _behind(reader, ends, reached[reader.group]))]
+    unsent = await outboxes.unsent()
+    if not behind and not unsent and await broker.ends(topics) != ends:
         return "events are still being published"
     return "; ".join([*unsent, *behind])
 
 
-async def _unsent(service: str, url: str) -> str:
-    connection = await asyncpg.connect(url, timeout=10)
-    try:
+def _behind(reader: Reader, ends: Ends, reached: Ends) -> str:
+    """How far a group is behind; empty when it is at the end."""
+    own = [partition for partition in ends if partition.topic == reader.topic]
+    lag = sum(ends[partition] - max(reached.get(partition, 0), 0) for partition in own)
+    return f"{reader.group} is {lag} behind on {reader.topic}" if lag > 0 else ""
+
+
+class _Databases:
+    """The services' databases, each with one connection while it is asked again and again."""
+
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self._urls = urls
+        self._connections: dict[str, asyncpg.Connection] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        for connection in self._connections.values():
+            await connection.close()
+
+    async def unsent(self) -> Sequence[str]:
+        """What outboxes still hold, for a person; nothing of those that are empty."""
+        return [text for service, url in self._urls.items() if (text := await self._unsent(service, url))]
+
+    async def _unsent(self, service: str, url: str) -> str:
+        if service not in self._connections:
+            self._connections[service] = await asyncpg.connect(url, timeout=10)
+        connection = self._connections[service]
         if await connection.fetchval("SELECT to_regclass('outbox_unsent')") is None:
             return ""
         count = await connection.fetchval("SELECT count(*) FROM outbox_unsent")
         return f"the outbox of {service} holds {count}" if count else ""
-    finally:
-        await connection.close()
 
 
 class _KafkaBroker:
@@ -123,12 +156,7 @@ class _KafkaBroker:
         ends: Ends = await self._consumer.end_offsets(partitions) if partitions else {}
         return ends
 
-    async def behind(self, reader: Reader, ends: Ends) -> str:
-        """How far a group is behind; empty when it is at the end."""
-        committed = await self._admin.list_consumer_group_offsets(reader.group)
-        lag = 0
-        for partition, end in ends.items():
-            if partition.topic == reader.topic:
-                reached = committed.get(partition)
-                lag += end - max(reached.offset if reached else 0, 0)
-        return f"{reader.group} is {lag} behind on {reader.topic}" if lag > 0 else ""
+    async def committed(self, group: str) -> Ends:
+        """The offset up to which a group has read each partition that it has begun to read."""
+        found = await self._admin.list_consumer_group_offsets(group)
+        return {partition: metadata.offset for partition, metadata in found.items()}

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -272,9 +272,9 @@ class Stack:
         """Lets the services' present be the computer's again."""
         self._clock.reset()
 
-    def quiesce(self, timeout_seconds: float = 30.0) -> None:
-        """Returns when every outbox is empty and every consumer group has read to the end."""
-        info, readers = self.info, readers_of(self._services)
+    def quiesce(self, timeout_seconds: float = 30.0, *, without: Collection[str] = ()) -> None:
+        """Returns when every outbox is empty and every consumer group, `without` these, has read to the end."""
+        info, readers = self.info, [reader for reader in readers_of(self._services) if reader.group not in without]
         run_blocking(lambda: quiesce(info.database_urls, info.kafka_bootstrap, readers, timeout_seconds))
 
     # inside
