@@ -14,8 +14,10 @@ LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-ur
 export PYTHONDONTWRITEBYTECODE :=
 # The suite runs in parts, the longest first, two at a time: while one waits for its servers, the other has the core.
 # What a part prints is shown when it ends; the first that fails ends the run.
-PARTS := scenarios settlement identity kit binding local
+PARTS := scenarios notices settlement identity kit binding local
 part-scenarios: FOLDERS := tests
+part-scenarios: BUT := tests/integration/notices
+part-notices: FOLDERS := tests/integration/notices
 part-settlement: FOLDERS := services/settlement
 part-identity: FOLDERS := services/identity
 part-kit: FOLDERS := services/kit
@@ -66,7 +68,7 @@ itest: setup ## tests on real PostgreSQL and real Kafka
 
 $(addprefix part-,$(PARTS)): setup
 	@echo "— $(FOLDERS)"
-	@$(BIN)/pytest -q $(if $(MARKED),-m "$(MARKED)") $(FOLDERS)
+	@$(BIN)/pytest -q $(if $(MARKED),-m "$(MARKED)") $(addprefix --ignore=,$(BUT)) $(FOLDERS)
 
 cases: setup ## acceptance cases on running services: make cases CASES=path/to/other.yaml
 	@$(BIN)/python -m gongji_local.cases $(CASES)

@@ -47,7 +47,8 @@ async def books_are_clean(stack: Stack) -> None:
 
 async def findings(stack: Stack, *, passing_over: Collection[str] = ()) -> list[str]:
     """What both audits find, and counters of limits that are not what settlement's lines come to."""
-    audits = {"settlement": await audit(stack), "binding": await audit_limits(stack)}
+    of_settlement, of_binding = await asyncio.gather(audit(stack), audit_limits(stack))
+    audits = {"settlement": of_settlement, "binding": of_binding}
     wrong = [
         f"the audit of {service} is not clean:\n{done.stdout}{done.stderr}"
         for service, done in audits.items()

@@ -61,7 +61,7 @@ class Family:
         return {_window(use.window): (use.used_fen, use.held_fen) for use in relation.use}
 
     async def quiet(self) -> None:
-        """Wait until every outbox is empty and every consumer has caught up."""
+        """Wait until every outbox is empty and every consumer has caught up; webhooks may hear later."""
         await self.world.quiet()
 
 

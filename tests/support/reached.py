@@ -5,15 +5,41 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+from aiohttp import web
 
 from gongji_local.ports import free_port
 from gongji_local.stack import Stack
 from support.gateways import Gateway, write_gateway_ring
-from support.http_servers import serving
+from support.http_servers import Received, serving
 
 TEMPLATES = {"verification-code": {"zh-CN": "SMS_100"}, "debit-family": {"zh-CN": "SMS_200"}}
+
+
+class StackGateway(Gateway):
+    """What it takes is also in the stack's folder of messages, where people read their codes in every scenario."""
+
+    def __init__(self, ring: Path, folder: Path) -> None:
+        super().__init__(ring)
+        self._folder = folder
+
+    def take(self, received: Received) -> web.Response:
+        """See `Gateway.take`."""
+        answer = super().take(received)
+        if answer.status == HTTPStatus.ACCEPTED:
+            self._write(json.loads(received.body))
+        return answer
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        file = self._folder / f"{content['delivery_id']}.json"
+        body = " ".join(param["value"] for param in content["params"])
+        said = {"delivery_id": content["delivery_id"], "address": content["to"], "body": body}
+        draft = file.with_suffix(".draft")
+        draft.write_text(json.dumps(said), encoding="utf-8")
+        draft.replace(file)  # whoever waits for the file reads all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +71,7 @@ async def reaching(
     Without `templates` the gateway knows every text by its name.
     """
     ring = write_gateway_ring(folder / "gateway-keyring.json")
-    async with serving(Gateway(ring)) as gateway:
+    async with serving(StackGateway(ring, stack.folder.sms)) as gateway:
         assert isinstance(gateway, Gateway)
         file, port = folder / "channels.json", free_port(None, ())
         channel: dict[str, Any] = {"adapter": "gateway", "url": gateway.url, "templates": templates}

@@ -1,69 +1,77 @@
 """A debit reaches the payer's telephone: once, through a gateway that was down, a process that died, and a replay."""
 
 import asyncio
-import uuid
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from support.bus import from_the_beginning, records
-from support.deliveries import deliveries_of
+from support.deliveries import deliveries_of, end_leases
 from support.families import Families, Family
-from support.gateways import receipt
-from support.http_servers import answers, is_slow
+from support.gateways import Gateway, receipt, takes
+from support.http_servers import Received, answers, is_slow
 from support.reached import Reached, notify_again, reaching
+from support.telephones import with_a_telephone
 
 from gongji.notify.events.v1 import delivery_events_pb2 as events
-from gongji.notify.v1 import contact_pb2, delivery_pb2, inbox_pb2, notice_pb2
-from gongji_local.client import Caller, Connections
+from gongji.notify.v1 import delivery_pb2, inbox_pb2, notice_pb2
+from gongji_local.client import Caller, Connections, Portal
 from gongji_local.stack import Stack
+from kit.testing import eventually
 
-POLICY = {"timeout_seconds": 1.0, "breaker_rest_seconds": 0.5, "breaker_failures": 2.0, "most_a_day": 2.0}
+POLICY = {"breaker_rest_seconds": 0.5, "breaker_failures": 2.0, "most_a_day": 2.0}
 """Waits and attempts are those of every region that says nothing else."""
 PATIENCE_SECONDS = 60.0
 HOUR = timedelta(hours=1)
 
-
-@pytest.fixture
-async def family(families: Families) -> Family:
-    """Registered while codes are still written into files."""
-    return await families.make({"father": 100_000})
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
-async def reached(stack: Stack, tmp_path: Path, family: Family) -> AsyncIterator[Reached]:
-    del family
-    async with reaching(stack, tmp_path, POLICY) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reached]:
+    """One gateway for all of them, so that notify is told of it once."""
+    async with reaching(stack, tmp_path_factory.mktemp("gateway"), POLICY) as made:
         yield made
+
+
+@pytest.fixture
+def reached(shared: Reached) -> Reached:
+    """The gateway, which takes what comes, whatever the test before let it do."""
+    shared.gateway.usual = takes
+    return shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def connections(stack: Stack) -> AsyncIterator[Connections]:
+    """The same as everywhere, in the event loop of the gateway."""
+    async with Connections(stack) as opened:
+        yield opened
 
 
 class Payer:
     """The father of a family, with a verified telephone."""
 
-    def __init__(self, family: Family, connections: Connections, reached: Reached) -> None:
+    def __init__(self, family: Family, portal: Portal, tel: str, gateway: Gateway, connections: Connections) -> None:
         self.family = family
-        self.portal = family.world.portal("father")
-        self.tel = f"19{family.world.persons['father'].tel[2:]}"
+        self.portal = portal
+        self.tel = tel
         self._operator = Caller(connections, title="operator", principal="service/operator")
-        self._reached = reached
+        self._gateway = gateway
 
-    async def verify(self) -> None:
-        before = len(self._reached.gateway.received)
-        adding = contact_pb2.AddContactRequest(
-            request_id=str(uuid.uuid4()),
-            psn_no=self.portal.psn_no,
-            channel=notice_pb2.CHANNEL_SMS,
-            address=self.tel,
-        )
-        added = await self.portal.call(self.portal.contacts.AddContact, adding)
-        code = await self._reached.code_of(before + 1)
-        verifying = contact_pb2.VerifyContactRequest(
-            psn_no=self.portal.psn_no, contact_id=added.contact.contact_id, code=code
-        )
-        await self.portal.call(self.portal.contacts.VerifyContact, verifying)
+    @property
+    def requests(self) -> list[Received]:
+        """What the gateway was asked to tell this telephone, its code first."""
+        return [one for one in self._gateway.received if json.loads(one.body)["to"] == self.tel]
+
+    @property
+    def debits(self) -> list[dict[str, Any]]:
+        """What the gateway has taken of debits, each once."""
+        own = [one for one in self._gateway.messages.values() if one["to"] == self.tel]
+        return [one for one in own if one["template_id"] == "SMS_200"]
 
     async def deliveries(self) -> list[delivery_pb2.Delivery]:
         """As an operator sees them."""
@@ -91,21 +99,11 @@ class Payer:
         return await self.until(lambda one: one.state == delivery_pb2.DELIVERY_STATE_SENT)
 
 
-@pytest.fixture
-async def payer(family: Family, connections: Connections, reached: Reached) -> Payer:
-    made = Payer(family, connections, reached)
-    await made.verify()
-    return made
-
-
-def debits(reached: Reached) -> list[dict[str, Any]]:
-    """What the gateway has taken of debits, each once."""
-    return [one for one in reached.gateway.messages.values() if one["template_id"] == "SMS_200"]
-
-
-def requests_to(reached: Reached, tel: str) -> int:
-    """How often the gateway was asked to tell this telephone something; the codes of other tests are not counted."""
-    return sum(tel in str(one) for one in reached.gateway.received)
+@pytest_asyncio.fixture(loop_scope="module")
+async def payer(stack: Stack, reached: Reached, families: Families, connections: Connections) -> Payer:
+    family = await families.make({"father": 100_000})
+    portal, tel = await with_a_telephone(stack, family)
+    return Payer(family, portal, tel, reached.gateway, connections)
 
 
 async def ended(stack: Stack, psn_no: str) -> list[events.DeliveryEnded]:
@@ -119,7 +117,7 @@ async def test_a_debit_reaches_the_telephone_and_what_became_of_it_is_told(
 ) -> None:
     await payer.family.settle("child", 12_345)
     queued = await payer.until_sent()
-    (message,) = debits(reached)
+    (message,) = payer.debits
     assert message["to"] == payer.tel
     assert "¥123.45" in [one["value"] for one in message["params"]]
     assert (queued.delivery_id, queued.attempts) == (message["delivery_id"], 1)
@@ -136,14 +134,14 @@ async def test_a_debit_reaches_the_telephone_and_what_became_of_it_is_told(
     assert (told.delivery_id, told.state) == (queued.delivery_id, delivery_pb2.DELIVERY_STATE_DELIVERED)
 
     # Reading everything from the beginning tells nobody twice.
-    requests, kept = requests_to(reached, payer.tel), len(await payer.portal.messages())
+    requests, kept = len(payer.requests), len(await payer.portal.messages())
     await asyncio.to_thread(stack.stop_service, "notify")
     await from_the_beginning(stack.info.kafka_bootstrap, "notify")
     await asyncio.to_thread(stack.start_service, "notify", reached.settings)
     await asyncio.to_thread(stack.quiesce, 120.0)
     assert len(await payer.portal.messages()) == kept
     assert len(await payer.deliveries()) == 1
-    assert requests_to(reached, payer.tel) == requests > 0
+    assert len(payer.requests) == requests == 2
 
 
 async def after_five_minutes(stack: Stack, payer: Payer, before: delivery_pb2.Delivery) -> delivery_pb2.Delivery:
@@ -172,12 +170,10 @@ async def test_a_gateway_that_is_down_for_an_hour_gets_it_afterwards(
     stack.move_clock(stack.now() + HOUR)
     sent = await payer.until_sent()
     assert sent.delivery_id == waiting.delivery_id
-    assert [one["delivery_id"] for one in debits(reached)] == [waiting.delivery_id]
+    assert [one["delivery_id"] for one in payer.debits] == [waiting.delivery_id]
 
 
-async def test_beyond_the_days_bound_the_inbox_alone_is_told_until_the_next_day(
-    stack: Stack, reached: Reached, payer: Payer
-) -> None:
+async def test_beyond_the_days_bound_the_inbox_alone_is_told_until_the_next_day(stack: Stack, payer: Payer) -> None:
     sent, given_up = delivery_pb2.DELIVERY_STATE_SENT, delivery_pb2.DELIVERY_STATE_GIVEN_UP
     for amount_fen in (1_100, 2_200, 3_300):
         known = len(await payer.deliveries())
@@ -191,28 +187,32 @@ async def test_beyond_the_days_bound_the_inbox_alone_is_told_until_the_next_day(
     stack.move_clock(stack.now() + timedelta(days=1))
     await payer.family.settle("child", 4_400)
     await payer.until_all(lambda found: sum(one.state == sent for one in found) == 3)
-    assert len(debits(reached)) == 3
+    assert len(payer.debits) == 3
 
 
 async def test_a_process_that_dies_between_sending_and_recording_is_made_up_for_under_the_same_key(
     stack: Stack, reached: Reached, payer: Payer
 ) -> None:
-    before = len(reached.gateway.received)
     reached.gateway.behave(is_slow)
     await payer.family.settle("child", 1_000)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await reached.gateway.until_received(before + 1)
+    await eventually(lambda: len(payer.requests) == 2, timeout_seconds=PATIENCE_SECONDS)
     await asyncio.to_thread(stack.kill_service, "notify")
     await asyncio.to_thread(stack.start_service, "notify", reached.settings)
+    await end_leases(stack)
     sent = await payer.until_sent()
     assert sent.attempts == 2
-    assert [sent.delivery_id.encode() in one.body for one in reached.gateway.received[before:]] == [True, True]
+    assert [sent.delivery_id.encode() in one.body for one in payer.requests[1:]] == [True, True]
 
 
-async def test_who_watches_is_told_also_after_notify_was_started_again(family: Family, stack: Stack) -> None:
+async def test_who_watches_is_told_also_after_notify_was_started_again(
+    stack: Stack, reached: Reached, families: Families
+) -> None:
+    family = await families.make({"father": 100_000})
     father = family.world.portal("father")
     token = ""
     for amount_fen, shown in ((1_100, "¥11.00"), (2_200, "¥22.00")):
+        if token:
+            await notify_again(stack, reached.settings)
         watching = father.watch(token)
         async with aclosing(watching) as answered:
             assert not (await anext(answered)).HasField("message")
@@ -221,7 +221,6 @@ async def test_who_watches_is_told_also_after_notify_was_started_again(family: F
                 token = answer.resume_token
                 if shown in answer.message.body:
                     break
-        await notify_again(stack, {})
     read = inbox_pb2.MarkReadRequest(
         psn_no=father.psn_no, message_ids=[one.message_id for one in await father.messages()]
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from kit.testing import eventually
 
 COMPLETED = "gongji.settlement.events.v1.SettlementCompleted"
 REVERSED = "gongji.settlement.events.v1.SettlementReversed"
+SWITCHED_OFF = "gongji.notify.events.v1.WebhookSwitchedOff"
 DEBITED = "gongji.settlement.events.v1.AccountDebited"
 
 
@@ -75,7 +76,7 @@ def came(there: Receiver, kind: str = "") -> list[dict[str, Any]]:
     return [one for one in said if not kind or one["type"] == kind]
 
 
-async def until(what: str, holds: Callable[[], bool]) -> None:
+async def until(what: str, holds: Callable[[], bool | Awaitable[bool]]) -> None:
     await eventually(holds, timeout_seconds=60, what=what)
 
 
@@ -96,7 +97,7 @@ async def test_a_hospital_hears_of_its_own_settlements_signed_and_of_nobody_else
         assert completed["id"] in {one.webhook_id for one in there.received}
         (undone,) = came(there, REVERSED)
         assert undone["data"]["settlement"]["setl_id"] == settled.setl_id
-        await family.quiet()
+        await asyncio.to_thread(family.world.stack.quiesce, 120.0)
         assert came(elsewhere) == []
 
 
@@ -182,14 +183,20 @@ async def test_a_receiver_that_is_down_for_a_day_is_switched_off_and_goes_on_whe
     families: Families, stack: Stack
 ) -> None:
     family = await families.make({"father": 100_000})
-    keeper = Keeper(family.hospital)
-    async with receiver() as there:
+    keeper, pharmacy = Keeper(family.hospital), Keeper(family.world.hospitals["pharmacy"])
+    async with receiver() as there, receiver() as office, receiver() as elsewhere:
         there.otherwise = status(503)
         webhook_id = (await keeper.make(there.url)).webhook.webhook_id
+        told = await keeper.make(office.url, (SWITCHED_OFF,))
+        await pharmacy.make(elsewhere.url, (SWITCHED_OFF,))
         first = await family.settle("child", 100)
 
         async def tried(times: int) -> None:
-            await until(f"it was tried {times} times", lambda: len(there.received) >= times)
+            """It was, and that is recorded: by the clock of that moment, from which the next pause is counted."""
+            await until(f"it was tried {times} times", lambda: are_recorded(times))
+
+        async def are_recorded(times: int) -> bool:
+            return len(await keeper.attempts(webhook_id)) >= times
 
         await tried(1)
         began = stack.now()
@@ -202,7 +209,12 @@ async def test_a_receiver_that_is_down_for_a_day_is_switched_off_and_goes_on_whe
         stack.move_clock(began + timedelta(hours=25))
         off = await _switched_off(keeper, webhook_id)
         assert off.off_reason == pb.WEBHOOK_OFF_REASON_LASTING_FAILURE
-        assert [told.owner for told in await _told(stack, webhook_id)] == [off.owner]
+        assert [event.owner for event in await _told(stack, webhook_id)] == [off.owner]
+        await until("the office was told", lambda: len(office.received) == 1)
+        event = office.received[0].verified(told.secret)
+        assert (event["type"], event["subject"]) == (SWITCHED_OFF, webhook_id)
+        assert (event["data"]["webhook_id"], event["data"]["owner"]) == (webhook_id, off.owner)
+        assert event["data"]["reason"] == "WEBHOOK_OFF_REASON_LASTING_FAILURE"
         there.otherwise = status(204, body=b"")
         await keeper.go_on(off)
         await until("what was waiting came", lambda: second.setl_id in _settled(there, 2))
@@ -216,6 +228,7 @@ async def test_a_receiver_that_is_down_for_a_day_is_switched_off_and_goes_on_whe
         before = len(there.received)
         assert await keeper.replay(request) == 1
         await until("the replay came", lambda: first.setl_id in _settled(there, before))
+        assert (len(office.received), elsewhere.received) == (1, [])
 
 
 def _settled(there: Receiver, since: int) -> set[str]:
