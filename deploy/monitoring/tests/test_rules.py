@@ -100,5 +100,5 @@ def test_the_runbook_has_no_section_of_an_alert_that_is_gone() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_cases_are_made_of_series_that_there_are(case: Case) -> None:
-    for series in (case.fires_on, *case.silent_on):
+    for series in (case.fires_on, *case.silent_on, *case.over_on):
         assert all(not unknown(name) for name in series)
