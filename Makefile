@@ -25,7 +25,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults drill histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs monitoring rules-check contracts-version lock image-locks images image-check clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults drill histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs config-docs monitoring rules-check contracts-version lock image-locks images image-check clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -152,6 +152,9 @@ rules-check: ## check the rules for Prometheus with promtool: each alert fires w
 
 monitoring: setup ## write docs/metrics.md, the rules for Prometheus and the dashboards of Grafana from the catalogue
 	@$(BIN)/python -m gongji_monitoring
+
+config-docs: setup ## write docs/configuration.md from the classes that read the settings
+	@$(BIN)/python -m gongji_local.config_docs docs/configuration.md
 
 contracts-version: setup ## keep the events' contracts for all versions to come, at a release: make contracts-version NAME=0.2.0
 	@$(BIN)/python -m gongji_local.contract_versions $(NAME)

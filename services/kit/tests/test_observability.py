@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongji.common.v1 import reason_pb2
-from kit import redaction
+from kit import redaction, tracing
 from kit.observability import configure_logging, get_logger
 
 NUMBER = "11010519491231002X"
@@ -32,6 +32,15 @@ def test_a_line_is_one_json_object_with_service_level_and_time(lines: Any) -> No
     (line,) = lines()
     assert line.pop("timestamp").endswith("Z")
     assert line == {"event": "opened", "account": 7, "text": "好", "level": "info", "service": "binding"}
+
+
+def test_a_line_of_a_call_has_its_trace_whole_whatever_its_digits_look_like(lines: Any) -> None:
+    trace_id = "a" + "1" * 18 + "b" * 13
+    with tracing.continued(f"00-{trace_id}-{1:016x}-00"):
+        get_logger().info("call")
+        logging.getLogger("grpc").warning("lost")
+    get_logger().info("started")
+    assert [line.get("trace_id") for line in lines()] == [trace_id, trace_id, None]
 
 
 def test_what_libraries_log_comes_out_in_the_same_form(lines: Any) -> None:

@@ -130,7 +130,7 @@ def build(settings: Settings) -> Application:
 
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit status."""
-    tracing.configure(SERVICE, settings.otlp_endpoint)
+    tracing.configure(SERVICE, settings.otlp_endpoint, settings.trace_sample_ratio)
     return build(settings).run()
 
 

@@ -7,7 +7,7 @@ import typer
 
 from identity.config import ImportSettings, Settings
 from identity.main import SERVICE, build
-from kit.cli import load_or_exit, main, service_cli
+from kit.cli import load_or_exit, main, needs, service_cli
 from kit.observability import configure_logging
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -31,6 +31,7 @@ def _batch_id(value: str) -> str:
 
 
 @app.command("import")
+@needs(ImportSettings)
 def import_register(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="FILE.csv or FILE.csv.gz.")],
     batch: Annotated[

@@ -195,4 +195,4 @@ def _application(
 
 
 async def _configure_tracing(settings: Settings) -> None:
-    tracing.configure(SERVICE, settings.otlp_endpoint)
+    tracing.configure(SERVICE, settings.otlp_endpoint, settings.trace_sample_ratio)

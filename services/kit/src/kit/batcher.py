@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar, cast
 
+from kit import tracing
 from kit.clock import Elapsed
 from kit.errors import Refusal
 from kit.rpc_metrics import BATCH_SIZE, BATCH_WAIT, BATCH_WAITING, BATCH_WAITING_LIMIT
@@ -27,7 +28,7 @@ class BatchHandlerError(Exception):
 
 
 class _Waiting(Generic[Req, Res]):
-    __slots__ = ("answer", "has_place", "key", "request", "since")
+    __slots__ = ("answer", "has_place", "key", "request", "since", "trace")
 
     def __init__(self, request: Req, key: Hashable, answer: "asyncio.Future[Res]", since: float) -> None:
         self.request = request
@@ -35,6 +36,7 @@ class _Waiting(Generic[Req, Res]):
         self.answer = answer
         self.has_place = True
         self.since = since
+        self.trace = tracing.carried()
 
 
 class MicroBatcher(Generic[Req, Res]):
@@ -69,6 +71,7 @@ class MicroBatcher(Generic[Req, Res]):
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._key = key
+        self._span_name = f"batch {name}"
         self._size = BATCH_SIZE.labels(name)
         self._waited = BATCH_WAIT.labels(name)
         self._length = BATCH_WAITING.labels(name)
@@ -218,7 +221,8 @@ class MicroBatcher(Generic[Req, Res]):
                     return
 
     async def _ask(self, batch: list[_Waiting[Req, Res]]) -> None:
-        answers = await self._handler([waiting.request for waiting in batch])
+        with tracing.together(self._span_name, (waiting.trace for waiting in batch)):
+            answers = await self._handler([waiting.request for waiting in batch])
         if len(answers) != len(batch):
             raise BatchHandlerError(f"{len(batch)} requests were answered with {len(answers)} results")
         for waiting, answer in zip(batch, answers, strict=True):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kit.dlq_cli import DeadLetterTools
 
 C = TypeVar("C", bound=DatabaseSettings)
+F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=ServiceSettings)
 
 EXIT_FAILED = 1
@@ -30,6 +31,32 @@ class Task(Generic[C]):
     settings_cls: type[C]
     run: Callable[[C], int]
     """Gets the settings, returns the exit status; its docstring is the command's help."""
+
+
+_needs: dict[Callable[..., Any], type[DatabaseSettings] | None] = {}
+
+
+def needs(settings_cls: type[DatabaseSettings] | None) -> Callable[[F], F]:
+    """Say which settings a command demands, None for none; `docs/configuration.md` is made from it."""
+
+    def noted(command: F) -> F:
+        _needs[command] = settings_cls
+        return command
+
+    return noted
+
+
+def needed_by(app: typer.Typer, prefix: str = "") -> dict[str, type[DatabaseSettings] | None]:
+    """The settings that each command demands, by its name as it is typed.
+
+    Raises:
+        KeyError: a command does not say so, see `needs`.
+    """
+    found = {f"{prefix}{each.name}": _needs[each.callback] for each in app.registered_commands if each.callback}
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            found |= needed_by(group.typer_instance, f"{prefix}{group.name} ")
+    return found
 
 
 def service_cli(
@@ -65,12 +92,14 @@ def service_cli(
 
 def _add(app: typer.Typer, service: str, name: str, help_text: str, task: Task[Any]) -> None:
     @app.command(name, help=f"{help_text}\n\nSettings come from the environment; wrong ones end it with status 2.")
+    @needs(task.settings_cls)
     def command() -> None:
         raise typer.Exit(done(service, task))
 
 
 def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
     @app.command("migrate", help="Bring the database's schema up to date; needs only the database's settings.")
+    @needs(DatabaseSettings)
     def command(
         check: Annotated[  # noqa: FBT002 - a flag of the command line
             bool, typer.Option("--check", help="Change nothing; status 1 if there is something to apply.")

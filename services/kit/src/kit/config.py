@@ -153,7 +153,7 @@ class DatabaseSettings(BaseSettings):
     )
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         repr=False,
-        description="The service's own database, as its owning role.",
+        description="The service's own database, as its owning role; in production it ends with ?sslmode=verify-full.",
         examples=["postgresql://gongji_SERVICE:PASSWORD@127.0.0.1:5432/gongji_SERVICE"],
     )
     database_pool_size: int = Field(
@@ -204,7 +204,7 @@ class ConsumerSettings(ClockSettings):
     )
     kafka_ca_file: ReadableFile | None = Field(
         default=None,
-        description="The CA of Kafka's brokers, PEM; all three Kafka files or none.",
+        description="The CA of Kafka's brokers, PEM; all three Kafka files or none, in production all.",
         examples=["tls/ca.crt"],
     )
     kafka_cert_file: ReadableFile | None = Field(
@@ -235,7 +235,7 @@ class ServiceSettings(ConsumerSettings):
 
     trust_domain: str = Field(
         pattern=r"^[a-z0-9][a-z0-9.-]*$",
-        description="The domain of the SPIFFE ids that are believed.",
+        description="The domain of the SPIFFE ids that are believed; `gongji` in production and only there.",
         examples=["gongji-local"],
     )
     grpc_address: Address = Field(description="Where gRPC is served.", examples=["127.0.0.1:7101"])
@@ -264,6 +264,13 @@ class ServiceSettings(ConsumerSettings):
     )
     otlp_endpoint: str | None = Field(
         default=None, pattern=r"^https?://", description="Where traces go.", examples=["http://127.0.0.1:4317"]
+    )
+    trace_sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="The share of the traces that begin here which is recorded; callers decide about theirs.",
+        examples=["0.01"],
     )
     grpc_reflection: bool = Field(
         default=False, description="Whether the contract can be asked for over gRPC.", examples=["false"]

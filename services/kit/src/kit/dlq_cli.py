@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import typer
 
-from kit.cli import EXIT_FAILED
+from kit.cli import EXIT_FAILED, needs
 from kit.clock import SystemClock
 from kit.config import ConsumerSettings
 from kit.db import Database
@@ -75,6 +75,7 @@ def dlq_app(service: str, tools: DeadLetterTools[Any], run: Run) -> typer.Typer:
 
 def _add_list(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run: Run) -> None:
     @app.command("list", help="List the letters of this service's consumers, oldest first.")
+    @needs(ConsumerSettings)
     def command(
         topic: Annotated[str, typer.Argument(help="One topic; all that are consumed if left out.")] = "",
         *,
@@ -108,6 +109,7 @@ async def list_letters(looking: Looking, topic: str, *, everything: bool, limit:
 
 def _add_show(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run: Run) -> None:
     @app.command("show", help="Show one letter with its payload, personal data masked.")
+    @needs(ConsumerSettings)
     def command(topic: TopicArgument, offset: PlaceArgument) -> None:
         topic, place = _consumed(service, tools, topic), _place(offset)
 
@@ -123,6 +125,7 @@ def _add_replay(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run
         "replay",
         help="Handle one event again, or --all, once what made them fail is mended; status 1 if one fails again.",
     )
+    @needs(tools.settings_cls)
     def command(
         topic: TopicArgument,
         offset: Annotated[str, typer.Argument(metavar="[OFFSET]", help="One letter; or give --all.")] = "",
@@ -157,6 +160,7 @@ def words_of(result: Replay) -> str:
 
 def _add_drop(app: typer.Typer, service: str, tools: DeadLetterTools[Any], run: Run) -> None:
     @app.command("drop", help="Give one event up: it will never have its effect. For good.")
+    @needs(ConsumerSettings)
     def command(
         topic: TopicArgument,
         offset: PlaceArgument,

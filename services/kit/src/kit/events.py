@@ -42,6 +42,8 @@ class Event:
     """When it became true, by the injected clock; aware."""
     subject: str = ""
     """What it is about; the key if not given."""
+    cause: str = ""
+    """By which a batch tells whose request brought it about (`kit.tracing.brings_about`); the key if not given."""
 
     def __post_init__(self) -> None:
         if not self.subject:

@@ -91,6 +91,7 @@ class Call:
     def finish(self, code: str, reason: str = "", **more: object) -> None:
         """Step 2: the call's line in the log and its metrics."""
         seconds = self._elapsed.seconds
+        tracing.answered(code, reason)
         kind = self.principal.kind if self.principal else "nobody"
         _calls(self._method, kind, code, reason).inc()
         _duration(self._method, kind).observe(seconds)
@@ -166,21 +167,22 @@ class Chain:
 
     def _serve(self, method: str, work: Work) -> Work:
         access = self._gate.access.get(method)
+        name = method.removeprefix("/")
 
         async def serve(incoming: Any, context: Context) -> bytes | None:
             self._begun += 1
             call = Call(method, context, self._log)
             bound: asyncio.Timeout | None = None
-            try:
-                with tracing.span(method):
+            with tracing.span(name):  # also around the answer's line in the log
+                try:
                     deadline = await self._admit(call, method, access)
                     async with asyncio.timeout(deadline.seconds) as bound:
                         answer = await self._limited(work, incoming, context)
-            except BaseException as error:
-                await self._fail(call, _explained(error, bound))
-                raise
-            call.finish("OK")
-            return answer
+                except BaseException as error:
+                    await self._fail(call, _explained(error, bound))
+                    raise
+                call.finish("OK")
+                return answer
 
         return serve
 

@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from opentelemetry import propagate, trace
-from opentelemetry.trace import SpanContext, SpanKind
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from kit import tracing, tracing_bus
 from kit.bus_metrics import CONSUMED, DEAD_LETTERS, NEWEST
 from kit.db_errors import is_contention, is_unavailable
 from kit.dead_letters import DeadLetterQueue, Record, describe
@@ -26,8 +25,6 @@ from kit.topics import Catalogue
 
 Handler = Callable[[Sequence[Envelope]], Awaitable[None]]
 """Has the effect of these events, each once (`kit.inbox`), in one transaction; raises if it could not."""
-
-MAX_LINKS = 32
 
 
 class PostponedError(Exception):
@@ -138,20 +135,17 @@ class BatchProcessor:
             stop=stop_after_attempt(self._policy.attempts),
             reraise=True,
         )
-        try:
-            await again(self._handle, [envelope])
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event is kept
-            self._raise_if_postponable(error)
-            await self._bury(record, error)
-            return False
-        return True
+        with tracing.continued(envelope.traceparent):  # also for the line that tells of its burial
+            try:
+                await again(self._handle, [envelope])
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event is kept
+                self._raise_if_postponable(error)
+                await self._bury(record, error)
+                return False
+            return True
 
     async def _handle(self, envelopes: Sequence[Envelope]) -> None:
-        tracer = trace.get_tracer("kit.kafka")
-        with tracer.start_as_current_span(f"consume {self._group}", kind=SpanKind.CONSUMER) as span:
-            if span.is_recording():  # reading the contexts costs more than reading the events
-                for context in _contexts(envelopes):
-                    span.add_link(context)
+        with tracing_bus.consumed(self._group, envelopes):
             await self._handler(envelopes)
 
     def _raise_if_postponable(self, error: Exception) -> None:
@@ -178,9 +172,3 @@ class BatchProcessor:
             error=name,
             why=message,
         )
-
-
-def _contexts(envelopes: Sequence[Envelope]) -> list[SpanContext]:
-    parents = dict.fromkeys(envelope.traceparent for envelope in envelopes if envelope.traceparent)
-    contexts = [propagate.extract({"traceparent": parent}) for parent in list(parents)[:MAX_LINKS]]
-    return [trace.get_current_span(context).get_span_context() for context in contexts]

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
+from kit import tracing
 from kit.batcher import FAILURES_ALONE_LIMIT, BatchHandlerError
 from kit.clock import Elapsed
 from kit.errors import Refusal
@@ -20,7 +21,7 @@ Res = TypeVar("Res")
 
 
 class _List(Generic[Req, Res]):
-    __slots__ = ("answers", "keys", "requests", "since")
+    __slots__ = ("answers", "keys", "requests", "since", "trace")
 
     def __init__(
         self, requests: Sequence[Req], keys: frozenset[Hashable], answers: "asyncio.Future[list[Res | Exception]]"
@@ -29,6 +30,7 @@ class _List(Generic[Req, Res]):
         self.keys = keys
         self.answers = answers
         self.since = Elapsed()
+        self.trace = tracing.carried()
 
 
 class Lanes(Generic[Req, Res]):
@@ -57,6 +59,7 @@ class Lanes(Generic[Req, Res]):
         self._most_in_flight = most_in_flight
         self._max_waiting = max_waiting
         self._key = key
+        self._span_name = f"list {name}"
         self._size = BATCH_SIZE.labels(name)
         self._waited = BATCH_WAIT.labels(name)
         self._length = BATCH_WAITING.labels(name)
@@ -129,7 +132,8 @@ class Lanes(Generic[Req, Res]):
         self._size.observe(len(started.requests))
         self._waited.observe(started.since.seconds)
         try:
-            answers = await self._answers(started.requests)
+            with tracing.together(self._span_name, (started.trace,)):
+                answers = await self._answers(started.requests)
         except BaseException as error:
             if not started.answers.done():
                 started.answers.set_exception(error)

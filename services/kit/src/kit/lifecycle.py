@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from kit import tracing
 from kit.clock import Elapsed
 from kit.failures import OperatorError
 from kit.health import Health
@@ -87,7 +88,10 @@ class Application:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit status: 0 after a clean stop, 1 if anything failed."""
-        return uvloop.run(self.serve())
+        try:
+            return uvloop.run(self.serve())
+        finally:
+            tracing.shutdown()  # last, so that everything before is told
 
     async def serve(self) -> int:
         """The same inside of a running loop."""

@@ -74,4 +74,11 @@ def _render(_logger: object, _method: str, event: Any) -> str:
     return line if line.isascii() else line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-_LAST: list[Processor] = [structlog.processors.format_exc_info, redaction.processor, _render]
+def _traced(_logger: object, _method: str, event: Any) -> Any:
+    """The trace of the call or event that the line belongs to; behind the redaction, which would see numbers in it."""
+    if trace_id := tracing.current_trace_id():
+        event["trace_id"] = trace_id
+    return event
+
+
+_LAST: list[Processor] = [structlog.processors.format_exc_info, redaction.processor, _traced, _render]

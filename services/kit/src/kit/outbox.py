@@ -100,7 +100,7 @@ WITH run AS (
     INSERT INTO outbox_event
         (id, event_id, topic, key, type, source, subject, payload, occurred_at, sequence, traceparent, epoch)
     SELECT run.id + e.place - 1, e.event_id, e.topic, e.key, e.type, $9, e.subject, e.payload, e.occurred_at,
-           e.sequence, $10, run.epoch
+           e.sequence, $10::text, run.epoch
     FROM run, unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[],
                      $8::bigint[])
               WITH ORDINALITY AS e (event_id, topic, key, type, subject, payload, occurred_at, sequence, place)
@@ -109,6 +109,9 @@ WITH run AS (
 )
 SELECT pg_notify('outbox', '')
 """
+
+# The same for a batch whose events belong to several traces.
+_ADD_TRACED = _ADD.replace("$10::text", "($10::text[])[e.place]")
 
 # Many at once go by COPY, which costs the server half: the first id is drawn before.
 COPY_FROM_EVENTS = 200
@@ -180,13 +183,19 @@ class PostgresOutbox:
     async def _add_run(self, drafts: Sequence[_Draft]) -> None:
         if len(drafts) >= COPY_FROM_EVENTS:
             await self._copy(drafts)
+        elif tracing.in_batch():
+            await self._raw.execute(
+                _ADD_TRACED, *_columns(drafts), self._source, [_trace_of(draft) for draft in drafts]
+            )
         else:
             await self._raw.execute(_ADD, *_columns(drafts), self._source, tracing.current())
 
     async def _copy(self, drafts: Sequence[_Draft]) -> None:
         (run,) = await self._raw.fetch(_DRAW)
-        last_columns = (tracing.current(), run["epoch"])
-        rows = [(run["id"] + place, *self._stored_columns(draft), *last_columns) for place, draft in enumerate(drafts)]
+        rows = [
+            (run["id"] + place, *self._stored_columns(draft), _trace_of(draft), run["epoch"])
+            for place, draft in enumerate(drafts)
+        ]
         await self._raw.copy_records_to_table("outbox_event", columns=_EVENT_COLUMNS, records=rows)
         await self._raw.execute(_UNSENT, run["id"], len(rows))
 
@@ -196,6 +205,10 @@ class PostgresOutbox:
             *(draft.event_id, draft.topic, event.key, draft.type, self._source, event.subject),
             *(draft.payload, event.occurred_at, draft.sequence),
         )
+
+
+def _trace_of(draft: _Draft) -> str | None:
+    return tracing.of_cause(draft.event.cause or draft.event.key)
 
 
 def _columns(drafts: Sequence[_Draft]) -> tuple[list[object], ...]:
@@ -243,7 +256,7 @@ class MemoryOutbox:
             payload=draft.payload,
             occurred_at=draft.event.occurred_at,
             sequence=draft.sequence,
-            traceparent=tracing.current(),
+            traceparent=_trace_of(draft),
             epoch=1,
         )
 

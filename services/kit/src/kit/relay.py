@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from kit import tracing_bus
 from kit.backoff import backoff_seconds
 from kit.bus_metrics import DELAY, RELAY_ACTIVE, RELAY_FAILURES, UNSENT, UNSENT_AGE
 from kit.clock import Elapsed
@@ -172,11 +173,14 @@ class Relay:
             await _wait(self._wake, self._poll_seconds)
 
     async def _publish(self, rows: Sequence[StoredEvent]) -> None:
+        began_ns = tracing_bus.now_ns()
         try:
             self._confirmed = await self._publisher.publish(rows)
         except PublishError as error:
             self._confirmed = error.confirmed
             raise
+        finally:
+            tracing_bus.published(rows, self._confirmed, began_ns)
         DELAY.observe(age_seconds(rows[0].event_id))
         await self._failpoints.reach(Boundary.AFTER_PUBLISH)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import Task, done
+from kit.cli import Task, done, needs
 from kit.ids import uuid7
 from notify.catalogues import SOURCE
 from notify.channels.port import Outgoing, UndeliveredError
@@ -18,6 +18,7 @@ from notify.rendering import Renderer, Texts, all_samples
 NAME = "notify"
 
 
+@needs(ReplaySettings)
 def try_channel_command(
     channel: Annotated[Channel, typer.Argument(help="Such as SMS.")],
     address: Annotated[str, typer.Argument(help="Your own, as the channel has it.")],

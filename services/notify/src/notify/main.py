@@ -85,7 +85,7 @@ class Parts:
 
 def build(settings: Settings) -> Application:
     """The process that `serve` runs."""
-    tracing.configure(NAME, settings.otlp_endpoint)
+    tracing.configure(NAME, settings.otlp_endpoint, settings.trace_sample_ratio)
     health = Health()
     database = Database(settings.database_url, settings.database_pool_size, NAME)
     parts = Parts(settings, database, hears_receipts=settings.callback_address is not None)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from babel import UnknownLocaleError
 
+from kit.cli import needs
 from kit.failures import OperatorError
 from notify.catalogues import LOCALES, SOURCE, updated
 from notify.domain.channels import Channel
@@ -16,6 +17,7 @@ from notify.sources import short_forms
 Locales = Annotated[Path, typer.Option(file_okay=False, help="The folder of the catalogues, if not notify's own.")]
 
 
+@needs(None)
 def texts_command(
     language: Annotated[str, typer.Option(help="One language, such as en; without it all that there are.")] = "",
     locales: Locales = LOCALES,
@@ -33,6 +35,7 @@ def texts_command(
         typer.echo("\n".join(review(texts.renderer(tag))))
 
 
+@needs(None)
 def catalogue_command(
     language: Annotated[str, typer.Argument(help="BCP 47, such as ug or mn-Mong.")], locales: Locales = LOCALES
 ) -> None:

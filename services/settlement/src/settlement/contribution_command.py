@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from kit.cli import load_or_exit
+from kit.cli import load_or_exit, needs
 from kit.config import ClockSettings
 from kit.observability import configure_logging
 
 _SERVICE = "settlement"
 
 
+@needs(ClockSettings)
 def import_contributions(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="FILE.csv or FILE.csv.gz.")],
     refused: Annotated[

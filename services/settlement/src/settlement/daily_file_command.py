@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from kit.cli import Task, done
+from kit.cli import Task, done, needs
 from kit.clock import SystemClock
 from kit.config import DatabaseSettings
 from kit.db import Database, PostgresWork
@@ -24,6 +24,7 @@ Output = Annotated[
 ]
 
 
+@needs(DatabaseSettings)
 def daily_file_command(
     fixmedins_code: Annotated[str, typer.Argument(help="The institution, such as H65270100001.")],
     day: Annotated[str, typer.Argument(help="The Asia/Shanghai day, YYYY-MM-DD.")],

@@ -186,7 +186,7 @@ def _holder() -> str:
 
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit status."""
-    tracing.configure(SERVICE, settings.otlp_endpoint)
+    tracing.configure(SERVICE, settings.otlp_endpoint, settings.trace_sample_ratio)
     return build(settings).run()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from kit import tracing
 from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
@@ -102,6 +103,7 @@ class QuoteService:
                 books.take(place, command.order, now)
             except SettlementRefusedError as refusal:
                 answers[place] = refusal
+        tracing.brings_about((str(decided.settlement_id), place) for place, decided in books.decided.items())
         await _record(repository, books, accounts, now)
         for place, settlement in books.decided.items():
             answers[place] = _answer(settlement)

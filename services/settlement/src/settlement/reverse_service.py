@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from kit import tracing
 from kit.clock import Clock
 from kit.db import Work, retrying
 from kit.ids import uuid7
@@ -66,6 +67,7 @@ class ReverseService:
     async def _reverse(self, commands: Sequence[ReverseCommand]) -> list[Answer]:
         async with self._work() as repository:
             targets = await _targets(repository, commands, self._clock.now())
+            tracing.brings_about((str(target), place) for place, target in enumerate(targets))
             named = dict.fromkeys(target for target in targets if isinstance(target, UUID))
             locked = await repository.lock(named)
             # In the order of the requests, so that balances are those of reversing one by one.

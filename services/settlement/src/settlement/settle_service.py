@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from kit import tracing
 from kit.clock import Clock, shanghai_date
 from kit.db import Work, retrying
 from kit.db_errors import is_unavailable
@@ -110,6 +111,7 @@ class SettleService:
         """
         begun = await self._intake.begin(commands)
         answers = begun.answers
+        tracing.brings_about((str(each.id), each.place) for each in begun.under_way)
         if begun.under_way:
             answers |= await self._carry_on(begun.under_way)
         return [answers[place] for place in range(len(commands))]

@@ -190,4 +190,4 @@ def _moved(row: EntryRow) -> Event:
         "fixmedins_code": occasion.fixmedins_code or "",
         "premium_year": occasion.premium_year or 0,
     }
-    return Event(kind(**fields), key=row.account_key, occurred_at=occasion.posted_at)
+    return Event(kind(**fields), key=row.account_key, occurred_at=occasion.posted_at, cause=str(occasion.settlement_id))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import Task, done
+from kit.cli import Task, done, needs
 from kit.clock import clock_from
 from kit.config import ClockSettings
 from kit.db import Database, PostgresWork
@@ -27,6 +27,7 @@ Output = Annotated[
 ]
 
 
+@needs(ClockSettings)
 def export_statement(
     psn_no: Annotated[str, typer.Argument(help="The owner's psn_no.")],
     from_day: Annotated[str, typer.Argument(help="The first Asia/Shanghai day, YYYY-MM-DD.")],

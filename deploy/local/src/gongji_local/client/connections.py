@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
-from kit import errors
+from kit import errors, tracing
 from kit.clock import Elapsed
 from kit.grpc_client import IdentifyRequests, TlsFiles, secure_channel
 from kit.grpc_headers import ASSERTION
@@ -225,14 +225,16 @@ class Caller:
     def _metadata(
         self, request_type: type[Message], consent: Mapping[str, str] | None = None
     ) -> tuple[tuple[str, str], ...]:
+        traceparent = tracing.current()
+        trace = ((tracing.HEADER, traceparent),) if traceparent else ()
         if not self._subject:
-            return ()
+            return trace
         # A new one for each call: it lives for minutes by the movable clock, and writes may use it once only.
         audience = _service(request_type)
         assertion = self._connections.stack.assertion(
             self._subject, roles=self._roles, audience=audience, consent=consent, psn_no=self._psn_no
         )
-        return ((ASSERTION, assertion),)
+        return ((ASSERTION, assertion), *trace)
 
     def _tls(self) -> TlsFiles:
         stack = self._connections.stack
