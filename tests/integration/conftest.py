@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from support.families import Families
+from support.log_lines import faults_in
+from support.unlogged import Unlogged, watched
 
 from gongji_local.cases.world import OPENING
 from gongji_local.client import Connections
@@ -39,7 +41,12 @@ def stack() -> Iterator[Stack]:
     try:
         start_session_postgres(running)
         running.up()
-        yield running
+        unlogged = Unlogged()
+        with watched(unlogged):
+            yield running
+        # Of all scenarios: whatever they tried, no log tells of anybody.
+        assert unlogged.found_in(running.folder.logs) == []
+        assert faults_in(running.folder.logs) == []
     finally:
         remove_session(running)
 
