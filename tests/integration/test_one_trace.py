@@ -31,12 +31,12 @@ async def again(stack: Stack, endpoint: str | None, *services: str) -> None:
 
 
 @asynccontextmanager
-async def sending_to(stack: Stack, endpoint: str, *services: str) -> AsyncIterator[None]:
-    await again(stack, endpoint, *services)
+async def sending_to(stack: Stack, endpoint: str) -> AsyncIterator[None]:
+    await again(stack, endpoint, *TRACED)
     try:
         yield
     finally:
-        await again(stack, None, *services)
+        await again(stack, None, *TRACED)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_a_hospitals_call_is_one_trace_to_the_payers_notice(
     stack: Stack, connections: Connections, family: Family
 ) -> None:
     del connections
-    async with Collector() as collector, sending_to(stack, collector.endpoint, *TRACED):
+    async with Collector() as collector, sending_to(stack, collector.endpoint):
         header, unrecorded = begun(), begun(recorded=False)
         credential = (await family.request("child", 1)).visit_credential
         await settles(family, unrecorded)
@@ -116,12 +116,12 @@ async def test_a_collector_that_is_away_stops_nobody(stack: Stack, family: Famil
     silent = await asyncio.start_server(hangs, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     for endpoint in ("http://127.0.0.1:1", f"http://127.0.0.1:{port}"):
-        async with sending_to(stack, endpoint, "settlement"):
-            for _ in range(3):
-                assert await settles(family, begun())
-            taken = Elapsed()
-            await asyncio.to_thread(stack.stop_service, "settlement")
-            assert taken.seconds < STOP_SECONDS
-            await again(stack, endpoint, "settlement")
+        await again(stack, endpoint, "settlement")
+        for _ in range(3):
+            assert await settles(family, begun())
+        taken = Elapsed()
+        await asyncio.to_thread(stack.stop_service, "settlement")
+        assert taken.seconds < STOP_SECONDS
+    await asyncio.to_thread(stack.start_service, "settlement")
     silent.close()
     assert await settles(family, begun())

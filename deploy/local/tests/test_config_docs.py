@@ -7,8 +7,8 @@ import typer
 
 from gongji_local.config_docs import commands_of, reference
 from gongji_local.services import SERVICES
-from kit.cli import needed_by
 from kit.config import DatabaseSettings, variable
+from kit.demands import needed_by
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 

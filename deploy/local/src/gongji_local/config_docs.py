@@ -14,8 +14,8 @@ from pydantic_core import PydanticUndefined
 
 from gongji_local.services import SERVICES
 from kit.__main__ import app as kit_app
-from kit.cli import needed_by
 from kit.config import SERVICE, DatabaseSettings, ServiceSettings, variable
+from kit.demands import needed_by
 
 Commands = Mapping[str, type[DatabaseSettings] | None]
 

@@ -7,7 +7,8 @@ import typer
 
 from identity.config import ImportSettings, Settings
 from identity.main import SERVICE, build
-from kit.cli import load_or_exit, main, needs, service_cli
+from kit.cli import load_or_exit, main, service_cli
+from kit.demands import needs
 from kit.observability import configure_logging
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 import typer
 
 from kit.config import ConfigurationError, DatabaseSettings, ServiceSettings, describe, load
+from kit.demands import Surroundings, needs
 from kit.failures import OperatorError
 from kit.observability import configure_logging, get_logger
 from kit.outbox_cli import add_outbox_commands
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from kit.dlq_cli import DeadLetterTools
 
 C = TypeVar("C", bound=DatabaseSettings)
-F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=ServiceSettings)
 
 EXIT_FAILED = 1
@@ -31,32 +31,6 @@ class Task(Generic[C]):
     settings_cls: type[C]
     run: Callable[[C], int]
     """Gets the settings, returns the exit status; its docstring is the command's help."""
-
-
-_needs: dict[Callable[..., Any], type[DatabaseSettings] | None] = {}
-
-
-def needs(settings_cls: type[DatabaseSettings] | None) -> Callable[[F], F]:
-    """Say which settings a command demands, None for none; `docs/configuration.md` is made from it."""
-
-    def noted(command: F) -> F:
-        _needs[command] = settings_cls
-        return command
-
-    return noted
-
-
-def needed_by(app: typer.Typer, prefix: str = "") -> dict[str, type[DatabaseSettings] | None]:
-    """The settings that each command demands, by its name as it is typed.
-
-    Raises:
-        KeyError: a command does not say so, see `needs`.
-    """
-    found = {f"{prefix}{each.name}": _needs[each.callback] for each in app.registered_commands if each.callback}
-    for group in app.registered_groups:
-        if group.typer_instance is not None:
-            found |= needed_by(group.typer_instance, f"{prefix}{group.name} ")
-    return found
 
 
 def service_cli(
@@ -81,7 +55,8 @@ def service_cli(
     app = typer.Typer(name=name, help=f"The {name} service of Gongji.", no_args_is_help=True, add_completion=False)
     _add(app, name, "serve", "Serve until SIGTERM or SIGINT.", Task(settings_cls, serve))
     _add_migrate(app, name, migrations_dir)
-    _add(app, name, "config", "Print the effective settings, secrets masked.", Task(settings_cls, _print_settings))
+    consumed = dead_letters.topics if dead_letters else {}
+    _add_config(app, settings_cls, Surroundings(name, migrations_dir, consumed))
     for command_name, task in (extra or {}).items():
         _add(app, name, command_name, task.run.__doc__ or "", task)
     add_outbox_commands(app, name, lambda settings_cls, run: done(name, Task(settings_cls, run)))
@@ -118,6 +93,35 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
             return 0
 
         raise typer.Exit(done(name, Task(DatabaseSettings, run)))
+
+
+def _add_config(app: typer.Typer, settings_cls: type[S], around: Surroundings) -> None:
+    @app.command("config", help="Print the effective settings, secrets masked; or --check what they name.")
+    @needs(settings_cls)
+    def command(
+        *,
+        check: Annotated[
+            bool, typer.Option("--check", help="Look at files, certificates, PostgreSQL and Kafka; 1 if one is wrong.")
+        ] = False,
+        offline: Annotated[bool, typer.Option("--offline", help="Check what is on this computer alone.")] = False,
+    ) -> None:
+        if offline and not check:
+            raise typer.BadParameter("goes with --check", param_hint="--offline")
+
+        def run(settings: S) -> int:
+            if not check:
+                typer.echo(describe(settings))
+                return 0
+            # Only here: what is looked at takes long to load, and every start of a service would wait for it.
+            from kit.checking import look  # noqa: PLC0415
+
+            wrong = False
+            for finding in look(settings, around, offline=offline):
+                typer.echo(str(finding))
+                wrong = wrong or bool(finding.fault)
+            return EXIT_FAILED if wrong else 0
+
+        raise typer.Exit(done(around.service, Task(settings_cls, run)))
 
 
 def _add_dlq(app: typer.Typer, name: str, tools: "DeadLetterTools[Any]") -> None:
@@ -160,11 +164,6 @@ def load_or_exit(settings_cls: type[C], service: str) -> C:
         typer.echo(f"✗ {error}", err=True)
         typer.echo(f'  On the local stack: eval "$(gongji-local env {service})"', err=True)
         raise typer.Exit(EXIT_MISCONFIGURED) from None
-
-
-def _print_settings(settings: ServiceSettings) -> int:
-    typer.echo(describe(settings))
-    return 0
 
 
 def main(app: typer.Typer) -> None:

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import typer
 
-from kit.cli import EXIT_FAILED, needs
+from kit.cli import EXIT_FAILED
 from kit.clock import SystemClock
 from kit.config import ConsumerSettings
 from kit.db import Database
 from kit.dead_letters import KafkaDeadLetterQueue
+from kit.demands import needs
 from kit.dlq_actions import ActionsWork, actions_of
 from kit.dlq_letters import KafkaDeadLetters, Place
 from kit.dlq_replay import MAX_REPLAYED, Dropping, Found, Looking, Replay, Replaying

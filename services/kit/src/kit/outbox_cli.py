@@ -11,6 +11,7 @@ import typer
 
 from kit.clock import SHANGHAI
 from kit.config import ConsumerSettings, DatabaseSettings
+from kit.demands import needs
 from kit.redaction import scrub
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add_outbox_commands(app: typer.Typer, service: str, run: Run) -> None:
 
 def _add_raise_epoch(app: typer.Typer, service: str, run: Run) -> None:
     @app.command("raise-epoch", help="Begin a new epoch after a restore from backup; needs only the database.")
+    @needs(DatabaseSettings)
     def command(
         *, by: ByOption, reason: Annotated[str, typer.Option(help="Why, without personal data.", show_default=False)]
     ) -> None:
@@ -66,6 +68,7 @@ def _add_republish(app: typer.Typer, service: str, run: Run) -> None:
         help="Publish events again out of the outbox, under their own ids and epochs, in order for each key."
         " May be repeated: consumers know what comes twice by its id.",
     )
+    @needs(ConsumerSettings)
     def command(*, since: SinceOption, until: UntilOption = "", topic: TopicOption = "", by: ByOption) -> None:
         operator = text_of("--by", by, 1, _MAX_NAME)
         begin, end = moment_of("--since", since), moment_of("--until", until) if until else None

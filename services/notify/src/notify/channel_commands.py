@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import Task, done, needs
+from kit.cli import Task, done
+from kit.demands import needs
 from kit.ids import uuid7
 from notify.catalogues import SOURCE
 from notify.channels.port import Outgoing, UndeliveredError

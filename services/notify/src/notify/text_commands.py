@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from babel import UnknownLocaleError
 
-from kit.cli import needs
+from kit.demands import needs
 from kit.failures import OperatorError
 from notify.catalogues import LOCALES, SOURCE, updated
 from notify.domain.channels import Channel

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from kit.cli import load_or_exit, needs
+from kit.cli import load_or_exit
 from kit.config import ClockSettings
+from kit.demands import needs
 from kit.observability import configure_logging
 
 _SERVICE = "settlement"

@@ -9,10 +9,11 @@ from typing import Annotated, Final
 
 import typer
 
-from kit.cli import Task, done, needs
+from kit.cli import Task, done
 from kit.clock import SystemClock
 from kit.config import DatabaseSettings
 from kit.db import Database, PostgresWork
+from kit.demands import needs
 from settlement.daily_file import daily_file, file_name
 from settlement.reconciliation_repository import PostgresReconciliationRepository
 from settlement.reconciliation_service import ReconciliationService

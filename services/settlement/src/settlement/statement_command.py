@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import Task, done, needs
+from kit.cli import Task, done
 from kit.clock import clock_from
 from kit.config import ClockSettings
 from kit.db import Database, PostgresWork
+from kit.demands import needs
 from kit.errors import InvalidFields, Refusal
 from settlement.domain.accounts import AccountNotFoundError
 from settlement.domain.statements import Period
