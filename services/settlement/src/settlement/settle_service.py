@@ -111,7 +111,7 @@ class SettleService:
         """
         begun = await self._intake.begin(commands)
         answers = begun.answers
-        tracing.brings_about((str(each.id), each.place) for each in begun.under_way)
+        tracing.brings_about((cause, each.place) for each in begun.under_way for cause in _causes(each))
         if begun.under_way:
             answers |= await self._carry_on(begun.under_way)
         return [answers[place] for place in range(len(commands))]
@@ -207,6 +207,12 @@ class SettleService:
             _log.error("giving up failed, leaving it to the sweeper", settlements=len(ids), exc_info=error)
             return {each.place: _unknown_outcome(each) for each in under_way}
         return _answers(under_way, found)
+
+
+def _causes(under_way: UnderWay) -> tuple[str, ...]:
+    """What the events of a request name: its settlement, and the one that it replaces."""
+    replaced = under_way.intent.order.replaces
+    return (str(under_way.id),) if replaced is None else (str(under_way.id), str(replaced))
 
 
 async def abandon(work: Work[SettlementRepository], ids: Sequence[UUID], now: datetime) -> dict[UUID, Settlement]:
