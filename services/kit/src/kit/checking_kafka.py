@@ -42,13 +42,14 @@ def wanted(around: Surroundings, stated: Catalogue) -> Wanted:
     return Wanted({name: frozenset(done) for name, done in topics.items()}, frozenset(around.consumed))
 
 
-async def kafka(settings: DatabaseSettings, around: Surroundings) -> Sequence[Finding]:
+async def kafka(settings: DatabaseSettings, around: Surroundings, stated: Catalogue | None = None) -> Sequence[Finding]:
     """What the brokers say; nothing where the service does not speak to Kafka."""
     if not isinstance(settings, ConsumerSettings):
         return []
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it finds is said here, in a line
     try:
-        does = wanted(around, catalogue())
+        stated = stated or catalogue()
+        does = wanted(around, stated)
     except CatalogueError as error:
         return [Finding("Kafka", fault=f"the topics of this version cannot be read: {error}")]
     if (why := await _unreachable(settings)) is not None:
@@ -58,7 +59,7 @@ async def kafka(settings: DatabaseSettings, around: Surroundings) -> Sequence[Fi
             topics, groups = await _asked(settings, does)
     except (KafkaError, OSError, TimeoutError) as error:
         return [Finding("Kafka", fault=f"{settings.kafka_bootstrap} does not answer as Kafka: {type(error).__name__}")]
-    partitions = {name: shape.partitions for name, shape in shapes(catalogue()).items()}
+    partitions = {name: shape.partitions for name, shape in shapes(stated).items()}
     return [
         Finding("Kafka", note=f"{settings.kafka_bootstrap}, {'TLS' if settings.kafka_ca_file else 'plain text'}"),
         *(judged(f"topic {name}", topics[name], does.topics[name], partitions[name]) for name in sorted(topics)),
