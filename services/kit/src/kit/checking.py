@@ -6,6 +6,7 @@ not to, and nothing is changed anywhere.
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ def look(settings: DatabaseSettings, around: Surroundings, *, offline: bool = Fa
     yield from certificates(settings, around.service)
     if offline:
         return
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of its plugins while it loads
     from kit.checking_database import database  # noqa: PLC0415
     from kit.checking_kafka import kafka  # noqa: PLC0415
 
