@@ -33,7 +33,6 @@ async def test_what_runs_is_right(stack: Stack) -> None:
         ):
             assert any(line.startswith(f"✓ {subject}: ") for line in lines), subject
     assert any(re.fullmatch(r"✓ topic account-events-v1: \d+ partitions, READ", line) for line in lines)
-    assert "✓ topic notify-events-v1-dlq: 1 partitions, READ and WRITE" not in lines
     assert "✓ group notify: READ" in lines
 
 
