@@ -1,7 +1,7 @@
 """W3C trace context: taken over from callers, handed on with calls and events; spans only when a collector is named.
 
 Work that many requests share (a batch) is one span in the trace of the first of them that is recorded; it and the
-others' spans are linked both ways (ADR 26). What can be told apart, the events, belongs to each request's own trace.
+others' spans are linked both ways (ADR 27). What can be told apart, the events, belongs to each request's own trace.
 """
 
 import re
