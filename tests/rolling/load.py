@@ -5,11 +5,11 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 import grpc
-from faults.families import Families, Patient
+from faults.families import HOSPITAL, Families, Patient
 from faults.load import Desks
 from faults.told import Sent, Told
 from rolling.replicas import Fleet
@@ -20,7 +20,7 @@ from gongji.common.v1 import reason_pb2
 from gongji.identity.v1 import person_pb2
 from gongji.notify.v1 import inbox_pb2
 from gongji.settlement.v1 import settlement_pb2 as pb2
-from gongji_local.client import Connections, Hospital, Operator, Portal
+from gongji_local.client import Connections, Hospital, Operator, Portal, msgid
 from gongji_local.client.connections import RECONNECT_OPTIONS
 from gongji_local.client.persons import institution, insured
 from gongji_local.info import ServiceInfo, StackInfo
@@ -53,6 +53,9 @@ class Behind:
         info = self._stack.info
         services = {name: ServiceInfo(self._fleet.target(name), "", None) for name in info.services}
         return replace(info, services=services)
+
+    def now(self) -> datetime:
+        return self._stack.now()
 
     def institution_tls(self, fixmedins_code: str) -> TlsFiles:
         return self._stack.institution_tls(fixmedins_code)
@@ -227,6 +230,10 @@ class Clients(Desks):
         self.tally.saw(method, code.name, details, seconds - STREAM_SECONDS)
         if code is grpc.StatusCode.OK and waiting:
             self.tally.failed[f"{method}: OK, and {len(waiting)} bills have no result"] += 1
+
+    def _msgid(self) -> str:
+        # Of this very second: minutes of load take more than the 10,000 numbers of one.
+        return msgid(HOSPITAL, self._behind.now())
 
     # people
 

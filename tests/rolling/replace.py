@@ -43,6 +43,8 @@ BEFORE_SECONDS: Final = 3.0
 OLD_ON_NEW_SECONDS: Final = 8.0
 """How long the code of before works on the schema of after."""
 MIGRATE_SECONDS: Final = 300.0
+SHOWN: Final = 5
+"""Of what is lost or wrong."""
 ORDER: Final = ("identity", "binding", "settlement", "notify")
 SEED: Final = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 COLUMNS: Final = ("replica", "says so", "ended", "status", "repeated", "ready", "called", "calls", "failed", "longest")
@@ -150,7 +152,8 @@ class Rollout:
         found.unresolved += unknown
         self._row("books and consumers", "", f"{elapsed.seconds:.1f} s", "", "", "", "")
         if not found.is_clean:
-            self.result.wrong.append(str(found))
+            counts = f"{len(found.lost)} lost, {found.doubled} doubled, {found.unresolved} unresolved"
+            self.result.wrong.append("\n  ".join([counts, *found.lost[:SHOWN], *found.wrong[:SHOWN]]))
 
 
 def _inherited() -> dict[str, str]:
