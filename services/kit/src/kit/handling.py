@@ -135,7 +135,7 @@ class BatchProcessor:
             stop=stop_after_attempt(self._policy.attempts),
             reraise=True,
         )
-        with tracing.continued(envelope.traceparent):  # also for the line that tells of its burial
+        with tracing.continued(envelope.traceparent):
             try:
                 await again(self._handle, [envelope])
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event is kept
@@ -164,11 +164,18 @@ class BatchProcessor:
             raise PostponedError(f"the DLQ of {record.topic}: {type(trouble).__name__}") from trouble
         self._failed_in_row += 1
         DEAD_LETTERS.labels(self._group, record.topic, error_name(name)).inc()
-        self._log.error(
-            "event sent to the DLQ",
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            error=name,
-            why=message,
-        )
+        with tracing.continued(tracing.this_or_a_new_one(_traceparent_of(record))):
+            self._log.error(
+                "event sent to the DLQ",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=name,
+                why=message,
+            )
+
+
+def _traceparent_of(record: Record) -> str | None:
+    """As it is written, also in an event that cannot be read."""
+    found = dict(record.headers).get(tracing.HEADER)
+    return None if found is None else found.decode(errors="replace")

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from random import getrandbits
+from typing import TypeGuard
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -89,10 +90,19 @@ def take_over(traceparent: str | None) -> str | None:
 
     With a collector that one begins with the first span, and this is None.
     """
-    if traceparent is None or not _WELL_FORMED.fullmatch(traceparent):
+    if not _is_well_formed(traceparent):
         traceparent = None if _Tracing.tracer else _made_up()
     _current.set(traceparent)
     return traceparent
+
+
+def this_or_a_new_one(traceparent: str | None) -> str:
+    """What lines of the log can be found by: this trace, or a new one where it is missing or malformed."""
+    return traceparent if _is_well_formed(traceparent) else _made_up()
+
+
+def _is_well_formed(traceparent: str | None) -> TypeGuard[str]:
+    return traceparent is not None and _WELL_FORMED.fullmatch(traceparent) is not None
 
 
 def _made_up() -> str:
@@ -129,7 +139,7 @@ def remote(traceparent: str | None) -> Span | None:
 @contextmanager
 def continued(traceparent: str | None) -> Iterator[None]:
     """Make this the trace for a while; without a span."""
-    token = _current.set(traceparent if traceparent and _WELL_FORMED.fullmatch(traceparent) else None)
+    token = _current.set(traceparent if _is_well_formed(traceparent) else None)
     try:
         yield
     finally:

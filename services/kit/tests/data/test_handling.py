@@ -1,10 +1,14 @@
 import asyncio
-from collections.abc import Callable, Sequence
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
 import pytest
+import structlog
 from prometheus_client import REGISTRY
 
 from kit.db_errors import ConnectTimedOut
@@ -12,6 +16,7 @@ from kit.dead_letters import MemoryDeadLetterQueue, Record, StoredRecord, burial
 from kit.errors import Refusal
 from kit.events import Envelope, UnreadableEventError, headers_of
 from kit.handling import BatchProcessor, PostponedError, RetryPolicy, TooManyFailuresError
+from kit.observability import configure_logging
 from kit.outbox import MemoryOutbox
 from kit.testing_events import AT, SampleTopic, event
 
@@ -30,6 +35,18 @@ async def records(*texts: str) -> list[StoredRecord]:
         StoredRecord(TOPIC.name, 1, 100 + place, b"k", row.payload, headers_of(row))
         for place, row in enumerate(outbox.rows)
     ]
+
+
+@pytest.fixture
+def a_log(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """What a process writes, on what the test captures."""
+    del capsys
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure_logging("kit", "INFO")
+    yield
+    structlog.reset_defaults()
+    root.handlers, root.level = before
 
 
 class Script:
@@ -135,6 +152,32 @@ async def test_what_cannot_be_read_is_buried_without_a_try() -> None:
     await bench.processor.process([good, replace(bad, headers=[("ce_id", b"\xff")]), last])
     assert bench.script.calls == [["a", "c"]]
     assert bench.buried == [101]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ([("traceparent", f"00-{'a' * 32}-{'b' * 16}-01".encode())], re.compile("a{32}")),
+        ([("traceparent", b"\xff")], re.compile("[0-9a-f]{32}")),
+        ([], re.compile("[0-9a-f]{32}")),
+    ],
+    ids=["that it has", "malformed", "none"],
+)
+@pytest.mark.parametrize("is_readable", [True, False])
+async def test_the_line_of_a_burial_has_a_trace_by_which_it_is_found(
+    header: list[tuple[str, bytes]],
+    expected: re.Pattern[str],
+    is_readable: bool,  # noqa: FBT001 - a parameter of the test
+    capsys: pytest.CaptureFixture[str],
+    a_log: None,
+) -> None:
+    del a_log
+    (record,) = await records("a")
+    own = [(name, value) for name, value in record.headers if name != "traceparent"] if is_readable else []
+    await Bench(Script(only("a"))).processor.process([replace(record, headers=own + header)])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = (line for line in found if line["event"] == "event sent to the DLQ")
+    assert expected.fullmatch(line["trace_id"])
 
 
 async def test_tombstones_say_nothing() -> None:
