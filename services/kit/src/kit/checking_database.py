@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-from alembic.util.exc import CommandError
 
 from kit import migrate
 from kit.checking import Finding
@@ -69,7 +68,10 @@ def clocks(here: datetime, there: datetime) -> Finding:
 async def _schema(url: str, migrations: Path) -> Finding:
     try:
         missing = await migrate.missing(url, migrations)
-    except CommandError:
+        is_later = await migrate.is_of_later_version(url, migrations)
+    except migrate.MigrationError as error:
+        return Finding("schema", fault=str(error))
+    if is_later:
         return Finding("schema", note="of a later version than this one, which may run beside it")
     if missing:
         return Finding("schema", fault=f"{', '.join(each.split()[0] for each in missing)} are missing; run `migrate`")

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from aiokafka.errors import for_code  # type: ignore[import-untyped]
+from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code  # type: ignore[import-untyped]
 from aiokafka.protocol.admin import DescribeGroupsResponse_v3  # type: ignore[import-untyped]
 from aiokafka.protocol.api import Request, RequestStruct, Response  # type: ignore[import-untyped]
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String  # type: ignore[import-untyped]
+from tenacity import retry, retry_if_exception_type, wait_fixed
 
 NO_SUCH_TOPIC: Final = 3
 NOT_ALLOWED: Final = frozenset({29, 30})
@@ -123,12 +124,18 @@ async def of_groups(admin: Any, names: Sequence[str]) -> Mapping[str, Rights]:
 
 async def _of_group(admin: Any, name: str) -> Rights:
     try:
-        coordinator = await admin.find_coordinator(name)
+        coordinator = await _coordinator(admin, name)
     except tuple(for_code(code) for code in NOT_ALLOWED) as error:
         return Rights(error.errno)
     answer = (await admin._send_request(_GroupsRequest(name), coordinator)).to_object()  # noqa: SLF001 - see above
     (group,) = answer["groups"]
     return Rights(group["error_code"], allowed=_allowed(group["authorized_operations"]))
+
+
+@retry(retry=retry_if_exception_type(GroupCoordinatorNotAvailableError), wait=wait_fixed(0.2))
+async def _coordinator(admin: Any, name: str) -> Any:
+    """Who answers for a group; brokers that never had one need a moment, which the caller bounds."""
+    return await admin.find_coordinator(name)
 
 
 def _allowed(bits: int) -> frozenset[Operation]:

@@ -84,6 +84,16 @@ async def apply(url: str, migrations_dir: Path) -> list[str]:
         await lock.close()
 
 
+async def is_of_later_version(url: str, migrations_dir: Path) -> bool:
+    """Whether a version after this one has migrated the database, beside which this one may run.
+
+    Raises:
+        MigrationError: the database has a revision that is not of this service.
+    """
+    script = _script(migrations_dir)
+    return await _on_connection(url, lambda connection: _is_of_later_version(connection, script))
+
+
 async def _until_locked(url: str, script: ScriptDirectory) -> list[str]:
     applied: list[str] = []
     elapsed, failures = Elapsed(), 0

@@ -50,6 +50,7 @@ async def told(url: str, folder: Path, **changes: str | int) -> Mapping[str, Fin
         (("0001",), ("0001", "0002", "0003"), "✗ schema: 0002, 0003 are missing; run `migrate`"),
         ((), ("0001",), "✗ schema: 0001 are missing; run `migrate`"),
         (("0001", "0002"), ("0001",), "✓ schema: of a later version than this one, which may run beside it"),
+        (("0001",), ("0002", "0003"), "✗ schema: the database has the revision 0001, which is none of this service's"),
     ],
 )
 async def test_the_schema_is_this_versions(
