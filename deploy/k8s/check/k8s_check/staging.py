@@ -1,4 +1,7 @@
-"""A copy of the manifests in which the files are there that an installation brings itself, such as its keys."""
+"""A copy of the manifests in which the files are there that an installation brings itself, such as its keys.
+
+They are those that `gongji-local cluster-secrets` writes for a development cluster, so the API server sees its output.
+"""
 
 import shutil
 import tempfile
@@ -9,10 +12,9 @@ from typing import Final
 
 import yaml
 
-from gongji_local.certificates import Certificates
+from gongji_local.cluster_secrets import Cluster, write_cluster_secrets
 
 SECRETS: Final = "components/plain-secrets"
-PLACEHOLDER: Final = "not a secret: this stands where an installation has a file of its own\n"
 _BESIDE: Final = "monitoring"
 """The folder of `deploy` that components build from."""
 
@@ -28,20 +30,8 @@ def staged(k8s: Path) -> Iterator[Path]:
             shutil.copytree(
                 k8s.parent / _BESIDE, folder.parent / _BESIDE, ignore=shutil.ignore_patterns("src", "tests")
             )
-        certificates = Certificates(folder.parent)
-        for file in missing_files(folder / SECRETS):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _stand_in(file, certificates)
+        write_cluster_secrets(folder / SECRETS / "files", Cluster())
         yield folder
-
-
-def _stand_in(file: Path, certificates: Certificates) -> None:
-    # The server looks into Secrets of the type kubernetes.io/tls, so that a pair must be one.
-    if file.stem == "tls":
-        pair = certificates.service(file.parent.name)
-        shutil.copyfile(pair.cert if file.suffix == ".crt" else pair.key, file)
-    else:
-        file.write_text(PLACEHOLDER, encoding="utf-8")
 
 
 def missing_files(component: Path) -> list[Path]:

@@ -6,6 +6,7 @@ name it believes. Every certificate carries exactly one URI, the SPIFFE id.
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -24,6 +25,7 @@ from gongji_local.files import write_private
 from gongji_local.ports import LOOPBACK
 
 TRUST_DOMAIN: Final = "gongji-local"
+LOCAL_HOSTS: Final = ("localhost", LOOPBACK)
 AUTHORITY_DAYS: Final = 3650
 CERTIFICATE_DAYS: Final = 365
 RENEW_BEFORE: Final = timedelta(days=7)
@@ -51,14 +53,15 @@ class Authority:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
     file: Path
+    trust_domain: str = TRUST_DOMAIN
 
     @classmethod
-    def ensure(cls, folder: Path, name: str) -> Self:
+    def ensure(cls, folder: Path, name: str, trust_domain: str = TRUST_DOMAIN) -> Self:
         """The authority `name` in `folder`, made on first use."""
         files = CertificateFiles(folder / f"{name}-ca.pem", folder / f"{name}-ca.key")
         with _mutex:
             if not files.cert.exists():
-                _write(files, *_make_authority(name))
+                _write(files, *_make_authority(f"{trust_domain} {name}"))
         certificate = x509.load_pem_x509_certificate(files.cert.read_bytes())
         key = serialization.load_pem_private_key(files.key.read_bytes(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -66,13 +69,18 @@ class Authority:
                 f"{files.key} is not the key of a throw-away authority.",
                 f"Remove {folder}; `gongji-local up` makes anew.",
             )
-        return cls(name, certificate, key, files.cert)
+        return cls(name, certificate, key, files.cert, trust_domain)
 
-    def issue(self, spiffe_path: str, target: CertificateFiles, *, server: bool) -> CertificateFiles:
-        """Writes a certificate for `spiffe://<trust domain>/<spiffe_path>`; one that is still good is kept."""
+    def issue(
+        self, spiffe_path: str, target: CertificateFiles, *, server: bool, hosts: Sequence[str] = LOCAL_HOSTS
+    ) -> CertificateFiles:
+        """Writes a certificate for `spiffe://<trust domain>/<spiffe_path>`; one that is still good is kept.
+
+        A server's is good for `hosts`, names or addresses.
+        """
         with _mutex:
             if not self._is_good(target):
-                _write(target, *self._sign(spiffe_path, server=server))
+                _write(target, *self._sign(spiffe_path, hosts if server else ()))
         return target
 
     def _is_good(self, files: CertificateFiles) -> bool:
@@ -85,12 +93,11 @@ class Authority:
             return False  # by an authority that was here before
         return certificate.not_valid_after_utc - RENEW_BEFORE > real_now()
 
-    def _sign(self, spiffe_path: str, *, server: bool) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    def _sign(self, spiffe_path: str, hosts: Sequence[str]) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/{spiffe_path}")]
-        if server:
-            names += [x509.DNSName("localhost"), x509.IPAddress(ip_address(LOOPBACK))]
-        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if server else [])]
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"spiffe://{self.trust_domain}/{spiffe_path}")]
+        names += [_host_name(host) for host in hosts]
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
         builder = (
             _builder(spiffe_path.rpartition("/")[2], self.certificate.subject, key, CERTIFICATE_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -133,9 +140,15 @@ def _refuse_unless(pattern: re.Pattern[str], name: str, rule: str) -> None:
         raise StackError(f"No certificate is made for {name!r}: {rule}.", "Correct the name.")
 
 
-def _make_authority(name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _make_authority(common_name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
-    common_name = f"{TRUST_DOMAIN} {name}"
     builder = (
         _builder(common_name, _subject(common_name), key, AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

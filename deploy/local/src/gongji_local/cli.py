@@ -13,6 +13,7 @@ from rich.console import Console
 
 from gongji_local.backup.commands import add_backup_commands
 from gongji_local.choice import Named
+from gongji_local.cluster_command import add_cluster_command
 from gongji_local.console import ConsoleProgress, addresses, print_error, reasons, states
 from gongji_local.errors import StackError, from_os_error
 from gongji_local.logs import follow, last_lines
@@ -223,6 +224,7 @@ def _close(progress: ConsoleProgress | None) -> None:
 
 
 add_backup_commands(app, _stack, _or_end, out)
+add_cluster_command(app, _or_end, out)
 
 
 def main() -> None:
