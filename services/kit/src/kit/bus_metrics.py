@@ -50,7 +50,8 @@ LAG = EVERY.gauge(
 )
 PROJECTION_AGE = EVERY.gauge(
     "gongji_projection_age_seconds",
-    "How long ago this consumer last had every event of its partitions: so old at most is what it has made of them.",
+    "How long ago that moment is of which this consumer has had every event of its partitions: so old at most is what"
+    " it has made of them. A few seconds while events keep coming.",
     unit="s",
     labels=(GROUP,),
 )

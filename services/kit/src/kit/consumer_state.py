@@ -3,11 +3,8 @@
 from enum import StrEnum
 
 from kit.bus_metrics import CONNECTED, CONSUMED_AT, HALTED, HEARD_AT, LAG, PROJECTION_AGE
-from kit.clock import Elapsed
+from kit.consumer_progress import Picture, Place, Progress
 from kit.health import Health
-
-Lags = dict[tuple[str, int], int]
-"""Events behind the end, by topic and partition."""
 
 
 class Trouble(StrEnum):
@@ -22,14 +19,14 @@ class Trouble(StrEnum):
 class ConsumerState:
     """One consumer's state. Troubles of different kinds come and go by themselves: one that ends hides no other."""
 
-    def __init__(self, group: str, health: Health) -> None:
+    def __init__(self, group: str, health: Health, picture: Picture | None = None) -> None:
         self._group = group
         self._name = f"consumer {group}"
         self._health = health
         self._troubles: dict[Trouble, str] = {}
-        self._sampled: set[tuple[str, int]] = set()
-        self._complete = Elapsed()
-        PROJECTION_AGE.labels(group).set_function(lambda: self._complete.seconds)
+        self._sampled: set[Place] = set()
+        self._picture = picture or Picture()
+        PROJECTION_AGE.labels(group).set_function(lambda: self._picture.age_seconds)
 
     def begun(self, trouble: Trouble, why: str) -> None:
         """Something is wrong from now on."""
@@ -52,14 +49,13 @@ class ConsumerState:
         HEARD_AT.labels(self._group).set_to_current_time()
         self.over(Trouble.KAFKA)
 
-    def heard(self, lags: Lags) -> None:
-        """Kafka has said how far behind we are; without partitions we are not."""
-        self._forget_lag(self._sampled - lags.keys())  # went to another replica, which reports it now
-        self._sampled = set(lags)
-        if not any(lags.values()):
-            self._complete.restart()
-        for (topic, partition), lag in lags.items():
-            LAG.labels(self._group, topic, partition).set(lag)
+    def heard(self, progress: Progress) -> None:
+        """Kafka has said how far we have come; without partitions we are not behind."""
+        self._forget_lag(self._sampled - progress.keys())  # went to another replica, which reports it now
+        self._sampled = set(progress)
+        self._picture.heard(progress)
+        for (topic, partition), reach in progress.items():
+            LAG.labels(self._group, topic, partition).set(reach.lag)
         self.answered()
 
     def consumed(self) -> None:
@@ -80,7 +76,7 @@ class ConsumerState:
         self._forget_lag(self._sampled)
         self._tell()
 
-    def _forget_lag(self, places: set[tuple[str, int]]) -> None:
+    def _forget_lag(self, places: set[Place]) -> None:
         # A figure from before would be a green light over a dead consumer.
         for topic, partition in places:
             LAG.remove(self._group, topic, str(partition))

@@ -20,7 +20,8 @@ from faststream.security import BaseSecurity
 from kit.backoff import backoff_seconds
 from kit.bus_metrics import POSTPONED
 from kit.clock import Elapsed
-from kit.consumer_state import ConsumerState, Lags, Trouble
+from kit.consumer_progress import progress_of
+from kit.consumer_state import ConsumerState, Trouble
 from kit.dead_letters import DeadLetterQueue, KafkaDeadLetterQueue, Record
 from kit.handling import BatchProcessor, Handler, PostponedError, RetryPolicy, TooManyFailuresError
 from kit.health import Health
@@ -251,7 +252,7 @@ class Consumer:
         """Ask Kafka how far behind we are. FastStream tries for ever and says nothing, so this tells an outage."""
         try:
             async with asyncio.timeout(self._tuning.answer_seconds):
-                self._state.heard(await _lags(self._subscriber.consumer))
+                self._state.heard(await progress_of(self._subscriber.consumer))
         except Exception as error:  # noqa: BLE001 - not knowing the lag is no reason to stop consuming
             self._log.info("lag unknown", error=type(error).__name__)
             return error
@@ -265,19 +266,6 @@ class Consumer:
 
     async def _close_broker(self) -> None:
         await _within(2 * self._tuning.graceful_seconds, self.broker.stop)
-
-
-async def _lags(consumer: Any) -> Lags:
-    """How far what is committed lies behind the end, by topic and partition; asked of Kafka, so true while stuck."""
-    assignment = consumer.assignment()
-    if not assignment:  # other replicas have all the partitions; that Kafka answers is to be known all the same
-        await consumer.topics()
-        return {}
-    ends = await consumer.end_offsets(assignment)
-    return {
-        (place.topic, place.partition): max(0, end - (await consumer.committed(place) or 0))
-        for place, end in ends.items()
-    }
 
 
 async def _within(seconds: float, step: Callable[[], Awaitable[object]]) -> None:
