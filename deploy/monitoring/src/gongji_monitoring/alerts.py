@@ -2,27 +2,35 @@
 
 from typing import Final
 
-from gongji_monitoring.objectives import FAULTS, SETTLING, SETTLING_ONE
+from gongji_monitoring.objectives import FAULTS, FEW, SETTLING, SETTLING_ONE
 from gongji_monitoring.rule_files import Alert, Severity
 
-_SERVICES: Final = "identity|binding|settlement|notify"
+_UP: Final = 'up{job="gongji", service=~"identity|binding|settlement|notify"}'
+"""Of our targets: anybody may have a service that is called `identity`."""
+_FAILED: Final = f'sum by (namespace) (rate(gongji_grpc_calls_total{{method=~"{SETTLING}", code=~"{FAULTS}"}}[5m]))'
+_ONE: Final = f'{{method=~"{SETTLING_ONE}"}}'
 PAGE, TICKET = Severity.PAGE, Severity.TICKET
 
 _CALLS: Final = (
     Alert(
         "GongjiServiceDown",
-        f'sum by (namespace, service) (up{{service=~"{_SERVICES}"}}) == 0',
-        "1m",
+        # No process answers; or some do and none is ready; or there is none left that could be asked.
+        f"""
+        sum by (namespace, service) ({_UP}) == 0
+        or sum by (namespace, service) (gongji_process_ready) == 0
+        or count by (namespace, service) (last_over_time({_UP}[6h])) unless count by (namespace, service) ({_UP})
+        """,
+        "2m",
         PAGE,
-        "No process of {{ $labels.service }} answers",
-        "{{ $labels.service }} 没有任何进程应答",
-        "Prometheus reaches no process of {{ $labels.service }} in {{ $labels.namespace }}.",
+        "No process of {{ $labels.service }} can be called",
+        "{{ $labels.service }} 没有可用的进程",
+        "In {{ $labels.namespace }} no process of {{ $labels.service }} answers Prometheus and is ready.",
     ),
     Alert(
         "GongjiSettleErrors",
         f"""
-        sum by (namespace) (rate(gongji_grpc_calls_total{{method=~"{SETTLING}", code=~"{FAULTS}"}}[5m]))
-        / sum by (namespace) (rate(gongji_grpc_calls_total{{method=~"{SETTLING}"}}[5m])) > 0.05
+        {_FAILED} / sum by (namespace) (rate(gongji_grpc_calls_total{{method=~"{SETTLING}"}}[5m])) > 0.05
+        and {_FAILED} * 300 > {FEW}
         """,
         "2m",
         PAGE,
@@ -33,8 +41,8 @@ _CALLS: Final = (
     Alert(
         "GongjiSettleSlow",
         f"""
-        histogram_quantile(0.99, sum by (namespace, le)
-        (rate(gongji_grpc_duration_seconds_bucket{{method=~"{SETTLING_ONE}"}}[5m]))) > 2
+        histogram_quantile(0.99, sum by (namespace, le) (rate(gongji_grpc_duration_seconds_bucket{_ONE}[5m]))) > 2
+        and sum by (namespace) (rate(gongji_grpc_duration_seconds_count{_ONE}[5m])) * 300 > 20
         """,
         "5m",
         PAGE,
@@ -203,6 +211,16 @@ _UPKEEP: Final = (
         "A certificate of {{ $labels.service }} has run out, or does so within two days: {{ $labels.certificate }}",
         "{{ $labels.service }} 的证书两天内到期或已到期：{{ $labels.certificate }}",
         "{{ $value | humanize }} days are left.",
+    ),
+    Alert(
+        "GongjiCertificateUnreadable",
+        # NaN, which no figure is equal to, below or above.
+        "count by (namespace, service, certificate) (gongji_certificate_days_left != gongji_certificate_days_left) > 0",
+        "10m",
+        TICKET,
+        "A certificate of {{ $labels.service }} cannot be read: {{ $labels.certificate }}",
+        "{{ $labels.service }} 的证书无法读取：{{ $labels.certificate }}",
+        "In {{ $value }} processes nobody knows how long it is still good.",
     ),
 )
 

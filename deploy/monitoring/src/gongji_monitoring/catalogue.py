@@ -11,6 +11,7 @@ DECLARING: Final = (
     "kit.bus_metrics",
     "kit.certificates",
     "kit.dlq_sampling",
+    "kit.grpc_probes",
     "kit.pool_metrics",
     "kit.rpc_metrics",
     "kit.scheduler",

@@ -39,9 +39,9 @@ OVERVIEW: Final = Dashboard(
                 ),
                 Panel("Bad calls, of three days", "percentunit", [Query(f"{BURN}3d{{{HERE}}}", "{{slo}}")]),
                 Panel(
-                    "Processes that answer Prometheus",
+                    "Processes that are ready",
                     "short",
-                    [Query(f"sum by (service) (up{{{HERE}}})", "{{service}}")],
+                    [Query(f"sum by (service) (gongji_process_ready{{{HERE}}})", "{{service}}")],
                 ),
             ),
         ),

@@ -7,6 +7,7 @@ from typing import Final
 from gongji_monitoring.rule_files import Alert, Recording, Severity
 
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+LONG_SECONDS: Final = {"1h": 3_600, "6h": 21_600, "1d": 86_400, "3d": 259_200}
 FAULTS: Final = "INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|DATA_LOSS|UNIMPLEMENTED"
 """Codes that are the platform's fault; a refusal by the rules is a good answer."""
 SETTLING: Final = "/gongji.settlement.v1.SettlementService/(Settle|PreSettle|BatchSettle|Resettle|Reverse)"
@@ -14,6 +15,9 @@ SETTLING_ONE: Final = "/gongji.settlement.v1.SettlementService/(Settle|PreSettle
 """A batch may take longer than a bill."""
 SHOWING: Final = "/gongji.identity.v1.VisitService/Identify"
 BURN: Final = "gongji:slo_errors:ratio_rate"
+BAD: Final = "gongji:slo_errors:increase"
+FEW: Final = 5
+"""Bad calls that wake nobody: of three calls at night one is a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,22 @@ class Objective:
     all: str
 
     def recordings(self) -> list[Recording]:
-        """The share of bad calls over each window."""
-        return [
-            Recording(
-                f"{BURN}{window}",
-                f"{self.bad.replace('WINDOW', window)} / {self.all.replace('WINDOW', window)}",
-                {"slo": self.name},
-            )
+        """The share of bad calls over each window, and how many they were over the long ones."""
+        labels = {"slo": self.name}
+        shares = [
+            Recording(f"{BURN}{window}", f"{self._bad(window)} / {self.all.replace('WINDOW', window)}", labels)
             for window in WINDOWS
         ]
+        return [
+            *shares,
+            *(
+                Recording(f"{BAD}{window}", f"{self._bad(window)} * {LONG_SECONDS[window]}", labels)
+                for window in LONG_SECONDS
+            ),
+        ]
+
+    def _bad(self, window: str) -> str:
+        return self.bad.replace("WINDOW", window)
 
 
 def _calls(matchers: str) -> str:
@@ -87,8 +98,9 @@ def _burning(burns: Sequence[_Burn]) -> str:
 
 
 def _clause(objective: Objective, burn: _Burn) -> str:
-    above = f'{{slo="{objective.name}"}} > {burn.times * (1 - objective.share):.6g}'
-    return f"({BURN}{burn.long}{above} and {BURN}{burn.short}{above})"
+    of = f'{{slo="{objective.name}"}}'
+    above = f"{of} > {burn.times * (1 - objective.share):.6g}"
+    return f"({BURN}{burn.long}{above} and {BURN}{burn.short}{above} and {BAD}{burn.long}{of} > {FEW})"
 
 
 BURN_ALERTS: Final = (

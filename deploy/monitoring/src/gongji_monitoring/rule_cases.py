@@ -1,6 +1,6 @@
 """What each alert must fire on and what it must not, for promtool; a minute is a sample."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ class Case:
     """Of the alert that fires, beside its name and severity."""
     silent_on: Sequence[Series]
     """It never fires on these, from the start to `at`."""
+    also_fires_on: Sequence[Series] = ()
     over_on: Sequence[Series] = ()
     """What it fired on is over by then."""
     at: str = "30m"
@@ -43,6 +44,10 @@ def _of(metric: str, service: str = "settlement", **labels: str) -> str:
     return f'{metric}{{namespace="gongji", service="{service}"{stated}}}'
 
 
+def _up(service: str = "settlement", **labels: str) -> str:
+    return _of("up", service, job="gongji", **labels)
+
+
 def _within(le: str) -> str:
     return _of("gongji_grpc_duration_seconds_bucket", method="/gongji.settlement.v1.SettlementService/Settle", le=le)
 
@@ -51,14 +56,33 @@ def _count() -> str:
     return _of("gongji_grpc_duration_seconds_count", method="/gongji.settlement.v1.SettlementService/Settle")
 
 
+def _ready(pod: str) -> str:
+    return _of("gongji_process_ready", pod=pod)
+
+
+def _unread(minutes: int) -> str:
+    return " ".join(["NaN"] * minutes)  # promtool repeats figures alone
+
+
 HERE: Final = {"namespace": "gongji"}
 SETTLEMENT: Final = {**HERE, "service": "settlement"}
 BINDING: Final = {**HERE, "service": "binding", "group": "binding"}
 _EXAMPLE: Final = Case(
     "GongjiServiceDown",
-    {_of("up", pod="a"): "1x10 0x60", _of("up", pod="b"): "0x70"},
+    {_up(pod="a"): "1x10 0x60", _up(pod="b"): "0x70"},
     SETTLEMENT,
-    [{_of("up", pod="a"): "1x60", _of("up", pod="b"): "0x60"}, {_of("up", "somebody-else"): "0x60"}],
+    [
+        {_up(pod="a"): "1x60", _up(pod="b"): "0x60"},
+        {_up("somebody-else"): "0x60"},
+        {_of("up", "identity", job="somebody/else"): "0x60"},
+        {_up(pod="a"): "1x60", _ready("a"): "0x60", _up(pod="b"): "1x60", _ready("b"): "1x60"},
+        # Replaced by another pod, in whose place the first is soon forgotten.
+        {_up(pod="a"): "1x10 _x50", _up(pod="b"): "_x9 1x50"},
+    ],
+    also_fires_on=[
+        {_up(pod="a"): "1x60", _ready("a"): "1x10 0x50", _up(pod="b"): "1x60", _ready("b"): "0x60"},
+        {_up(pod="a"): "1x10 stale _x50"},
+    ],
 )
 
 CASES: Final = (
@@ -71,14 +95,19 @@ CASES: Final = (
             {_calls("OK"): "0+540x60", _calls("FAILED_PRECONDITION", reason="LIMIT_REACHED"): "0+300x60"},
             {_calls("OK"): "0+5940x60", _calls("UNAVAILABLE"): "0+60x60"},
             {_calls("OK"): "0x60", _calls("UNAVAILABLE"): "0x60"},
+            # A night with few calls, of which some fail: a bill in each ten minutes, the busiest three of five.
+            {_calls("OK"): "0+0.1x60", _calls("UNAVAILABLE"): "0x10 1 2 3x40"},
             {_calls("OK"): "0+60x60", _calls("INTERNAL", "notify.v1.InboxService/ListMessages"): "0+60x60"},
         ],
     ),
     Case(
         "GongjiSettleSlow",
-        {_within("2"): "0+900x60", _within("5"): "0+1000x60", _within("+Inf"): "0+1000x60"},
+        {_within("2"): "0+900x60", _within("5"): "0+1000x60", _within("+Inf"): "0+1000x60", _count(): "0+1000x60"},
         HERE,
-        [{_within("2"): "0+995x60", _within("5"): "0+1000x60", _within("+Inf"): "0+1000x60"}],
+        [
+            {_within("2"): "0+995x60", _within("5"): "0+1000x60", _within("+Inf"): "0+1000x60", _count(): "0+1000x60"},
+            {_within("2"): "0x60", _within("5"): "0+2x60", _within("+Inf"): "0+2x60", _count(): "0+2x60"},
+        ],
     ),
     Case(
         "GongjiOverloaded",
@@ -209,10 +238,27 @@ CASES: Final = (
         [{_of("gongji_certificate_days_left", certificate="server"): "3x60"}],
     ),
     Case(
+        "GongjiCertificateUnreadable",
+        {
+            _of("gongji_certificate_days_left", certificate="server", pod="a"): f"80x5 {_unread(55)}",
+            _of("gongji_certificate_days_left", certificate="server", pod="b"): "80x60",
+        },
+        {**SETTLEMENT, "certificate": "server"},
+        [
+            {_of("gongji_certificate_days_left", certificate="server", pod="a"): "80x60"},
+            # For a moment, while the file is replaced.
+            {_of("gongji_certificate_days_left", certificate="server", pod="a"): f"80x5 {_unread(5)} 89x50"},
+        ],
+    ),
+    Case(
         "GongjiErrorBudgetBurnsFast",
         {_calls("OK"): "0+960x120", _calls("INTERNAL"): "0+40x120"},
         {**HERE, "slo": "settle-answered"},
-        [{_calls("OK"): "0+9999x120", _calls("INTERNAL"): "0+1x120"}],
+        [
+            {_calls("OK"): "0+9999x120", _calls("INTERNAL"): "0+1x120"},
+            # Of the night's sixty calls three.
+            {_calls("OK"): "0+1x120", _calls("INTERNAL"): "0x60 3x60"},
+        ],
         # The long window still has it; the short one keeps it from waking anybody.
         over_on=[{_calls("OK"): "0+960x120", _calls("INTERNAL"): "0+40x60 2400x60"}],
         at="110m",
@@ -248,14 +294,10 @@ def _tests(case: Case, severity: str) -> list[dict[str, Any]]:
     firing = f'ALERTS{{alertname="{case.alert}", alertstate="firing"}}'
     labels = {"alertname": case.alert, "alertstate": "firing", "severity": severity, **case.labels}
     stated = ", ".join(f'{name}="{value}"' for name, value in labels.items())
-    fires = _test(
-        f"{case.alert} fires",
-        case.fires_on,
-        firing,
-        case.at,
-        [{"labels": f"ALERTS{{{stated}}}", "value": 1}],
-        step=case.step,
-    )
+    fires = [
+        _test(name, series, firing, case.at, [{"labels": f"ALERTS{{{stated}}}", "value": 1}], step=case.step)
+        for name, series in _firing(case)
+    ]
     ever = f"count_over_time({firing}[{case.at}])"
     never = [
         _test(f"{case.alert} is silent ({number})", series, ever, case.at, [], step=case.step)
@@ -265,7 +307,13 @@ def _tests(case: Case, severity: str) -> list[dict[str, Any]]:
         _test(f"{case.alert} is over ({number})", series, firing, case.at, [], step=case.step)
         for number, series in enumerate(case.over_on, 1)
     ]
-    return [fires, *never, *over]
+    return [*fires, *never, *over]
+
+
+def _firing(case: Case) -> Iterator[tuple[str, Series]]:
+    yield f"{case.alert} fires", case.fires_on
+    for number, series in enumerate(case.also_fires_on, 2):
+        yield f"{case.alert} fires ({number})", series
 
 
 def _test(
@@ -295,9 +343,9 @@ def _annotations() -> dict[str, Any]:
     """What people are told, of one alert."""
     name = _EXAMPLE.alert
     annotations = {
-        "summary": "No process of settlement answers",
-        "summary_zh": "settlement 没有任何进程应答",
-        "description": "Prometheus reaches no process of settlement in gongji.",
+        "summary": "No process of settlement can be called",
+        "summary_zh": "settlement 没有可用的进程",
+        "description": "In gongji no process of settlement answers Prometheus and is ready.",
         "runbook_url": f"docs/operations/alerts.md#{name.lower()}",
     }
     return {

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.health import Health
 from kit.lifecycle import Application
+from kit.metrics import EVERY
 from kit.probes import CannotListen, HttpProbes
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ READINESS: Final = "readiness"
 """Calls may be sent here; the same as `/readyz`."""
 LIVENESS: Final = "liveness"
 """Going on makes sense; the same as `/livez`."""
+
+PROCESS_READY: Final = EVERY.gauge(
+    "gongji_process_ready", "1 while calls may be sent here, as the readiness probe says.", unit="0/1"
+)
 
 _THREADS: Final = 2
 _AT_ONCE_MAX: Final = 16
@@ -41,6 +46,7 @@ class ProbeSettings(Protocol):
 
 def add_probes(application: Application, settings: ProbeSettings, health: Health) -> None:
     """Let the process answer probes from its first part to its last: over HTTP, and over gRPC where settings say so."""
+    PROCESS_READY.set_function(health.ready)
     over_http = HttpProbes(settings.http_address, health)
     application.add("probes", over_http.start, over_http.stop)
     if settings.probe_address is not None:
