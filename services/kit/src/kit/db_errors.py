@@ -22,11 +22,14 @@ _UNAVAILABLE_STATES = frozenset(
         "57P05",
     }
 )
+LOCK_NOT_AVAILABLE = "55P03"
+"""A lock did not come within `lock_timeout`."""
+CHECK_VIOLATION = "23514"
 _CONTENTION_STATES = frozenset(
     {
         "40001",  # could not serialize
         "40P01",  # deadlock
-        "55P03",  # lock_timeout
+        LOCK_NOT_AVAILABLE,
     }
 )
 _CHAIN_LIMIT = 10

@@ -27,7 +27,7 @@ from sqlalchemy.util import await_only
 from kit.backoff import backoff_seconds
 from kit.clock import Elapsed
 from kit.db import engine_url
-from kit.db_errors import sqlstate_of
+from kit.db_errors import LOCK_NOT_AVAILABLE, sqlstate_of
 from kit.failures import OperatorError
 
 T = TypeVar("T")
@@ -39,7 +39,6 @@ LOCK_TIMEOUT_SECONDS = 1
 RETRY_SECONDS = 120
 """How long a step is tried again that does not get its lock."""
 STATEMENT_TIMEOUT_SECONDS = 900
-_LOCK_NOT_AVAILABLE = "55P03"
 VERSION_TABLE = "schema_version"
 _OLDEST_TRANSACTION = """
 SELECT pid, coalesce(nullif(application_name, ''), 'an unnamed program') AS application,
@@ -101,7 +100,7 @@ async def _until_locked(url: str, script: ScriptDirectory) -> list[str]:
         try:
             await _on_connection(url, lambda connection: _upgrade(connection, script, applied))
         except Exception as error:
-            if sqlstate_of(error) != _LOCK_NOT_AVAILABLE:
+            if sqlstate_of(error) != LOCK_NOT_AVAILABLE:
                 raise
             if elapsed.seconds > RETRY_SECONDS:
                 raise MigrationError(await _who_is_in_the_way(url, script)) from error

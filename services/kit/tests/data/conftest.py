@@ -10,9 +10,13 @@ import pytest
 
 from gongji_local.ports import free_port
 from gongji_local.templates import DatabaseTemplates
-from kit import dlq_actions, inbox, outbox, outbox_actions, requests, used_assertions
+from kit import dlq_actions, inbox, month_tables, outbox, outbox_actions, requests, used_assertions
+from kit.bus_months import INBOX_MONTHS, OUTBOX_MONTHS
+from kit.clock import SystemClock
 from kit.db import Database
 from kit.kafka_client import KafkaAddress
+from kit.month_tables import swap_sql
+from kit.months import month_of
 from kit.testing import patient_database
 from kit.testing_events import SampleTopic
 from kit.topic_admin import ensure_topics
@@ -34,7 +38,10 @@ async def _admin(url: str, statement: str) -> None:
 
 def _make_tables(_service: str, url: str) -> None:
     outboxes = (outbox.SCHEMA, outbox.RUNS, outbox_actions.SCHEMA)
-    schemas = (*outboxes, inbox.SCHEMA, requests.SCHEMA, used_assertions.SCHEMA, dlq_actions.SCHEMA)
+    month = month_of(SystemClock().now())
+    months = (swap_sql(turned, month, month) for turned in (OUTBOX_MONTHS, INBOX_MONTHS))
+    schemas = (*outboxes, inbox.SCHEMA, month_tables.SCHEMA, *months)
+    schemas = (*schemas, requests.SCHEMA, used_assertions.SCHEMA, dlq_actions.SCHEMA)
     asyncio.run(_admin(url, "".join(schemas) + FACT))
 
 

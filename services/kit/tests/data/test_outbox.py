@@ -140,15 +140,6 @@ async def test_after_a_restore_events_carry_the_next_epoch(database: Database) -
 
 
 @pytest.mark.stack
-async def test_events_beyond_the_last_range_of_ids_find_a_place(database: Database) -> None:
-    async with database.transaction() as transaction:
-        await transaction.raw.execute("SELECT setval('outbox_event_id', 9999999 - 1024)")
-    bench = PostgresBench(database)
-    await bench.add([event("k", "last of the range"), event("k", "beyond")])
-    assert [row.id for row in await bench.rows()] == [9_999_999, 10_000_000]
-
-
-@pytest.mark.stack
 async def test_what_the_version_before_is_still_writing_is_waited_for_and_stays_unsent(empty_database_url: str) -> None:
     writer, migration, watcher = [await asyncpg.connect(empty_database_url) for _ in range(3)]
     await writer.execute(outbox.SCHEMA)
@@ -176,13 +167,3 @@ async def test_ids_of_runs_have_a_range_of_their_own_unless_they_are_beyond_it_a
     await connection.execute(outbox.RUNS)
     assert await connection.fetchval("SELECT to_regclass('outbox_event_2')") is None
     await connection.close()
-
-
-@pytest.mark.stack
-async def test_partitions_are_made_for_the_ids_that_runs_draw(database: Database) -> None:
-    async with database.transaction() as transaction:
-        await transaction.raw.execute("SELECT setval('outbox_event_id', 10000000)")
-    bench = PostgresBench(database)
-    await bench.add([event("k", "x")])
-    async with database.transaction() as transaction:
-        assert await transaction.raw.fetchval("SELECT tableoid::regclass::text FROM outbox_event") == "outbox_event_2"
