@@ -11,12 +11,26 @@ from typing import Any
 import pytest
 import yaml
 from support.manifest_settings import SECRETS, SERVING, environ_of, settings_class
-from support.manifests import K8S, OVERLAYS, SERVICES, Object, of_kind, overlay, pods, runs, serving, template_of
+from support.manifests import (
+    K8S,
+    OVERLAYS,
+    SERVICES,
+    Object,
+    kustomization,
+    of_kind,
+    overlay,
+    pods,
+    runs,
+    serving,
+    template_of,
+)
 
 from k8s_check.binaries import ensure
 from kit.config import load, variable
 
 VERSION = "app.kubernetes.io/version"
+RELEASE = str(kustomization(K8S / "base")["images"][0]["newTag"])
+IN_NAMES = RELEASE.replace(".", "-")
 
 
 def built(folder: Path) -> list[Object]:
@@ -83,11 +97,11 @@ def _named_maps(container: Any, pod: Any) -> set[str]:
 
 
 def test_the_version_is_in_the_migrations_names_and_on_everything(objects: list[Object]) -> None:
-    assert names(objects, "Job") == {f"{service}-migrate-0-1-0" for service in SERVICES}
+    assert names(objects, "Job") == {f"{service}-migrate-{IN_NAMES}" for service in SERVICES}
     for service in SERVICES:
         deployment = next(each for each in of_kind(objects, "Deployment") if each["metadata"]["name"] == service)
         labels = (deployment["metadata"]["labels"], template_of(deployment)["metadata"]["labels"])
-        assert [each[VERSION] for each in labels] == ["0.1.0", "0.1.0"]
+        assert [each[VERSION] for each in labels] == [RELEASE, RELEASE]
 
 
 def test_another_version_is_another_job_beside_another_registry(tmp_path: Path) -> None:
@@ -163,9 +177,39 @@ def test_an_overlay_written_as_documented_is_built(tmp_path: Path) -> None:
     (tmp_path / "channels.json").write_text('{"SMS": {"adapter": "gateway", "url": "https://sms.example/v1"}}')
     objects = built(tmp_path)
     assert {str(run.container["image"]) for run in runs(objects)} == {
-        f"registry.example:5000/gongji/{service}:0.1.0" for service in SERVICES
+        f"registry.example:5000/gongji/{service}:{RELEASE}" for service in SERVICES
     }
-    assert names(objects, "Job") == {f"{service}-migrate-0-1-0" for service in SERVICES}
+    assert names(objects, "Job") == {f"{service}-migrate-{IN_NAMES}" for service in SERVICES}
     settings = load(SERVING["binding"], environ_of(serving(objects, "binding"), tmp_path / "binding"))
     assert settings.model_dump()["extension_days_max"] == 3653
     load(SERVING["notify"], environ_of(serving(objects, "notify"), tmp_path / "notify"))
+
+
+def test_a_restore_written_as_documented_has_the_names_that_everything_goes_by(tmp_path: Path) -> None:
+    text = (K8S.parents[1] / "docs" / "operations" / "backup-and-restore.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n# in the overlay's kustomization.yaml.*?\n(patches:.*?)```", text, re.DOTALL)
+    operators = os.path.relpath(K8S / "installations" / "operators", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [operators]}) + example)
+    before, after = (_clusters(built(folder)) for folder in (K8S / "installations" / "operators", tmp_path))
+    assert after.keys() == before.keys() == {f"{service}-database" for service in SERVICES}
+    made, restored = before.pop("settlement-database"), after.pop("settlement-database")
+    assert after == before
+    (archived,) = made["plugins"]
+    (source,) = restored["externalClusters"]
+    assert source["plugin"]["parameters"] == archived["parameters"]
+    assert restored["plugins"][0]["parameters"]["barmanObjectName"] == archived["parameters"]["barmanObjectName"]
+    assert restored["plugins"][0]["parameters"]["serverName"] != archived["parameters"]["serverName"]
+    recovery, initdb = restored["bootstrap"]["recovery"], made["bootstrap"]["initdb"]
+    assert recovery["source"] == source["name"]
+    assert {name: recovery[name] for name in ("database", "owner", "secret")} == {
+        name: initdb[name] for name in ("database", "owner", "secret")
+    }
+    changed = {"bootstrap", "externalClusters", "plugins"}
+    assert {n: v for n, v in restored.items() if n not in changed} == {
+        n: v for n, v in made.items() if n not in changed
+    }
+
+
+def _clusters(objects: Sequence[Object]) -> dict[str, Any]:
+    found = [each for each in of_kind(objects, "Cluster") if each["apiVersion"].startswith("postgresql.cnpg.io/")]
+    return {each["metadata"]["name"]: each["spec"] for each in found}

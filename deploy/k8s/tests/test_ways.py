@@ -26,6 +26,7 @@ JOBS = [
     pod("binding", "audit"),
     pod("settlement", "audit"),
     pod("settlement", "reconcile-holds"),
+    *(pod(service, "command") for service in SERVICES),
 ]
 DATABASES = [
     Peer(f"{service}-database", {"cnpg.io/cluster": f"{service}-database"}, ruled=False) for service in SERVICES
@@ -52,8 +53,9 @@ THE_DESIGN = {
     ("settlement", "binding", GRPC),
     ("settlement/audit", "binding", GRPC),
     ("settlement/reconcile-holds", "binding", GRPC),
+    ("settlement/command", "binding", GRPC),
     # events, rows
-    *((service, "broker", KAFKA) for service in SERVICES),
+    *((f"{service}{what}", "broker", KAFKA) for service in SERVICES for what in ("", "/command")),
     *((service, f"{service}-database", POSTGRES) for service in SERVICES),
     *((job.name, f"{job.labels[NAME]}-database", POSTGRES) for job in JOBS),
     # telling people, and being told what became of it

@@ -22,7 +22,7 @@ class Answer:
 
 
 class Kubectl:
-    """kubectl towards one server.
+    """kubectl towards one server; what runs in `environ` finds the same.
 
     Args:
         program: where it is.
@@ -32,7 +32,7 @@ class Kubectl:
 
     def __init__(self, program: Path, config: Path, home: Path) -> None:
         self._program = program
-        self._environ = {"KUBECONFIG": str(config), "HOME": str(home), "PATH": "/usr/bin:/bin"}
+        self.environ = {"KUBECONFIG": str(config), "HOME": str(home), "PATH": f"{program.parent}:/usr/bin:/bin"}
 
     def ask(self, *arguments: str, given: str = "", timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
         """Run it; a refusal is an answer."""
@@ -40,7 +40,7 @@ class Kubectl:
             finished = subprocess.run(
                 [str(self._program), *arguments],
                 input=given,
-                env=self._environ,
+                env=self.environ,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
