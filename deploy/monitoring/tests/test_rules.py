@@ -2,6 +2,7 @@
 
 import re
 
+import grpc
 import pytest
 
 from gongji.identity.v1 import visit_pb2
@@ -12,6 +13,7 @@ from gongji_monitoring.objectives import BURN, OBJECTIVES, SETTLING, SETTLING_ON
 from gongji_monitoring.rule_cases import CASES, Case
 from gongji_monitoring.rule_files import RUNBOOK, Alert, Recording, plain
 from gongji_monitoring.rules import EVERY_ALERT, GROUPS, RECORDED
+from kit.errors import table
 
 CATALOGUE = whole()
 FOREIGN = {"up"}
@@ -60,6 +62,52 @@ def test_each_objective_is_worked_out_for_each_window() -> None:
     text = plain(GROUPS)
     assert all(f"slo: {objective.name}" in text for objective in OBJECTIVES)
     assert "WINDOW" not in text
+
+
+MATCHER = re.compile(r'(\w+)(=~|=|!=|!~)"([^"]*)"')
+SELECTOR = re.compile(r"\b((?:gongji)[a-z0-9_:]*|up)\{((?:[^{}\"]|\"[^\"]*\")*)\}")
+OF_TARGETS = {"job", "namespace", "service", "pod", "slo"}
+"""What Prometheus, or a recording rule, says of a series beside the labels of its metric."""
+
+
+def unmatched(expr: str) -> set[str]:
+    """What an expression asks of a metric and can never be: such a rule is silent, whatever happens."""
+    return {
+        f"{series}{{{label}={value!r}}}"
+        for series, selector in SELECTOR.findall(expr)
+        for label, _, values in MATCHER.findall(selector)
+        for value in values.split("|")
+        if not _can_be(series, label, value)
+    }
+
+
+def _can_be(series: str, label: str, value: str) -> bool:
+    metric = metric_of(series, CATALOGUE)
+    if label in OF_TARGETS or series in RECORDED or metric is None or not value:
+        return label in OF_TARGETS or series in RECORDED
+    if label == "le":
+        return float(value) in metric.buckets
+    stated = next((each for each in metric.labels if each.name == label), None)
+    names = {"code": {code.name for code in grpc.StatusCode}, "reason": set(table())}.get(label)
+    return stated is not None and (value in stated.values if stated.values else names is None or value in names)
+
+
+@pytest.mark.parametrize("rule", rules(), ids=name_of)
+def test_rules_ask_for_values_that_labels_can_have(rule: Alert | Recording) -> None:
+    assert unmatched(rule.expr) == set()
+
+
+def test_a_value_that_a_label_never_has_is_found() -> None:
+    quick = "gongji_grpc_duration_seconds_bucket"
+    for selector in (
+        f'{quick}{{le="0.4"}}',
+        'gongji_grpc_calls_total{reason="FULL"}',
+        'gongji_grpc_calls_total{code=~"OK|Ok"}',
+    ):
+        assert len(unmatched(f"rate({selector}[5m])")) == 1, selector
+    assert unmatched('gongji_grpc_calls_total{principal="person"}')
+    assert unmatched('gongji_grpc_in_flight{method="x"}')
+    assert not unmatched(f'{quick}{{le="0.5", principal="service"}} > up{{job="gongji"}}')
 
 
 @pytest.mark.parametrize("pattern", [SETTLING, SETTLING_ONE, SHOWING])

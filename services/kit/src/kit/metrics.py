@@ -64,6 +64,8 @@ class Metric:
     labels: tuple[Label, ...] = ()
     service: str = ""
     """The one that has it; empty if each has."""
+    buckets: tuple[float, ...] = ()
+    """Of a histogram: up to where each counts."""
 
 
 CATALOGUE: Final[dict[str, Metric]] = {}
@@ -100,7 +102,7 @@ class Declaring:
         self, name: str, meaning: str, *, unit: str, labels: Sequence[Label] = (), buckets: Sequence[float] = SECONDS
     ) -> Histogram:
         """A histogram."""
-        self._declare(Metric(name, Kind.HISTOGRAM, unit, meaning, tuple(labels), self._service))
+        self._declare(Metric(name, Kind.HISTOGRAM, unit, meaning, tuple(labels), self._service, tuple(buckets)))
         return Histogram(name, meaning, [label.name for label in labels], buckets=buckets)
 
     def _declare(self, metric: Metric) -> None:
