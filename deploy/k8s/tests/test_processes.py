@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.manifest_settings import environ_of
-from support.manifests import overlay, serving
+from support.manifests import Run, overlay, runs, serving
 
 from gongji_local.clock import wait_until
 from gongji_local.ports import free_port
@@ -23,11 +23,14 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class Waiting:
-    """Identity without its database."""
+SERVES = serving(overlay("prod"), "identity")
+LOOKS = next(run for run in runs(overlay("prod")) if run.owner == "Deployment identity, schema")
 
-    def __init__(self, folder: Path) -> None:
-        run = serving(overlay("prod"), "identity")
+
+class Waiting:
+    """A container of identity without its database."""
+
+    def __init__(self, folder: Path, run: Run) -> None:
         environ = environ_of(run, folder)
         self.probes = f"{LOOPBACK}:{free_port(None, ())}"
         environ |= {"GONGJI_GRPC_ADDRESS": f"{LOOPBACK}:0", "GONGJI_HTTP_ADDRESS": f"{LOOPBACK}:0"}
@@ -54,13 +57,14 @@ class Waiting:
 
 
 @pytest.fixture
-def waiting(tmp_path: Path) -> Iterator[Waiting]:
-    waiting = Waiting(tmp_path)
+def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Waiting]:
+    waiting = Waiting(tmp_path, request.param)
     yield waiting
     waiting.process.kill()
     waiting.process.wait()
 
 
+@pytest.mark.parametrize("waiting", [SERVES], indirect=True, ids=["serves"])
 def test_a_process_that_waits_for_its_database_is_live_and_ends_when_it_is_told(waiting: Waiting) -> None:
     assert wait_until(lambda: waiting.answer(LIVENESS) is not None or waiting.process.poll() is not None, 60)
     answers = [waiting.answer(each) for each in (LIVENESS, STARTUP, READINESS)]
@@ -68,3 +72,13 @@ def test_a_process_that_waits_for_its_database_is_live_and_ends_when_it_is_told(
     waiting.process.send_signal(signal.SIGTERM)
     assert waiting.process.wait(30) == 0
     assert '"stopped"' in waiting.log.read_text()
+
+
+@pytest.mark.parametrize("waiting", [LOOKS], indirect=True, ids=["looks"])
+def test_a_pod_that_waits_for_its_migration_says_what_for_and_ends_when_it_is_told(waiting: Waiting) -> None:
+    why = f"waiting: PostgreSQL at {LOOPBACK}:1 does not answer (connection refused)"
+    assert wait_until(lambda: why in waiting.log.read_text() or waiting.process.poll() is not None, 60)
+    assert waiting.process.poll() is None, waiting.log.read_text()
+    waiting.process.send_signal(signal.SIGTERM)
+    assert waiting.process.wait(30) == 128 + signal.SIGTERM
+    assert "Traceback" not in waiting.log.read_text()

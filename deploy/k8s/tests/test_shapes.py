@@ -121,7 +121,10 @@ def test_pods_of_a_service_keep_apart(service: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_new_pod_waits_for_its_migration(service: str) -> None:
     (first,) = serving(PROD, service).pod["initContainers"]
-    assert first["args"] == ["migrate", "--check"]
+    assert first["args"][:3] == ["migrate", "--check", "--wait"]
+    # Ended by itself, with its reason, before the roll-out is given up.
+    deployment = next(each for each in of_kind(PROD, "Deployment") if each["metadata"]["name"] == service)
+    assert 300 <= int(first["args"][3]) < deployment["spec"]["progressDeadlineSeconds"]
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -12,7 +12,7 @@ import typer
 from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
-from kit import cli, migrate
+from kit import cli, migrate, migrate_waiting
 from kit.config import ConsumerSettings, DatabaseSettings, ServiceSettings
 from kit.dlq_cli import DeadLetterTools
 from kit.failures import OperatorError
@@ -271,3 +271,29 @@ def test_what_is_done_after_a_restore_says_who_and_when_without_doubt(arguments:
     result = RUNNER.invoke(app(), arguments)
     assert result.exit_code == 2
     assert what in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+
+
+@pytest.mark.usefixtures("environ")
+def test_migrate_check_waits_until_somebody_has_applied_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [["0002 b"], ["0002 b"], ["0003 c"], []]
+    monkeypatch.setattr(migrate, "pending", lambda _url, _folder: answers.pop(0))
+    monkeypatch.setattr(migrate_waiting, "LOOK_EVERY_SECONDS", 0.0)
+    result = RUNNER.invoke(app(), ["migrate", "--check", "--wait", "60"])
+    waited = ["waiting for the migration 0002 b", "waiting for the migration 0003 c"]
+    assert (result.exit_code, result.output.splitlines()) == (0, [*waited, "up to date"])
+
+
+@pytest.mark.usefixtures("environ")
+def test_migrations_that_cannot_be_applied_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pending(_url: str, _folder: Path) -> list[str]:
+        raise migrate.MigrationError("several newest revisions: 0002, 0003")
+
+    monkeypatch.setattr(migrate, "pending", pending)
+    result = RUNNER.invoke(app(), ["migrate", "--check", "--wait", "60"])
+    assert (result.exit_code, result.stderr) == (1, "✗ several newest revisions: 0002, 0003\n")
+
+
+@pytest.mark.usefixtures("environ")
+def test_waiting_without_check_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(migrate, "migrate")
+    assert RUNNER.invoke(app(), ["migrate", "--wait", "60"]).exit_code == 2

@@ -1,9 +1,11 @@
 """The command line that every service has: `serve|migrate|config|raise-epoch|republish`, and what it adds."""
 
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
@@ -22,6 +24,7 @@ S = TypeVar("S", bound=ServiceSettings)
 
 EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
+WAIT_SECONDS_MAX = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +82,18 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
         check: Annotated[  # noqa: FBT002 - a flag of the command line
             bool, typer.Option("--check", help="Change nothing; status 1 if there is something to apply.")
         ] = False,
+        wait: Annotated[
+            float, typer.Option(min=0, max=WAIT_SECONDS_MAX, help="With --check: so many seconds until it was applied.")
+        ] = 0,
     ) -> None:
+        if wait and not check:
+            raise typer.BadParameter("goes with --check", param_hint="--wait")
         # Only here: Alembic takes as long to load as all the rest, and every start of a service would wait for it.
         from kit import migrate as migrations  # noqa: PLC0415
 
         def run(settings: DatabaseSettings) -> int:
             if check:
-                waiting = migrations.pending(settings.database_url, migrations_dir)
+                waiting = _pending(settings, migrations_dir, wait)
                 typer.echo("\n".join(f"pending {revision}" for revision in waiting) or "up to date")
                 return EXIT_FAILED if waiting else 0
             applied = migrations.migrate(settings.database_url, migrations_dir)
@@ -93,6 +101,25 @@ def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
             return 0
 
         raise typer.Exit(done(name, Task(DatabaseSettings, run)))
+
+
+def _pending(settings: DatabaseSettings, migrations_dir: Path, wait_seconds: float) -> Sequence[str]:
+    from kit import migrate as migrations  # noqa: PLC0415 - see above
+    from kit.migrate_waiting import until_applied  # noqa: PLC0415
+
+    if wait_seconds:  # the kernel ends the first process of a container by no signal that it does not handle itself
+        signal.signal(signal.SIGTERM, _ended)
+    return until_applied(
+        lambda: migrations.pending(settings.database_url, migrations_dir),
+        # A fault of the migrations themselves is not waited for.
+        lambda error: None if isinstance(error, OperatorError) else _sentence(error, settings),
+        typer.echo,
+        wait_seconds,
+    )
+
+
+def _ended(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _add_config(app: typer.Typer, settings_cls: type[S], around: Surroundings) -> None:
