@@ -48,7 +48,12 @@ def _matches(rule: Object, direction: str, other: Peer, *packet: int | str) -> b
     if peers is not None and not any(_is(peer, other) for peer in peers):
         return False
     ports = rule.get("ports")
-    return ports is None or any((each["port"], each["protocol"]) == packet for each in ports)
+    return ports is None or any(_is_for(each, *packet) for each in ports)
+
+
+def _is_for(stated: Object, port: int | str, protocol: int | str) -> bool:
+    ports = range(stated["port"], stated.get("endPort", stated["port"]) + 1)
+    return port in ports and stated["protocol"] == protocol
 
 
 def _is(stated: Object, other: Peer) -> bool:
