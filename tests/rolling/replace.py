@@ -118,7 +118,7 @@ class Rollout:
             environ = {**_inherited(), "GONGJI_ENVIRONMENT": "local", "GONGJI_DATABASE_URL": url}
             command = Command((sys.executable, "-m", service, "migrate"), environ)
             done = await asyncio.to_thread(run, command, MIGRATE_SECONDS)
-            applied = [line.removeprefix("applied ") for line in done.stdout.splitlines() if line != "up to date"]
+            applied = applied_in(done.stdout)
             if done.returncode != 0:
                 self.result.wrong.append(f"the migration of {service} failed:\n{done.stdout}")
         newest = applied[-1] if applied else "nothing"
@@ -154,6 +154,12 @@ class Rollout:
         if not found.is_clean:
             counts = f"{len(found.lost)} lost, {found.doubled} doubled, {found.unresolved} unresolved"
             self.result.wrong.append("\n  ".join([counts, *found.lost[:SHOWN], *found.wrong[:SHOWN]]))
+
+
+def applied_in(printed: str) -> list[str]:
+    """The steps that `migrate` says it has applied; between them may be lines of its log."""
+    told = "applied "
+    return [line.removeprefix(told) for line in printed.splitlines() if line.startswith(told)]
 
 
 def _inherited() -> dict[str, str]:

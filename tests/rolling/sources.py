@@ -19,6 +19,9 @@ MEMBERS: Final = (
     "services/settlement/src",
     "services/notify/src",
 )
+ROLLS: Final = ("services/kit/src/kit/grpc_client.py", "healthCheckConfig")
+"""A file, and what is in it from the first code on whose replicas can be replaced without a failed call: clients that
+watch whether a server still serves, over a list of addresses. What is older would fail whatever a migration did."""
 HOT_TABLES: Final = {"identity": "voucher", "binding": "relation", "settlement": "settlement", "notify": "message"}
 """What every service reads and writes all the time."""
 
@@ -71,17 +74,27 @@ def earlier(root: Path, wanted: str, folder: Path) -> Source:
         folder: where the code of a commit is put.
 
     Raises:
-        SourceError: this clone does not have it.
+        SourceError: this clone does not have it, or it is older than rolling upgrades are.
     """
     if wanted and Path(wanted).is_dir():
-        return Source(wanted, Path(wanted).resolve())
+        return _that_rolls(Source(wanted, Path(wanted).resolve()), Path(wanted))
     commit = _commit(root, wanted or before_newest_migration(root))
     archive = _git(
         root, "archive", "--format=tar", commit, *(member.split("/")[0] for member in ("protos/", "services/"))
     )
     with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
         packed.extractall(folder, filter="data")
-    return Source(_git(root, "rev-parse", "--short", commit).decode().strip(), folder)
+    return _that_rolls(Source(_git(root, "rev-parse", "--short", commit).decode().strip(), folder), folder)
+
+
+def _that_rolls(source: Source, tree: Path) -> Source:
+    file, needed = ROLLS
+    if not (tree / file).is_file() or needed not in (tree / file).read_text(encoding="utf-8"):
+        raise SourceError(
+            f"{source.title} is older than rolling upgrades: its clients do not watch whether a server still serves, "
+            "nor take a list of addresses, so calls fail without any migration. Name a later one: FROM=commit"
+        )
+    return source
 
 
 def before_newest_migration(root: Path) -> str:

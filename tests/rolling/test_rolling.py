@@ -4,9 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rolling.replace import Result
+from rolling.replace import Result, applied_in
 from rolling.seen import FAILED_CODES, Tally
-from rolling.sources import HOT_TABLES, THIS, SourceError, before_newest_migration, earlier, with_made_up_step
+from rolling.sources import HOT_TABLES, ROLLS, THIS, SourceError, before_newest_migration, earlier, with_made_up_step
 from support.migration_rules import of_file
 
 from gongji_local.services import SERVICES
@@ -21,6 +21,13 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *named, *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S603, S607
 
 
+def put_clients(root: Path, text: str) -> None:
+    """The file that tells whether replicas of this code can be replaced."""
+    file = root / ROLLS[0]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """Three commits: a migration, another one, and a change of something else."""
@@ -28,6 +35,7 @@ def clone(tmp_path: Path) -> Path:
     (root / VERSIONS).mkdir(parents=True)
     (root / "protos/gen").mkdir(parents=True)
     (root / "protos/gen/a.py").write_text("")
+    put_clients(root, "healthCheckConfig")
     git(tmp_path, "init", "-q", str(root))
     for number, file in enumerate((f"{VERSIONS}/0001_a.py", f"{VERSIONS}/0002_b.py", "services/README.md"), 1):
         (root / file).write_text(str(number))
@@ -62,6 +70,26 @@ def test_where_there_is_no_earlier_code_it_says_so(clone: Path, tmp_path: Path) 
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{clone}", "shallow")
     with pytest.raises(SourceError, match="shallow"):
         earlier(tmp_path / "shallow", "", tmp_path / "earlier")
+
+
+def test_code_that_is_older_than_rolling_upgrades_is_refused(clone: Path, tmp_path: Path) -> None:
+    put_clients(clone, "round_robin")
+    git(clone, "commit", "-qam", "commit 4")
+    with pytest.raises(SourceError, match="is older than rolling upgrades"):
+        earlier(clone, "HEAD", tmp_path / "earlier")
+    with pytest.raises(SourceError, match="is older than rolling upgrades"):
+        earlier(clone, str(tmp_path), tmp_path / "unused")
+    assert earlier(clone, "HEAD^", tmp_path / "before").tree == tmp_path / "before"
+
+
+def test_this_checkout_is_code_that_rolls() -> None:
+    file, needed = ROLLS
+    assert needed in (repository_root() / file).read_text(encoding="utf-8")
+
+
+def test_of_what_migrate_prints_only_the_steps_are_taken_for_such() -> None:
+    printed = '{"event": "Will assume transactional DDL.", "level": "info"}\napplied 0021 Something new\nup to date\n'
+    assert applied_in(printed) == ["0021 Something new"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
