@@ -1,5 +1,6 @@
 """What clients saw of their calls: how many, how long, and which failed for a reason that is none of the caller's."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ FAILED_CODES: Final = frozenset(
 FAILED_REASONS: Final = frozenset({"UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED", "OVERLOADED", "ABANDONED"})
 """The same of one item of a batch or a stream, and of settlements that were given up."""
 _SHOWN: Final = 5
+_ERROR_ID: Final = re.compile(r"\b[0-9a-f]{32}\b")
+"""Each failure has one of its own, and is the same failure."""
 
 
 @dataclass(slots=True)
@@ -36,7 +39,7 @@ class Tally:
         self.calls[method] += 1
         self.longest_seconds = max(self.longest_seconds, seconds)
         if code in FAILED_CODES:
-            self.failed[f"{method}: {code} {details[:160]}"] += 1
+            self.failed[f"{method}: {code} {_ERROR_ID.sub('…', details)[:160]}"] += 1
 
     def saw_reason(self, what: str, reason: str | None) -> None:
         """What was sent was refused with this."""

@@ -112,6 +112,13 @@ def test_a_code_that_says_nothing_about_the_request_is_a_failure(code: str) -> N
     assert tally.told() == [f"1 × {SETTLE}: {code} why"]
 
 
+def test_failures_that_differ_in_their_id_alone_are_one_kind() -> None:
+    tally = Tally()
+    for error_id in ("01a218175d64764e8ff59033832bac7b", "01a218175d6a76898b7e54ccb4b38c5d"):
+        tally.saw(SETTLE, "INTERNAL", f"internal error {error_id}; report this id", 0.1)
+    assert tally.told() == [f"2 × {SETTLE}: INTERNAL internal error …; report this id"]
+
+
 @pytest.mark.parametrize("code", ["OK", "ABORTED", "FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"])
 def test_an_answer_about_the_request_is_none(code: str) -> None:
     tally = Tally()

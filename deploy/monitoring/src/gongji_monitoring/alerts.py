@@ -109,12 +109,26 @@ _MONEY: Final = (
     ),
     Alert(
         "GongjiAuditOverdue",
-        "time() - max by (namespace, service) (gongji_audit_last_complete_seconds) > 93600",
+        # Without any audit, from when the figure has been there for as long: a new installation has a day to begin.
+        """
+        time() - (max by (namespace, service) (gongji_audit_last_complete_seconds) > 0) > 93600
+        or (max by (namespace, service) (gongji_audit_last_complete_seconds) == 0
+        and max by (namespace, service) (max_over_time(gongji_audit_last_complete_seconds[2h] offset 26h)) == 0)
+        """,
         "1h",
         TICKET,
         "{{ $labels.service }} has not been audited in full for more than a day",
         "{{ $labels.service }} 超过一天没有完成稽核",
-        "The last complete audit ended {{ $value | humanizeDuration }} ago, or there was none.",
+        "The last complete audit ended more than 26 hours ago, or none has in as long.",
+    ),
+    Alert(
+        "GongjiDayNotClosed",
+        "time() - (max by (namespace) (gongji_settlement_unclosed_since_seconds) > 0) > 43200",
+        "10m",
+        TICKET,
+        "A business day was not closed by noon of the next one",
+        "到中午仍有业务日未日结",
+        "The oldest one that is open ended {{ $value | humanizeDuration }} ago.",
     ),
     Alert(
         "GongjiContradictoryOutcomes",

@@ -153,14 +153,18 @@ MONEY: Final = Dashboard(
             ),
         ),
         Row(
-            "Audit",
+            "Audit, and days",
             (
-                Panel("Findings", "short", [_most("gongji_audit_findings", "service", "check")], width=12),
+                Panel("Findings", "short", [_most("gongji_audit_findings", "service", "check")]),
                 Panel(
                     "Since the last complete audit",
                     "s",
                     [Query(f"time() - max by (service) (gongji_audit_last_complete_seconds{{{HERE}}})", "{{service}}")],
-                    width=12,
+                ),
+                Panel(
+                    "Since the end of the oldest day not closed",
+                    "s",
+                    [Query(f"time() - (max(gongji_settlement_unclosed_since_seconds{{{HERE}}}) > 0)", "open")],
                 ),
             ),
         ),

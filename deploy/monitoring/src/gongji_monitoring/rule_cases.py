@@ -156,10 +156,42 @@ CASES: Final = (
     ),
     Case(
         "GongjiAuditOverdue",
-        {_of("gongji_audit_last_complete_seconds"): "0x200"},
+        {_of("gongji_audit_last_complete_seconds", pod="a"): "60x200"},
         SETTLEMENT,
-        [{_of("gongji_audit_last_complete_seconds"): "0x100 60000x100"}],
+        [
+            {_of("gongji_audit_last_complete_seconds", pod="a"): "60x100 60000x100"},
+            # never audited, and new: the figure has been there for 25 hours only
+            {_of("gongji_audit_last_complete_seconds", pod="a"): "_x19 0x150"},
+            # new, and audited on its first night
+            {
+                _of("gongji_audit_last_complete_seconds", pod="a"): "0x80 48000x100",
+                _of("gongji_audit_last_complete_seconds", pod="b"): "0x81 48000x100",
+            },
+        ],
+        also_fires_on=[
+            # never audited, though pods changed and nobody looked for an hour in between
+            {
+                _of("gongji_audit_last_complete_seconds", pod="a"): "0x3 _x6 0x60",
+                _of("gongji_audit_last_complete_seconds", pod="b"): "_x70 0x130",
+            }
+        ],
         at="28h",
+        step=TEN_MINUTES,
+    ),
+    Case(
+        "GongjiDayNotClosed",
+        {_of("gongji_settlement_unclosed_since_seconds", pod="a"): "0x5 1800x100"},
+        HERE,
+        [
+            {_of("gongji_settlement_unclosed_since_seconds", pod="a"): "0x100"},
+            # closed a quarter of an hour before noon; each replica hears of it a little later
+            {
+                _of("gongji_settlement_unclosed_since_seconds", pod="a"): "1800x72 0x30",
+                _of("gongji_settlement_unclosed_since_seconds", pod="b"): "1800x73 0x30",
+            },
+        ],
+        over_on=[{_of("gongji_settlement_unclosed_since_seconds", pod="a"): "1800x78 0x30"}],
+        at="14h",
         step=TEN_MINUTES,
     ),
     Case(

@@ -6,6 +6,7 @@ from kit.cli import Task, service_cli
 from kit.config import ConsumerSettings
 from kit.dlq_cli import DeadLetterTools
 from settlement.books_config import AuditSettings, ReconcileSettings
+from settlement.close_day_command import close_day
 from settlement.config import Settings
 from settlement.contribution_command import import_contributions
 from settlement.daily_file_command import daily_file_command
@@ -29,6 +30,7 @@ app = service_cli(
     },
     dead_letters=DEAD_LETTERS,
 )
+app.command("close-day")(close_day)
 app.command("daily-file")(daily_file_command)
 app.command("import-contributions")(import_contributions)
 app.command("export-statement")(export_statement)

@@ -77,6 +77,7 @@ from settlement.statement_service import StatementService
 from settlement.subscriber import TOPICS, Subscriber
 from settlement.suspended import StoredSuspensions
 from settlement.sweeper import Sweeper
+from settlement.unclosed_days import UnclosedDays
 
 SERVICE = "settlement"
 SETTLED_WITHIN_SECONDS = 15.0
@@ -114,7 +115,8 @@ def build(settings: Settings) -> Application:
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
     sweeper = Sweeper(work, clock, settings.sweep_age_seconds, settings.sweep_every_seconds)
     application.background("sweeper", sweeper.run)
-    figures = Sampler(AuditResults(database), open_letters(settings, database, {GROUP: TOPICS}))
+    unclosed = UnclosedDays(ReconciliationService(PostgresWork(database, PostgresReconciliationRepository), clock))
+    figures = Sampler(AuditResults(database), unclosed, open_letters(settings, database, {GROUP: TOPICS}))
     application.background("figures", figures.run)
     holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
     application.add("holds", holds.open, holds.close)

@@ -52,6 +52,11 @@ SWEEP_FAILURES: Final = _SETTLEMENT.counter(
 SWEPT_AT: Final = _SETTLEMENT.gauge(
     "gongji_settlement_last_sweep_seconds", "When the sweeper last ended a round, Unix time.", unit="s"
 )
+UNCLOSED_SINCE: Final = _SETTLEMENT.gauge(
+    "gongji_settlement_unclosed_since_seconds",
+    "When the oldest day ended that is over and not closed, Unix time; 0 without any.",
+    unit="s",
+)
 
 # Finding a metric by its labels costs more than counting.
 _outcomes = cache(OUTCOMES.labels)

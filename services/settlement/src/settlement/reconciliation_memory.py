@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
+from kit.clock import shanghai_date
 from settlement.domain.reconciliation import (
     ClosedDay,
     Column,
@@ -39,6 +40,14 @@ class MemoryReconciliation:
         self.settlements.closed_days.add(closed.day)
         self.kept[closed.day] = totals_of(self._lines(closed.day))
 
+    async def first_day(self) -> date | None:
+        """See `ReconciliationRepository.first_day`."""
+        return min(self._opened() | self.closed.keys(), default=None)
+
+    async def opened_until(self, last: date) -> Sequence[date]:
+        """See `ReconciliationRepository.opened_until`."""
+        return sorted(day for day in self._opened() - self.closed.keys() if day <= last)
+
     async def totals(self, day: date, fixmedins_code: str) -> Totals:
         """See `ReconciliationRepository.totals`."""
         return totals_of(line for line in self._lines(day) if line.column.fixmedins_code == fixmedins_code)
@@ -69,6 +78,10 @@ class MemoryReconciliation:
         lines = (line for line in self._lines(day) if line.column.fixmedins_code == fixmedins_code)
         rest = (line for line in lines if after is None or line.place > after.place)
         return sorted(rest, key=lambda line: line.place)[:limit]
+
+    def _opened(self) -> set[date]:
+        lines = (line for settlement in self.settlements.settlements.values() for line in lines_of(settlement))
+        return {shanghai_date(line.at) for line in lines}
 
     def _lines(self, day: date) -> Iterator[DetailLine]:
         begin, end = bounds(day)

@@ -31,6 +31,14 @@ class ReconciliationRepository(Protocol):
         """Close a locked day and freeze what its settlements and reversals come to."""
         ...
 
+    async def first_day(self) -> date | None:
+        """The first day that was opened or closed; None before anything was posted."""
+        ...
+
+    async def opened_until(self, last: date) -> Sequence[date]:
+        """The days up to `last` that were opened by a posting and are not closed."""
+        ...
+
     async def totals(self, day: date, fixmedins_code: str) -> Totals:
         """What a day comes to for an institution by its settlements and reversals, as they are now."""
         ...
@@ -77,6 +85,15 @@ class PostgresReconciliationRepository:
         """See `ReconciliationRepository.close`."""
         await self._raw.execute(sql.FREEZE, closed.day, *bounds(closed.day))
         await self._raw.execute(sql.CLOSE, closed.day, closed.closed_at, closed.closed_by)
+
+    async def first_day(self) -> date | None:
+        """See `ReconciliationRepository.first_day`."""
+        first: date | None = await self._raw.fetchval(sql.FIRST_DAY)
+        return first
+
+    async def opened_until(self, last: date) -> Sequence[date]:
+        """See `ReconciliationRepository.opened_until`."""
+        return [row["day"] for row in await self._raw.fetch(sql.OPENED_UNTIL, last)]
 
     async def totals(self, day: date, fixmedins_code: str) -> Totals:
         """See `ReconciliationRepository.totals`."""

@@ -15,6 +15,9 @@ from settlement.domain.reconciliation import (
     Total,
     Totals,
     days_of,
+    days_to_close,
+    first_looked_at,
+    last_over,
     require_over,
 )
 from settlement.reconciliation_repository import ReconciliationRepository
@@ -73,6 +76,27 @@ class ReconciliationService:
             if len(page) < PAGE_LINES:
                 return
             last = page[-1]
+
+    async def to_close(self) -> list[date]:
+        """The days that are over and not closed, the oldest first."""
+        last = last_over(self._clock.now())
+        async with self._work() as repository:
+            first = await repository.first_day()
+            if first is None:
+                return []
+            begin = first_looked_at(first, last)
+            closed = await repository.closed_between(begin, last)
+            return days_to_close(begin, await repository.opened_until(last), closed, last)
+
+    async def is_to_close(self, day: date) -> bool:
+        """Whether a day is still open.
+
+        Raises:
+            SettlementRefusedError: DAY_NOT_OVER.
+        """
+        require_over(day, self._clock.now())
+        async with self._work() as repository:
+            return await repository.closed_day(day) is None
 
     async def close_day(self, day: date, closed_by: str) -> Closing:
         """Close a day, unless it is closed already.

@@ -84,6 +84,10 @@ ORDER BY reversed_at, id LIMIT $6
 
 DAY: Final = "SELECT day, state, closed_at, closed_by FROM business_day WHERE day = $1"
 
+FIRST_DAY: Final = "SELECT min(day) FROM business_day"
+
+OPENED_UNTIL: Final = "SELECT day FROM business_day WHERE state = 'OPEN' AND day <= $1 ORDER BY day"
+
 OPEN_DAY: Final = "INSERT INTO business_day (day) VALUES ($1) ON CONFLICT DO NOTHING"
 
 # Waits for every posting on the day that is under way; those that come later find it closed.

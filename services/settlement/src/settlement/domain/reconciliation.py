@@ -5,7 +5,7 @@ whenever that was settled. So what a day comes to never changes once it is over.
 """
 
 from calendar import monthrange
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from typing import Final, Self
@@ -20,6 +20,8 @@ from settlement.domain.visit import InsuranceType
 SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 ENDS_LATE: Final = timedelta(minutes=1)
 """For so long other replicas' clocks may still say yesterday, and what began before midnight may be posting."""
+MOST_DAYS_BACK: Final = 366
+"""So far back days are closed on which nothing was posted; a day that was opened is, however long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +219,38 @@ def days_of(month: date) -> list[date]:
     return [month.replace(day=number + 1) for number in range(length)]
 
 
+def last_over(now: datetime) -> date:
+    """The last day that may be closed."""
+    return (now - ENDS_LATE).astimezone(SHANGHAI).date() - timedelta(days=1)
+
+
+def first_looked_at(first: date, last: date) -> date:
+    """From when on days are looked at that nothing was posted on.
+
+    From the first of the month in which the first day was opened, because the statement of a month is final only when
+    all of its days are closed.
+    """
+    return max(first.replace(day=1), last - timedelta(days=MOST_DAYS_BACK))
+
+
+def days_to_close(first: date, opened: Collection[date], closed: Collection[date], last: date) -> list[date]:
+    """The days up to `last` that are not closed, the oldest first.
+
+    Args:
+        first: from when on every day is to be closed, whether anything was posted on it or not.
+        opened: days that something was posted on and that are not closed, of any age.
+        closed: those that are closed, from `first` on.
+        last: the last day that may be closed.
+    """
+    every = {first + timedelta(days=number) for number in range((last - first).days + 1)}
+    return sorted((every - set(closed)) | {day for day in opened if day <= last})
+
+
 def require_over(day: date, now: datetime) -> None:
     """Return if a day may be closed.
 
     Raises:
         SettlementRefusedError: DAY_NOT_OVER.
     """
-    _, end = bounds(day)
-    if now < end + ENDS_LATE:
+    if day > last_over(now):
         raise SettlementRefusedError(Reason.DAY_NOT_OVER, f"{day} can be closed from a minute after its end")
