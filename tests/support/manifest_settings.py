@@ -10,7 +10,7 @@ from binding.config import Settings as BindingSettings
 from gongji_local.certificates import Certificates
 from gongji_local.keys import Keys
 from identity.config import Settings as IdentitySettings
-from kit.config import DatabaseSettings, ServiceSettings
+from kit.config import ClockSettings, DatabaseSettings, ServiceSettings
 from notify.config import Settings as NotifySettings
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.config import Settings as SettlementSettings
@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[tuple[str, str], type[DatabaseSettings]]] = {
     **{(service, "migrate"): DatabaseSettings for service in SERVICES},
     ("binding", "audit"): DatabaseSettings,
     ("settlement", "audit"): AuditSettings,
+    ("settlement", "close-day"): ClockSettings,
     ("settlement", "reconcile-holds"): ReconcileSettings,
 }
 """What each command that the manifests run reads from its environment."""

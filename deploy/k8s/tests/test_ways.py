@@ -25,6 +25,7 @@ JOBS = [
     *(pod(service, "migrate") for service in SERVICES),
     pod("binding", "audit"),
     pod("settlement", "audit"),
+    pod("settlement", "close-day"),
     pod("settlement", "reconcile-holds"),
     *(pod(service, "command") for service in SERVICES),
 ]

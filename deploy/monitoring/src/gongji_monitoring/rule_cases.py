@@ -190,8 +190,8 @@ CASES: Final = (
                 _of("gongji_settlement_unclosed_since_seconds", pod="b"): "1800x73 0x30",
             },
         ],
-        over_on=[{_of("gongji_settlement_unclosed_since_seconds", pod="a"): "1800x78 0x30"}],
-        at="14h",
+        over_on=[{_of("gongji_settlement_unclosed_since_seconds", pod="a"): "1800x76 0x30"}],
+        at="13h",
         step=TEN_MINUTES,
     ),
     Case(

@@ -267,7 +267,7 @@ class CloseDayResponse(_message.Message):
     INSTITUTIONS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     closed_by: _builtins.str
-    """By whom: `clerk:<name>` through the portal, or `service/operator`."""
+    """By whom: `clerk:<name>` through the portal, `service/operator`, or `command/close-day` by the clock."""
     institutions: _builtins.int
     """How many institutions have a settlement or a reversal on it."""
     @_builtins.property
