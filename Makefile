@@ -25,7 +25,7 @@ part-binding: FOLDERS := services/binding services/notify
 part-local: FOLDERS := deploy protos/tests
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults drill histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs config-docs monitoring rules-check contracts-version lock image-locks images image-check clean
+.PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults drill histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify bench-sizes k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs config-docs monitoring rules-check contracts-version lock image-locks images image-check clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ bench-authorize: setup ## how fast binding authorizes over gRPC, against one SQL
 
 bench-notify: setup ## how soon people hear of a debit, in the inbox and by SMS: make bench-notify SECONDS_EACH=4 SHARE=0.3
 	@SECONDS_EACH=$(or $(SECONDS_EACH),8) EVENTS=$(or $(EVENTS),10000) SHARE=$(or $(SHARE),1) PYTHONPATH=tests $(BIN)/python -m bench.notify
+
+bench-sizes: setup ## bytes that a settlement leaves in each table and topic, memory and connections (1 minute): make bench-sizes SETTLEMENTS=20000
+	@SETTLEMENTS=$(SETTLEMENTS) PYTHONPATH=tests $(BIN)/python -m bench.sizes
 
 K8S := PYTHONPATH=deploy/k8s/check $(BIN)/python -m k8s_check
 k8s-check: setup ## apply each overlay to a real Kubernetes API server; needs Go and Maven; 2 minutes, the first time 12: make k8s-check ONLY=deploy/k8s/overlays/prod

@@ -213,3 +213,23 @@ def test_a_restore_written_as_documented_has_the_names_that_everything_goes_by(t
 def _clusters(objects: Sequence[Object]) -> dict[str, Any]:
     found = [each for each in of_kind(objects, "Cluster") if each["apiVersion"].startswith("postgresql.cnpg.io/")]
     return {each["metadata"]["name"]: each["spec"] for each in found}
+
+
+def test_the_patches_of_scaling_are_built(tmp_path: Path) -> None:
+    text = (K8S.parents[1] / "docs" / "operations" / "scale.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n# kustomization.yaml of your overlay\n(.*?)```", text, re.DOTALL)
+    above = os.path.relpath(K8S, tmp_path)
+    around = {
+        "resources": [f"{above}/overlays/prod"],
+        "components": [f"{above}/components/cert-manager", f"{above}/components/cloudnative-pg"],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(around) + example)
+    objects = built(tmp_path)
+    scaled = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "HorizontalPodAutoscaler")}
+    assert (scaled["settlement"]["minReplicas"], scaled["settlement"]["maxReplicas"]) == (4, 8)
+    assert (scaled["binding"]["minReplicas"], scaled["binding"]["maxReplicas"]) == (3, 6)
+    servers = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "Cluster")}
+    room = int(servers["settlement-database"]["postgresql"]["parameters"]["max_connections"])
+    pool = int(serving(objects, "settlement").environ(SECRETS)["GONGJI_DATABASE_POOL_SIZE"])
+    assert (8 + 1) * (pool + 2) + 10 <= room
+    assert room > int(servers["binding-database"]["postgresql"]["parameters"]["max_connections"])
