@@ -1,6 +1,7 @@
 """The command line of binding."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from binding.config import ReplaySettings, Settings
 from binding.main import audit_limits, handlers, serve
@@ -9,8 +10,20 @@ from kit.cli import Task, service_cli
 from kit.config import DatabaseSettings
 from kit.dlq_cli import DeadLetterTools
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kit.reencrypt import SealedTable
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 DEAD_LETTERS = DeadLetterTools(ReplaySettings, {GROUP: TOPICS}, handlers)
+
+
+def _sealed() -> "Sequence[SealedTable]":
+    from binding.sealed import TABLES  # noqa: PLC0415 - other commands need none of it
+
+    return TABLES
+
 
 app = service_cli(
     "binding",
@@ -18,5 +31,6 @@ app = service_cli(
     serve,
     MIGRATIONS,
     {"audit": Task(DatabaseSettings, audit_limits)},
+    sealed=_sealed,
     dead_letters=DEAD_LETTERS,
 )

@@ -1,7 +1,7 @@
 """The command line: `python -m identity serve|migrate|import|config`, installed as `identity` too."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -10,6 +10,11 @@ from identity.main import SERVICE, build
 from kit.cli import load_or_exit, main, service_cli
 from kit.demands import needs
 from kit.observability import configure_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kit.reencrypt import SealedTable
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 BATCH_ID: Final = r"^[0-9A-Za-z._-]{1,64}$"
@@ -20,7 +25,13 @@ def serve(settings: Settings) -> int:
     return build(settings).application.run()
 
 
-app = service_cli(SERVICE, Settings, serve, MIGRATIONS)
+def _sealed() -> "Sequence[SealedTable]":
+    from identity.sealed import TABLES  # noqa: PLC0415 - other commands need none of it
+
+    return TABLES
+
+
+app = service_cli(SERVICE, Settings, serve, MIGRATIONS, sealed=_sealed)
 
 
 def _batch_id(value: str) -> str:

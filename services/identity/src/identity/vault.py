@@ -126,13 +126,13 @@ class Vault:
         return self._ring.blind_index(caller, "attempts by")
 
     def _decrypt(self, ciphertext: bytes, column: str, psn_no: str) -> str:
-        return self._ring.decrypt(ciphertext, _context(column, psn_no)).decode()
+        return self._ring.decrypt(ciphertext, context_of(column, psn_no)).decode()
 
 
 def _texts(whose: Person | RegisterRow, numbers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """What is to be sealed of somebody, with its context; the numbers by column come last."""
     texts = (("name", whose.name), ("tel", whose.tel), ("card_sn", whose.card_sn), *numbers)
-    return [(text.encode(), _context(column, whose.psn_no)) for column, text in texts]
+    return [(text.encode(), context_of(column, whose.psn_no)) for column, text in texts]
 
 
 def _columns(whose: Person | RegisterRow, name_ct: bytes, tel_ct: bytes, card_sn_ct: bytes) -> SealedPerson:
@@ -146,5 +146,6 @@ def _said_besides(row: RegisterRow) -> bytes:
     return _SEPARATOR.join((row.psn_no, *standing, *period)).encode()
 
 
-def _context(column: str, psn_no: str) -> bytes:
+def context_of(column: str, psn_no: str) -> bytes:
+    """What a ciphertext is bound to: the column and whose it is."""
     return f"identity insured {column} {psn_no}".encode()

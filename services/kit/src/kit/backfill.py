@@ -52,6 +52,7 @@ UPDATE backfill SET after = coalesce($2::text[], after), looked = looked + $3, c
                     ended_at = CASE WHEN $5 THEN clock_timestamp() END
 WHERE name = $1
 """
+_LOCKS: Final = {False: "FOR NO KEY UPDATE", True: "FOR NO KEY UPDATE SKIP LOCKED"}
 _AGAIN: Final = "DELETE FROM backfill WHERE name = $1 AND ended_at IS NOT NULL"
 
 
@@ -68,6 +69,8 @@ class Columns:
     """The primary key, in its order: by it the table is walked through."""
     changed: tuple[str, ...]
     """The columns that are given to the change and may come back with other values."""
+    beside: tuple[str, ...] = ()
+    """Columns that are given to the change after those, and are not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ async def backfill(
     change: Change,
     *,
     batch: int = BATCH,
+    pass_over_locked: bool = False,
     tell: Callable[[str], None] = lambda _line: None,
     stop: Callable[[], bool] = never,
 ) -> Done:
@@ -106,13 +110,15 @@ async def backfill(
         columns: see `Columns`.
         change: pure; see `Change`.
         batch: rows of one transaction. Calls that change one of them wait so long.
+        pass_over_locked: leave out rows that somebody else is changing, instead of waiting for them, so that a batch
+            can never be in a deadlock; for a change of which is known afterwards which rows still lack it.
         tell: given a line every other second, and one at the end.
         stop: asked before each batch.
 
     Raises:
         BackfillError: see there.
     """
-    statements = await _statements(database, columns, batch)
+    statements = await _statements(database, columns, f"LIMIT {batch} {_LOCKS[pass_over_locked]}", batch)
     about = await _about(database, columns.table)
     elapsed, silent, here = Elapsed(), Elapsed(), 0
     while True:
@@ -139,12 +145,14 @@ class _Statements:
     later: str
     put: str
     key_length: int
+    put_length: int
 
 
-async def _statements(database: Database, columns: Columns, batch: int) -> _Statements:
+async def _statements(database: Database, columns: Columns, end: str, batch: int) -> _Statements:
     if batch < 1 or not columns.key or not columns.changed:
         raise BackfillError("a batch has at least one row, and a row a key and something to change")
-    names = (*columns.key, *columns.changed)
+    written = (*columns.key, *columns.changed)
+    names = (*written, *columns.beside)
     async with database.transaction() as transaction:
         try:
             types = dict(map(tuple, await transaction.raw.fetch(_TYPES, columns.table, list(names))))
@@ -156,14 +164,16 @@ async def _statements(database: Database, columns: Columns, batch: int) -> _Stat
     after = ", ".join(f"($1::text[])[{place}]::{types[each]}" for place, each in enumerate(columns.key, 1))
     all_of_them, table = ", ".join(map(_quoted, names)), _quoted(columns.table)
     take = f"SELECT {all_of_them}, ARRAY[{', '.join(f'{_quoted(each)}::text' for each in columns.key)}] FROM {table}"  # noqa: S608 - quoted
-    end = f"ORDER BY {keys} LIMIT {batch} FOR NO KEY UPDATE"
-    values = ", ".join(f"{_quoted(each)} = ${place}" for place, each in enumerate(names, 1) if each in columns.changed)
+    end = f"ORDER BY {keys} {end}"
+    first_changed = len(columns.key) + 1
+    values = ", ".join(f"{_quoted(each)} = ${place}" for place, each in enumerate(columns.changed, first_changed))
     found = " AND ".join(f"{_quoted(each)} = ${place}" for place, each in enumerate(columns.key, 1))
     return _Statements(
         f"{take} {end}",
         f"{take} WHERE ({keys}) > ({after}) {end}",
         f"UPDATE {table} SET {values} WHERE {found}",  # noqa: S608 - quoted
         len(columns.key),
+        len(written),
     )
 
 
@@ -176,7 +186,7 @@ async def _one_batch(database: Database, name: str, statements: _Statements, cha
         found = await transaction.raw.fetch(*((statements.later, after) if after else (statements.first,)))
         rows = [tuple(each)[:-1] for each in found]
         new = _checked(rows, change(rows) if rows else [], statements.key_length)
-        await transaction.raw.executemany(statements.put, new)
+        await transaction.raw.executemany(statements.put, [row[: statements.put_length] for row in new])
         last = found[-1][-1] if found else None
         await transaction.raw.execute(_KEEP, name, last, len(rows), len(new), len(rows) < batch)
     return len(rows)

@@ -1,4 +1,4 @@
-"""The command line that every service has: `serve|migrate|config|raise-epoch|republish`, and what it adds."""
+"""The command line that every service has: `serve|migrate|config|reencrypt|raise-epoch|republish`, and what it adds."""
 
 import signal
 import sys
@@ -15,9 +15,11 @@ from kit.demands import Surroundings, needs
 from kit.failures import OperatorError
 from kit.observability import configure_logging, get_logger
 from kit.outbox_cli import add_outbox_commands
+from kit.reencrypt_cli import add_reencrypt_command
 
 if TYPE_CHECKING:
     from kit.dlq_cli import DeadLetterTools
+    from kit.reencrypt import SealedTable
 
 C = TypeVar("C", bound=DatabaseSettings)
 S = TypeVar("S", bound=ServiceSettings)
@@ -43,6 +45,7 @@ def service_cli(
     migrations_dir: Path,
     extra: Mapping[str, Task[Any]] | None = None,
     *,
+    sealed: "Callable[[], Sequence[SealedTable]]" = tuple,
     dead_letters: "DeadLetterTools[Any] | None" = None,
 ) -> typer.Typer:
     """The command line of the service `name`.
@@ -53,6 +56,7 @@ def service_cli(
         serve: runs until it is told to stop.
         migrations_dir: the service's migrations, oldest first by name.
         extra: further commands by name.
+        sealed: gives the tables with sealed columns, all of them; asked by the command that seals anew.
         dead_letters: given, there are commands `dlq list|show|replay|drop`; for services that consume.
     """
     app = typer.Typer(name=name, help=f"The {name} service of Gongji.", no_args_is_help=True, add_completion=False)
@@ -62,6 +66,7 @@ def service_cli(
     _add_config(app, settings_cls, Surroundings(name, migrations_dir, consumed))
     for command_name, task in (extra or {}).items():
         _add(app, name, command_name, task.run.__doc__ or "", task)
+    add_reencrypt_command(app, name, sealed, lambda settings_cls, run: done(name, Task(settings_cls, run)))
     add_outbox_commands(app, name, lambda settings_cls, run: done(name, Task(settings_cls, run)))
     if dead_letters is not None:
         _add_dlq(app, name, dead_letters)

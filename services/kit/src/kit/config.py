@@ -181,6 +181,14 @@ class DatabaseSettings(BaseSettings):
         return (init_settings,)
 
 
+class SealingSettings(DatabaseSettings):
+    """What a command needs that seals anew what the database holds."""
+
+    keyring_file: KeyRingFile = Field(
+        description="The keys that encrypt personal data, JSON.", examples=["keyring.json"]
+    )
+
+
 class ClockSettings(DatabaseSettings):
     """What a command needs that tells or compares business times."""
 

@@ -209,6 +209,11 @@ class KeyRing:
         """The id of the key that encrypts."""
         return self._active.id
 
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of the keys that decrypt."""
+        return frozenset(self._keys)
+
     def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
         """A ciphertext that opens only with the same context."""
         return self.encrypt_records([[(plaintext, context)]])[0][0]

@@ -7,7 +7,7 @@ the id is claimed, the servicer's method runs, and its answer is kept, sealed. S
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -16,6 +16,7 @@ from kit.auth import CallContext
 from kit.crypto import KeyRing
 from kit.db import Database, LeavesTrace
 from kit.errors import Refusal
+from kit.reencrypt import SealedTable
 
 FIELD = "request_id"
 """The request's field that the caller chooses, a UUID."""
@@ -78,7 +79,19 @@ class _Key:
     @property
     def context(self) -> bytes:
         """What the kept answer is bound to."""
-        return f"request.answer {self.caller} {self.request_id}".encode()
+        return _context(self.caller, self.request_id)
+
+
+def _context(caller: str, request_id: UUID) -> bytes:
+    return f"request.answer {caller} {request_id}".encode()
+
+
+SEALED: Final = SealedTable(
+    "request",
+    ("caller", "request_id"),
+    {"answer_ct": lambda row: _context(row["caller"], row["request_id"])},
+)
+"""For the command that seals anew."""
 
 
 def _key_of(call: CallContext, request: Message) -> _Key:

@@ -1,6 +1,7 @@
 """The command line of settlement."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit.cli import Task, service_cli
 from kit.config import ConsumerSettings
@@ -15,8 +16,20 @@ from settlement.projection import GROUP
 from settlement.statement_command import export_statement
 from settlement.subscriber import TOPICS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kit.reencrypt import SealedTable
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 DEAD_LETTERS = DeadLetterTools(ConsumerSettings, {GROUP: TOPICS}, handlers)
+
+
+def _sealed() -> "Sequence[SealedTable]":
+    from settlement.sealed import TABLES  # noqa: PLC0415 - other commands need none of it
+
+    return TABLES
+
 
 app = service_cli(
     "settlement",
@@ -28,6 +41,7 @@ app = service_cli(
         "pending": Task(AuditSettings, show_pending),
         "reconcile-holds": Task(ReconcileSettings, reconcile_holds),
     },
+    sealed=_sealed,
     dead_letters=DEAD_LETTERS,
 )
 app.command("close-day")(close_day)

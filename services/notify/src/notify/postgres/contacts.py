@@ -105,7 +105,7 @@ class PostgresContacts(Rows):
     async def add_code(self, code: ContactCode, contact: Contact, text: str) -> None:
         """See the protocol."""
         await self._raw.execute(_REPLACE_CODES, code.contact_id)
-        sealed = self._keyring.encrypt(text.encode(), _code_context(code.code_id, code.psn_no))
+        sealed = self._keyring.encrypt(text.encode(), code_context(code.code_id, code.psn_no))
         await self._raw.execute(
             _ADD_CODE,
             *(code.code_id, code.contact_id, code.psn_no, self._address_index(contact.address), code.code_index),
@@ -131,7 +131,7 @@ class PostgresContacts(Rows):
 
     async def give_back_code(self, code: WaitingCode) -> None:
         """See the protocol."""
-        sealed = self._keyring.encrypt(code.code.encode(), _code_context(code.code_id, code.psn_no))
+        sealed = self._keyring.encrypt(code.code.encode(), code_context(code.code_id, code.psn_no))
         await self._raw.execute(_GIVE_BACK, code.code_id, sealed)
 
     async def take_codes(self, limit: int, but_not: Collection[Channel] = ()) -> TakenCodes:
@@ -150,7 +150,7 @@ class PostgresContacts(Rows):
 
     def _row(self, contact: Contact) -> tuple[object, ...]:
         is_removed = contact.state is ContactState.REMOVED
-        context = _address_context(contact.contact_id, contact.psn_no, contact.channel)
+        context = address_context(contact.contact_id, contact.psn_no, contact.channel)
         return (
             *(contact.contact_id, contact.psn_no, contact.channel.value),
             None if is_removed else self._keyring.encrypt(contact.address.encode(), context),
@@ -170,16 +170,16 @@ class PostgresContacts(Rows):
         )
 
     def _address(self, row: Record) -> str:
-        context = _address_context(row["contact_id"], row["psn_no"], Channel(row["channel"]))
+        context = address_context(row["contact_id"], row["psn_no"], Channel(row["channel"]))
         return self._keyring.decrypt(row["address_ct"], context).decode()
 
     def _opened_address(self, row: Record) -> str | Unopened:
-        context = _address_context(row["contact_id"], row["psn_no"], Channel(row["channel"]))
+        context = address_context(row["contact_id"], row["psn_no"], Channel(row["channel"]))
         opened = self._open(row["address_ct"], context)
         return opened if isinstance(opened, Unopened) else opened.decode()
 
     def _waiting(self, row: Record) -> WaitingCode | None:
-        code = self._open(row["code_ct"], _code_context(row["code_id"], row["psn_no"]))
+        code = self._open(row["code_ct"], code_context(row["code_id"], row["psn_no"]))
         address = self._opened_address(row)
         if isinstance(code, Unopened) or isinstance(address, Unopened):
             return None
@@ -207,10 +207,12 @@ class SentCodesKept:
         return int(status.removeprefix("DELETE "))
 
 
-def _address_context(contact_id: UUID, psn_no: str, channel: Channel) -> bytes:
+def address_context(contact_id: UUID, psn_no: str, channel: Channel) -> bytes:
+    """What a sealed address is bound to."""
     # An address that is copied to another row, person or channel does not open there.
     return f"contact_point.address {contact_id} {psn_no} {channel.value}".encode()
 
 
-def _code_context(code_id: UUID, psn_no: str) -> bytes:
+def code_context(code_id: UUID, psn_no: str) -> bytes:
+    """What a sealed code is bound to."""
     return f"contact_code.code {code_id} {psn_no}".encode()

@@ -159,14 +159,14 @@ class PostgresDeliveries(Rows):
 
     def _queued(self, new: NewDelivery) -> tuple[object, ...]:
         one = new.delivery
-        payload = self._keyring.encrypt(_bytes(new.payload), _context(one.delivery_id, one.psn_no))
+        payload = self._keyring.encrypt(_bytes(new.payload), payload_context(one.delivery_id, one.psn_no))
         return (
             *(one.delivery_id, one.event_id, one.psn_no, one.channel.value, one.contact_id, one.message_id),
             *(one.kind.value, payload, one.next_attempt_at, one.created_at),
         )
 
     def _payload(self, row: Record) -> Payload | Unopened:
-        opened = self._open(row["payload_ct"], _context(row["delivery_id"], row["psn_no"]))
+        opened = self._open(row["payload_ct"], payload_context(row["delivery_id"], row["psn_no"]))
         return opened if isinstance(opened, Unopened) else Payload(**json.loads(opened))
 
 
@@ -209,7 +209,8 @@ def _bytes(payload: Payload) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode()
 
 
-def _context(delivery_id: UUID, psn_no: str) -> bytes:
+def payload_context(delivery_id: UUID, psn_no: str) -> bytes:
+    """What a sealed payload is bound to."""
     # A ciphertext that is copied to another row or person does not open there.
     return f"delivery.payload {delivery_id} {psn_no}".encode()
 

@@ -88,7 +88,7 @@ class PostgresMessages(Rows):
         return now
 
     def _opened(self, column: str, row: Record) -> str:
-        context = _context(column, row["message_id"], row["psn_no"])
+        context = text_context(column, row["message_id"], row["psn_no"])
         return self._keyring.decrypt(row[f"{column}_ct"], context).decode()
 
     def _stored(self, row: Record) -> StoredMessage:
@@ -118,11 +118,12 @@ def _notified(messages: Sequence[NewMessage]) -> str:
 
 def _texts(message: NewMessage) -> list[tuple[bytes, bytes]]:
     return [
-        (text.encode(), _context(column, message.message_id, message.notice.addressee))
+        (text.encode(), text_context(column, message.message_id, message.notice.addressee))
         for column, text in (("title", message.notice.title), ("body", message.notice.body))
     ]
 
 
-def _context(column: str, message_id: UUID, psn_no: str) -> bytes:
+def text_context(column: str, message_id: UUID, psn_no: str) -> bytes:
+    """What a sealed title or body is bound to."""
     # A ciphertext that is copied to another row, column or person does not open there.
     return f"message.{column} {message_id} {psn_no}".encode()

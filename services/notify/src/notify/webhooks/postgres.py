@@ -88,7 +88,7 @@ class PostgresWebhooks:
             return 0
         # In one order everywhere, so that two who queue the same wait for each other and do not lock each other out.
         events = sorted({one.event.event_id: one.event for one in deliveries}.items())
-        bodies = [self._keyring.encrypt(event.body, _body_context(event_id)) for event_id, event in events]
+        bodies = [self._keyring.encrypt(event.body, body_context(event_id)) for event_id, event in events]
         times = [event.occurred_at for _, event in events]
         await self._raw.execute(sql.KEEP_EVENTS, [event_id for event_id, _ in events], bodies, times)
         rows = sorted(
@@ -185,14 +185,14 @@ class PostgresWebhooks:
         )
 
     def _sealed(self, column: str, webhook: Webhook, text: str) -> bytes:
-        return self._keyring.encrypt(text.encode(), _context(column, webhook.webhook_id, webhook.owner))
+        return self._keyring.encrypt(text.encode(), webhook_context(column, webhook.webhook_id, webhook.owner))
 
     def _opened(self, column: str, row: Record) -> str:
-        context = _context(column, row["webhook_id"], row["owner"])
+        context = webhook_context(column, row["webhook_id"], row["owner"])
         return self._keyring.decrypt(row[f"{column}_ct"], context).decode()
 
     def _body(self, row: Record) -> bytes:
-        return self._keyring.decrypt(row["body_ct"], _body_context(row["event_id"]))
+        return self._keyring.decrypt(row["body_ct"], body_context(row["event_id"]))
 
     def _readable(self, key: str, row: Record, read: Callable[[Record], T]) -> T | None:
         """What a row says; None, and an error in the log, if it cannot be decrypted: the others go on all the same."""
@@ -243,12 +243,14 @@ def _listed(row: Record) -> ListedAttempt:
     return ListedAttempt(Attempt(*made), row["event_type"], DeliveryState(row["state"]), row["next_attempt_at"])
 
 
-def _context(column: str, webhook_id: UUID, owner: str) -> bytes:
+def webhook_context(column: str, webhook_id: UUID, owner: str) -> bytes:
+    """What a sealed column of a webhook is bound to."""
     # A ciphertext that is copied to another row, column or owner does not open there.
     return f"webhook.{column} {webhook_id} {owner}".encode()
 
 
-def _body_context(event_id: UUID) -> bytes:
+def body_context(event_id: UUID) -> bytes:
+    """What an event's sealed body is bound to."""
     return f"webhook_event.body {event_id}".encode()
 
 
