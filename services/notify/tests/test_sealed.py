@@ -13,8 +13,8 @@ from notify.domain.contacts import Contact, ContactCode, ContactState
 from notify.domain.webhooks import Secrets
 from notify.main import work
 from notify.sealed import TABLES
-from notify.testing import keyring, message
-from notify.testing_deliveries import AT, PAYLOAD, World
+from notify.testing import AT, keyring, message
+from notify.testing_deliveries import PAYLOAD, World
 from notify.testing_webhooks import claimed, delivery, event, kept, queued, webhook
 from notify.webhooks.parts import webhook_work
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from kit.certificates import issued_by, spki
 from kit.checking import Finding
 from kit.clock import SystemClock
 from kit.config import DatabaseSettings, variable
@@ -76,7 +76,7 @@ def _authority(path: Path, now: datetime) -> str:
 
 def _pair(path: Path, key: Path, own: _Own | None, now: datetime) -> str:
     leaf = _read(path)[0]
-    if _key_of(key) != _spki(leaf.public_key()):
+    if _key_of(key) != spki(leaf.public_key()):
         raise _Wrong(f"{key} is not the key of {path}")
     left = _life(leaf, path, now)
     if own is None:
@@ -86,7 +86,7 @@ def _pair(path: Path, key: Path, own: _Own | None, now: datetime) -> str:
 
 
 def _check_own(leaf: x509.Certificate, path: Path, own: _Own) -> None:
-    if not any(_issued_by(leaf, each) for each in own.authorities):
+    if not any(issued_by(leaf, each) for each in own.authorities):
         raise _Wrong(f"{path} was not issued by a CA of {own.vouched_for_by}")
     ids = _alternative(leaf, x509.UniformResourceIdentifier)
     if ids != [own.spiffe_id]:
@@ -99,7 +99,7 @@ def _apart(settings: DatabaseSettings) -> Iterator[Finding]:
     """Institutions and services have separate authorities: else one of the former could pose as one of the latter."""
     paths = [getattr(settings, name, None) for name in ("institution_ca_file", "service_ca_file")]
     try:
-        keys = [{_spki(each.public_key()) for each in _read(path)} for path in paths if path is not None]
+        keys = [{spki(each.public_key()) for each in _read(path)} for path in paths if path is not None]
     except _Wrong:
         return
     if len(keys) == 2 and keys[0] & keys[1]:  # noqa: PLR2004 - one of each
@@ -127,23 +127,11 @@ def _read(path: Path) -> list[x509.Certificate]:
 
 def _key_of(path: Path) -> bytes:
     try:
-        return _spki(serialization.load_pem_private_key(path.read_bytes(), password=None).public_key())
+        return spki(serialization.load_pem_private_key(path.read_bytes(), password=None).public_key())
     except TypeError:
         raise _Wrong(f"{path} is encrypted; keys are read without a password") from None
     except (OSError, ValueError, UnsupportedAlgorithm):
         raise _Wrong(f"{path} holds no private key in PEM that can be read") from None
-
-
-def _spki(key: PublicKeyTypes) -> bytes:
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:

@@ -10,6 +10,8 @@ import grpc
 
 from kit import tracing
 from kit.auth.call import current_or_none
+from kit.grpc_certificates import ClientFiles
+from kit.grpc_channel import FollowingChannel
 from kit.grpc_headers import ASSERTION, REQUEST_ID
 from kit.ids import uuid7
 from kit.requests import FIELD as REQUEST_ID_FIELD
@@ -62,7 +64,8 @@ def secure_channel(
     """A channel to `target`, such as `127.0.0.1:7102` or `dns:///binding:7102`, over all addresses that this means.
 
     A server that says of itself that it does not serve is passed over from that moment on, while it still answers what
-    it was asked: so none of our calls meets a server that stops.
+    it was asked: so none of our calls meets a server that stops. The files may be replaced at any time: calls that
+    begin afterwards show and believe what they say then (`kit.followed`).
 
     Args:
         target: where to; several addresses that no name stands for are `ipv4:10.0.0.1:7102,10.0.0.2:7102`, whose
@@ -75,9 +78,6 @@ def secure_channel(
         options: further channel options of gRPC.
         interceptors: what calls pass through, such as `IdentifyRequests`.
     """
-    credentials = grpc.ssl_channel_credentials(
-        (ca or tls.ca).read_bytes(), private_key=tls.key.read_bytes(), certificate_chain=tls.cert.read_bytes()
-    )
     chosen: list[tuple[str, Any]] = [
         ("grpc.service_config", _service_config(idempotent)),
         ("grpc.enable_retries", int(bool(idempotent))),
@@ -89,7 +89,11 @@ def secure_channel(
     ]
     if name := server_name or _name_in_list(target):
         chosen.append(("grpc.ssl_target_name_override", name))
-    return grpc.aio.secure_channel(target, credentials, options=chosen, interceptors=interceptors)
+
+    def opened(credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(target, credentials, options=chosen, interceptors=interceptors)
+
+    return FollowingChannel(ClientFiles(tls.cert, tls.key, ca or tls.ca), opened)
 
 
 class IdentifyRequests(grpc.aio.UnaryUnaryClientInterceptor):

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from kit import certificates
 from kit.auth import AccessTable, AssertionVerifier, Denylist, PeerIdentity
 from kit.clock import Clock
+from kit.grpc_certificates import ServerFiles
 from kit.grpc_chain import DEADLINE_CAP_SECONDS, Chain, Gate, UseOnce
 from kit.grpc_handlers import Handler, ServicerError
 from kit.probes import CannotListen
@@ -104,9 +105,11 @@ class GrpcServer:
         own_caps_seconds: Mapping[str, float] | None = None,
     ) -> None:
         self._settings = settings
-        certificates.watch("server", settings.tls_cert_file)
-        certificates.watch("institution-ca", settings.institution_ca_file)
-        certificates.watch("service-ca", settings.service_ca_file)
+        self._identity = PeerIdentity(
+            settings.institution_ca_file, settings.service_ca_file, settings.trust_domain, denylist
+        )
+        certificates.watch("institution-ca", lambda: self._identity.authorities()[0])
+        certificates.watch("service-ca", lambda: self._identity.authorities()[1])
         self._handlers = _collect(services)
         self._descriptors = _descriptors(self._handlers)
         self._own_caps_seconds = _of_methods(own_caps_seconds or {}, self._descriptors)
@@ -116,7 +119,7 @@ class GrpcServer:
         self._verifier = AssertionVerifier(settings.jwks_file, service_name, clock)
         self._fresh: asyncio.Task[None] | None = None
         self._gate = Gate(
-            PeerIdentity(settings.institution_ca_file, settings.service_ca_file, settings.trust_domain, denylist),
+            self._identity,
             access,
             self._verifier,
             settings.grpc_max_concurrent,
@@ -224,16 +227,24 @@ class GrpcServer:
 
     def _bind(self, server: grpc.aio.Server) -> int:
         try:
-            port = server.add_secure_port(self._settings.grpc_address, _credentials(self._settings))
+            port = server.add_secure_port(self._settings.grpc_address, self._credentials())
         except RuntimeError as error:
             raise CannotListen(self._settings.grpc_address, "gRPC", str(error)) from error
         return port
 
+    def _credentials(self) -> grpc.ServerCredentials:
+        files = ServerFiles(self._settings)
+        certificates.watch("server", files.certificate)
+        return grpc.dynamic_ssl_server_credentials(
+            files.first(),
+            lambda: self._renewed(files),
+            require_client_authentication=True,
+        )
 
-def _credentials(settings: GrpcSettings) -> grpc.ServerCredentials:
-    roots = settings.institution_ca_file.read_bytes() + b"\n" + settings.service_ca_file.read_bytes()
-    pair = (settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes())
-    return grpc.ssl_server_credentials([pair], root_certificates=roots, require_client_auth=True)
+    def _renewed(self, files: ServerFiles) -> Any:
+        """Asked by gRPC, in a thread of its own, before each handshake; None if nothing has changed."""
+        self._identity.look()  # so that whoever the handshake lets in is known to the chain as well
+        return files.renewed()
 
 
 class _Collector:

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
-from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]
 
 from kit import certificates
+from kit.kafka_tls import FollowingContext
 
 __all__ = ["KafkaAddress", "KafkaError", "KafkaSettings", "client_options", "drop", "new_consumer", "new_producer"]
 
@@ -57,15 +57,13 @@ class KafkaAddress:
 
 
 def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
-    """The TLS to speak, or None for plain text."""
+    """The TLS to speak, or None for plain text. The files may be replaced while clients work."""
     if settings.kafka_ca_file is None:
         return None
-    certificates.watch("kafka-ca", settings.kafka_ca_file)
+    context = FollowingContext.of(settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file)
+    certificates.watch("kafka-ca", context.authorities)
     if settings.kafka_cert_file is not None:
-        certificates.watch("kafka", settings.kafka_cert_file)
-    context: ssl.SSLContext = create_ssl_context(
-        cafile=settings.kafka_ca_file, certfile=settings.kafka_cert_file, keyfile=settings.kafka_key_file
-    )
+        certificates.watch("kafka", context.certificate)
     return context
 
 

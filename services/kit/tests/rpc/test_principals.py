@@ -1,17 +1,18 @@
 """Who a certificate makes of its holder, over real TLS."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from kit import auth
+from kit import auth, certificates
 from kit.auth import principals
 from kit.auth.principals import CaFileError, PeerIdentity, Principal
 from kit.errors import Refusal, reason_of
 from kit.grpc_client import TlsFiles
-from kit.testing_tls import Pki
+from kit.testing_tls import Authority, Pki
 
 CODE = "H65270100001"
 
@@ -82,8 +83,6 @@ async def test_a_certificate_that_establishes_nobody_is_unauthenticated(serve: A
 
 
 async def test_a_certificate_of_an_unknown_ca_does_not_get_through_tls(serve: Any) -> None:
-    from kit.testing_tls import Authority
-
     async with serve() as running:
         tls = running.pki.files(Authority("unknown"), "unknown", [f"spiffe://gongji-test/institution/{CODE}"])
         known, error = await ask(running, tls)
@@ -99,13 +98,13 @@ def identity(pki: Pki) -> PeerIdentity:
 
 def test_a_certificate_is_examined_once(identity: PeerIdentity, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
     examined: list[object] = []
-    real = principals._issued_by
+    real = certificates.issued_by
 
     def examine(*both: Any) -> bool:
         examined.append(both)
         return real(*both)
 
-    monkeypatch.setattr(principals, "_issued_by", examine)
+    monkeypatch.setattr(principals, "issued_by", examine)
     peer = Peer(pki.institution(CODE), f"spiffe://gongji-test/institution/{CODE}")
     assert identity.principal(peer) == identity.principal(peer) == Principal("institution", CODE)
     assert len(examined) == 1
@@ -148,3 +147,23 @@ def test_a_ca_file_without_a_certificate_is_named(pki: Pki, tmp_path: Any) -> No
     empty.write_text("nothing")
     with pytest.raises(CaFileError, match=str(empty)):
         PeerIdentity(empty, pki.service_ca_file, "gongji-test")
+
+
+def test_whom_a_new_ca_vouches_for_is_known_at_once(tmp_path: Path) -> None:
+    pki, new = Pki(tmp_path), Authority("institutions 2")
+    identity = PeerIdentity(pki.institution_ca_file, pki.service_ca_file, "gongji-test")
+    name = f"spiffe://gongji-test/institution/{CODE}"
+    peer = Peer(pki.files(new, CODE, [name]), name)
+    pki.institution_ca_file.write_bytes(pki.institutions.pem + new.pem)
+    assert identity.principal(peer) == Principal("institution", CODE)
+
+
+def test_whom_a_ca_vouched_for_that_is_gone_is_refused_from_the_next_look_on(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    identity = PeerIdentity(pki.institution_ca_file, pki.service_ca_file, "gongji-test")
+    peer = Peer(pki.institution(CODE), f"spiffe://gongji-test/institution/{CODE}")
+    assert identity.principal(peer) == Principal("institution", CODE)
+    pki.institution_ca_file.write_bytes(Authority("institutions 2").pem)
+    identity.look()
+    with pytest.raises(Refusal, match="may not vouch for institution ids"):
+        identity.principal(peer)

@@ -22,9 +22,9 @@ def _webhook(column: str) -> Context:
 TABLES: Final = (
     SealedTable(
         "message",
-        ("message_id",),
+        ("event_id", "psn_no"),
         {f"{column}_ct": _text(column) for column in ("title", "body")},
-        beside=("psn_no",),
+        beside=("message_id",),
     ),
     SealedTable(
         "contact_point",

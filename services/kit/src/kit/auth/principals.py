@@ -2,17 +2,17 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
+from kit.certificates import issued_by
 from kit.errors import Refusal
-from kit.failures import OperatorError
+from kit.followed import Contents, Followed, Misfit
 
 Kind = Literal["institution", "service"]
 
@@ -56,7 +56,10 @@ class _Peer:
     serial_number: int
 
 
-class CaFileError(OperatorError):
+_Issuers = dict[Kind, list[x509.Certificate]]
+
+
+class CaFileError(Misfit):
     """A CA file holds no certificate that can be read; names the file."""
 
 
@@ -73,13 +76,20 @@ class PeerIdentity:
     def __init__(
         self, institution_ca: Path, service_ca: Path, trust_domain: str, denylist: Denylist | None = None
     ) -> None:
-        self._issuers: dict[Kind, list[x509.Certificate]] = {
-            "institution": _certificates(institution_ca),
-            "service": _certificates(service_ca),
-        }
+        self._files = (institution_ca, service_ca)
+        self._followed = Followed("the CAs", self._files, self._issuers_of)
+        self._issuers = self._followed.current()
         self._trust_domain = trust_domain
         self._denylist = denylist
         self._known: OrderedDict[bytes, _Peer | str] = OrderedDict()
+
+    def look(self) -> None:
+        """Look at the files now: whoever a handshake lets in must be known to the next call. In any thread."""
+        self._followed.look()
+
+    def authorities(self) -> Sequence[bytes]:
+        """What is believed of the institutions' file and of the services', in PEM."""
+        return self._followed.contents()
 
     def principal(self, context: PeerContext) -> Principal:
         """The peer's principal.
@@ -87,17 +97,29 @@ class PeerIdentity:
         Raises:
             Refusal: `UNAUTHENTICATED` if the certificate does not establish one, else what the denylist says.
         """
+        self._believe(self._followed.current())
         handshake = context.auth_context()
         peer = self._peer(_first(handshake, "x509_pem_cert"), _first(handshake, "peer_spiffe_id"))
         if self._denylist and (refusal := self._denylist(peer.principal, peer.serial_number)):
             raise refusal
         return peer.principal
 
+    def _believe(self, issuers: _Issuers) -> None:
+        if issuers is not self._issuers:
+            self._issuers = issuers
+            self._known.clear()
+
+    def _issuers_of(self, contents: Contents) -> _Issuers:
+        institutions, services = map(_certificates, contents, self._files)
+        return {"institution": institutions, "service": services}
+
     def _peer(self, pem: bytes | None, spiffe_id: bytes | None) -> _Peer:
         if pem is None or spiffe_id is None:
             raise _unauthenticated("the certificate carries no SPIFFE id (exactly one URI is expected)")
         known = self._known.get(pem)
         if known is None:
+            # Whoever comes for the first time may be vouched for by a CA that has just been added.
+            self._believe(self._followed.look())
             known = self._known[pem] = self._examine(pem, spiffe_id.decode("utf-8", "replace"))
             while len(self._known) > CACHED_CERTIFICATES:
                 self._known.popitem(last=False)
@@ -117,17 +139,9 @@ class PeerIdentity:
             return f"this environment trusts {self._trust_domain}, the certificate is of another domain"
         kind = cast("Kind", match["kind"])
         certificate = x509.load_pem_x509_certificate(pem)
-        if not any(_issued_by(certificate, issuer) for issuer in self._issuers[kind]):
+        if not any(issued_by(certificate, issuer) for issuer in self._issuers[kind]):
             return f"the certificate's issuer may not vouch for {kind} ids"
         return _Peer(Principal(kind, match["name"]), certificate.serial_number)
-
-
-def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
 
 
 def _unauthenticated(message: str) -> Refusal:
@@ -138,9 +152,9 @@ def _first(handshake: Mapping[str, Iterable[bytes]], key: str) -> bytes | None:
     return next(iter(handshake.get(key, ())), None)
 
 
-def _certificates(path: Path) -> list[x509.Certificate]:
+def _certificates(pem: bytes, path: Path) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise CaFileError(f"{path} holds no PEM certificate that can be read: {error}") from error
 
