@@ -1,4 +1,4 @@
-"""`python -m kit topics create|check`: the platform's topics on the brokers."""
+"""`python -m kit topics …` and `keyring …`: the platform's topics on the brokers, and its key rings."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 
 from kit.kafka_client import KafkaAddress, KafkaError
+from kit.keyring_cli import app as keyring
 from kit.topic_admin import Comparison, Drift, TopicError, check_topics, ensure_topics
 from kit.topics import Catalogue, CatalogueError, catalogue
 
@@ -29,6 +30,7 @@ KeyFile = Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_KEY_FILE")]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 topics = typer.Typer(no_args_is_help=True)
 app.add_typer(topics, name="topics", help="The topics of protos/topics on the brokers; nothing here deletes one.")
+app.add_typer(keyring, name="keyring", help="Key rings, edited without anybody seeing a key.")
 
 
 @app.callback()
