@@ -107,6 +107,6 @@ def test_what_is_no_ring_is_told(ring: Path, content: str) -> None:
 def test_an_id_that_no_ciphertext_could_carry_is_refused(ring: Path) -> None:
     run("new", ring, "k1")
     before = ring.read_bytes()
-    refused("add", ring, "k" * 65)
-    refused("add", ring, "")
+    for key_id in ("k" * 65, "", "k.2", "k 2", "密"):
+        assert "1 to 64 letters" in refused("add", ring, key_id)
     assert ring.read_bytes() == before
