@@ -10,7 +10,7 @@ from binding.config import Settings as BindingSettings
 from gongji_local.certificates import Certificates
 from gongji_local.keys import Keys
 from identity.config import Settings as IdentitySettings
-from kit.config import ClockSettings, DatabaseSettings, ServiceSettings
+from kit.config import ClockSettings, DatabaseSettings, SealingSettings, ServiceSettings
 from notify.config import Settings as NotifySettings
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.config import Settings as SettlementSettings
@@ -25,6 +25,7 @@ SERVING: Final[Mapping[str, type[ServiceSettings]]] = {
 COMMANDS: Final[Mapping[tuple[str, str], type[DatabaseSettings]]] = {
     **{(service, "serve"): settings_cls for service, settings_cls in SERVING.items()},
     **{(service, "migrate"): DatabaseSettings for service in SERVICES},
+    **{(service, "reencrypt"): SealingSettings for service in SERVICES},
     ("binding", "audit"): DatabaseSettings,
     ("settlement", "audit"): AuditSettings,
     ("settlement", "close-day"): ClockSettings,

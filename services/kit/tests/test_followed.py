@@ -66,7 +66,8 @@ def test_what_does_not_fit_is_refused_once_and_what_was_in_use_goes_on(mount: Mo
     mount.put(crt="2", key="3")
     with capture_logs() as logs:
         assert {watched.current() for _ in range(3)} == {"1"}
-        assert watched.contents() == [b"1", b"1"]
+        with pytest.raises(Misfit, match="not in use"):
+            watched.contents()
     assert [(line["log_level"], line["why"]) for line in logs] == [("error", "2 and 3 do not belong together")]
     mount.put(crt="3", key="3")
     assert watched.current() == "3"
@@ -88,6 +89,16 @@ def test_a_file_that_is_gone_is_told_once(mount: Mount) -> None:
         assert {watched.current() for _ in range(3)} == {"1"}
     assert len(logs) == 1
     assert "tls.key" in logs[0]["why"]
+
+
+def test_what_comes_back_to_what_is_in_use_is_no_change(mount: Mount) -> None:
+    watched = Followed("the pair", mount.files, pair)
+    with capture_logs() as logs:
+        mount.put(crt="2", key="3")
+        watched.current()
+        mount.put(crt="1", key="1")
+        assert watched.contents() == [b"1", b"1"]
+    assert [line["log_level"] for line in logs] == ["error"]
 
 
 def test_a_change_has_to_fulfil_more_than_the_beginning(mount: Mount) -> None:

@@ -18,15 +18,15 @@ DAY_SECONDS: Final = 86_400.0
 
 DAYS_LEFT: Final = EVERY.gauge(
     "gongji_certificate_days_left",
-    "Days until the certificate that is in use runs out, of several the first that does; below 0 it has. NaN if it"
-    " cannot be read. The files are looked at each time; a renewed one that is refused is not in use.",
+    "Days until the certificate runs out, of a file with several the first that does; below 0 it has. NaN if what the"
+    " file says is not in use: it cannot be read, or does not fit. The files are looked at each time.",
     unit="days",
     labels=(Label("certificate", "which", ("server", "institution-ca", "service-ca", "kafka", "kafka-ca")),),
 )
 
 
 def watch(certificate: str, content: Callable[[], bytes]) -> None:
-    """Tell from now on how long what is in use is good."""
+    """Tell from now on how long this certificate is good; `content` raises `Misfit` where its file is not in use."""
     DAYS_LEFT.labels(certificate).set_function(lambda: days_left(content))
 
 

@@ -73,8 +73,14 @@ class Followed(Generic[T]):
             return self._value
 
     def contents(self) -> Contents:
-        """What the files said that are in use."""
+        """What the files say, which is in use.
+
+        Raises:
+            Misfit: they say something else by now, which is refused, or cannot be read.
+        """
         self.current()
+        if self._refused is not None:
+            raise Misfit(f"{self._what}: what the files say is not in use")
         return self._contents
 
     def _take_up(self) -> None:
@@ -83,6 +89,8 @@ class Followed(Generic[T]):
         except OSError as error:
             self._refuse(str(error), str(error))
             return
+        if found == self._contents:
+            self._refused = None
         if found in (self._contents, self._refused):
             return
         try:

@@ -162,16 +162,16 @@ def _base64(length: int) -> str:
 def _read(file: Path) -> Ring:
     """The ring, after whoever will read it has found it good."""
     try:
-        ring = cast("Ring", json.loads(file.read_bytes()))
-        if isinstance(ring, dict) and _INDEX in ring:
-            KeyRing.from_json(ring)
+        stated: object = json.loads(file.read_bytes())
+        if isinstance(stated, dict) and _INDEX in stated:
+            KeyRing.from_json(stated)
         else:
             TokenSigner(file)
     except ValueError as error:
         raise KeyRingUnusable(f"{file} is no key ring: {type(error).__name__}") from error
     except KeyRingError as error:
         raise KeyRingUnusable(f"{file} is no key ring: {error}") from error
-    return ring
+    return cast("Ring", stated)
 
 
 def _write(file: Path, ring: Ring) -> None:
