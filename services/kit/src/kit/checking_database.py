@@ -11,6 +11,7 @@ from kit import migrate
 from kit.checking import Finding
 from kit.clock import SystemClock
 from kit.config import DatabaseSettings
+from kit.db_login import connect
 from kit.surroundings import database_failure
 
 _CONNECT_SECONDS: Final = 5.0
@@ -29,7 +30,7 @@ SELECT current_setting('server_version_num')::int AS number, current_setting('se
 async def database(settings: DatabaseSettings, migrations: Path) -> Sequence[Finding]:
     """What PostgreSQL says; the first line alone if it does not let this service in."""
     try:
-        connection = await asyncpg.connect(settings.database_url, timeout=_CONNECT_SECONDS)
+        connection = await connect(settings.database_url, timeout=_CONNECT_SECONDS)
         try:
             (row,) = await connection.fetch(_LOOK, list(_KEEPING))
         finally:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import EnvSettingsSource
 
 from kit.crypto import KeyRing, KeyRingError
+from kit.db_password import PasswordUnreadable, password_file, passwords
 from kit.failures import OperatorError
 from kit.signing import KeyRingUnusable, TokenSigner
 
@@ -116,7 +117,18 @@ def _database_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or len(parts.path) < len("/x"):
         raise _refuse("must be postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE")
+    if (file := password_file(value)) is not None:
+        _password(file, parts.password)
     return value
+
+
+def _password(file: Path, stated: str | None) -> None:
+    if stated is not None:
+        raise _refuse("has a password and names a file with one, too: leave the former out")
+    try:
+        passwords(file)
+    except PasswordUnreadable as error:
+        raise _refuse(f"names a file that is of no use: {error}") from None
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -153,7 +165,8 @@ class DatabaseSettings(BaseSettings):
     )
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         repr=False,
-        description="The service's own database, as its owning role; in production it ends with ?sslmode=verify-full.",
+        description="The service's own database, as its owning role; in production with ?sslmode=verify-full, and the"
+        " password best in a file (&passwordfile=…), which is read for each new connection.",
         examples=["postgresql://gongji_SERVICE:PASSWORD@127.0.0.1:5432/gongji_SERVICE"],
     )
     database_pool_size: int = Field(

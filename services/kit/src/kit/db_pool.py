@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from kit.clock import Elapsed
 from kit.db_errors import ConnectTimedOut, is_unavailable
+from kit.db_login import connect
 from kit.errors import Refusal
 from kit.observability import get_logger
 from kit.pool_metrics import CONNECTIONS, REFUSED, SIZE, WAIT, WAITING
@@ -247,6 +248,7 @@ def _engine(url: str, application_name: str, limits: Limits) -> AsyncEngine:
         hide_parameters=True,  # values are personal data, and errors end in logs
         connect_args={
             "dsn": url,
+            "async_creator_fn": connect,
             "timeout": CONNECT_TIMEOUT_SECONDS,
             "prepared_statement_cache_size": STATEMENT_CACHE_SIZE,
             "statement_cache_size": STATEMENT_CACHE_SIZE,

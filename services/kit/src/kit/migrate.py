@@ -28,6 +28,7 @@ from kit.backoff import backoff_seconds
 from kit.clock import Elapsed
 from kit.db import engine_url
 from kit.db_errors import LOCK_NOT_AVAILABLE, sqlstate_of
+from kit.db_login import connect
 from kit.failures import OperatorError
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ async def apply(url: str, migrations_dir: Path) -> list[str]:
             What was applied stays; run it again.
     """
     script = _script(migrations_dir)
-    lock = await asyncpg.connect(url)
+    lock = await connect(url)
     try:
         await _lock(lock)
         return await _until_locked(url, script)
@@ -112,7 +113,7 @@ async def _until_locked(url: str, script: ScriptDirectory) -> list[str]:
 
 async def _who_is_in_the_way(url: str, script: ScriptDirectory) -> str:
     step, *_ = await _on_connection(url, lambda connection: _missing(connection, script))
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         oldest = await connection.fetchrow(_OLDEST_TRANSACTION)
     finally:
@@ -176,6 +177,7 @@ async def _on_connection(url: str, function: Callable[[Connection], T]) -> T:
         poolclass=NullPool,
         connect_args={
             "dsn": url,
+            "async_creator_fn": connect,
             "server_settings": {
                 "application_name": "migrate",
                 "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",

@@ -19,6 +19,7 @@ from kit.backoff import backoff_seconds
 from kit.bus_metrics import DELAY, RELAY_ACTIVE, RELAY_FAILURES, UNSENT, UNSENT_AGE
 from kit.clock import Elapsed
 from kit.db import Database, Transaction
+from kit.db_login import connect
 from kit.events import StoredEvent
 from kit.failpoints import Boundary, Failpoints
 from kit.ids import age_seconds
@@ -254,7 +255,7 @@ class Relay:
             await asyncio.sleep(backoff_seconds(failures + 1))
 
     async def _listen_until_closed(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=LISTEN_TIMEOUT_SECONDS)
+        connection = await connect(self._dsn, timeout=LISTEN_TIMEOUT_SECONDS)
         closed = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _connection: closed.set())

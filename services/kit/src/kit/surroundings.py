@@ -8,13 +8,14 @@ from urllib.parse import unquote, urlsplit
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError  # type: ignore[import-untyped]
 
 from kit.db_errors import chain_of, is_unavailable, sqlstate_of
+from kit.db_password import PasswordUnreadable
 from kit.failures import OperatorError
 
 DEFAULT_PORT: Final = 5432
 CORRECT_URL: Final = "Correct GONGJI_DATABASE_URL."
 # https://www.postgresql.org/docs/17/errcodes-appendix.html
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
-    "28P01": ("refuses the password of the role {role}", CORRECT_URL),
+    "28P01": ("refuses the password of the role {role}", "Correct GONGJI_DATABASE_URL, or the file that it names."),
     "28000": ("does not let the role {role} in", CORRECT_URL),
     "3D000": ("has no database {database}", f"Create it, or: {CORRECT_URL}"),
     "42501": ("does not allow that to the role {role}", CORRECT_URL),
@@ -36,6 +37,9 @@ def database_failure(error: BaseException, url: str) -> OperatorError | None:
     """The sentence for a database that cannot be used; None when the error is not about that."""
     parts = urlsplit(url)
     known = {"role": unquote(parts.username or "nobody"), "database": unquote(parts.path.lstrip("/"))}
+    refused = next((link for link in chain_of(error) if isinstance(link, PasswordUnreadable)), None)
+    if refused is not None:
+        return refused
     where = f"PostgreSQL at {parts.hostname}:{parts.port or DEFAULT_PORT}"
     what, then = _WORDS.get(sqlstate_of(error) or "", ("", ""))
     if what:

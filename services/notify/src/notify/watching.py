@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
-
 from kit.backoff import backoff_seconds
 from kit.clock import Elapsed
 from kit.db import Work
+from kit.db_login import connect
 from kit.errors import Refusal
 from kit.observability import get_logger
 from notify.metrics import WATCHERS
@@ -163,7 +162,7 @@ class Listener:
             await asyncio.sleep(backoff_seconds(max(failures, 1)))
 
     async def _listen(self) -> None:
-        connection: Any = await asyncpg.connect(self._dsn, timeout=LISTEN_TIMEOUT_SECONDS)
+        connection: Any = await connect(self._dsn, timeout=LISTEN_TIMEOUT_SECONDS)
         try:
             await connection.add_listener(CHANNEL, self._heard)
             self._watchers.wake_all()  # what came before
