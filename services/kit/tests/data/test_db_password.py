@@ -1,7 +1,6 @@
 """A database's password is replaced while the service works, and not one unit of work fails."""
 
 import asyncio
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -9,6 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from kit import db_login, migrate
 from kit.config import ConfigurationError, DatabaseSettings, describe, load
@@ -136,7 +136,7 @@ async def test_a_file_that_is_gone_is_an_outage_that_names_it(login: Login) -> N
 def test_migrations_log_in_the_same_way(login: Login, tmp_path: Path) -> None:
     (tmp_path / "versions").mkdir()
     login.file.write_text("wrong")
-    with pytest.raises(asyncpg.InvalidPasswordError):
+    with pytest.raises(DBAPIError, match="password authentication failed"):
         migrate.pending(login.url, tmp_path)
     login.other.write_text("first")
     assert migrate.pending(login.url, tmp_path) == []
@@ -167,25 +167,23 @@ def test_a_file_without_a_password_is_refused(tmp_path: Path, content: bytes | N
         passwords(tmp_path / "password")
 
 
-def test_the_rest_of_the_url_stays(tmp_path: Path) -> None:
+def test_the_rest_of_the_url_stays() -> None:
     root = "sslmode=verify-full&sslrootcert=/etc/gongji/database/ca.crt"
     url = f"postgresql://role@host:5432/name?{root}&passwordfile=/etc/gongji/database/password"
     assert without_file(url) == f"postgresql://role@host:5432/name?{root}"
     assert password_file(url) == Path("/etc/gongji/database/password")
     assert password_file(without_file(url)) is None
-    assert tmp_path
 
 
 def settings(url: str) -> DatabaseSettings:
     return load(DatabaseSettings, {"GONGJI_ENVIRONMENT": "test", "GONGJI_DATABASE_URL": url})
 
 
-def test_settings_show_the_file_and_refuse_what_cannot_be_used(tmp_path: Path) -> None:
+def test_settings_show_no_password_and_refuse_what_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "password"
     with pytest.raises(ConfigurationError, match="cannot be read"):
         settings(f"postgresql://role@host/name?passwordfile={file}")
     file.write_text("secret-word")
-    assert f"passwordfile={file}" in describe(settings(f"postgresql://role@host/name?passwordfile={file}"))
     assert "secret-word" not in describe(settings(f"postgresql://role@host/name?passwordfile={file}"))
     with pytest.raises(ConfigurationError, match="leave the former out"):
         settings(f"postgresql://role:password@host/name?passwordfile={file}")
@@ -193,9 +191,5 @@ def test_settings_show_the_file_and_refuse_what_cannot_be_used(tmp_path: Path) -
 
 def test_there_is_one_way_to_connect() -> None:
     services = Path(db_login.__file__).parents[3]
-    found = [
-        file.name
-        for file in services.glob("*/src/**/*.py")
-        if re.search(r"asyncpg\.connect\(", file.read_text("utf-8"))
-    ]
-    assert found == ["db_login.py"]
+    sources = {file: file.read_text(encoding="utf-8") for file in services.glob("*/src/**/*.py")}
+    assert {file.name for file, text in sources.items() if "asyncpg.connect(" in text} == {"db_login.py"}
