@@ -170,7 +170,7 @@ lock: setup ## resolve requirements.in to requirements.lock, with hashes and wit
 
 IMAGE_LOCKS := deploy/images/requirements
 image-locks: setup ## of requirements.lock what each image needs, as the services' pyproject.toml name it
-	@for each in identity binding settlement notify; do $(BIN)/uv pip compile $(LOCKED) -c requirements.lock \
+	@for each in kit identity binding settlement notify; do $(BIN)/uv pip compile $(LOCKED) -c requirements.lock \
 	  --no-emit-package gongji-kit --no-emit-package gongji-protos -o $(IMAGE_LOCKS)/$$each.txt services/$$each/pyproject.toml; done
 	@for each in tools lint; do $(BIN)/uv pip compile $(LOCKED) -c requirements.lock -o $(IMAGE_LOCKS)/$$each.txt $(IMAGE_LOCKS)/$$each.in; done
 

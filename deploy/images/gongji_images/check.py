@@ -22,7 +22,16 @@ from gongji_images.dockerfile import DOCKERFILE, ROOT, Stage, stages
 from gongji_images.errors import ImagesError
 from gongji_images.running import run_all, unchanged
 from gongji_images.tree import SERVICES
-from gongji_images.workplace import Workplace, build, is_root, lay_out, make_read_only, make_removable, new_root
+from gongji_images.workplace import (
+    Workplace,
+    build,
+    go_on_from,
+    is_root,
+    lay_out,
+    make_read_only,
+    make_removable,
+    new_root,
+)
 from gongji_local.console import ConsoleProgress
 from gongji_local.parallel import in_parallel
 from gongji_local.progress import Progress, told
@@ -55,6 +64,8 @@ def check(workplace: Workplace, progress: Progress) -> None:
         lay_out(workplace, SERVICES, plan)
     with told(progress, "Tools", "uv, setuptools, cyclonedx-bom"):
         _build(workplace, plan["tools"], "")
+    with told(progress, "Shared", "what all four services have"):
+        _build(workplace, plan["members"], "members")
     in_parallel(lambda service: _tree(workplace, plan, service, progress), SERVICES)
     trees = {service: workplace.tree(service) for service in SERVICES}
     written = unchanged(trees, lambda: run_all(workplace, plan, progress))
@@ -64,7 +75,9 @@ def check(workplace: Workplace, progress: Progress) -> None:
 def _tree(workplace: Workplace, plan: Mapping[str, Stage], service: str, progress: Progress) -> None:
     place = workplace.tree(service)
     with told(progress, f"Tree of {service}") as step:
-        _build(workplace, plan[f"build-{service}"], service)
+        stage = plan[f"build-{service}"]
+        go_on_from(workplace, stage.parent, service)
+        _build(workplace, stage, service)
         lock = tree.locked((ROOT / REQUIREMENTS / f"{service}.txt").read_text(encoding="utf-8"))
         _require_none(f"the tree of {service}", tree.problems(place, service, lock))
         make_read_only(place)

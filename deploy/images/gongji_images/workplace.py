@@ -113,6 +113,12 @@ def build(argv: Sequence[str], workplace: Workplace, service: str) -> None:
         raise ImagesError(f"{' '.join(argv)} failed:\n{done.stdout}{done.stderr}")
 
 
+def go_on_from(workplace: Workplace, stage: str, service: str) -> None:
+    """Begins the tree of a service with that of the stage before, as FROM does."""
+    copied = ["cp", "--archive", str(workplace.tree(stage)), str(workplace.tree(service))]
+    subprocess.run(copied, check=True, **_as_builder())
+
+
 def _build_environment(workplace: Workplace) -> dict[str, str]:
     passed = {name: value for name, value in os.environ.items() if name.upper().startswith(_PASSED_PREFIXES)}
     return passed | {

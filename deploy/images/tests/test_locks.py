@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gongji_images.assemble import REQUIREMENTS, members
+from gongji_images.assemble import REQUIREMENTS, SHARED, members
 from gongji_images.dockerfile import ROOT
 from gongji_images.tree import SERVICES, locked
 
@@ -63,6 +63,14 @@ def test_what_an_image_installs_is_what_the_workspace_was_tested_with(service: s
 
 
 @pytest.mark.parametrize("service", SERVICES)
+def test_what_all_images_have_is_in_each_lock_as_it_is_there(service: str) -> None:
+    of_service = blocks(lock(service))
+    for name, (line, hashes) in blocks(lock(SHARED)).items():
+        assert of_service[name][0].partition(" ;")[0] == line.partition(" ;")[0]
+        assert of_service[name][1] == hashes
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_no_tool_and_no_test_is_installed(service: str) -> None:
     assert not locked(lock(service)).keys() & ONLY_FOR_WORK
     assert not [name for name in locked(lock(service)) if name.startswith(("types-", "pytest", "gongji"))]
@@ -101,7 +109,7 @@ def test_versions_are_stated_once_in_requirements_in(member: str) -> None:
     assert {name for name in declared(member) if not name.startswith("gongji-")} <= names
 
 
-@pytest.mark.parametrize("name", ["tools", "lint", *SERVICES])
+@pytest.mark.parametrize("name", ["tools", "lint", *MEMBERS])
 def test_every_line_has_hashes_and_none_names_an_index(name: str) -> None:
     assert all(hashes for _line, hashes in blocks(lock(name)).values())
     assert "://" not in lock(name)
@@ -134,4 +142,4 @@ def test_the_names_of_a_lock_are_read_with_their_markers() -> None:
 
 def test_the_folder_of_locks_has_nothing_that_nobody_installs() -> None:
     there = {path.name for path in Path(ROOT / REQUIREMENTS).iterdir()}
-    assert there == {*(f"{name}.txt" for name in ("tools", "lint", *SERVICES)), "tools.in", "lint.in"}
+    assert there == {*(f"{name}.txt" for name in ("tools", "lint", *MEMBERS)), "tools.in", "lint.in"}
