@@ -177,7 +177,7 @@ image-locks: setup ## of requirements.lock what each image needs, as the service
 images: setup ## build the images with docker or buildah: make images BASE=python:3.13-slim@sha256:… RELEASE=1 REGISTRY=registry.example/
 	@PYTHONPATH=deploy/images $(BIN)/python -m gongji_images.build --base "$(BASE)" --registry "$(REGISTRY)" $(if $(RELEASE),--release)
 
-image-check: setup ## what the images would contain, without docker: lint, four read-only trees, the services run out of them; 2 to 4 minutes
+image-check: setup ## what the images would contain, without docker: lint, four read-only trees, the services run out of them; 1 to 3 minutes
 	@PYTHONPATH=deploy/images $(BIN)/python -m gongji_images.check
 
 clean: ## end the stack and remove everything that was made here

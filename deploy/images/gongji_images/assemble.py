@@ -107,7 +107,7 @@ def _compile(tree: Path, listing: Path) -> None:
     # Of a file that is compiled by hash compileall does not see that it is, so it is told which are not.
     files = [path for path in (tree / "lib").rglob("*.py") if not Path(cache_from_source(str(path))).exists()]
     listing.write_text("".join(f"{path}\n" for path in files), encoding="utf-8")
-    run(tree, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "-i", listing, cwd=tree)
+    run(tree, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-i", listing, cwd=tree)
 
 
 def _write_sbom(source: Path, tools: Path, service: str, tree: Path) -> None:
