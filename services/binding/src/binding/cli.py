@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from binding.config import ReplaySettings, Settings
+from binding.kept import KEPT
 from binding.main import audit_limits, handlers, serve
 from binding.subscriber import GROUP, TOPICS
 from kit.cli import Task, service_cli
 from kit.config import DatabaseSettings
 from kit.dlq_cli import DeadLetterTools
+from kit.purge_cli import Retention
+from kit.retention import BusRetention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,4 +36,5 @@ app = service_cli(
     {"audit": Task(DatabaseSettings, audit_limits)},
     sealed=_sealed,
     dead_letters=DEAD_LETTERS,
+    retention=Retention(BusRetention, KEPT),
 )

@@ -15,6 +15,7 @@ from binding.calendars import ChineseCalendar, RegionalDays
 from binding.config import ReplaySettings, Settings
 from binding.domain.working_days import Promise
 from binding.jobs import draft_jobs, upkeep_jobs
+from binding.kept import KEPT
 from binding.pledges import shipped
 from binding.proof_checker import ProofChecker
 from binding.repository import PostgresRepository, Repository
@@ -50,6 +51,7 @@ from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
+from kit.month_making import MonthMaking
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.sampling import Sampler
@@ -117,10 +119,11 @@ def build(settings: Settings) -> Application:
     add_probes(application, settings, health)
     application.add("database", database.connect, database.close)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
-    jobs = [*parts.jobs, *forgetting_jobs(once, used)]
+    months = MonthMaking(database, clock, KEPT)
+    jobs = [*parts.jobs, *forgetting_jobs(once, used), months.job()]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     application.add("consumer", consumer.start, consumer.stop, stop_timeout_seconds=45.0)
-    figures = Sampler(AuditResults(database), open_letters(settings, database, {GROUP: TOPICS}))
+    figures = Sampler(AuditResults(database), open_letters(settings, database, {GROUP: TOPICS}), months)
     application.background("figures", figures.run)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.drain)

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from identity.config import ImportSettings, Settings
+from identity.kept import KEPT
 from identity.main import SERVICE, build
 from kit.cli import load_or_exit, main, service_cli
 from kit.demands import needs
 from kit.observability import configure_logging
+from kit.purge_cli import Retention
+from kit.retention import OutboxRetention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +28,16 @@ def serve(settings: Settings) -> int:
     return build(settings).application.run()
 
 
+RETENTION: Final = Retention(OutboxRetention, KEPT, {"counted attempts": "1 day"})
+
+
 def _sealed() -> "Sequence[SealedTable]":
     from identity.sealed import TABLES  # noqa: PLC0415 - other commands need none of it
 
     return TABLES
 
 
-app = service_cli(SERVICE, Settings, serve, MIGRATIONS, sealed=_sealed)
+app = service_cli(SERVICE, Settings, serve, MIGRATIONS, sealed=_sealed, retention=RETENTION)
 
 
 def _batch_id(value: str) -> str:

@@ -13,6 +13,7 @@ from identity.access import ACCESS, OWN_CAPS_SECONDS
 from identity.config import Settings
 from identity.credential import VisitCredentials
 from identity.domain.attempts import Bounds
+from identity.kept import KEPT
 from identity.platform_access import regional_platform
 from identity.postgres import PostgresRepository
 from identity.postgres.attempts import CountedAttempts
@@ -55,8 +56,10 @@ from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
 from kit.ids import uuid7
 from kit.lifecycle import Application
+from kit.month_making import MonthMaking
 from kit.relay import Relay
 from kit.requests import PostgresOnce
+from kit.sampling import Sampler
 from kit.scheduler import Scheduler, alone_on
 from kit.signing import TokenSigner
 from kit.used_assertions import UsedAssertions
@@ -114,8 +117,10 @@ def build(settings: Settings) -> Serving:
     )
     relay = Relay(database, settings.database_url, settings, f"{SERVICE}-{uuid7()}")
     application = _application(settings, health, database, platform=platform, server=server, relay=relay)
-    jobs = forgetting_jobs(once, used, {"forget-attempts": CountedAttempts(database).forget})
+    months = MonthMaking(database, clock, KEPT)
+    jobs = [*forgetting_jobs(once, used, {"forget-attempts": CountedAttempts(database).forget}), months.job()]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
+    application.background("figures", Sampler(months).run)
     return Serving(application, server)
 
 

@@ -1,4 +1,4 @@
-"""The command line that every service has: `serve|migrate|config|reencrypt|raise-epoch|republish`, and what it adds."""
+"""The command line that every service has: `serve|migrate|config|reencrypt|raise-epoch|republish|purge` and what it adds."""
 
 import signal
 import sys
@@ -15,6 +15,7 @@ from kit.demands import Surroundings, needs
 from kit.failures import OperatorError
 from kit.observability import configure_logging, get_logger
 from kit.outbox_cli import add_outbox_commands
+from kit.purge_cli import Retention, add_purge_command
 from kit.reencrypt_cli import add_reencrypt_command
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def service_cli(
     *,
     sealed: "Callable[[], Sequence[SealedTable]]" = tuple,
     dead_letters: "DeadLetterTools[Any] | None" = None,
+    retention: Retention[Any] | None = None,
 ) -> typer.Typer:
     """The command line of the service `name`.
 
@@ -58,6 +60,7 @@ def service_cli(
         extra: further commands by name.
         sealed: gives the tables with sealed columns, all of them; asked by the command that seals anew.
         dead_letters: given, there are commands `dlq list|show|replay|drop`; for services that consume.
+        retention: given, there is a command `purge`; for services with tables that are cut into months.
     """
     app = typer.Typer(name=name, help=f"The {name} service of Gongji.", no_args_is_help=True, add_completion=False)
     _add(app, name, "serve", "Serve until SIGTERM or SIGINT.", Task(settings_cls, serve))
@@ -68,6 +71,8 @@ def service_cli(
         _add(app, name, command_name, task.run.__doc__ or "", task)
     add_reencrypt_command(app, name, sealed, lambda settings_cls, run: done(name, Task(settings_cls, run)))
     add_outbox_commands(app, name, lambda settings_cls, run: done(name, Task(settings_cls, run)))
+    if retention is not None:
+        add_purge_command(app, name, retention, lambda settings_cls, run: done(name, Task(settings_cls, run)))
     if dead_letters is not None:
         _add_dlq(app, name, dead_letters)
     return app

@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING
 
 from kit.cli import service_cli
 from kit.dlq_cli import DeadLetterTools
+from kit.purge_cli import Retention
+from kit.retention import BusRetention
 from notify.channel_commands import try_channel_command
 from notify.config import MIGRATIONS, ReplaySettings, Settings
+from notify.kept import KEPT
 from notify.main import NAME, build, handlers
 from notify.service import CONSUMER
 from notify.subscriber import TOPICS
@@ -25,6 +28,13 @@ def _serve(settings: Settings) -> int:
 
 DEAD_LETTERS = DeadLetterTools(ReplaySettings, {CONSUMER: TOPICS, WEBHOOKS_CONSUMER: WEBHOOKS_TOPICS}, handlers)
 
+FORGOTTEN = {
+    "counts of a day": "7 days",
+    "codes that were sent to contacts": "2 days",
+    "deliveries that have ended": "the days of GONGJI_DELIVERY_KEEP_DAYS",
+}
+RETENTION = Retention(BusRetention, KEPT, FORGOTTEN)
+
 
 def _sealed() -> "Sequence[SealedTable]":
     from notify.sealed import TABLES  # noqa: PLC0415 - other commands need none of it
@@ -32,7 +42,7 @@ def _sealed() -> "Sequence[SealedTable]":
     return TABLES
 
 
-app = service_cli(NAME, Settings, _serve, MIGRATIONS, sealed=_sealed, dead_letters=DEAD_LETTERS)
+app = service_cli(NAME, Settings, _serve, MIGRATIONS, sealed=_sealed, dead_letters=DEAD_LETTERS, retention=RETENTION)
 app.command("texts")(texts_command)
 app.command("catalogue")(catalogue_command)
 app.command("try-channel")(try_channel_command)

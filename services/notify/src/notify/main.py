@@ -19,6 +19,7 @@ from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
+from kit.month_making import MonthMaking
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.sampling import Sampler
@@ -39,6 +40,7 @@ from notify.couriers import Couriers, DeliveryDesk
 from notify.delivery_service import DeliveryService
 from notify.delivery_servicer import DeliveryServicer
 from notify.dispatch import Carriers, Dispatch, Elsewhere
+from notify.kept import KEPT
 from notify.postgres import PostgresRepository
 from notify.postgres.contacts import SentCodesKept
 from notify.postgres.deliveries import DeliveriesKept
@@ -121,13 +123,14 @@ def build(settings: Settings) -> Application:
         "forget-deliveries": kept.forget_ended,
         "end-deliveries-without-receipt": desk.end_unheard,
     }
-    jobs: Sequence[Job] = [*forgetting_jobs(once, used, forgets), *webhooks.jobs]
+    months = MonthMaking(database, parts.clock, KEPT)
+    jobs: Sequence[Job] = [*forgetting_jobs(once, used, forgets), *webhooks.jobs, months.job()]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     if settings.callback_address and settings.gateway_keyring_file:
         callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), desk)
         application.add("callback", callback.start, callback.stop)
     groups = {CONSUMER: TOPICS, WEBHOOKS_CONSUMER: WEBHOOKS_TOPICS}
-    application.background("figures", Sampler(open_letters(settings, database, groups)).run)
+    application.background("figures", Sampler(open_letters(settings, database, groups), months).run)
     application.background("listener", Listener(settings.database_url, parts.watchers).run)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.drain)

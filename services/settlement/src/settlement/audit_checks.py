@@ -309,7 +309,7 @@ EVENTS: Final = Check(
         FROM (SELECT key, sequence, lag(sequence) OVER (PARTITION BY key ORDER BY id) AS before
               FROM outbox_event WHERE topic = 'account-events-v1') AS told
         GROUP BY key) AS o ON o.key = a.psn_no
-    CROSS JOIN (SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('outbox_event_1'))
+    CROSS JOIN (SELECT NOT EXISTS (SELECT FROM purged_month WHERE table_name = 'outbox_event')
                        AS from_the_first) AS kept  -- false once policy has dropped the oldest events
     WHERE coalesce(a.psn_no, o.key) > $1
     ORDER BY 1 LIMIT $2

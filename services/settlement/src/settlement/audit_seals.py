@@ -20,7 +20,7 @@ _HEADS = """
 SELECT id, sequence, payload FROM outbox_event
 WHERE topic = 'ledger-events-v1' AND id > $1 ORDER BY id LIMIT $2
 """
-_FROM_THE_FIRST = "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('outbox_event_1'))"
+_FROM_THE_FIRST = "SELECT NOT EXISTS (SELECT FROM purged_month WHERE table_name = 'outbox_event')"
 
 
 class SealsAudit:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 from kit.cli import Task, service_cli
 from kit.config import ConsumerSettings
 from kit.dlq_cli import DeadLetterTools
+from kit.purge_cli import Retention
+from kit.retention import BusRetention
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.close_day_command import close_day
 from settlement.config import Settings
 from settlement.contribution_command import import_contributions
 from settlement.daily_file_command import daily_file_command
+from settlement.kept import KEPT
 from settlement.main import audit_books, handlers, reconcile_holds, serve, show_pending
 from settlement.projection import GROUP
 from settlement.statement_command import export_statement
@@ -43,6 +46,7 @@ app = service_cli(
     },
     sealed=_sealed,
     dead_letters=DEAD_LETTERS,
+    retention=Retention(BusRetention, KEPT),
 )
 app.command("close-day")(close_day)
 app.command("daily-file")(daily_file_command)

@@ -28,6 +28,7 @@ from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import Consumer
 from kit.lifecycle import Application
+from kit.month_making import MonthMaking
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.sampling import Sampler
@@ -56,6 +57,7 @@ from settlement.credentials import SignedCredentials
 from settlement.difference_repository import PostgresDifferenceRepository
 from settlement.difference_service import DifferenceService
 from settlement.holds_reconciler import HoldsReconciler, Reconciled
+from settlement.kept import KEPT
 from settlement.pending import Listed, Pending
 from settlement.pending import lines_of as pending_lines_of
 from settlement.pipeline import Pipeline, assemble
@@ -116,11 +118,13 @@ def build(settings: Settings) -> Application:
     sweeper = Sweeper(work, clock, settings.sweep_age_seconds, settings.sweep_every_seconds)
     application.background("sweeper", sweeper.run)
     unclosed = UnclosedDays(ReconciliationService(PostgresWork(database, PostgresReconciliationRepository), clock))
-    figures = Sampler(AuditResults(database), unclosed, open_letters(settings, database, {GROUP: TOPICS}))
+    months = MonthMaking(database, clock, KEPT)
+    letters = open_letters(settings, database, {GROUP: TOPICS})
+    figures = Sampler(AuditResults(database), unclosed, letters, months)
     application.background("figures", figures.run)
     holds = _holds(settings.binding_target, settings.binding_tls, settings.binding_timeout_seconds)
     application.add("holds", holds.open, holds.close)
-    jobs = [*_jobs(settings, database, holds, clock), *forgetting_jobs(once, used)]
+    jobs = [*_jobs(settings, database, holds, clock), *forgetting_jobs(once, used), months.job()]
     application.background("scheduler", Scheduler(jobs, alone_on(database)).run)
     application.add("suspended institutions", suspended.refresh, None)
     application.background("suspended institutions again", suspended.run)

@@ -1,0 +1,7 @@
+"""What binding keeps by months; see docs/operations/retention.md."""
+
+from typing import Final
+
+from kit.kept import INBOX, OUTBOX, Kept
+
+KEPT: Final[tuple[Kept, ...]] = (OUTBOX, INBOX)

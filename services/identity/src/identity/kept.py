@@ -1,0 +1,7 @@
+"""What identity keeps by months; see docs/operations/retention.md."""
+
+from typing import Final
+
+from kit.kept import OUTBOX, Kept
+
+KEPT: Final[tuple[Kept, ...]] = (OUTBOX,)
