@@ -11,6 +11,7 @@ from gongji_local.certificates import Certificates
 from gongji_local.keys import Keys
 from identity.config import Settings as IdentitySettings
 from kit.config import ClockSettings, DatabaseSettings, SealingSettings, ServiceSettings
+from kit.retention import BusRetention, OutboxRetention
 from notify.config import Settings as NotifySettings
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.config import Settings as SettlementSettings
@@ -26,6 +27,8 @@ COMMANDS: Final[Mapping[tuple[str, str], type[DatabaseSettings]]] = {
     **{(service, "serve"): settings_cls for service, settings_cls in SERVING.items()},
     **{(service, "migrate"): DatabaseSettings for service in SERVICES},
     **{(service, "reencrypt"): SealingSettings for service in SERVICES},
+    ("identity", "purge"): OutboxRetention,
+    **{(service, "purge"): BusRetention for service in ("binding", "settlement", "notify")},
     ("binding", "audit"): DatabaseSettings,
     ("settlement", "audit"): AuditSettings,
     ("settlement", "close-day"): ClockSettings,

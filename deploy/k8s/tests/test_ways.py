@@ -22,7 +22,7 @@ def namespace(role: str) -> Peer:
 
 PODS = [pod(service) for service in SERVICES]
 JOBS = [
-    *(pod(service, "migrate") for service in SERVICES),
+    *(pod(service, job) for service in SERVICES for job in ("migrate", "purge")),
     pod("binding", "audit"),
     pod("settlement", "audit"),
     pod("settlement", "close-day"),

@@ -12,6 +12,7 @@ DECLARING: Final = (
     "kit.certificates",
     "kit.dlq_sampling",
     "kit.grpc_probes",
+    "kit.month_making",
     "kit.pool_metrics",
     "kit.rpc_metrics",
     "kit.scheduler",

@@ -254,6 +254,26 @@ CASES: Final = (
         ],
     ),
     Case(
+        "GongjiMonthsMissing",
+        {
+            _of("gongji_months_ahead", table="inbox", pod="a"): "3x3 0x57",
+            _of("gongji_months_ahead", table="outbox_event", pod="a"): "3x60",
+        },
+        {**SETTLEMENT, "table": "inbox"},
+        [{_of("gongji_months_ahead", table="inbox", pod="a"): "3x10 0x8 1x42"}],
+        at="300m",
+        step=TEN_MINUTES,
+    ),
+    Case(
+        "GongjiRowsWithoutMonth",
+        {_of("gongji_months_rest", table="inbox", pod="a"): "0x3 1x57"},
+        {**SETTLEMENT, "table": "inbox"},
+        [{_of("gongji_months_rest", table="inbox", pod="a"): "0x10 1x8 0x42"}],
+        over_on=[{_of("gongji_months_rest", table="inbox", pod="a"): "1x20 0x40"}],
+        at="300m",
+        step=TEN_MINUTES,
+    ),
+    Case(
         "GongjiCertificateExpiring",
         {_of("gongji_certificate_days_left", certificate="kafka"): "13x120"},
         {**SETTLEMENT, "certificate": "kafka"},
