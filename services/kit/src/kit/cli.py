@@ -1,4 +1,4 @@
-"""The command line that every service has: `serve|migrate|config|reencrypt|raise-epoch|republish|purge`, and its own."""
+"""The command line of every service, `serve|migrate|config|reencrypt|raise-epoch|republish|purge`, and its own."""
 
 import signal
 import sys
