@@ -108,4 +108,4 @@ def test_every_pod_of_the_manifests_was_looked_at() -> None:
     assert len(found) == sum(
         len(pod["containers"]) + len(pod.get("initContainers", [])) for _, pod in pods(overlay("prod"))
     )
-    assert len(found) == 4 * 4 + 4
+    assert len(found) == 4 * 5 + 4
