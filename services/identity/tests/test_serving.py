@@ -350,8 +350,8 @@ async def test_no_name_number_telephone_card_or_voucher_leaves_its_place(
         assert not re.search(rf"(?<![\w.:-]){code}(?![\w.:-])", place)
 
 
-async def test_the_process_forgets_on_schedule(running: Running) -> None:
-    wanted = {"forget-requests", "forget-used-assertions", "forget-attempts"}
+async def test_the_process_forgets_and_makes_months_on_schedule(running: Running) -> None:
+    wanted = {"forget-requests", "forget-used-assertions", "forget-attempts", "make-months"}
     async with httpx.AsyncClient() as client:
 
         async def done() -> bool:

@@ -15,6 +15,7 @@ JOBS = {
     "give-up-webhook-deliveries",
     "forget-webhook-events",
     "clear-removed-webhooks",
+    "make-months",
 }
 
 
