@@ -7,11 +7,12 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from binding.config import Settings as BindingSettings
-from gongji_local.certificates import Certificates
 from gongji_local.keys import Keys
 from identity.config import Settings as IdentitySettings
 from kit.config import ClockSettings, DatabaseSettings, SealingSettings, ServiceSettings
+from kit.grpc_client import TlsFiles
 from kit.retention import BusRetention, OutboxRetention
+from kit.testing_tls import Pki
 from notify.config import Settings as NotifySettings
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.config import Settings as SettlementSettings
@@ -35,6 +36,8 @@ COMMANDS: Final[Mapping[tuple[str, str], type[DatabaseSettings]]] = {
     ("settlement", "reconcile-holds"): ReconcileSettings,
 }
 """What each command that the manifests run reads from its environment."""
+TRUST_DOMAIN: Final = "gongji"
+"""Production's, for which the certificates are made."""
 SECRETS: Final = {
     (f"{service}-database", "url"): f"postgresql://gongji_{service}:secret@{service}-database-rw:5432/gongji_{service}"
     "?sslmode=verify-full&sslrootcert=/etc/gongji/database/ca.crt"
@@ -53,6 +56,7 @@ def environ_of(run: Run, folder: Path) -> dict[str, str]:
         written = folder / path.lstrip("/")
         written.parent.mkdir(parents=True, exist_ok=True)
         written.write_text(run.config_maps.get(source, {}).get(key) or _content(run.service, key))
+        written.chmod(0o440)  # as the volumes say
     found = run.environ(SECRETS)
     return {
         name: str(folder / value.lstrip("/")) if value.startswith("/etc/") else value for name, value in found.items()
@@ -66,19 +70,28 @@ def _made() -> TemporaryDirectory[str]:
 
 
 @cache
+def _pki() -> Pki:
+    return Pki(Path(_made().name), TRUST_DOMAIN)
+
+
+@cache
+def _own(service: str) -> TlsFiles:
+    return _pki().service(service)
+
+
+@cache
 def _content(service: str, key: str) -> str:
-    folder = Path(_made().name)
-    keys, certificates = Keys(folder), Certificates(folder)
+    keys, authorities = Keys(Path(_made().name)), _pki()
     makers: dict[str, Callable[[], Path]] = {
         "keyring.json": lambda: keys.keyring(service),
         "code-keyring.json": keys.code_keyring,
         "credential-keyring.json": keys.credential_keyring,
         "gateway-keyring.json": keys.credential_keyring,
         "assertion-issuers.json": keys.jwks,
-        "institutions-ca.crt": lambda: certificates.institutions.file,
-        "services-ca.crt": lambda: certificates.services.file,
-        "ca.crt": lambda: certificates.services.file,
-        **dict.fromkeys(("tls.crt", "user.crt"), lambda: certificates.service(service).cert),
-        **dict.fromkeys(("tls.key", "user.key"), lambda: certificates.service(service).key),
+        "institutions-ca.crt": lambda: authorities.institution_ca_file,
+        "services-ca.crt": lambda: authorities.service_ca_file,
+        "ca.crt": lambda: authorities.service_ca_file,
+        **dict.fromkeys(("tls.crt", "user.crt"), lambda: _own(service).cert),
+        **dict.fromkeys(("tls.key", "user.key"), lambda: _own(service).key),
     }
     return makers[key]().read_text()

@@ -62,6 +62,11 @@ def test_a_container_writes_to_tmp_alone_and_knows_its_memory(run: Run) -> None:
     assert set(run.container["resources"]["limits"]) == {"memory"}
 
 
+@pytest.mark.parametrize("run", runs(PROD), ids=named)
+def test_a_container_that_ended_shows_its_last_lines_as_the_reason(run: Run) -> None:
+    assert run.container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_kubelet_asks_what_the_process_answers(service: str) -> None:
     container = serving(PROD, service).container

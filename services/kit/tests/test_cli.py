@@ -16,14 +16,18 @@ from kit import cli, migrate, migrate_waiting
 from kit.config import ConsumerSettings, DatabaseSettings, ServiceSettings
 from kit.dlq_cli import DeadLetterTools
 from kit.failures import OperatorError
+from kit.testing_tls import Pki
 
 RUNNER = CliRunner()
 
 
 @pytest.fixture
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "file"
-    file.write_text('{"issuers": {}}')
+    issuers = tmp_path / "issuers.json"
+    issuers.write_text('{"issuers": {}}')
+    pki = Pki(tmp_path)
+    own = pki.service("binding")
+    own.key.chmod(0o600)
     values = {
         "ENVIRONMENT": "test",
         "TRUST_DOMAIN": "gongji-test",
@@ -31,9 +35,12 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "HTTP_ADDRESS": "127.0.0.1:7201",
         "DATABASE_URL": "postgresql://gongji_binding:s3cret@127.0.0.1:5432/gongji_binding",
         "KAFKA_BOOTSTRAP": "127.0.0.1:9092",
-    } | dict.fromkeys(
-        ("TLS_CERT_FILE", "TLS_KEY_FILE", "INSTITUTION_CA_FILE", "SERVICE_CA_FILE", "JWKS_FILE"), str(file)
-    )
+        "TLS_CERT_FILE": str(own.cert),
+        "TLS_KEY_FILE": str(own.key),
+        "INSTITUTION_CA_FILE": str(pki.institution_ca_file),
+        "SERVICE_CA_FILE": str(pki.service_ca_file),
+        "JWKS_FILE": str(issuers),
+    }
     for name, value in values.items():
         monkeypatch.setenv(f"GONGJI_{name}", value)
 
@@ -80,7 +87,7 @@ def test_config_prints_the_effective_settings_without_secrets() -> None:
     assert "s3cret" not in result.output
 
 
-@pytest.mark.parametrize("command", ["serve", "config", "migrate", "audit"])
+@pytest.mark.parametrize("command", ["config", "migrate", "audit"])
 def test_a_wrong_environment_ends_every_command_with_status_2_and_all_problems(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,9 +207,11 @@ def test_a_command_demands_only_the_settings_that_it_uses(
 )
 def test_a_failure_of_the_surroundings_is_one_sentence_and_status_1(error: Exception, sentence: str) -> None:
     def fail(_settings: ServiceSettings) -> int:
+        """Fail."""
         raise error
 
-    result = RUNNER.invoke(cli.service_cli("binding", ServiceSettings, fail, Path("migrations")), ["serve"])
+    tasks = {"fail": cli.Task(ServiceSettings, fail)}
+    result = RUNNER.invoke(cli.service_cli("binding", ServiceSettings, serve, Path("migrations"), tasks), ["fail"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(sentence)
     assert result.stderr.count("\n") == 1

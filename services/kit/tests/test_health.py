@@ -1,11 +1,14 @@
 """A process tells the truth about itself."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
+import structlog
 
 from kit import health as health_module
-from kit.health import Health
+from kit.failures import OperatorError
+from kit.health import Health, NotWell
 
 
 def test_a_process_of_which_nothing_is_known_is_not_ready() -> None:
@@ -87,7 +90,45 @@ async def test_a_probe_that_fails_or_hangs_is_not_ok_and_its_words_stay_inside()
     await health.ask("kafka", hangs, timeout_seconds=0.01)
     checks = health.checks()
     assert (checks["database"].ok, checks["database"].why) == (False, "ConnectionRefusedError when asked")
-    assert (checks["kafka"].ok, checks["kafka"].why) == (False, "TimeoutError when asked")
+    assert (checks["kafka"].ok, checks["kafka"].why) == (False, "no answer within 0.01 s")
+
+
+async def test_what_is_said_for_the_operator_is_told_in_full_and_may_leave_calls_alone() -> None:
+    async def refused() -> None:
+        raise OperatorError("PostgreSQL at db:5432 refuses the password of the role gongji_binding.")
+
+    async def late() -> None:
+        raise NotWell("the clock is 40 s ahead", serving=False)
+
+    health = Health()
+    health.set("process", True)
+    await health.ask("clock", late)
+    assert (health.ready(), health.degraded()) == (True, ["clock"])
+    await health.ask("database", refused)
+    assert not health.ready()
+    assert health.checks()["database"].why == "PostgreSQL at db:5432 refuses the password of the role gongji_binding."
+
+
+async def test_a_change_is_one_line_of_the_log_and_what_stays_is_none() -> None:
+    health = Health()
+    with structlog.testing.capture_logs() as logged:
+        for found in (None, NotWell("a"), NotWell("b"), NotWell("c", serving=False), NotWell("d"), None, None):
+            await health.ask("clock", probe_that_finds(found))
+    assert [(line["log_level"], line["event"], line.get("why")) for line in logged] == [
+        ("error", "not ready", "a"),
+        ("warning", "degraded", "c"),
+        ("error", "not ready", "d"),
+        ("info", "well again", None),
+    ]
+    assert health.checks()["clock"].ok
+
+
+def probe_that_finds(trouble: Exception | None) -> Callable[[], Awaitable[None]]:
+    async def probe() -> None:
+        if trouble is not None:
+            raise trouble
+
+    return probe
 
 
 async def test_a_watch_notices_both_the_fall_and_the_recovery(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The log is JSON without personal data, whoever writes to it."""
 
+import errno
 import json
 import logging
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from gongji.common.v1 import reason_pb2
 from kit import redaction, tracing
-from kit.observability import configure_logging, get_logger
+from kit.observability import LOST, configure_logging, get_logger
 
 NUMBER = "11010519491231002X"
 
@@ -49,6 +50,19 @@ def test_what_libraries_log_comes_out_in_the_same_form(lines: Any) -> None:
     assert line["event"] == "lost 3 of ***"
     assert line["phone"] == "***"
     assert (line["level"], line["service"]) == ("warning", "binding")
+
+
+def test_why_a_broker_cannot_be_reached_is_a_warning_once(lines: Any) -> None:
+    client = logging.getLogger("aiokafka")  # as `aiokafka.client` has it
+    client.setLevel(logging.NOTSET)  # commands let it say nothing
+    for port in (9092, 9093, 9092, 9092):
+        client.error('Unable connect to "%s:%s": %s', "kafka", port, "refused")
+    logging.getLogger("aiokafka.consumer.group_coordinator").error("Unexpected error")
+    assert [(line["level"], line["event"]) for line in lines()] == [
+        ("warning", 'Unable connect to "kafka:9092": refused'),
+        ("warning", 'Unable connect to "kafka:9093": refused'),
+        ("error", "Unexpected error"),
+    ]
 
 
 def test_less_than_the_level_is_not_logged(lines: Any) -> None:
@@ -163,3 +177,24 @@ def test_text_that_no_file_can_hold_does_not_stop_the_log(lines: Any) -> None:
 def test_whatever_is_logged_can_be_rendered(event: dict[str, Any]) -> None:
     rendered = json.dumps(redaction.processor(None, "info", event))
     assert json.loads(rendered).keys() == event.keys()
+
+
+def test_a_log_that_cannot_be_written_fails_nobody_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure_logging("binding", "INFO")
+    lost = LOST._value.get()
+    monkeypatch.setattr("sys.stdout", Full())
+    get_logger().info("settled")
+    logging.getLogger("grpc").warning("lost")
+    monkeypatch.undo()
+    structlog.reset_defaults()
+    root.handlers, root.level = before
+    assert LOST._value.get() >= lost + 2

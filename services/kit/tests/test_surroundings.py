@@ -1,6 +1,7 @@
 """What the servers did wrong is a sentence with the address, the role and the next step; never with the password."""
 
 import socket
+import ssl
 
 import asyncpg
 import pytest
@@ -31,6 +32,9 @@ def caused(error: Exception, cause: Exception) -> Exception:
             asyncpg.UndefinedTableError("x"),
             "has no tables of this service in the database gongji_binding. Run the comm",
         ),
+        (ssl.SSLCertVerificationError(1, "x"), "does not agree on TLS ("),
+        (ssl.SSLError(1, "x"), "does not agree on TLS (SSLError). Look at its certificate"),
+        (ConnectionError('PostgreSQL server at "x" rejected SSL upgrade'), "does not answer (it speaks no TLS)"),
         (asyncpg.DiskFullError("x"), "has no room left on its disk"),
         (asyncpg.CannotConnectNowError("x"), "is starting up or shutting down"),
         (caused(ReplayStoppedError("stopped"), ConnectionRefusedError()), "does not answer (connection refused)"),

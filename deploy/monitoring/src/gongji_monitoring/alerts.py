@@ -254,6 +254,15 @@ _UPKEEP: Final = (
         "{{ $labels.service }} 的证书无法读取：{{ $labels.certificate }}",
         "In {{ $value }} processes nobody knows how long it is still good.",
     ),
+    Alert(
+        "GongjiClockOff",
+        "max by (namespace, service, pod) (abs(gongji_clock_offset_seconds)) > 30",
+        "5m",
+        PAGE,
+        "The clocks of {{ $labels.pod }} and of its database differ",
+        "{{ $labels.pod }} 与其数据库的时钟不一致",
+        "They are {{ $value | humanizeDuration }} apart; from five minutes on the pod takes no calls.",
+    ),
 )
 
 ALERTS: Final = (*_CALLS, *_MONEY, *_EVENTS, *_UPKEEP)

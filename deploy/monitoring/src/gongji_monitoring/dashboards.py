@@ -279,6 +279,11 @@ PROCESSES: Final = Dashboard(
                     ],
                 ),
                 Panel(
+                    "Clock ahead of the database's",
+                    "s",
+                    [Query(f"gongji_clock_offset_seconds{{{HERE}}}", "{{pod}}")],
+                ),
+                Panel(
                     "Jobs: failures in a row",
                     "short",
                     [

@@ -303,6 +303,16 @@ CASES: Final = (
         ],
     ),
     Case(
+        "GongjiClockOff",
+        {_of("gongji_clock_offset_seconds", pod="a"): "-600x60"},
+        {**SETTLEMENT, "pod": "a"},
+        [
+            {_of("gongji_clock_offset_seconds", pod="a"): "0.2x60"},
+            {_of("gongji_clock_offset_seconds", pod="a"): "45x2 0x58"},
+        ],
+        over_on=[{_of("gongji_clock_offset_seconds", pod="a"): "45x10 0x50"}],
+    ),
+    Case(
         "GongjiErrorBudgetBurnsFast",
         {_calls("OK"): "0+960x120", _calls("INTERNAL"): "0+40x120"},
         {**HERE, "slo": "settle-answered"},

@@ -1,9 +1,8 @@
 """The command line of binding."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from binding.config import ReplaySettings, Settings
+from binding.config import MIGRATIONS, ReplaySettings, Settings
 from binding.kept import KEPT
 from binding.main import audit_limits, handlers, serve
 from binding.subscriber import GROUP, TOPICS
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from kit.reencrypt import SealedTable
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 DEAD_LETTERS = DeadLetterTools(ReplaySettings, {GROUP: TOPICS}, handlers)
 
 

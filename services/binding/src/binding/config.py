@@ -1,6 +1,7 @@
 """Settings of binding, beside those of every service."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -13,6 +14,8 @@ from binding.domain.notices import NoticeRules
 from binding.domain.relations import Relationship
 from kit.config import ConsumerSettings, KeyRingFile, ReadableFile, ServiceSettings
 from kit.failpoints import FailpointSettings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class ReplaySettings(ConsumerSettings):

@@ -12,7 +12,7 @@ import typer
 from binding.access import ACCESS, APPLICATIONS, AUTHORIZATIONS, RELATIONS, REVIEWS
 from binding.audit import COUNTERS, Report, audit, lines_of
 from binding.calendars import ChineseCalendar, RegionalDays
-from binding.config import ReplaySettings, Settings
+from binding.config import MIGRATIONS, ReplaySettings, Settings
 from binding.domain.working_days import Promise
 from binding.jobs import draft_jobs, upkeep_jobs
 from binding.kept import KEPT
@@ -52,6 +52,7 @@ from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
+from kit.prerequisites import add_prerequisites
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.sampling import Sampler
@@ -117,7 +118,7 @@ def build(settings: Settings) -> Application:
     consumer = Consumer(settings, TOPICS, GROUP, parts.subscriber.handle, health=health, tuning=BUSY)
     application = Application(health)
     add_probes(application, settings, health)
-    application.add("database", database.connect, database.close)
+    add_prerequisites(application, settings, database, health, MIGRATIONS)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
     months = MonthMaking(database, clock, KEPT)
     jobs = [*parts.jobs, *forgetting_jobs(once, used), months.job()]
@@ -127,7 +128,6 @@ def build(settings: Settings) -> Application:
     application.background("figures", figures.run)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.drain)
-    application.watch("database", database.ping)
     return application
 
 

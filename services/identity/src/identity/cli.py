@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from identity.config import ImportSettings, Settings
+from identity.config import MIGRATIONS, ImportSettings, Settings
 from identity.kept import KEPT
 from identity.main import SERVICE, build
 from kit.cli import load_or_exit, main, service_cli
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from kit.reencrypt import SealedTable
 
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
 BATCH_ID: Final = r"^[0-9A-Za-z._-]{1,64}$"
 
 

@@ -1,12 +1,16 @@
 """What identity reads from the environment, beyond what every service does."""
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 
 from identity.domain.visit import CredentialLifetimes
 from identity.registration_settings import RegistrationSettings
 from kit.config import DatabaseSettings, KeyRingFile, SigningKeysFile
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 _DAY_SECONDS = 24 * 60 * 60
 _LONGEST_CREDENTIAL_SECONDS = _DAY_SECONDS

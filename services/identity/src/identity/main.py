@@ -10,7 +10,7 @@ from gongji.identity.v1 import (
     visit_pb2_grpc,
 )
 from identity.access import ACCESS, OWN_CAPS_SECONDS
-from identity.config import Settings
+from identity.config import MIGRATIONS, Settings
 from identity.credential import VisitCredentials
 from identity.domain.attempts import Bounds
 from identity.kept import KEPT
@@ -57,6 +57,7 @@ from kit.health import Health
 from kit.ids import uuid7
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
+from kit.prerequisites import add_prerequisites
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.sampling import Sampler
@@ -188,14 +189,13 @@ def _application(
     application = Application(health)
     application.add("tracing", lambda: _configure_tracing(settings), None)
     add_probes(application, settings, health)
-    application.add("database", database.connect, database.close)
+    add_prerequisites(application, settings, database, health, MIGRATIONS)
     application.background("relay", relay.run)
     if platform is not None:
         # Not watched: without the platform everything but registering still works.
         application.add("regional platform", None, platform.close)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.drain)
-    application.watch("database", database.ping)
     return application
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,24 @@ DAYS_LEFT: Final = EVERY.gauge(
 )
 
 
+_watched: Final[dict[str, Callable[[], bytes]]] = {}
+_in_use: Final[dict[str, bytes]] = {}
+
+
 def watch(certificate: str, content: Callable[[], bytes]) -> None:
     """Tell from now on how long this certificate is good; `content` raises `Misfit` where its file is not in use."""
     DAYS_LEFT.labels(certificate).set_function(lambda: days_left(content))
+    _watched[certificate] = content
+    _in_use.pop(certificate, None)
+
+
+def in_use(certificate: str) -> bytes | None:
+    """What is in use of a certificate that is watched; where its file is not in use, what was when it last was."""
+    content = _watched.get(certificate)
+    if content is not None:
+        with suppress(OSError, ValueError):
+            _in_use[certificate] = content()
+    return _in_use.get(certificate)
 
 
 def days_left(content: Callable[[], bytes]) -> float:

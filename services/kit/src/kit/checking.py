@@ -7,10 +7,10 @@ not to, and nothing is changed anywhere.
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from kit.config import DatabaseSettings, variable
+from kit.config import DatabaseSettings, unknown, variable
 from kit.demands import Surroundings
 
 
@@ -29,13 +29,25 @@ class Finding:
         return f"{'✗' if self.fault else '✓'} {self.subject}" + (f": {said}" if said else "")
 
 
-def look(settings: DatabaseSettings, around: Surroundings, *, offline: bool = False) -> Iterator[Finding]:
-    """Everything that can be said of these settings, which are right as far as they go, one after the other."""
+def look(
+    settings: DatabaseSettings,
+    around: Surroundings,
+    known: Collection[type[DatabaseSettings]],
+    *,
+    offline: bool = False,
+) -> Iterator[Finding]:
+    """Everything that can be said of these settings, which are right as far as they go, one after the other.
+
+    `known` are the settings of all commands of the service, whose variables may be in the environment, too.
+    """
     # Only here: each of these takes long to load, and most commands need none of it.
     from kit.checking_certificates import certificates  # noqa: PLC0415
+    from kit.checking_secrecy import secrecy  # noqa: PLC0415
 
     yield Finding("settings", note=f"{len(type(settings).model_fields)} variables")
+    yield from (Finding(each.variable, fault=each.what) for each in unknown(known))
     yield from _rings(settings)
+    yield from secrecy(settings)
     yield from certificates(settings, around.service)
     if offline:
         return

@@ -48,6 +48,15 @@ def certificates(settings: DatabaseSettings, service: str) -> Iterator[Finding]:
     yield from _apart(settings)
 
 
+def why_not_good_now(pem: bytes, path: Path, now: datetime) -> str:
+    """Why what came out of a file is of no use at this moment; empty if it is good."""
+    try:
+        _life(x509.load_pem_x509_certificate(pem), path, now)
+    except _Wrong as wrong:
+        return str(wrong)
+    return ""
+
+
 def _finding(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, note=look())
@@ -109,13 +118,19 @@ def _apart(settings: DatabaseSettings) -> Iterator[Finding]:
 
 def _life(certificate: x509.Certificate, path: Path, now: datetime) -> str:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    good = f"good from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
     if now >= ends:
-        raise _Wrong(f"{path} ended {ends:%Y-%m-%d %H:%M} UTC; renew it")
+        raise _Wrong(f"{path} ({_whose(certificate)}) was {good}; renew it")
     if now < begins:
-        raise _Wrong(f"{path} begins {begins:%Y-%m-%d %H:%M} UTC; is this computer's clock right?")
+        raise _Wrong(f"{path} ({_whose(certificate)}) is {good}, not yet; is this computer's clock right?")
     left = ends - now
     days = "less than a day" if left.days == 0 else "1 day" if left.days == 1 else f"{left.days} days"
     return f"{days} left" + ("; renew it soon" if left < _SOON else "")
+
+
+def _whose(certificate: x509.Certificate) -> str:
+    ids = _alternative(certificate, x509.UniformResourceIdentifier)
+    return ", ".join(ids) or certificate.subject.rfc4514_string()
 
 
 def _read(path: Path) -> list[x509.Certificate]:

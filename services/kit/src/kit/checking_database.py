@@ -10,13 +10,12 @@ import asyncpg
 from kit import migrate
 from kit.checking import Finding
 from kit.clock import SystemClock
+from kit.clock_offset import WARN_SECONDS, in_words
 from kit.config import DatabaseSettings
 from kit.db_login import connect
 from kit.surroundings import database_failure
 
 _CONNECT_SECONDS: Final = 5.0
-_CLOCK_SECONDS: Final = 30.0
-"""So far the clocks of this computer and of the database may be apart."""
 _OLDEST: Final = 150_000
 """As PostgreSQL numbers its versions."""
 _KEEPING: Final = ("fsync", "synchronous_commit", "full_page_writes")
@@ -59,10 +58,9 @@ def _server(settings: DatabaseSettings, row: "asyncpg.Record") -> Iterator[Findi
 
 def clocks(here: datetime, there: datetime) -> Finding:
     """Whether the two agree: assertions and certificates are judged by the one, leases by the other."""
-    apart = (here - there).total_seconds()
-    if abs(apart) > _CLOCK_SECONDS:
-        way = "ahead of" if apart > 0 else "behind"
-        return Finding("clock", fault=f"this computer's is {abs(apart):.0f} s {way} the database's; set it right")
+    apart_seconds = (here - there).total_seconds()
+    if abs(apart_seconds) > WARN_SECONDS:
+        return Finding("clock", fault=in_words(apart_seconds))
     return Finding("clock", note="as the database's")
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 import typer
 
 from kit.config import ConfigurationError, DatabaseSettings, ServiceSettings, describe, load
-from kit.demands import Surroundings, needs
+from kit.demands import Surroundings, needed_by, needs
 from kit.failures import OperatorError
 from kit.observability import configure_logging, get_logger
 from kit.outbox_cli import add_outbox_commands
 from kit.purge_cli import Retention, add_purge_command
 from kit.reencrypt_cli import add_reencrypt_command
+from kit.serving import STATUS_FAILED, STATUS_MISCONFIGURED, sentence_of, served
 
 if TYPE_CHECKING:
     from kit.dlq_cli import DeadLetterTools
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=DatabaseSettings)
 S = TypeVar("S", bound=ServiceSettings)
 
-EXIT_FAILED = 1
-EXIT_MISCONFIGURED = 2
+EXIT_FAILED = STATUS_FAILED
+EXIT_MISCONFIGURED = STATUS_MISCONFIGURED
 WAIT_SECONDS_MAX = 3600
 
 
@@ -63,7 +64,7 @@ def service_cli(
         retention: given, there is a command `purge`; for services with tables that are cut into months.
     """
     app = typer.Typer(name=name, help=f"The {name} service of Gongji.", no_args_is_help=True, add_completion=False)
-    _add(app, name, "serve", "Serve until SIGTERM or SIGINT.", Task(settings_cls, serve))
+    _add_serve(app, name, Task(settings_cls, serve))
     _add_migrate(app, name, migrations_dir)
     consumed = dead_letters.topics if dead_letters else {}
     _add_config(app, settings_cls, Surroundings(name, migrations_dir, consumed))
@@ -83,6 +84,22 @@ def _add(app: typer.Typer, service: str, name: str, help_text: str, task: Task[A
     @needs(task.settings_cls)
     def command() -> None:
         raise typer.Exit(done(service, task))
+
+
+def _add_serve(app: typer.Typer, service: str, task: Task[Any]) -> None:
+    @app.command(
+        "serve",
+        help="Serve until SIGTERM or SIGINT.\n\nSettings come from the environment; what keeps it from starting is the"
+        " log's last line: with status 2 wrong settings, with 1 anything else.",
+    )
+    @needs(task.settings_cls)
+    def command() -> None:
+        raise typer.Exit(served(service, task.settings_cls, task.run, known_to(app)))
+
+
+def known_to(app: typer.Typer) -> set[type[DatabaseSettings]]:
+    """The settings of all commands of a service: one environment may be for several of them."""
+    return {settings_cls for settings_cls in needed_by(app).values() if settings_cls is not None}
 
 
 def _add_migrate(app: typer.Typer, name: str, migrations_dir: Path) -> None:
@@ -122,7 +139,7 @@ def _pending(settings: DatabaseSettings, migrations_dir: Path, wait_seconds: flo
     return until_applied(
         lambda: migrations.pending(settings.database_url, migrations_dir),
         # A fault of the migrations themselves is not waited for.
-        lambda error: None if isinstance(error, OperatorError) else _sentence(error, settings),
+        lambda error: None if isinstance(error, OperatorError) else sentence_of(error, settings),
         typer.echo,
         wait_seconds,
     )
@@ -153,7 +170,7 @@ def _add_config(app: typer.Typer, settings_cls: type[S], around: Surroundings) -
             from kit.checking import look  # noqa: PLC0415
 
             wrong = False
-            for finding in look(settings, around, offline=offline):
+            for finding in look(settings, around, known_to(app), offline=offline):
                 typer.echo(str(finding))
                 wrong = wrong or bool(finding.fault)
             return EXIT_FAILED if wrong else 0
@@ -178,19 +195,11 @@ def done(service: str, task: Task[C]) -> int:
     try:
         return task.run(settings)
     except Exception as error:
-        sentence = _sentence(error, settings)
+        sentence = sentence_of(error, settings)
         if sentence is None:
             raise
         typer.echo(f"✗ {sentence}", err=True)
         return EXIT_FAILED
-
-
-def _sentence(error: Exception, settings: DatabaseSettings) -> OperatorError | None:
-    # Only here: most commands need neither driver to say what they say.
-    from kit.surroundings import explained  # noqa: PLC0415
-
-    found = explained(error, settings.database_url, getattr(settings, "kafka_bootstrap", ""))
-    return found or (error if isinstance(error, OperatorError) else None)
 
 
 def load_or_exit(settings_cls: type[C], service: str) -> C:

@@ -6,8 +6,9 @@ capitals after `GONGJI_`. Nothing has a secret default.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -325,6 +326,19 @@ def load(cls: type[S], environ: Mapping[str, str] | None = None, service: str = 
         return cls(**values)
     except ValidationError as error:
         raise ConfigurationError([_problem(cls, details, service) for details in error.errors()]) from None
+
+
+def unknown(known: Collection[type[DatabaseSettings]], environ: Mapping[str, str] | None = None) -> list[Problem]:
+    """Variables with our prefix that none of these classes reads: misspelt, they would be passed over in silence."""
+    names = {variable(name) for cls in known for name in cls.model_fields}
+    given = os.environ if environ is None else environ
+    strange = sorted(name for name, value in given.items() if name.upper().startswith(PREFIX) and value)
+    return [_no_setting(name, names) for name in strange if name.upper() not in names]
+
+
+def _no_setting(name: str, names: Collection[str]) -> Problem:
+    near = get_close_matches(name.upper(), names, n=1)
+    return Problem(name, "is no setting of this service" + (f"; is {near[0]} meant?" if near else ""), "")
 
 
 def _problem(cls: type[DatabaseSettings], details: ErrorDetails, service: str) -> Problem:

@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from kit.backoff import backoff_seconds
-from kit.db_errors import is_contention, is_outdated, is_unavailable
-from kit.db_pool import Limits, Pool, engine_url
+from kit.db_errors import is_contention, is_full, is_outdated, is_unavailable, sqlstate_of
+from kit.db_pool import Connection, Limits, Pool, engine_url
 from kit.failures import OperatorError
 from kit.surroundings import database_failure
 
@@ -37,6 +38,12 @@ __all__ = [
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+
+_NOT_ALLOWED: Final = "42501"
+_WRITE_A_LITTLE: Final = """
+CREATE TEMPORARY TABLE room ON COMMIT DROP AS SELECT md5(i::text) AS filling FROM generate_series(1, 16384) AS i
+"""
+"""One MiB, which the server has to find room for, and gives back at once."""
 
 
 class DatabaseUnavailableError(OperatorError):
@@ -94,6 +101,7 @@ class Database:
         limits = Limits(pool_timeout_seconds, lock_timeout_seconds, statement_timeout_seconds)
         self._pool = Pool(url, pool_size, application_name, limits)
         self._shared: ContextVar[Transaction | None] = ContextVar("shared", default=None)
+        self._is_full = False
 
     @property
     def engine(self) -> AsyncEngine:
@@ -125,10 +133,26 @@ class Database:
         """Close every connection; those still in use are closed when they come back."""
         await self._pool.close()
 
-    async def ping(self) -> None:
-        """One round trip on a pooled connection; raises what went wrong."""
+    async def ping(self) -> datetime:
+        """The database's time, after one round trip on a pooled connection; raises what went wrong.
+
+        Where a transaction found no room on the server's disk, it tries whether there is some again: reading alone
+        would not tell.
+        """
+        if self._is_full:
+            await self._find_room()
         async with self.transaction() as transaction:
-            await transaction.raw.fetchval("SELECT 1")
+            now: datetime = await transaction.raw.fetchval("SELECT clock_timestamp()")
+        return now
+
+    async def _find_room(self) -> None:
+        try:
+            async with self.transaction() as transaction:
+                await transaction.raw.execute(_WRITE_A_LITTLE)
+        except Exception as error:
+            if sqlstate_of(error) != _NOT_ALLOWED:  # to make temporary tables: then the next transaction tells
+                raise
+        self._is_full = False
 
     @asynccontextmanager
     async def transaction(self, *, statement_timeout_seconds: float | None = None) -> AsyncIterator[Transaction]:
@@ -148,14 +172,22 @@ class Database:
         try:
             yield Transaction(connection.sql, connection.raw)
         except LeavesTrace:
-            await self._pool.commit(connection)
+            await self._commit(connection)
             raise
         except BaseException as error:
             if is_outdated(error):
                 self._pool.renew()
+            self._is_full = self._is_full or is_full(error)
             await self._pool.roll_back(connection)
             raise
-        await self._pool.commit(connection)
+        await self._commit(connection)
+
+    async def _commit(self, connection: Connection) -> None:
+        try:
+            await self._pool.commit(connection)
+        except Exception as error:
+            self._is_full = self._is_full or is_full(error)
+            raise
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[Transaction]:

@@ -1,6 +1,7 @@
 """What an error of the database says about trying again: down, in each other's way, or wrong."""
 
 import socket
+from collections.abc import Mapping
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +33,9 @@ _CONTENTION_STATES = frozenset(
         LOCK_NOT_AVAILABLE,
     }
 )
+_REFUSED_STATES = frozenset({"28000", "28P01", "3D000"})
+"""Not let in: right for a moment while passwords or servers are changed, else a setting is wrong."""
+_DISK_FULL = "53100"
 _CHAIN_LIMIT = 10
 
 
@@ -67,6 +71,26 @@ def is_unavailable(error: BaseException) -> bool:
     return any(_no_connection(link) for link in chain_of(error))
 
 
+def is_refused(error: BaseException) -> bool:
+    """Whether the server answers and does not let this role in: only a correction helps, or a change under way."""
+    return sqlstate_of(error) in _REFUSED_STATES
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the server has no room left on its disk: it reads, and writes nothing."""
+    return sqlstate_of(error) == _DISK_FULL
+
+
+def trouble(error: BaseException) -> Mapping[str, object]:
+    """What a line of the log says of a failure that is tried again: a database that is away or full needs no traceback.
+
+    It would be the same one again and again; that the database is not well is told once, by whoever watches it.
+    """
+    if is_unavailable(error):
+        return {"why": type(error).__name__}
+    return {"exc_info": error}
+
+
 def _no_connection(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
@@ -95,6 +119,8 @@ def refusal_for(error: Exception) -> Refusal | None:
     """What a caller is told when the database is at fault and trying again helps; None when it is something else."""
     if isinstance(error, HasReason):
         return None
+    if is_full(error):
+        return Refusal("UNAVAILABLE", "the database has no room left to write; send the same again later")
     if is_unavailable(error):
         return Refusal("UNAVAILABLE", "the database cannot be reached just now; send the same again in a moment")
     if is_contention(error):

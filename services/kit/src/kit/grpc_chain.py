@@ -247,7 +247,8 @@ def _explained(error: BaseException, bound: asyncio.Timeout | None) -> BaseExcep
     if isinstance(error, TimeoutError) and bound is not None and bound.expired():
         return Refusal("DEADLINE_EXCEEDED", "the deadline passed before the answer was there; ask for the outcome")
     if isinstance(error, Exception) and (refusal := db_errors.refusal_for(error)) is not None:
-        _log.warning("the database is at fault", why=type(error).__name__)
+        # Once a call, at the least level: that the database is at fault is told once, by whoever watches it.
+        _log.debug("the database is at fault", why=type(error).__name__)
         return refusal
     return error
 

@@ -5,10 +5,23 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+import structlog
+
 from kit.clock import Elapsed
+from kit.failures import OperatorError
 
 HEARTBEAT_SECONDS = 0.5
 HEARTBEAT_LIMIT_SECONDS = 10.0
+
+_log = structlog.get_logger()
+
+
+class NotWell(OperatorError):
+    """What a probe found, in words for the operator; calls can be answered all the same if it is not `serving`."""
+
+    def __init__(self, why: str, *, serving: bool = True) -> None:
+        super().__init__(why)
+        self.serving = serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +116,37 @@ class Health:
             await asyncio.sleep(every_seconds)
 
     async def ask(self, name: str, probe: Callable[[], Awaitable[object]], *, timeout_seconds: float = 2.0) -> None:
-        """Ask `probe` once and record the answer under `name`."""
+        """Ask `probe` once and record the answer under `name`; a change is a line of the log, what stays is none."""
+        before = self._checks.get(name)
         try:
             async with asyncio.timeout(timeout_seconds):
                 await probe()
+        except NotWell as error:
+            self.set(name, False, str(error), serving=error.serving)
+        except OperatorError as error:
+            self.set(name, False, str(error))
+        except TimeoutError:
+            self.set(name, False, f"no answer within {timeout_seconds:g} s")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             # The type only: messages of drivers name hosts, users and sometimes values.
             self.set(name, False, f"{type(error).__name__} when asked")
         else:
             self.set(name, True)
+        _tell(name, before, self._checks.get(name))
+
+
+def _tell(name: str, before: Check | None, now: Check | None) -> None:
+    """The line of a change; only what takes the process out of service is an error."""
+    if now is None or _same(before, now):
+        return
+    if not now.ok:
+        say = _log.error if now.serving else _log.warning
+        say("not ready" if now.serving else "degraded", check=name, why=now.why)
+    elif before is not None:
+        _log.info("well again", check=name, seconds=round(before.since.seconds, 1))
+
+
+def _same(before: Check | None, now: Check) -> bool:
+    if before is None or before.ok or now.ok:
+        return (before is None or before.ok) == now.ok
+    return before.serving == now.serving

@@ -30,6 +30,7 @@ from kit.db import engine_url
 from kit.db_errors import LOCK_NOT_AVAILABLE, sqlstate_of
 from kit.db_login import connect
 from kit.failures import OperatorError
+from kit.schema import VERSION_TABLE
 
 T = TypeVar("T")
 
@@ -40,7 +41,6 @@ LOCK_TIMEOUT_SECONDS = 1
 RETRY_SECONDS = 120
 """How long a step is tried again that does not get its lock."""
 STATEMENT_TIMEOUT_SECONDS = 900
-VERSION_TABLE = "schema_version"
 _OLDEST_TRANSACTION = """
 SELECT pid, coalesce(nullif(application_name, ''), 'an unnamed program') AS application,
        extract(epoch FROM clock_timestamp() - xact_start)::int AS age

@@ -3,26 +3,52 @@
 import json
 import logging
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import structlog
 from structlog.typing import Processor
 
 from kit import redaction, tracing
 from kit.clock import SystemClock
+from kit.metrics import EVERY
 from kit.probes import HttpProbes
 
 __all__ = ["HttpProbes", "configure_logging", "get_logger", "tracing"]
 
 
+_MOST_REASONS: Final = 100
+LOST: Final = EVERY.counter(
+    "gongji_log_lines_lost_total",
+    "Lines of the log that could not be written: the disk that keeps it is full, or nobody reads it.",
+    unit="lines",
+)
+
+
 class _StandardOutput:
-    """Standard output as it is at the time of writing; whoever replaces it for a while gets the lines of that while."""
+    """Standard output as it is at the time of writing; whoever replaces it for a while gets the lines of that while.
+
+    What cannot be written is counted and lost: a settlement must not fail, and its hospital not be told that it did,
+    because the log has no room.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stdout.write(text)
+        with _counting():
+            sys.stdout.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stdout.flush()
+        with _counting():
+            sys.stdout.flush()
+
+
+@contextmanager
+def _counting() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        LOST.inc()
 
 
 _standard_output: Any = _StandardOutput()
@@ -49,7 +75,29 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_LAST],
         )
     )
+    handler.addFilter(_ConnectingToKafka())
     logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+class _ConnectingToKafka(logging.Filter):
+    """Each reason why a broker cannot be reached is a warning, and told once: the client says it at every attempt.
+
+    That Kafka is away, and that it is back, is told by the consumer and the relay.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name != "aiokafka" or record.levelno != logging.ERROR:
+            return True
+        what = record.getMessage()
+        if what in self._told or len(self._told) >= _MOST_REASONS:
+            return False
+        self._told.add(what)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
 
 
 def _before(service: str) -> list[Processor]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from kit.backoff import backoff_seconds
 from kit.clock import Elapsed
 from kit.db import Database
+from kit.db_errors import trouble
 from kit.metrics import ERROR, EVERY, Label, error_name
 from kit.observability import get_logger
 
@@ -111,7 +112,7 @@ class Scheduler:
             done = await self.run_once(job)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is due stays due and is tried again
             FAILURES.labels(job.name, error_name(type(error).__name__)).inc()
-            self._log.warning("job failed", job=job.name, error=type(error).__name__, exc_info=error)
+            self._log.warning("job failed", job=job.name, error=type(error).__name__, **trouble(error))
             return False
         DURATION.labels(job.name).observe(elapsed.seconds)
         if done:

@@ -1,6 +1,7 @@
 """What went wrong between a process and its servers, in a sentence: which server, as whom, and what to do next."""
 
 import socket
+import ssl
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -20,7 +21,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "3D000": ("has no database {database}", f"Create it, or: {CORRECT_URL}"),
     "42501": ("does not allow that to the role {role}", CORRECT_URL),
     "42P01": ("has no tables of this service in the database {database}", "Run the command `migrate` first."),
-    "53100": ("has no room left on its disk", "Free some, then run it again."),
+    "53100": ("has no room left on its disk", "Free some; what waits goes on by itself."),
     "53300": ("has no connection left for the role {role}", "Run it again when others have ended."),
     "57P03": ("is starting up or shutting down", "Run it again in a moment."),
 }
@@ -44,9 +45,18 @@ def database_failure(error: BaseException, url: str) -> OperatorError | None:
     what, then = _WORDS.get(sqlstate_of(error) or "", ("", ""))
     if what:
         return OperatorError(f"{where} {what.format(**known)}. {then}")
+    if tls := next((link for link in chain_of(error) if isinstance(link, ssl.SSLError)), None):
+        return OperatorError(
+            f"{where} does not agree on TLS ({_tls_words(tls)}). Look at its certificate and sslrootcert."
+        )
     if is_unavailable(error) or any(isinstance(link, TimeoutError) for link in chain_of(error)):
         return OperatorError(f"{where} does not answer ({_cause(error)}). Start it, or correct GONGJI_DATABASE_URL.")
     return None
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    # Both are there where OpenSSL said them, and only there.
+    return getattr(error, "verify_message", None) or getattr(error, "reason", None) or type(error).__name__
 
 
 def _kafka_failure(error: BaseException, bootstrap: str) -> OperatorError | None:
@@ -64,6 +74,8 @@ def _cause(error: BaseException) -> str:
         return "its host name is not known"
     if any(isinstance(link, ConnectionRefusedError) for link in links) or "Connect call failed" in str(links[-1]):
         return "connection refused"
+    if "rejected SSL upgrade" in str(links[-1]):
+        return "it speaks no TLS"
     if any(isinstance(link, TimeoutError) for link in links):
         return "no answer in time"
     return type(links[-1]).__name__

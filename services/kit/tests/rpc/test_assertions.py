@@ -20,7 +20,7 @@ from kit.auth.assertions import AssertionVerifier
 from kit.auth.issuers import IssuersFileError
 from kit.auth.principals import Principal
 from kit.clock import FixedClock
-from kit.errors import Refusal, reason_of
+from kit.errors import MAX_TEXT_CHARACTERS, Refusal, reason_of
 
 PORTAL = Principal("service", "portal")
 NOW = datetime(2025, 6, 1, 4, 0, tzinfo=UTC)
@@ -132,6 +132,25 @@ def test_times_are_judged_by_the_injected_clock(
     else:
         with pytest.raises(Refusal):
             verifier.verify(token(signing_key), PORTAL)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "says"),
+    [
+        (-10, "is not yet valid: it begins 600 s after this service's present, {}; do the clocks differ?"),
+        (10, "has expired 300 s before this service's present, {}; do the clocks differ?"),
+    ],
+)
+def test_whose_clock_is_off_by_minutes_is_told_by_how_much(
+    verifier: AssertionVerifier, signing_key: Any, clock: FixedClock, minutes: int, says: str
+) -> None:
+    shown = token(signing_key)
+    clock.advance(timedelta(minutes=minutes))
+    with pytest.raises(Refusal) as caught:
+        verifier.verify(shown, PORTAL)
+    told = f"the assertion {says.format(clock.now().strftime('%Y-%m-%dT%H:%M:%SZ'))}"
+    assert caught.value.message == told
+    assert len(told) <= MAX_TEXT_CHARACTERS
 
 
 @pytest.mark.parametrize("caller", [Principal("service", "settlement"), Principal("institution", "portal")])

@@ -20,6 +20,7 @@ from kit.health import Health
 from kit.kafka import BUSY, Consumer
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
+from kit.prerequisites import add_prerequisites
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.sampling import Sampler
@@ -33,7 +34,7 @@ from notify.channels.receipts import ReceiptDesk
 from notify.channels.registry import channels_from
 from notify.code_codec import CodeOpener
 from notify.codes import CodeService
-from notify.config import ReplaySettings, Settings
+from notify.config import MIGRATIONS, ReplaySettings, Settings
 from notify.contacts.parts import ContactParts
 from notify.contacts.parts import assemble as contact_parts
 from notify.couriers import Couriers, DeliveryDesk
@@ -107,7 +108,7 @@ def build(settings: Settings) -> Application:
     )
     application = Application(health)
     add_probes(application, settings, health)
-    application.add("database", database.connect, database.close)
+    add_prerequisites(application, settings, database, health, MIGRATIONS)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
     application.add("channels", None, parts.channels.close)
     application.background("couriers", parts.couriers.run)
@@ -135,7 +136,6 @@ def build(settings: Settings) -> Application:
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.drain)
     application.on_draining(parts.watchers.close)
-    application.watch("database", database.ping)
     return application
 
 

@@ -1,6 +1,5 @@
 """The command line of settlement."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.cli import Task, service_cli
@@ -10,7 +9,7 @@ from kit.purge_cli import Retention
 from kit.retention import BusRetention
 from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.close_day_command import close_day
-from settlement.config import Settings
+from settlement.config import MIGRATIONS, Settings
 from settlement.contribution_command import import_contributions
 from settlement.daily_file_command import daily_file_command
 from settlement.kept import KEPT
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from kit.reencrypt import SealedTable
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 DEAD_LETTERS = DeadLetterTools(ConsumerSettings, {GROUP: TOPICS}, handlers)
 
 

@@ -1,6 +1,7 @@
 """Settings of settlement, beside those of every service."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -10,6 +11,8 @@ from kit.config import KeyRingFile, ServiceSettings, SigningKeysFile
 from kit.failpoints import FailpointSettings
 from settlement.books_config import ReconcileSettings, SealSettings, SweepSettings
 from settlement.domain.allocate import PaymentOrder
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def _known_codes(value: str) -> str:

@@ -29,6 +29,7 @@ from kit.health import Health
 from kit.kafka import Consumer
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
+from kit.prerequisites import add_prerequisites
 from kit.relay import Relay
 from kit.requests import PostgresOnce
 from kit.sampling import Sampler
@@ -50,7 +51,7 @@ from settlement.books_config import AuditSettings, ReconcileSettings
 from settlement.captures_reconciler import CapturesReconciler
 from settlement.closing_repository import PostgresClosingRepository
 from settlement.closing_service import ClosingService
-from settlement.config import Settings
+from settlement.config import MIGRATIONS, Settings
 from settlement.contribution_repository import PostgresContributionRepository
 from settlement.contribution_service import ContributionService
 from settlement.credentials import SignedCredentials
@@ -110,7 +111,7 @@ def build(settings: Settings) -> Application:
     )
     application = Application(health)
     add_probes(application, settings, health)
-    application.add("database", database.connect, database.close)
+    add_prerequisites(application, settings, database, health, MIGRATIONS)
     relay = Relay(database, settings.database_url, settings, _holder(), failpoints=settings.points)
     application.background("relay", relay.run)
     consumer = Consumer(settings, TOPICS, GROUP, _subscriber(database, clock).handle, health=health)
@@ -132,7 +133,6 @@ def build(settings: Settings) -> Application:
     application.add("batcher", None, pipeline.drain, stop_timeout_seconds=SETTLED_WITHIN_SECONDS)
     application.add("grpc", server.start, server.stop)
     application.on_draining(server.drain)
-    application.watch("database", database.ping)
     return application
 
 

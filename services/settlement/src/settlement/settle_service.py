@@ -9,7 +9,7 @@ from uuid import UUID
 from kit import tracing
 from kit.clock import Clock, shanghai_date
 from kit.db import Work, retrying
-from kit.db_errors import is_unavailable
+from kit.db_errors import is_unavailable, trouble
 from kit.errors import Refusal
 from kit.events import Event
 from kit.failpoints import Boundary, Failpoints
@@ -145,7 +145,7 @@ class SettleService:
         except Exception as error:  # noqa: BLE001 - whatever it is, each request gets an answer of its own
             if len(held) > 1 and not is_unavailable(error):
                 return await self._finish_one_by_one(held, grants)
-            _log.error("settling failed, giving up", settlements=len(held), exc_info=error)
+            _failed("settling failed, giving up", len(held), error)
             return await self._give_up(held)
 
     async def _finish_one_by_one(self, held: Sequence[UnderWay], grants: Grants) -> dict[int, Answer]:
@@ -204,9 +204,14 @@ class SettleService:
         try:
             found = await retrying(lambda: abandon(self._work, ids, self._clock.now()))
         except Exception as error:  # noqa: BLE001 - the sweeper is there for what cannot even be given up
-            _log.error("giving up failed, leaving it to the sweeper", settlements=len(ids), exc_info=error)
+            _failed("giving up failed, leaving it to the sweeper", len(ids), error)
             return {each.place: _unknown_outcome(each) for each in under_way}
         return _answers(under_way, found)
+
+
+def _failed(what: str, settlements: int, error: Exception) -> None:
+    say = _log.warning if is_unavailable(error) else _log.error
+    say(what, settlements=settlements, **trouble(error))
 
 
 def _causes(under_way: UnderWay) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import asyncio
 
 from kit.clock import Clock
 from kit.db import Work
+from kit.db_errors import is_unavailable, trouble
 from kit.observability import get_logger
 from settlement import metrics
 from settlement.quote_expiry import expire_due
@@ -42,7 +43,8 @@ class Sweeper:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 - the database may be away; the next round tries again
                 metrics.SWEEP_FAILURES.inc()
-                _log.error("sweeping failed, trying again", exc_info=error)
+                say = _log.warning if is_unavailable(error) else _log.error
+                say("sweeping failed, trying again", **trouble(error))
             await asyncio.sleep(self._every_seconds)
 
     async def sweep(self) -> int:

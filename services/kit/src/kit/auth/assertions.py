@@ -120,11 +120,20 @@ class AssertionVerifier:
         now = self._clock.now()
         if expires_at - issued_at > LONGEST_LIFE:
             raise _refused("the assertion lives longer than 5 minutes")
-        if max(issued_at, not_before) > now + LEEWAY:
-            raise _refused("the assertion is not yet valid")
-        if expires_at + LEEWAY <= now or expires_at <= issued_at:
-            raise _refused("the assertion has expired")
+        if (begins := max(issued_at, not_before)) > now + LEEWAY:
+            raise _refused(f"the assertion is not yet valid: it begins {_apart(begins, now)}")
+        if expires_at <= issued_at:
+            raise _refused("the assertion has expired before it was issued")
+        if expires_at + LEEWAY <= now:
+            raise _refused(f"the assertion has expired {_apart(expires_at, now)}")
         return expires_at
+
+
+def _apart(stated: datetime, now: datetime) -> str:
+    """How far from our clock, for whoever has to find out whose clock is wrong."""
+    seconds = (stated - now).total_seconds()
+    way = "after" if seconds > 0 else "before"
+    return f"{abs(seconds):.0f} s {way} this service's present, {now:%Y-%m-%dT%H:%M:%SZ}; do the clocks differ?"
 
 
 def _time(claims: Mapping[str, Any], name: str) -> datetime:

@@ -14,6 +14,7 @@ from typing import Final
 from kit.backoff import backoff_seconds
 from kit.clock import Clock, Elapsed
 from kit.db import Work
+from kit.db_errors import trouble
 from kit.observability import get_logger
 from notify.channels.guarded import LeftAloneError
 from notify.channels.port import Adapter, Outgoing, UndeliveredError
@@ -67,7 +68,7 @@ class ContactCodes:
             await asyncio.wait([sending], timeout=STOP_SECONDS)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, what waits still waits
-            self._log.warning("codes of contacts cannot be taken", error=type(error).__name__, exc_info=error)
+            self._log.warning("codes of contacts cannot be taken", error=type(error).__name__, **trouble(error))
             return False
         return True
 

@@ -11,6 +11,7 @@ from gongji.notify.events.v1 import webhook_events_pb2 as events_pb2
 from kit.backoff import backoff_seconds
 from kit.clock import Clock, Elapsed
 from kit.db import Work
+from kit.db_errors import trouble
 from kit.events import Event
 from kit.ids import uuid7
 from kit.observability import get_logger
@@ -91,7 +92,7 @@ class Sending:
                     failures = 0
                 except Exception as error:  # noqa: BLE001 - whatever it is, what is due stays due
                     taken, failures = 0, failures + 1
-                    self._log.warning("webhooks are not sent", error=type(error).__name__, exc_info=error)
+                    self._log.warning("webhooks are not sent", error=type(error).__name__, **trouble(error))
                     await asyncio.sleep(backoff_seconds(failures))
                 await self._pause(taken)
         finally:
