@@ -16,13 +16,13 @@ export PYTHONDONTWRITEBYTECODE :=
 # What a part prints is shown when it ends; the first that fails ends the run.
 PARTS := scenarios notices settlement identity kit binding local
 part-scenarios: FOLDERS := tests
-part-scenarios: BUT := tests/integration/notices
+part-scenarios: BUT := tests/integration/notices tests/surroundings
 part-notices: FOLDERS := tests/integration/notices
 part-settlement: FOLDERS := services/settlement
 part-identity: FOLDERS := services/identity
 part-kit: FOLDERS := services/kit
 part-binding: FOLDERS := services/binding services/notify
-part-local: FOLDERS := deploy protos/tests
+part-local: FOLDERS := deploy protos/tests tests/surroundings
 TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults drill histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify bench-sizes k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs config-docs monitoring rules-check contracts-version lock image-locks images image-check clean
