@@ -28,7 +28,15 @@ from settlement.domain.accounts import (
 )
 from settlement.domain.bill import InstitutionType
 from settlement.domain.contributing import Row
-from settlement.domain.ledger import EntryKind, Occasion, contribution_posting, post, settlement_posting
+from settlement.domain.ledger import (
+    EntryKind,
+    MovedAccountError,
+    Occasion,
+    Standing,
+    contribution_posting,
+    post,
+    settlement_posting,
+)
 from settlement.domain.projection import Died, Enrolled, InstitutionTold, PersonKnown, Verified
 from settlement.domain.visit import Designation, InsuranceStatus, InsuranceType
 from settlement.projection import Projection
@@ -39,6 +47,7 @@ TODAY = date(2025, 3, 10)
 HOSPITAL = "H65270100001"
 INSURED = Insured(310, 1, None)
 NOT_TODAY = Insured(None, None, None)
+CAME = Occasion(EntryKind.CONTRIBUTION, NOON, TODAY, contribution_id="c1")
 Accounts = Work[ProjectionRepository]
 
 
@@ -95,6 +104,40 @@ class RepositoryContract:
             assert await repository.find("father") == saved
             assert await repository.find("mother") == account("mother")
 
+    @pytest.mark.parametrize("version", [0, 4, 5])
+    async def test_a_change_of_an_account_that_came_as_far_meanwhile_is_not_written(
+        self, work: Accounts, version: int
+    ) -> None:
+        kept = Account("father", AccountState.OPEN, 700, 0, 5)
+        async with work() as repository:
+            await repository.add(kept)
+        with pytest.raises(MovedAccountError):
+            async with work() as repository:
+                await repository.save([Account("father", AccountState.FROZEN, 700, 0, version)])
+        async with work() as repository:
+            assert await repository.find("father") == kept
+
+    @pytest.mark.parametrize("version", [0, 4, 6])
+    async def test_entries_that_go_on_from_elsewhere_than_their_account_is_are_not_written(
+        self, work: Accounts, version: int
+    ) -> None:
+        kept = Account("father", AccountState.OPEN, 700, 0, 5)
+        mother = account("mother")
+        async with work() as repository:
+            await repository.add(kept)
+            await repository.add(mother)
+        came = [contribution_posting(uuid7(), CAME, psn_no, 500) for psn_no in ("mother", "father")]
+        posted = post(came, {"mother": mother.standing, "father": Standing(700, version)})
+        changed = [mother.after(posted.standings["mother"]), kept.after(posted.standings["father"])]
+        with pytest.raises(MovedAccountError):
+            async with work() as repository:
+                await repository.post(posted.rows, changed)
+        async with work() as repository:
+            assert await repository.find("father") == kept
+            assert await repository.find("mother") == mother
+            assert await repository.statement("father", None, 10) == []
+            assert await repository.statement("mother", None, 10) == []
+
     async def test_a_unit_of_work_that_fails_leaves_nothing(self, work: Accounts) -> None:
         with pytest.raises(ConnectionError):
             await add_and_fail(work)
@@ -120,15 +163,15 @@ class RepositoryContract:
             patient_psn_no="child",
             fixmedins_code=HOSPITAL,
         )
-        came = Occasion(EntryKind.CONTRIBUTION, NOON, TODAY, contribution_id="c1")
         async with work() as repository:
             await repository.add(account())
             opened = {"father": account().standing}
             postings = [
-                contribution_posting(uuid7(), came, "father", 500),
+                contribution_posting(uuid7(), CAME, "father", 500),
                 settlement_posting(uuid7(), paid, "father", 200),
             ]
-            await repository.add_entries(post(postings, opened).rows)
+            posted = post(postings, opened)
+            await repository.post(posted.rows, [account().after(posted.standings["father"])])
         async with work() as repository:
             newest, oldest = await repository.statement("father", None, 10)
             assert (newest.version, newest.kind, newest.amount_fen, newest.balance_after_fen) == (

@@ -64,9 +64,9 @@ class ClosingContract:
         """Closed accounts to which these refunds have come."""
         for psn_no in {each.psn_no for each in refunds}:
             own = [each for each in refunds if each.psn_no == psn_no]
-            balance_fen = sum(each.amount_fen for each in own)
             async with work() as repository:
-                await repository.add(Account(psn_no, AccountState.CLOSED, balance_fen, 0, len(own)))
+                empty = Account(psn_no, AccountState.CLOSED, 0, 0, 0)
+                await repository.add(empty)
                 postings = [
                     refund_posting(
                         each.closed_refund_id,
@@ -76,8 +76,8 @@ class ClosingContract:
                     )
                     for each in own
                 ]
-                standings = {psn_no: Account(psn_no, AccountState.CLOSED, 0, 0, 0).standing}
-                await repository.add_entries(post(postings, standings).rows)
+                posted = post(postings, {psn_no: empty.standing})
+                await repository.post(posted.rows, [empty.after(posted.standings[psn_no])])
         async with work() as repository:
             await self.add(repository, refunds)
 
@@ -122,12 +122,13 @@ class TestPostgresClosing(ClosingContract):
 
     async def test_several_closings_at_once_pay_out_once(self, work: Closing) -> None:
         async with work() as repository:
-            await repository.add(Account("father", AccountState.OPEN, 500, 0, 1))
+            empty = Account("father", AccountState.OPEN, 0, 0, 0)
+            await repository.add(empty)
             posting = contribution_posting(
                 UUID(int=1), Occasion(EntryKind.CONTRIBUTION, NOON, TODAY, contribution_id="c1"), "father", 500
             )
-            standings = {"father": Account("father", AccountState.OPEN, 0, 0, 0).standing}
-            await repository.add_entries(post([posting], standings).rows)
+            posted = post([posting], {"father": empty.standing})
+            await repository.post(posted.rows, [empty.after(posted.standings["father"])])
         service = ClosingService(work, FixedClock(NOON))
         await asyncio.gather(*(service.close("father", ORDER) for _ in range(3)))
         async with work() as repository:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 from fpdf import FPDF
 from fpdf.enums import Align
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
@@ -71,6 +71,7 @@ def test_a_statement_without_a_name_has_none() -> None:
     assert names == ["人员编号", "账期", "制表时间"]
 
 
+@settings(deadline=None)  # the first page loads the font
 @given(st.integers(0, 400))
 def test_every_row_stands_on_one_page_in_its_order(count: int) -> None:
     rows = sheet(*map(line, range(count))).rows

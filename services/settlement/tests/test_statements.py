@@ -51,10 +51,10 @@ Statements = Work[StatementRepository]
 async def move(work: Statements, *moves: tuple[datetime, int], psn_no: str = "father") -> None:
     """Contributions, and where negative settlements, at these times."""
     async with work() as repository:
-        await repository.add(Account(psn_no, AccountState.OPEN, 0, 0, 0))
-        postings = [_posting(at, amount_fen, psn_no) for at, amount_fen in moves]
-        standing = Account(psn_no, AccountState.OPEN, 0, 0, 0).standing
-        await repository.add_entries(post(postings, {psn_no: standing}).rows)
+        empty = Account(psn_no, AccountState.OPEN, 0, 0, 0)
+        await repository.add(empty)
+        posted = post([_posting(at, amount_fen, psn_no) for at, amount_fen in moves], {psn_no: empty.standing})
+        await repository.post(posted.rows, [empty.after(standing) for standing in posted.standings.values()])
 
 
 def _posting(at: datetime, amount_fen: int, psn_no: str) -> Any:

@@ -3,13 +3,13 @@
 The contract suite runs the same tests on both, so it refuses and forgets as the tables do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
 from kit.testing import MemoryInbox, MemoryOutbox
 from settlement.domain.accounts import Account, AccountChange, Contribution, Insured, StatementLine
-from settlement.domain.ledger import AccountKind, EntryRow
+from settlement.domain.ledger import AccountKind, EntryRow, MovedAccountError, versions_before
 from settlement.domain.projection import Enrolled, InstitutionTold, PersonKnown, newest_institutions
 
 
@@ -42,8 +42,10 @@ class MemoryAccounts:
     async def save(self, accounts: Sequence[Account]) -> None:
         """See `AccountRepository.save`."""
         for account in accounts:
-            held_fen = self.accounts[account.psn_no].held_fen
-            self.accounts[account.psn_no] = replace(account, held_fen=held_fen)
+            now = self.accounts[account.psn_no]
+            if now.version >= account.version:
+                raise MovedAccountError(f"the account is at version {now.version}")
+            self.accounts[account.psn_no] = replace(account, held_fen=now.held_fen)
 
     async def add_changes(self, changes: Sequence[AccountChange]) -> None:
         """See `AccountRepository.add_changes`."""
@@ -72,9 +74,11 @@ class MemoryAccounts:
         """See `AccountRepository.claim`."""
         return self.contributions.setdefault(contribution.contribution_id, contribution) is contribution
 
-    async def add_entries(self, rows: Sequence[EntryRow]) -> None:
-        """See `AccountRepository.add_entries`."""
+    async def post(self, rows: Sequence[EntryRow], accounts: Sequence[Account]) -> None:
+        """See `AccountRepository.post`."""
+        check_unmoved(rows, self.accounts)
         self.entries.extend(rows)
+        await self.save(accounts)
 
     async def hold_day(self, day: date) -> bool:
         """See `AccountRepository.hold_day`."""
@@ -102,6 +106,15 @@ class MemoryAccounts:
         """See `ProjectionRepository.save_institutions`."""
         for one in newest_institutions([*self.institutions.values(), *told]):
             self.institutions[one.fixmedins_code] = one
+
+
+def check_unmoved(rows: Sequence[EntryRow], accounts: Mapping[str, Account]) -> None:
+    """Refuse what the database would: entries that go on from elsewhere than where their account is."""
+    for psn_no, version in versions_before(rows).items():
+        if accounts[psn_no].version != version:
+            raise MovedAccountError(
+                f"an account is at version {accounts[psn_no].version}, its entries follow {version}"
+            )
 
 
 def _in_force(person: PersonKnown, day: date) -> Enrolled | None:

@@ -17,7 +17,7 @@ from settlement.domain.accounts import (
     Insured,
     StatementLine,
 )
-from settlement.domain.ledger import EntryKind, EntryRow, Occasion
+from settlement.domain.ledger import EntryKind, EntryRow, MovedAccountError, Occasion, versions_before
 
 SERVICE: Final = "settlement"
 
@@ -33,7 +33,7 @@ ON CONFLICT DO NOTHING RETURNING true
 _SAVE_ACCOUNTS = """
 UPDATE account AS a
 SET state = n.state, balance_fen = n.balance_fen, version = n.version, updated_at = clock_timestamp()
-FROM unnest($1::new_standing[]) AS n WHERE a.psn_no = n.psn_no
+FROM unnest($1::new_standing[]) AS n WHERE a.psn_no = n.psn_no AND a.version < n.version
 """
 _ADD_CHANGES = """
 INSERT INTO account_change (psn_no, version, change, reason, changed_at, authority, changed_by)
@@ -60,17 +60,20 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
 """
 _ENTRY_COLUMNS = """posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
     settlement_id, contribution_id, patient_psn_no, fixmedins_code, posted_at, business_day"""
-_ADD_ENTRIES = f"""
-INSERT INTO entry ({_ENTRY_COLUMNS})
-SELECT {_ENTRY_COLUMNS} FROM unnest($1::new_entry[]) WITH ORDINALITY AS e ({_ENTRY_COLUMNS}, place) ORDER BY place
-"""  # noqa: S608 - constants of this file
+# No index spans the months of the ledger. That an account has each version once is held here: entries are written only
+# if every account still is where they go on from.
 _POST = f"""
 WITH changed AS (
     UPDATE account AS a
     SET state = n.state, balance_fen = n.balance_fen, version = n.version, updated_at = clock_timestamp()
-    FROM unnest($2::new_standing[]) AS n WHERE a.psn_no = n.psn_no
+    FROM ROWS FROM (unnest($2::new_standing[]), unnest($3::bigint[])) AS n (psn_no, state, balance_fen, version, before)
+    WHERE a.psn_no = n.psn_no AND a.version = n.before
+    RETURNING true
 )
-{_ADD_ENTRIES}
+INSERT INTO entry ({_ENTRY_COLUMNS})
+SELECT {_ENTRY_COLUMNS} FROM unnest($1::new_entry[]) WITH ORDINALITY AS e ({_ENTRY_COLUMNS}, place)
+WHERE (SELECT count(*) FROM changed) = cardinality($2::new_standing[])
+ORDER BY place
 """  # noqa: S608 - constants of this file
 _OPEN_DAY = "INSERT INTO business_day (day) VALUES ($1) ON CONFLICT DO NOTHING"
 _HOLD_DAY = "SELECT state = 'OPEN' FROM business_day WHERE day = $1 FOR SHARE"
@@ -105,7 +108,19 @@ class AccountRepository(Protocol):
         ...
 
     async def save(self, accounts: Sequence[Account]) -> None:
-        """Write state, balance and version of locked accounts."""
+        """Write state and version of locked accounts.
+
+        Raises:
+            MovedAccountError: one has come as far meanwhile, so it was not locked.
+        """
+        ...
+
+    async def post(self, rows: Sequence[EntryRow], accounts: Sequence[Account]) -> None:
+        """Write whole postings, and the locked accounts as they are after them.
+
+        Raises:
+            MovedAccountError: an account is not where these entries go on from, so it was not locked.
+        """
         ...
 
     async def add_changes(self, changes: Sequence[AccountChange]) -> None:
@@ -126,10 +141,6 @@ class AccountRepository(Protocol):
 
     async def claim(self, contribution: Contribution) -> bool:
         """Record a contribution; False if its id is taken, after waiting for whoever is taking it."""
-        ...
-
-    async def add_entries(self, rows: Sequence[EntryRow]) -> None:
-        """Write whole postings."""
         ...
 
     async def hold_day(self, day: date) -> bool:
@@ -164,11 +175,18 @@ class PostgresAccountRepository:
 
     async def save(self, accounts: Sequence[Account]) -> None:
         """See `AccountRepository.save`."""
-        await self._raw.execute(_SAVE_ACCOUNTS, _standing_rows(accounts))
+        status = await self._raw.execute(_SAVE_ACCOUNTS, _standing_rows(accounts))
+        if status != f"UPDATE {len(accounts)}":
+            raise MovedAccountError(f"{len(accounts)} accounts were to change, the database said {status}")
 
     async def post(self, rows: Sequence[EntryRow], accounts: Sequence[Account]) -> None:
-        """Write whole postings, and the locked accounts as they are after them."""
-        await self._raw.execute(_POST, entry_rows(rows), _standing_rows(accounts))
+        """See `AccountRepository.post`."""
+        before = versions_before(rows)
+        status = await self._raw.execute(
+            _POST, entry_rows(rows), _standing_rows(accounts), [before[account.psn_no] for account in accounts]
+        )
+        if status != f"INSERT 0 {len(rows)}":
+            raise MovedAccountError(f"{len(rows)} entries were to be written, the database said {status}")
 
     async def add_changes(self, changes: Sequence[AccountChange]) -> None:
         """See `AccountRepository.add_changes`."""
@@ -210,10 +228,6 @@ class PostgresAccountRepository:
             contribution.kind,
         )
         return claimed is True
-
-    async def add_entries(self, rows: Sequence[EntryRow]) -> None:
-        """See `AccountRepository.add_entries`."""
-        await self._raw.execute(_ADD_ENTRIES, entry_rows(rows))
 
     async def hold_day(self, day: date) -> bool:
         """See `AccountRepository.hold_day`."""

@@ -77,8 +77,7 @@ class AccountService:
         posting = posting_of(row, uuid7(), now, shanghai_date(now))
         posted = post([posting], {account.psn_no: account.standing})
         await hold_open_day(repository, posting.occasion.business_day)
-        await repository.add_entries(posted.rows)
-        await repository.save([account.after(posted.standings[account.psn_no])])
+        await repository.post(posted.rows, [account.after(posted.standings[account.psn_no])])
         await repository.outbox.add([codec.credited(row) for row in posted.personal_rows])
 
     async def get(self, psn_no: str) -> Account:

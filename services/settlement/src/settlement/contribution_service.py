@@ -55,7 +55,7 @@ class ContributionService:
                 await hold_open_day(repository, shanghai_date(now))
                 if not await repository.claim_all(taken.credited):
                     raise _OvertakenError
-                await repository.add_entries(taken.posted.rows)
-                await repository.save([accounts[psn_no].after(each) for psn_no, each in taken.posted.standings.items()])
+                changed = [accounts[psn_no].after(each) for psn_no, each in taken.posted.standings.items()]
+                await repository.post(taken.posted.rows, changed)
                 await repository.outbox.add([codec.credited(row) for row in taken.posted.personal_rows])
             return taken

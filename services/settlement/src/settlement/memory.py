@@ -10,6 +10,7 @@ from uuid import UUID
 
 from kit.clock import shanghai_date
 from kit.testing import MemoryOutbox
+from settlement.account_memory import check_unmoved
 from settlement.domain.accounts import Account
 from settlement.domain.closing import ClosedRefund, refunds_to_closed
 from settlement.domain.decided import Decided, Paid, decided_of
@@ -218,6 +219,7 @@ class MemorySettlements:
 
     async def post(self, posted: Posted, accounts: Mapping[str, Account]) -> None:
         """See `SettlementRepository.post`."""
+        check_unmoved(posted.rows, self.accounts)
         self.closed_refunds += refunds_to_closed(posted, accounts)
         # Not as they were locked: what quotes have freed since is not to be undone.
         self.entries.extend(posted.rows)

@@ -7,7 +7,7 @@ account's balance is the sum of its entries, so it is never a row that everybody
 correction is a new posting. All amounts are in fen.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -38,6 +38,10 @@ class OverdrawnError(LedgerError):
 
 class UnknownAccountError(LedgerError):
     """A posting touches a personal account whose balance was not read under its lock."""
+
+
+class MovedAccountError(LedgerError):
+    """An account is not at the version from which entries, or a change of state, go on: it was not locked."""
 
 
 class AccountKind(StrEnum):
@@ -246,3 +250,8 @@ def _row(posting: Posting, entry: Entry, after: Standing | None) -> EntryRow:
         version=after.version if after else None,
         occasion=posting.occasion,
     )
+
+
+def versions_before(rows: Sequence[EntryRow]) -> dict[str, int]:
+    """From which version of each personal account these rows go on, by its psn_no."""
+    return {row.account_key: row.version - 1 for row in reversed(rows) if row.version is not None}
