@@ -60,21 +60,19 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
 """
 _ENTRY_COLUMNS = """posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
     settlement_id, contribution_id, patient_psn_no, fixmedins_code, posted_at, business_day"""
-# No index spans the months of the ledger. That an account has each version once is held here: entries are written only
-# if every account still is where they go on from.
+# No index spans the months of the ledger. That an account has each version once is held here: one that is not where its
+# entries go on from is given a version that none may have, which ends the statement and the transaction.
 _POST = f"""
 WITH changed AS (
     UPDATE account AS a
-    SET state = n.state, balance_fen = n.balance_fen, version = n.version, updated_at = clock_timestamp()
-    FROM ROWS FROM (unnest($2::new_standing[]), unnest($3::bigint[])) AS n (psn_no, state, balance_fen, version, before)
-    WHERE a.psn_no = n.psn_no AND a.version = n.before
-    RETURNING true
+    SET state = n.state, balance_fen = n.balance_fen, updated_at = clock_timestamp(),
+        version = CASE a.version WHEN n.version_before THEN n.version ELSE -1 END
+    FROM unnest($2::new_step[]) AS n WHERE a.psn_no = n.psn_no
 )
 INSERT INTO entry ({_ENTRY_COLUMNS})
-SELECT {_ENTRY_COLUMNS} FROM unnest($1::new_entry[]) WITH ORDINALITY AS e ({_ENTRY_COLUMNS}, place)
-WHERE (SELECT count(*) FROM changed) = cardinality($2::new_standing[])
-ORDER BY place
+SELECT {_ENTRY_COLUMNS} FROM unnest($1::new_entry[]) WITH ORDINALITY AS e ({_ENTRY_COLUMNS}, place) ORDER BY place
 """  # noqa: S608 - constants of this file
+_VERSION_CHECK = "account_version_check"
 _OPEN_DAY = "INSERT INTO business_day (day) VALUES ($1) ON CONFLICT DO NOTHING"
 _HOLD_DAY = "SELECT state = 'OPEN' FROM business_day WHERE day = $1 FOR SHARE"
 _STATEMENT = """
@@ -175,18 +173,20 @@ class PostgresAccountRepository:
 
     async def save(self, accounts: Sequence[Account]) -> None:
         """See `AccountRepository.save`."""
-        status = await self._raw.execute(_SAVE_ACCOUNTS, _standing_rows(accounts))
+        status = await self._raw.execute(_SAVE_ACCOUNTS, [_standing_row(each) for each in accounts])
         if status != f"UPDATE {len(accounts)}":
             raise MovedAccountError(f"{len(accounts)} accounts were to change, the database said {status}")
 
     async def post(self, rows: Sequence[EntryRow], accounts: Sequence[Account]) -> None:
         """See `AccountRepository.post`."""
         before = versions_before(rows)
-        status = await self._raw.execute(
-            _POST, entry_rows(rows), _standing_rows(accounts), [before[account.psn_no] for account in accounts]
-        )
-        if status != f"INSERT 0 {len(rows)}":
-            raise MovedAccountError(f"{len(rows)} entries were to be written, the database said {status}")
+        steps = [(*_standing_row(account), before[account.psn_no]) for account in accounts]
+        try:
+            await self._raw.execute(_POST, entry_rows(rows), steps)
+        except asyncpg.CheckViolationError as error:
+            if error.constraint_name == _VERSION_CHECK:
+                raise MovedAccountError("an account is not where its entries go on from") from error
+            raise
 
     async def add_changes(self, changes: Sequence[AccountChange]) -> None:
         """See `AccountRepository.add_changes`."""
@@ -269,8 +269,8 @@ def _entry_row(row: EntryRow, occasion: Occasion) -> tuple[object, ...]:
     )
 
 
-def _standing_rows(accounts: Sequence[Account]) -> list[tuple[object, ...]]:
-    return [(account.psn_no, account.state, account.balance_fen, account.version) for account in accounts]
+def _standing_row(account: Account) -> tuple[object, ...]:
+    return account.psn_no, account.state, account.balance_fen, account.version
 
 
 def _account(row: asyncpg.Record) -> Account:
