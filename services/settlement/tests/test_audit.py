@@ -156,7 +156,7 @@ NO_GUARDS = (
     DO $$ DECLARE guard record; BEGIN
         FOR guard IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint
                      WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace AND conparentid = 0
-                       AND conrelid::regclass::text NOT LIKE 'outbox%'
+                       AND coninhcount = 0 AND conrelid::regclass::text NOT LIKE 'outbox%'
         LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', guard.owner, guard.conname); END LOOP;
     END $$
     """,

@@ -14,6 +14,15 @@ MONTHS_AHEAD: Final = 3
 
 _CREATE: Final = "CREATE TABLE {partition} (LIKE {rest} INCLUDING ALL EXCLUDING IDENTITY);"
 _ATTACH: Final = "ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ('{begin}') TO ('{end}');"
+# Triggers of statements are each partition's own: those of rows come from the table by themselves.
+_GUARD: Final = """
+DO $$ DECLARE made text; BEGIN
+    FOR made IN SELECT pg_get_triggerdef(oid, true) FROM pg_trigger
+                WHERE tgrelid = '{rest}'::regclass AND NOT tgisinternal AND tgparentid = 0 LOOP
+        EXECUTE replace(made, ' ON {rest} ', ' ON {partition} ');
+    END LOOP;
+END $$;
+"""
 # By the owner of the months, within one transaction: rows of a table that allows no change move to their month, too.
 _MOVE: Final = """
 LOCK TABLE {rest} IN ACCESS EXCLUSIVE MODE;
@@ -75,7 +84,7 @@ def bound_of(month: Month, cut: Cut) -> str:
 
 def make_sql(kept: Kept, month: Month, *, move: bool = False) -> str:
     """Statements that make a month, with what was put into the rest meanwhile if there may be something."""
-    steps = (_CREATE, *((_MOVE,) if move else ()), _ATTACH)
+    steps = (_CREATE, _GUARD, *((_MOVE,) if move else ()), _ATTACH)
     return "\n".join(steps).format(
         table=kept.table,
         rest=kept.rest,

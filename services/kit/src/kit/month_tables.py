@@ -67,6 +67,7 @@ ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name};
 {keys}
 CREATE TABLE {rest} PARTITION OF {table} DEFAULT;
 {rest_key}
+{pattern}
 ALTER TABLE {table} ATTACH PARTITION {before} FOR VALUES FROM (MINVALUE) TO ('{bound}');
 ALTER TABLE {before} DROP CONSTRAINT IF EXISTS {name};
 {months}
@@ -85,6 +86,8 @@ class Turned:
     """Statements that free their names, such as `ALTER INDEX inbox_pkey RENAME TO inbox_before_pkey`."""
     partition_key: str = ""
     """What each partition has by itself, where the table has no key: `PRIMARY KEY (id)`."""
+    pattern: str = ""
+    """Statements on the rest, after whose likeness months are made: further indexes of each, triggers of statements."""
     first: str = ""
     """Statements under the lock, before all others: what cannot be carried along."""
     last: str = ""
@@ -146,6 +149,7 @@ def swap_sql(turned: Turned, bound: Month, first: Month) -> str:
         renames=turned.renames,
         keys=turned.keys,
         rest_key=f"ALTER TABLE {kept.rest} ADD {turned.partition_key};" if turned.partition_key else "",
+        pattern=turned.pattern,
         months="".join(make_sql(kept, first.later(ahead)) for ahead in range(MONTHS_AHEAD + 1)),
         last=turned.last,
     )

@@ -2,7 +2,8 @@
 
 Every query takes the key after which to go on ($1) and how many keys to look at ($2), and gives each key with the
 problem it found there or NULL. One query is one snapshot, so a running service makes no false finding. Keys are walked
-by index, so memory stays the same however long the books are.
+by index, so memory stays the same however long the books are. Entries are read by ranges of keys and not key by key:
+each month has an index of its own, and every look costs one in each.
 """
 
 from collections.abc import Mapping
@@ -57,14 +58,16 @@ POSTINGS: Final = Check(
 BALANCES: Final = Check(
     "a balance is the sum of its entries, never negative",
     """
+    WITH a AS MATERIALIZED (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2), e AS (
+        SELECT account_key, sum(amount_fen) AS sum_fen FROM entry
+        WHERE account_kind = 'PERSONAL' AND account_key > $1 AND account_key <= (SELECT max(psn_no) FROM a)
+        GROUP BY account_key)
     SELECT a.psn_no AS key,
-           CASE WHEN a.balance_fen <> e.sum_fen
-                THEN format('the balance is %s fen, the entries sum to %s', a.balance_fen, e.sum_fen)
+           CASE WHEN a.balance_fen <> coalesce(e.sum_fen, 0)
+                THEN format('the balance is %s fen, the entries sum to %s', a.balance_fen, coalesce(e.sum_fen, 0))
                 WHEN a.balance_fen < 0 OR a.held_fen < 0 OR a.held_fen > a.balance_fen
                 THEN format('the balance is %s fen with %s held', a.balance_fen, a.held_fen) END AS problem
-    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
-    CROSS JOIN LATERAL (SELECT coalesce(sum(amount_fen), 0) AS sum_fen FROM entry
-                        WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no) AS e
+    FROM a LEFT JOIN e ON e.account_key = a.psn_no
     ORDER BY a.psn_no
     """,
 )
@@ -90,25 +93,34 @@ HELD: Final = Check(
 CHAINS: Final = Check(
     "balances follow from entry to entry, versions without a gap",
     """
+    WITH a AS MATERIALIZED (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2), own AS MATERIALIZED (
+        SELECT account_key AS psn_no, version, amount_fen, balance_after_fen FROM entry
+        WHERE account_kind = 'PERSONAL' AND account_key > $1 AND account_key <= (SELECT max(psn_no) FROM a)
+    ), v AS (
+        SELECT psn_no, min(version) FILTER (WHERE step <> 1) AS broken_at, max(version) AS newest,
+               (array_agg(step ORDER BY version) FILTER (WHERE step <> 1))[1] AS step
+        FROM (SELECT psn_no, version,
+                     version - lag(version, 1, 0::bigint) OVER (PARTITION BY psn_no ORDER BY version) AS step
+              FROM (SELECT psn_no, version FROM own
+                    UNION ALL
+                    SELECT psn_no, version FROM account_change
+                    WHERE psn_no > $1 AND psn_no <= (SELECT max(psn_no) FROM a) AND version > 0) AS rows) AS steps
+        GROUP BY psn_no
+    ), e AS (
+        SELECT psn_no,
+               min(version) FILTER (WHERE balance_after_fen IS DISTINCT FROM before_fen + amount_fen) AS wrong_at
+        FROM (SELECT psn_no, version, amount_fen, balance_after_fen,
+                     lag(balance_after_fen, 1, 0::bigint) OVER (PARTITION BY psn_no ORDER BY version) AS before_fen
+              FROM own) AS chain
+        GROUP BY psn_no)
     SELECT a.psn_no AS key,
            CASE WHEN v.broken_at IS NOT NULL
                 THEN format('version %s follows %s', v.broken_at, v.broken_at - v.step)
-                WHEN v.newest <> a.version THEN format('the version is %s, the newest row has %s', a.version, v.newest)
+                WHEN coalesce(v.newest, 0) <> a.version
+                THEN format('the version is %s, the newest row has %s', a.version, coalesce(v.newest, 0))
                 WHEN e.wrong_at IS NOT NULL THEN format('the balance after version %s does not follow', e.wrong_at)
                 END AS problem
-    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
-    CROSS JOIN LATERAL (
-        SELECT min(version) FILTER (WHERE step <> 1) AS broken_at, coalesce(max(version), 0) AS newest,
-               (array_agg(step ORDER BY version) FILTER (WHERE step <> 1))[1] AS step
-        FROM (SELECT version, version - lag(version, 1, 0::bigint) OVER (ORDER BY version) AS step
-              FROM (SELECT version FROM entry WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no
-                    UNION ALL
-                    SELECT version FROM account_change WHERE psn_no = a.psn_no AND version > 0) AS rows) AS steps) AS v
-    CROSS JOIN LATERAL (
-        SELECT min(version) FILTER (WHERE balance_after_fen IS DISTINCT FROM before_fen + amount_fen) AS wrong_at
-        FROM (SELECT version, amount_fen, balance_after_fen,
-                     lag(balance_after_fen, 1, 0::bigint) OVER (ORDER BY version) AS before_fen
-              FROM entry WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no) AS chain) AS e
+    FROM a LEFT JOIN v USING (psn_no) LEFT JOIN e USING (psn_no)
     ORDER BY a.psn_no
     """,
     chunk_keys=500,
@@ -151,19 +163,22 @@ CONTRIBUTIONS: Final = Check(
 PAYOUTS: Final = Check(
     "every payout is one entry of its amount, after which its account was closed",
     """
+    WITH a AS MATERIALIZED (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2), w AS (
+        SELECT coalesce(p.psn_no, e.account_key) AS psn_no, count(*) AS payouts,
+               min(coalesce(p.id, e.posting_id)::text) FILTER (WHERE differs) AS id,
+               count(*) FILTER (WHERE differs) AS wrong
+        FROM (SELECT * FROM payout WHERE psn_no > $1 AND psn_no <= (SELECT max(psn_no) FROM a)) AS p
+        FULL JOIN (SELECT * FROM entry WHERE account_kind = 'PERSONAL' AND entry_kind = 'PAYOUT'
+                   AND account_key > $1 AND account_key <= (SELECT max(psn_no) FROM a)) AS e
+            ON e.posting_id = p.id AND e.account_key = p.psn_no
+        CROSS JOIN LATERAL (SELECT (-p.amount_fen, p.balance_after_fen)
+                                   IS DISTINCT FROM (e.amount_fen, e.balance_after_fen) AS differs) AS d
+        GROUP BY 1)
     SELECT a.psn_no AS key,
            CASE WHEN w.wrong > 0 THEN format('%s payout(s) differ from their entries, such as %s', w.wrong, w.id)
                 WHEN w.payouts > 0 AND a.state <> 'CLOSED' THEN format('paid out, yet the account is %s', a.state)
                 END AS problem
-    FROM (SELECT * FROM account WHERE psn_no > $1 ORDER BY psn_no LIMIT $2) AS a
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS payouts, min(coalesce(p.id, e.posting_id)::text) FILTER (WHERE differs) AS id,
-               count(*) FILTER (WHERE differs) AS wrong
-        FROM (SELECT * FROM payout WHERE psn_no = a.psn_no) AS p
-        FULL JOIN (SELECT * FROM entry WHERE account_kind = 'PERSONAL' AND account_key = a.psn_no
-                   AND entry_kind = 'PAYOUT') AS e ON e.posting_id = p.id
-        CROSS JOIN LATERAL (SELECT (-p.amount_fen, p.balance_after_fen)
-                                   IS DISTINCT FROM (e.amount_fen, e.balance_after_fen) AS differs) AS d) AS w
+    FROM a LEFT JOIN w USING (psn_no)
     ORDER BY a.psn_no
     """,
     chunk_keys=500,
@@ -204,6 +219,24 @@ STATES: Final = Check(
 SETTLEMENTS: Final = Check(
     "a settlement's lines and refunds are its entries; what is reversed nets to zero",
     """
+    WITH s AS MATERIALIZED (SELECT * FROM settlement WHERE id > $1 ORDER BY id LIMIT $2), own AS MATERIALIZED (
+        SELECT settlement_id, account_kind, account_key, amount_fen, balance_after_fen, entry_kind FROM entry
+        WHERE settlement_id > $1 AND settlement_id <= (SELECT id FROM s ORDER BY id DESC LIMIT 1)
+    ), e AS (
+        SELECT s.id,
+               jsonb_agg(jsonb_build_array(account_key, -amount_fen, balance_after_fen) ORDER BY account_key)
+                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind IN ('SETTLEMENT', 'PREMIUM')) AS taken,
+               jsonb_agg(jsonb_build_array(account_key, amount_fen, balance_after_fen) ORDER BY account_key)
+                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind IN ('REFUND', 'PREMIUM_REFUND')) AS given,
+               count(*) FILTER (WHERE account_kind <> 'PERSONAL' AND (account_kind, account_key) IS DISTINCT FROM
+                   (CASE WHEN s.kind = 'PREMIUM' THEN 'PREMIUM' ELSE 'CLEARING' END,
+                    coalesce(s.premium_year::text, s.fixmedins_code))) AS elsewhere
+        FROM s JOIN own ON own.settlement_id = s.id GROUP BY s.id
+    ), o AS (
+        SELECT settlement_id AS id, count(*) AS unbalanced
+        FROM (SELECT settlement_id FROM own GROUP BY settlement_id, account_kind, account_key
+              HAVING sum(amount_fen) <> 0) AS open
+        GROUP BY settlement_id)
     SELECT s.id AS key,
            CASE WHEN s.state NOT IN ('SETTLED', 'REVERSED') AND (t.paid IS NOT NULL OR e.taken IS NOT NULL)
                 THEN format('%s, yet lines %s and entries %s', s.state, t.paid, e.taken)
@@ -211,11 +244,11 @@ SETTLEMENTS: Final = Check(
                 THEN format('%s, yet refunds %s and entries %s', s.state, t.refunded, e.given)
                 WHEN t.paid IS DISTINCT FROM e.taken THEN format('lines %s, entries %s', t.paid, e.taken)
                 WHEN t.refunded IS DISTINCT FROM e.given THEN format('refunds %s, entries %s', t.refunded, e.given)
-                WHEN s.state = 'REVERSED' AND e.unbalanced > 0
-                THEN format('reversed, yet %s account(s) did not get back what they paid', e.unbalanced)
+                WHEN s.state = 'REVERSED' AND o.unbalanced > 0
+                THEN format('reversed, yet %s account(s) did not get back what they paid', o.unbalanced)
                 WHEN e.elsewhere > 0 THEN format('%s entries of another institution or year', e.elsewhere)
                 END AS problem
-    FROM (SELECT * FROM settlement WHERE id > $1 ORDER BY id LIMIT $2) AS s
+    FROM s
     CROSS JOIN LATERAL (
         SELECT (SELECT jsonb_agg(jsonb_build_array(p.psn_no, p.amount_fen, p.balance_after_fen) ORDER BY p.psn_no)
                 FROM (SELECT payer_psn_no AS psn_no, amount_fen, balance_after_fen FROM settlement_line
@@ -224,17 +257,7 @@ SETTLEMENTS: Final = Check(
                ) AS paid,
                (SELECT jsonb_agg(jsonb_build_array(psn_no, amount_fen, balance_after_fen) ORDER BY psn_no)
                 FROM refund WHERE settlement_id = s.id) AS refunded) AS t
-    CROSS JOIN LATERAL (
-        SELECT jsonb_agg(jsonb_build_array(account_key, -amount_fen, balance_after_fen) ORDER BY account_key)
-                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind IN ('SETTLEMENT', 'PREMIUM')) AS taken,
-               jsonb_agg(jsonb_build_array(account_key, amount_fen, balance_after_fen) ORDER BY account_key)
-                   FILTER (WHERE account_kind = 'PERSONAL' AND entry_kind IN ('REFUND', 'PREMIUM_REFUND')) AS given,
-               count(*) FILTER (WHERE account_kind <> 'PERSONAL' AND (account_kind, account_key) IS DISTINCT FROM
-                   (CASE WHEN s.kind = 'PREMIUM' THEN 'PREMIUM' ELSE 'CLEARING' END,
-                    coalesce(s.premium_year::text, s.fixmedins_code))) AS elsewhere,
-               (SELECT count(*) FROM (SELECT FROM entry WHERE settlement_id = s.id GROUP BY account_kind, account_key
-                                      HAVING sum(amount_fen) <> 0) AS open) AS unbalanced
-        FROM entry WHERE settlement_id = s.id) AS e
+    LEFT JOIN e USING (id) LEFT JOIN o USING (id)
     ORDER BY s.id
     """,
     key_type="uuid",

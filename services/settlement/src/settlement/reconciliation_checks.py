@@ -23,6 +23,19 @@ DAYS: Final = Check(
     key_type="uuid",
 )
 
+POSTED: Final = Check(
+    "an entry counts on the Shanghai day of its time",
+    """
+    SELECT id AS key, CASE WHEN business_day <> posted_on
+                           THEN format('posted on %s, counted on %s', posted_on, business_day) END AS problem
+    FROM (SELECT id, business_day, (posted_at AT TIME ZONE 'Asia/Shanghai')::date AS posted_on
+          FROM entry WHERE id > $1 ORDER BY id LIMIT $2) AS e
+    ORDER BY id
+    """,
+    key_type="bigint",
+    chunk_keys=20_000,
+)
+
 CLOSED_DAYS: Final = Check(
     "a closed day's totals are its settlements and reversals",
     f"""
@@ -63,4 +76,4 @@ CLEARED: Final = Check(
     chunk_keys=None,  # entries have no index by day: all are read once and aggregated on the server
 )
 
-CHECKS: Final = (DAYS, CLOSED_DAYS, CLEARED)
+CHECKS: Final = (DAYS, POSTED, CLOSED_DAYS, CLEARED)
