@@ -251,3 +251,44 @@ async def test_rows_at_the_turn_of_a_month_are_on_their_side_of_it(
     await connection.fetch(FIRST_TIME, "consumer", [last, month.first_id])
     assert await place_of(connection, "inbox", last) == month.later(-1).partition_of("inbox")
     assert await place_of(connection, "inbox", month.first_id) == month.partition_of("inbox")
+
+
+GUARDED = '''"""a table that takes no change, by months"""
+from kit import month_tables
+from kit.kept import Cut, Kept
+from kit.migrate import run_script
+revision = "0002"
+down_revision = "0001"
+KEEP = "CREATE TRIGGER keep BEFORE UPDATE OR DELETE OR TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION keep();"
+TABLE = """
+CREATE TABLE note (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL, page int NOT NULL);
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'kept' USING ERRCODE = 'restrict_violation'; END $$;
+INSERT INTO note (at, page) VALUES ('2025-01-01', 1);
+"""
+def upgrade() -> None:
+    run_script(TABLE + KEEP.format("note"))
+    month_tables.turn(month_tables.Turned(
+        Kept("note", "at", Cut.TIME, None, "why"),
+        first="ALTER TABLE note ALTER COLUMN id DROP IDENTITY;",
+        keys="ALTER TABLE note ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (START WITH 2);",
+        partition_key="PRIMARY KEY (id)",
+        pattern="CREATE UNIQUE INDEX ON note_rest (page);" + KEEP.format("note_rest"),
+        last=KEEP.format("note"),
+    ))
+'''
+
+
+@pytest.mark.parametrize("change", ["UPDATE {} SET page = 2", "DELETE FROM {}", "TRUNCATE {}"])
+async def test_months_are_made_after_the_likeness_of_the_rest_with_its_indexes_and_triggers(
+    connection: Any, empty_database_url: str, tmp_path: Path, change: str
+) -> None:
+    await apply(empty_database_url, steps(tmp_path / "guarded", FIRST, GUARDED))
+    month = month_of(await connection.fetchval("SELECT clock_timestamp()")).later(3)
+    for table in ("note", *await bounds(connection, "note")):
+        with pytest.raises(asyncpg.RestrictViolationError, match="kept"):
+            await connection.execute(change.format(table))
+    write = "INSERT INTO note (at, page) VALUES ($1, 1) RETURNING id, tableoid::regclass::text"
+    assert await connection.fetchrow(write, month.begins_at) == (2, month.partition_of("note"))
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.execute(write, month.begins_at)

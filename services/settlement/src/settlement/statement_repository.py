@@ -22,7 +22,7 @@ FROM entry
 WHERE account_kind = 'PERSONAL' AND account_key = $1 AND business_day BETWEEN $2 AND $3
   AND posted_at >= $4 AND posted_at < $5
 """
-_LINES: Final = """
+LINES: Final = """
 SELECT version, entry_kind, amount_fen, balance_after_fen, posted_at,
        coalesce(settlement_id::text, contribution_id, posting_id::text) AS reference,
        coalesce(patient_psn_no, '') AS patient_psn_no, coalesce(fixmedins_code, '') AS fixmedins_code
@@ -50,16 +50,16 @@ class PostgresStatementRepository(PostgresAccountRepository):
 
     async def summary(self, psn_no: str, period: Period) -> Summary:
         """See `StatementRepository.summary`."""
-        row = await self._raw.fetchrow(_SUMMARY, psn_no, *_bounds(period))
+        row = await self._raw.fetchrow(_SUMMARY, psn_no, *bounds_in_days_and_times(period))
         return Summary(**dict(row)) if row else Summary(0, 0, 0, 0, 0)
 
     async def lines(self, psn_no: str, period: Period, after_version: int, limit: int) -> list[StatementLine]:
         """See `StatementRepository.lines`."""
-        rows = await self._raw.fetch(_LINES, psn_no, *_bounds(period), after_version, limit)
+        rows = await self._raw.fetch(LINES, psn_no, *bounds_in_days_and_times(period), after_version, limit)
         return [statement_line(row) for row in rows]
 
 
-def _bounds(period: Period) -> tuple[date, date, datetime, datetime]:
+def bounds_in_days_and_times(period: Period) -> tuple[date, date, datetime, datetime]:
     """Its days, and the times between which they are."""
     begins_at, _ = bounds_of(period.first)
     _, ends_at = bounds_of(period.last)
