@@ -1,7 +1,7 @@
 """The ledger by months.
 
-Revision ID: 0022
-Revises: 0021
+Revision ID: 0023
+Revises: 0022
 """
 
 from alembic import op
@@ -9,8 +9,8 @@ from alembic import op
 from kit import month_tables
 from settlement.entry_months import ENTRY_MONTHS
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
