@@ -3,5 +3,6 @@
 from typing import Final
 
 from kit.kept import INBOX, OUTBOX, Kept
+from settlement.entry_months import ENTRY
 
-KEPT: Final[tuple[Kept, ...]] = (OUTBOX, INBOX)
+KEPT: Final[tuple[Kept, ...]] = (OUTBOX, INBOX, ENTRY)

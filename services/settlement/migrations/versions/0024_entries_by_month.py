@@ -1,7 +1,7 @@
 """The ledger by months.
 
-Revision ID: 0023
-Revises: 0022
+Revision ID: 0024
+Revises: 0023
 """
 
 from alembic import op
@@ -9,8 +9,8 @@ from alembic import op
 from kit import month_tables
 from settlement.entry_months import ENTRY_MONTHS
 
-revision = "0023"
-down_revision = "0022"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
