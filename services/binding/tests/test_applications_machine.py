@@ -13,36 +13,25 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from binding.domain.applications import ApplicationState, ProofKind
 from binding.domain.decision_reasons import Verdict
-from binding.domain.eligibility import Policy
 from binding.domain.errors import Refused
 from binding.domain.history import AggregateKind
 from binding.domain.limits import Limits
 from binding.domain.relations import Relationship
-from binding.domain.working_days import Promise
 from binding.memory import MemoryRepository
-from binding.service.applications import Applications
 from binding.service.caller import Caller
-from binding.service.decisions import Decisions
-from binding.service.proofs import Proofs
-from binding.service.reviews import Reviews
 from binding.testing import (
     APPROVING,
     CHILD,
     FATHER,
-    LEASE,
     MOTHER,
     NOON,
-    PLEDGES,
     asked,
-    family,
     pdf_file,
     rejecting,
     returning,
-    ring,
     signed,
-    unexamined,
 )
-from kit.clock import FixedClock
+from binding.testing_desk import Desk
 from kit.testing import MemoryWork
 
 LIFE = timedelta(days=30)
@@ -116,15 +105,11 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.work = MemoryWork(MemoryRepository())
-        self.state = self.work.repository
-        self.state.known_persons |= family()
+        desk = Desk(self.work)
+        self.state, self.clock, self.desk = desk.state, desk.clock, desk.applications
+        self.proofs, self.reviews, self.decisions = desk.proofs, desk.reviews, desk.decisions
         self.state.real_time = lambda: NOON  # no claim runs out here
-        self.clock = FixedClock(NOON)
         self.loop = asyncio.new_event_loop()
-        self.desk = Applications(self.work, self.clock, Policy(), PLEDGES, Promise())
-        self.proofs = Proofs(self.work, self.clock, ring(), Policy(), unexamined)
-        self.reviews = Reviews(self.work, self.clock, LEASE)
-        self.decisions = Decisions(self.work, self.clock, Policy())
         self.world, self.ids = World(), list[UUID]()
         for beneficiary in (CHILD, MOTHER):
             self.creates(beneficiary)

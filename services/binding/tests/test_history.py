@@ -10,10 +10,9 @@ from uuid import UUID
 import pytest
 
 import binding
-from binding import codec_history
+from binding import codec_history, testing_desk
 from binding.domain.applications import Application, ApplicationState, Proof, ProofKind
 from binding.domain.decision_reasons import Verdict
-from binding.domain.eligibility import Policy
 from binding.domain.errors import Forbidden, NotFound
 from binding.domain.history import (
     SYSTEM,
@@ -27,47 +26,29 @@ from binding.domain.history import (
 )
 from binding.domain.limits import Limits
 from binding.domain.relations import EndCause, Relation, Relationship, RelationState
-from binding.domain.working_days import Promise
 from binding.memory import MemoryRepository
-from binding.service.applications import Applications
-from binding.service.caller import Caller
-from binding.service.decisions import Decisions
 from binding.service.persons import Facts, Persons
-from binding.service.proofs import Proofs
-from binding.service.relations import Relations
-from binding.service.reviews import Reviews
 from binding.testing import (
     APPROVING,
     CHILD,
     FATHER,
-    LEASE,
     MOTHER,
     NOON,
-    PLEDGES,
     TODAY,
     application,
     asked,
-    family,
     named,
-    png_file,
     relation,
     returning,
-    ring,
     signed,
-    unexamined,
 )
+from binding.testing_desk import DAD, KID, MUM, OPS, WANG
 from gongji.binding.v1 import history_pb2
-from kit.clock import FixedClock
 from kit.errors import InvalidFields
 from kit.ids import uuid7
 from kit.testing import MemoryWork
 
-DAD = Caller(f"psn:{FATHER}", FATHER, frozenset({"citizen"}))
-MUM = Caller(f"psn:{MOTHER}", MOTHER, frozenset({"citizen"}))
-KID = Caller(f"psn:{CHILD}", CHILD, frozenset({"citizen"}))
-WANG = Caller("clerk:wang", None, frozenset({"handler"}))
-LI = Caller("clerk:li", None, frozenset({"decider", "handler"}))
-OPS = Caller("clerk:ops", None, frozenset({"operator"}))
+LI = replace(testing_desk.LI, roles=frozenset({"decider", "handler"}))
 MARK = Mark(ChangeKind.UPDATED, Who(f"psn:{FATHER}", "citizen"), NOON)
 AS_CLERK = replace(MARK, who=Who("clerk:wang", "handler"))
 
@@ -207,24 +188,12 @@ def test_a_token_that_is_none_of_ours_is_refused(token: str) -> None:
 # at every place that changes something
 
 
-class Desk:
-    """The use cases on the fake."""
+class Desk(testing_desk.Desk):
+    """The use cases on the fake, with what they leave behind."""
 
     def __init__(self, work: MemoryWork[MemoryRepository]) -> None:
-        self.work, self.state = work, work.repository
-        self.state.known_persons |= family()
-        self.clock = FixedClock(NOON)
-        self.applications = Applications(work, self.clock, Policy(), PLEDGES, Promise())
-        self.proofs = Proofs(work, self.clock, ring(), Policy(), unexamined)
-        self.reviews = Reviews(work, self.clock, LEASE)
-        self.decisions = Decisions(work, self.clock, Policy())
-        self.relations = Relations(work, self.clock, Policy())
-
-    async def submitted(self) -> UUID:
-        application_id = (await self.applications.create(DAD, FATHER, CHILD, asked())).application_id
-        await self.proofs.add(DAD, application_id, ProofKind.HOUSEHOLD_REGISTER, png_file())
-        await self.applications.submit(DAD, application_id)
-        return application_id
+        super().__init__(work)
+        self.work = work
 
     async def decided(self, verdict: Verdict) -> Application:
         application_id = await self.submitted()
