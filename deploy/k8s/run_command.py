@@ -4,6 +4,10 @@
     deploy/k8s/run_command.py settlement reconcile-holds
     deploy/k8s/run_command.py --set GONGJI_RECONCILE_AGE_SECONDS=0 settlement reconcile-holds
     deploy/k8s/run_command.py --namespace gongji-sandbox binding raise-epoch --by NAME --reason "restored to 12:00"
+    deploy/k8s/run_command.py --overlay OVERLAY settlement config --check
+
+With an overlay it is the Deployment that would be applied, with its image and its settings, whose ConfigMaps are made
+if they are not there; nothing that runs is changed.
 
 Also while the Deployment has no pods. Prints what the command prints, and ends with 0 if it ended so, 1 if it failed,
 2 if it could not be run. Needs Python 3.11 and kubectl, nothing else.
@@ -31,7 +35,7 @@ _OF_SPREADING: Final = ("topologySpreadConstraints", "affinity", "initContainers
 
 
 class NotRunError(Exception):
-    """The cluster did not take it; says why."""
+    """The cluster did not take it, or there is nothing to run; says why."""
 
 
 def job_of(deployment: Mapping[str, Any], arguments: Sequence[str], variables: Mapping[str, str], suffix: str) -> Any:
@@ -72,11 +76,31 @@ def job_of(deployment: Mapping[str, Any], arguments: Sequence[str], variables: M
     }
 
 
-class Kubectl:
-    """kubectl towards one namespace."""
+def objects_in(text: str) -> list[Any]:
+    """What kubectl printed as JSON: one object, one after the other, or a list of them."""
+    decoder, place = json.JSONDecoder(), 0
+    found: list[Any] = []
+    while text[place:].strip():
+        each, length = decoder.raw_decode(text[place:].lstrip())
+        place = len(text) - len(text[place:].lstrip()) + length
+        found += each["items"] if each["kind"] == "List" else [each]
+    return found
 
-    def __init__(self, namespace: str) -> None:
-        self._command = ("kubectl", "--namespace", namespace)
+
+def config_maps_of(deployment: Mapping[str, Any], objects: Sequence[Any]) -> list[Any]:
+    """The ConfigMaps that its pods read, as the overlay has them."""
+    pod = deployment["spec"]["template"]["spec"]
+    read = {each["configMap"]["name"] for each in pod["volumes"] if "configMap" in each}
+    for container in pod["containers"]:
+        read |= {each["configMapRef"]["name"] for each in container.get("envFrom", []) if "configMapRef" in each}
+    return [each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"] in read]
+
+
+class Kubectl:
+    """kubectl towards one namespace, or those that objects name."""
+
+    def __init__(self, namespace: str = "") -> None:
+        self._command = ("kubectl", *(("--namespace", namespace) if namespace else ()))
 
     def need(self, *arguments: str, given: str = "") -> str:
         """What it says.
@@ -99,13 +123,32 @@ class Kubectl:
         subprocess.run([*self._command, *arguments], check=False)
 
 
-def run(kubectl: Kubectl, service: str, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
+def to_be_applied(overlay: str, service: str) -> Any:
+    """The Deployment of an overlay, whose ConfigMaps are there from now on.
+
+    Raises:
+        NotRunError: it cannot be built, has no such Deployment, or the cluster does not take its ConfigMaps.
+    """
+    kubectl = Kubectl()
+    built = kubectl.need("kustomize", overlay)
+    objects = objects_in(kubectl.need("create", "--dry-run=client", "--output", "json", "--filename", "-", given=built))
+    found = [each for each in objects if each["kind"] == "Deployment" and each["metadata"]["name"] == service]
+    if not found:
+        raise NotRunError(f"{overlay} has no Deployment {service}")
+    kubectl = Kubectl(found[0]["metadata"]["namespace"])
+    there = {each["metadata"]["name"] for each in objects_in(kubectl.need("get", "configmaps", "--output", "json"))}
+    for each in config_maps_of(found[0], objects):
+        if each["metadata"]["name"] not in there:
+            kubectl.need("apply", "--server-side", "--filename", "-", given=json.dumps(each))
+    return found[0]
+
+
+def run(kubectl: Kubectl, deployment: Mapping[str, Any], arguments: Sequence[str], variables: Mapping[str, str]) -> int:
     """Run it to its end; the exit status.
 
     Raises:
         NotRunError: the cluster does not take it.
     """
-    deployment = json.loads(kubectl.need("get", "deployment", service, "--output", "json"))
     job = job_of(deployment, arguments, variables, secrets.token_hex(3))
     name = f"job/{job['metadata']['name']}"
     kubectl.need("create", "--validate=strict", "--filename", "-", given=json.dumps(job))
@@ -126,7 +169,8 @@ def run(kubectl: Kubectl, service: str, arguments: Sequence[str], variables: Map
 def main(given: Sequence[str] | None = None) -> int:
     """The command line; its exit status."""
     parser = argparse.ArgumentParser(description="Run a command of a service in the cluster, as a Job.")
-    parser.add_argument("--namespace", default="gongji")
+    parser.add_argument("--namespace", default="gongji", help="that of the overlay, if one is named")
+    parser.add_argument("--overlay", help="a folder: the Deployment as it would be applied")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="variables")
     parser.add_argument("service", choices=SERVICES)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND …")
@@ -135,7 +179,12 @@ def main(given: Sequence[str] | None = None) -> int:
         parser.error("a command is wanted, and NAME=VALUE with --set")
     try:
         variables = dict(each.split("=", 1) for each in asked.variables)
-        return run(Kubectl(asked.namespace), asked.service, asked.arguments, variables)
+        if asked.overlay:
+            deployment = to_be_applied(asked.overlay, asked.service)
+        else:
+            serving = ("get", "deployment", asked.service, "--output", "json")
+            deployment = json.loads(Kubectl(asked.namespace).need(*serving))
+        return run(Kubectl(deployment["metadata"]["namespace"]), deployment, asked.arguments, variables)
     except NotRunError as error:
         print(f"not run: {error}", file=sys.stderr)
         return EXIT_NOT_RUN

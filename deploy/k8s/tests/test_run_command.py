@@ -6,7 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ PROGRAM = K8S / "run_command.py"
 SCRIPT = runpy.run_path(str(PROGRAM))
 
 
-def deployment(service: str) -> Any:
+def deployment(service: str, namespace: str = "gongji") -> Any:
     """As the API server has it: kustomize has said where it is and whose."""
     found = next(each for each in of_kind(PROD, "Deployment") if each["metadata"]["name"] == service)
     copy = yaml.safe_load(yaml.safe_dump(found))
-    copy["metadata"]["namespace"] = "gongji"
+    copy["metadata"]["namespace"] = namespace
     copy["spec"]["template"]["metadata"]["labels"][PART_OF] = "gongji"
     return copy
 
@@ -103,7 +103,7 @@ def asked(folder: Path, end: str, *arguments: str, environ: Mapping[str, str] | 
     program = folder / "kubectl"
     program.write_text(KUBECTL.format(python=sys.executable, folder=str(folder), end=end))
     program.chmod(0o755)
-    (folder / "deployment").write_text(json.dumps(deployment("settlement")))
+    (folder / "deployment").write_text(json.dumps(deployment("settlement", "gongji-sandbox")))
     return subprocess.run(
         [sys.executable, str(PROGRAM), *arguments],
         env=environ or {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
@@ -125,6 +125,65 @@ def test_it_waits_for_the_end_and_says_what_the_command_said(tmp_path: Path, end
     lines = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
     assert all(line[:2] == ["--namespace", "gongji-sandbox"] for line in lines)
     assert ("failed: why" in done.stderr) is bool(status)
+
+
+OVERLAY = """
+case "$1 $2" in
+    "kustomize overlay") echo built ;;
+    "create --dry-run=client") cat {folder}/objects ;;
+    "--namespace gongji-sandbox")
+        case "$3" in
+            get) if [ "$4" = configmaps ]; then cat {folder}/there; else cat {folder}/ended; fi ;;
+            apply) cat >> {folder}/applied ;;
+            create) cat > {folder}/created ;;
+            logs) echo what it says ;;
+        esac ;;
+    *) exit 9 ;;
+esac
+"""
+
+
+def config_map(name: str) -> Any:
+    return {"kind": "ConfigMap", "metadata": {"name": name, "namespace": "gongji-sandbox"}}
+
+
+def as_list(*objects: Any) -> str:
+    return json.dumps({"kind": "List", "items": objects})
+
+
+def one_after_the_other(*objects: Any) -> str:
+    return "\n".join(json.dumps(each, indent=1) for each in objects) + "\n"
+
+
+@pytest.mark.parametrize("printed", [as_list, one_after_the_other])
+def test_what_would_be_applied_is_run_with_its_own_settings_and_nothing_else_is_made(
+    tmp_path: Path, printed: Callable[..., str]
+) -> None:
+    new = deployment("notify", "gongji-sandbox")
+    others = [config_map("settlement-settings"), deployment("settlement")]
+    read = [
+        config_map(name) for name in ("gongji-environment", "gongji-settings", "notify-settings", "notify-channels")
+    ]
+    (tmp_path / "objects").write_text(printed(*read, *others, new))
+    (tmp_path / "there").write_text(as_list(read[0]))
+    (tmp_path / "ended").write_text(json.dumps({"status": {"conditions": [{"type": "Complete", "status": "True"}]}}))
+    program = tmp_path / "kubectl"
+    program.write_text("#!/bin/sh\n" + OVERLAY.format(folder=tmp_path))
+    program.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), "--overlay", "overlay", "notify", "config", "--check"],
+        env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "what it says\n"), done.stderr
+    made = [each["metadata"]["name"] for each in SCRIPT["objects_in"]((tmp_path / "applied").read_text())]
+    assert made == ["gongji-settings", "notify-settings", "notify-channels"]
+    created = json.loads((tmp_path / "created").read_text())
+    assert created["metadata"]["namespace"] == "gongji-sandbox"
+    assert created["spec"]["template"]["spec"]["containers"][0]["args"] == ["config", "--check"]
 
 
 @pytest.mark.parametrize(

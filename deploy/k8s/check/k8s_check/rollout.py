@@ -78,8 +78,19 @@ class Rollout:
     def _command(self) -> str:
         """What a person runs by hand: taken by the server as it is, ended, and counted by no budget."""
         before = self._budgeted()
+        self._by_hand("settlement", "reconcile-holds")
+        with _overlay(self._k8s, UPGRADE, literals={"settlement-settings": "GONGJI_BINDING_LAG_SECONDS=30"}) as folder:
+            self._by_hand("--overlay", str(folder), "settlement", "config", "--check")
+        if self._budgeted() != before:
+            raise CheckError(f"a command's pod is counted by a budget: {before} before, {self._budgeted()} after")
+        images = {each["spec"]["template"]["spec"]["containers"][0]["image"] for each in self._commands()}
+        if {each.endswith(f":{UPGRADE}") for each in images} != {True, False}:
+            raise CheckError(f"commands ran {images}, not the image that serves and the one to be applied")
+        return "commands by hand, of what serves and of what would be applied: run to their ends, counted by no budget"
+
+    def _by_hand(self, *arguments: str) -> None:
         done = subprocess.run(
-            [sys.executable, self._k8s / "run_command.py", "settlement", "reconcile-holds"],
+            [sys.executable, self._k8s / "run_command.py", *arguments],
             env=self._kubectl.environ,
             capture_output=True,
             text=True,
@@ -88,9 +99,9 @@ class Rollout:
         )
         if done.returncode != 0:
             raise CheckError(f"a command by hand was not run to its end:\n{done.stderr[-1_000:]}")
-        if self._budgeted() != before:
-            raise CheckError(f"a command's pod is counted by a budget: {before} before, {self._budgeted()} after")
-        return "a command by hand: run as a Job to its end, counted by no budget"
+
+    def _commands(self) -> list[dict[str, Any]]:
+        return self._objects("job", "-l", "app.kubernetes.io/component=command")
 
     def _budgeted(self) -> dict[str, int]:
         return {each["metadata"]["name"]: each["status"]["expectedPods"] for each in self._objects("pdb")}
@@ -238,7 +249,9 @@ def play(k8s: Path, environ: Mapping[str, str], tell: Callable[[str], None]) -> 
 
 
 @contextmanager
-def _overlay(k8s: Path, tag: str, deployment_patch: str = "") -> Iterator[Path]:
+def _overlay(
+    k8s: Path, tag: str, deployment_patch: str = "", literals: Mapping[str, str] | None = None
+) -> Iterator[Path]:
     """An overlay over prod with another version, made as an installation makes its own."""
     services = sorted(each.parent.name for each in k8s.glob("base/*/deployment.yaml"))
     with tempfile.TemporaryDirectory(prefix="gongji-overlay-") as name:
@@ -250,6 +263,10 @@ def _overlay(k8s: Path, tag: str, deployment_patch: str = "") -> Iterator[Path]:
         }
         if deployment_patch:
             stated["patches"] = [{"target": {"kind": "Deployment"}, "patch": deployment_patch}]
+        if literals:
+            stated["configMapGenerator"] = [
+                {"name": name, "behavior": "merge", "literals": [literal]} for name, literal in literals.items()
+            ]
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(stated))
         yield folder
 
