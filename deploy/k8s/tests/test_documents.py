@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.manifests import K8S, OVERLAYS, SERVICES, kustomization, of_kind, overlay, runs
 
+from k8s_check.rollout import BUT_WHO_CALLS
 from kit.crypto import KeyRing
 from kit.signing import TokenSigner
 
@@ -65,3 +66,8 @@ def test_the_manifests_are_of_the_version_of_the_service(service: str) -> None:
 
 def test_versions_are_named_in_one_place() -> None:
     assert all(":" not in str(run.container["image"]) for run in runs(overlay("prod")))
+
+
+def test_an_upgrade_applies_who_calls_after_whom_it_calls() -> None:
+    text = (ROOT / "docs" / "operations" / "upgrade.md").read_text(encoding="utf-8")
+    assert f"-l '{BUT_WHO_CALLS}'" in text  # what `make k8s-rollout` does

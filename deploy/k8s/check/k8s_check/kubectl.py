@@ -62,7 +62,13 @@ class Kubectl:
             raise CheckError(f"`kubectl {' '.join(arguments[:4])}` failed:\n{answer.text[-2_000:]}")
         return answer.text
 
-    def apply(self, manifests: str, *, dry: bool = False) -> Answer:
-        """Apply manifests strictly; `dry` lets the server check everything and keep nothing."""
-        kept = ("--dry-run=server",) if dry else ()
-        return self.ask("apply", *STRICT, FIELD_MANAGER, *kept, "-f", "-", given=manifests)
+    def apply(self, manifests: str, *, dry: bool = False, only: str = "") -> Answer:
+        """Apply manifests strictly.
+
+        Args:
+            manifests: all of them.
+            dry: the server checks everything and keeps nothing.
+            only: a selector of labels; what it does not choose is left out.
+        """
+        options = (*(("--dry-run=server",) if dry else ()), *(("--selector", only) if only else ()))
+        return self.ask("apply", *STRICT, FIELD_MANAGER, *options, "-f", "-", given=manifests)

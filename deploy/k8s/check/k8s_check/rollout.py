@@ -29,6 +29,8 @@ SETTLES_SECONDS: Final = 150
 BROKEN_DEADLINE_SECONDS: Final = 12
 HELD_BACK_SECONDS: Final = 6
 UPGRADE: Final = "0.2.0"
+BUT_WHO_CALLS: Final = "app.kubernetes.io/name!=settlement"
+"""As docs/operations/upgrade.md tells it: settlement calls binding, so it comes after."""
 BROKEN: Final = "0.3.0-broken"
 """`stages.yaml` never lets a pod with such an image get ready."""
 
@@ -108,12 +110,17 @@ class Rollout:
 
     def _upgrade(self) -> str:
         with self._watched() as watch, _overlay(self._k8s, UPGRADE) as folder:
+            self._apply(folder, only=BUT_WHO_CALLS)
+            self._settle()
+            behind = {name for name, image in self._images().items() if not image.endswith(f":{UPGRADE}")}
+            if behind != {"settlement"}:
+                raise CheckError(f"{behind} are of the version before; settlement alone waits for whom it calls")
             self._apply(folder)
             self._settle()
             fewest = watch.fewest()
         self._never_fewer_than_replicas(fewest)
         self._all_have(UPGRADE)
-        return f"upgrade to {UPGRADE}: never fewer ready than {_figures(fewest)}"
+        return f"upgrade to {UPGRADE}, settlement after whom it calls: never fewer ready than {_figures(fewest)}"
 
     def _broken(self) -> str:
         deadline = [{"op": "replace", "path": "/spec/progressDeadlineSeconds", "value": BROKEN_DEADLINE_SECONDS}]
@@ -147,9 +154,9 @@ class Rollout:
             fewest = watch.fewest()
         return f"drain of a second zone, held back until the first had room: never fewer than {_figures(fewest)}"
 
-    def _apply(self, folder: Path) -> None:
+    def _apply(self, folder: Path, *, only: str = "") -> None:
         built = Built.of(self._kubectl, folder).without_groups(crds.UNCHECKED)
-        answer = self._kubectl.apply(built.text())
+        answer = self._kubectl.apply(built.text(), only=only)
         if not answer.ok:
             raise CheckError(f"{folder.name} was refused:\n{answer.text[-2_000:]}")
 
@@ -203,10 +210,15 @@ class Rollout:
                 )
 
     def _all_have(self, tag: str) -> None:
-        for each in self._objects("deployment"):
-            image = each["spec"]["template"]["spec"]["containers"][0]["image"]
+        for name, image in self._images().items():
             if not image.endswith(f":{tag}"):
-                raise CheckError(f"{each['metadata']['name']} runs {image}, not {tag}")
+                raise CheckError(f"{name} runs {image}, not {tag}")
+
+    def _images(self) -> dict[str, str]:
+        return {
+            each["metadata"]["name"]: str(each["spec"]["template"]["spec"]["containers"][0]["image"])
+            for each in self._objects("deployment")
+        }
 
     def _evict(self, names: list[str], seconds: int) -> Answer:
         flags = ("--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={seconds}s")
