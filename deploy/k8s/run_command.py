@@ -153,17 +153,40 @@ def run(kubectl: Kubectl, deployment: Mapping[str, Any], arguments: Sequence[str
     name = f"job/{job['metadata']['name']}"
     kubectl.need("create", "--validate=strict", "--filename", "-", given=json.dumps(job))
     print(f"{name}; ended with: kubectl delete {name}", file=sys.stderr)
-    while True:
-        status = json.loads(kubectl.need("get", name, "--output", "json")).get("status", {})
-        ended = {each["type"]: each for each in status.get("conditions", []) if each["status"] == "True"}
-        if "Complete" in ended or "Failed" in ended:
-            break
-        time.sleep(LOOK_EVERY_SECONDS)
+    ended = _end_of(kubectl, name)
     kubectl.show("logs", name, "--tail=-1")
     if "Failed" in ended:
         print(f"{name} failed: {ended['Failed'].get('message', '')}", file=sys.stderr)
         return EXIT_FAILED
     return 0
+
+
+def _end_of(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    told = ""
+    while True:
+        status = json.loads(kubectl.need("get", name, "--output", "json")).get("status", {})
+        ended = {each["type"]: each for each in status.get("conditions", []) if each["status"] == "True"}
+        if "Complete" in ended or "Failed" in ended:
+            return ended
+        selector = f"--selector=batch.kubernetes.io/job-name={name.removeprefix('job/')}"
+        for pod in objects_in(kubectl.need("get", "pods", selector, "--output", "json")):
+            if (why := why_not_running(pod)) and why != told:
+                print(f"its pod does not start: {why}", file=sys.stderr)
+                told = why
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def why_not_running(pod: Mapping[str, Any]) -> str:
+    """What keeps a pod from starting, such as an image or a Secret that is not there; empty if nothing does."""
+    status = pod.get("status", {})
+    waiting = [each.get("state", {}).get("waiting", {}) for each in status.get("containerStatuses", [])]
+    unplaced = [
+        each for each in status.get("conditions", []) if each["type"] == "PodScheduled" and each["status"] == "False"
+    ]
+    for each in (*waiting, *unplaced):
+        if each.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
+            return f"{each['reason']}: {each.get('message', '')}"
+    return ""
 
 
 def main(given: Sequence[str] | None = None) -> int:

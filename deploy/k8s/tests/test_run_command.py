@@ -88,6 +88,10 @@ if arguments[:2] == ["get", "deployment"]:
     print((here / "deployment").read_text())
 elif arguments[0] == "create":
     (here / "created").write_text(sys.stdin.read())
+elif arguments[:2] == ["get", "pods"]:
+    waiting = {{"reason": "ImagePullBackOff", "message": "no such tag"}}
+    status = {{"containerStatuses": [{{"state": {{"waiting": waiting}}}}]}}
+    print(json.dumps({{"kind": "List", "items": [{{"status": status}}]}}))
 elif arguments[0] == "get":
     looked = here / "looked"
     seen = looked.exists()
@@ -125,6 +129,28 @@ def test_it_waits_for_the_end_and_says_what_the_command_said(tmp_path: Path, end
     lines = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
     assert all(line[:2] == ["--namespace", "gongji-sandbox"] for line in lines)
     assert ("failed: why" in done.stderr) is bool(status)
+    assert done.stderr.count("its pod does not start: ImagePullBackOff: no such tag\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ({}, ""),
+        ({"containerStatuses": [{"state": {"running": {}}}]}, ""),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}, ""),
+        (
+            {"containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "a"}}}]},
+            "CreateContainerConfigError: a",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "full"}]},
+            "Unschedulable: full",
+        ),
+        ({"conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]}, ""),
+    ],
+)
+def test_a_pod_that_does_not_start_is_asked_why(status: dict[str, Any], why: str) -> None:
+    assert SCRIPT["why_not_running"]({"status": status}) == why
 
 
 OVERLAY = """
