@@ -8,11 +8,11 @@ import typer
 from identity.config import MIGRATIONS, ImportSettings, Settings
 from identity.kept import KEPT
 from identity.main import SERVICE, build
+from identity.retention import IdentityRetention
 from kit.cli import load_or_exit, main, service_cli
 from kit.demands import needs
 from kit.observability import configure_logging
 from kit.purge_cli import Retention
-from kit.retention import OutboxRetention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def serve(settings: Settings) -> int:
     return build(settings).application.run()
 
 
-RETENTION: Final = Retention(OutboxRetention, KEPT, {"counted attempts": "1 day"})
+RETENTION: Final = Retention(IdentityRetention, KEPT, {"counted attempts": "1 day"})
 
 
 def _sealed() -> "Sequence[SealedTable]":

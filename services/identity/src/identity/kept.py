@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from identity.access_months import ACCESS_LOG
 from kit.kept import OUTBOX, Kept
 
-KEPT: Final[tuple[Kept, ...]] = (OUTBOX,)
+KEPT: Final[tuple[Kept, ...]] = (OUTBOX, ACCESS_LOG)

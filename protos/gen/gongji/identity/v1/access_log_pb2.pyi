@@ -44,6 +44,8 @@ class _AccessOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Acces
     """A one-time code for the person was asked for."""
     ACCESS_OPERATION_REGISTER_PERSON: _AccessOperation.ValueType  # 8
     """Somebody registered, or tried to register, the person."""
+    ACCESS_OPERATION_PURGE: _AccessOperation.ValueType  # 9
+    """Lines of the log whose time is over were dropped; which ones, stated_reason says. It is about nobody."""
 
 class AccessOperation(_AccessOperation, metaclass=_AccessOperationEnumTypeWrapper):
     """What was asked for."""
@@ -66,6 +68,8 @@ ACCESS_OPERATION_START_VERIFICATION: AccessOperation.ValueType  # 7
 """A one-time code for the person was asked for."""
 ACCESS_OPERATION_REGISTER_PERSON: AccessOperation.ValueType  # 8
 """Somebody registered, or tried to register, the person."""
+ACCESS_OPERATION_PURGE: AccessOperation.ValueType  # 9
+"""Lines of the log whose time is over were dropped; which ones, stated_reason says. It is about nobody."""
 Global___AccessOperation: _TypeAlias = AccessOperation  # noqa: Y015
 
 @_typing.final
@@ -126,12 +130,14 @@ class AccessLine(_message.Message):
     STATED_REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     caller: _builtins.str
-    """Who: institution/<fixmedins_code>, service/<name>, or service/portal and the person behind it."""
+    """Who: institution/<fixmedins_code>, service/<name>, service/portal and the person behind it, or
+    database/<role> of who dropped lines.
+    """
     operation: Global___AccessOperation.ValueType
     """What for."""
     means: _builtins.str
     """By what right: the mdtrt_cert_type that was shown (01, 02, 03), or CITIZEN, OPERATOR, AUDITOR, REGISTRY;
-    of a registration REAL_NAME or CODE.
+    of a registration REAL_NAME or CODE; of lines that were dropped POLICY.
     """
     outcome: _builtins.str
     """RECOGNISED, or the reason of the refusal."""

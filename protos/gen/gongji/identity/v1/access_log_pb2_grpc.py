@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AccessLogServiceStub:
-    """The access log: who was told what about whom. It only grows.
+    """The access log: who was told what about whom. It only grows, but that months go whose time is over;
+    that they did is a line of it.
     """
 
     def __init__(self, channel):
@@ -43,7 +44,8 @@ class AccessLogServiceStub:
 
 
 class AccessLogServiceServicer:
-    """The access log: who was told what about whom. It only grows.
+    """The access log: who was told what about whom. It only grows, but that months go whose time is over;
+    that they did is a line of it.
     """
 
     def ListAccess(self, request, context):
@@ -71,7 +73,8 @@ def add_AccessLogServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessLogService:
-    """The access log: who was told what about whom. It only grows.
+    """The access log: who was told what about whom. It only grows, but that months go whose time is over;
+    that they did is a line of it.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccessLogServiceStub:
-    """The access log: who was told what about whom. It only grows."""
+    """The access log: who was told what about whom. It only grows, but that months go whose time is over;
+    that they did is a line of it.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +42,9 @@ class AccessLogServiceStub:
 
 @_typing.type_check_only
 class AccessLogServiceAsyncStub(AccessLogServiceStub):
-    """The access log: who was told what about whom. It only grows."""
+    """The access log: who was told what about whom. It only grows, but that months go whose time is over;
+    that they did is a line of it.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAccess: _aio.UnaryUnaryMultiCallable[_access_log_pb2.ListAccessRequest, _access_log_pb2.ListAccessResponse]  # type: ignore[assignment]
@@ -49,7 +53,9 @@ class AccessLogServiceAsyncStub(AccessLogServiceStub):
     """
 
 class AccessLogServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The access log: who was told what about whom. It only grows."""
+    """The access log: who was told what about whom. It only grows, but that months go whose time is over;
+    that they did is a line of it.
+    """
 
     @_abc_1.abstractmethod
     def ListAccess(

@@ -22,6 +22,8 @@ class Operation(StrEnum):
     LIST_ACCESS = "LIST_ACCESS"
     START_VERIFICATION = "START_VERIFICATION"
     REGISTER_PERSON = "REGISTER_PERSON"
+    PURGE = "PURGE"
+    """Lines whose time is over were dropped; written by the database itself."""
 
 
 @dataclass(frozen=True, slots=True)
