@@ -33,8 +33,12 @@ def kept_by(service: str) -> tuple[Kept, ...]:
 
 
 def purge(service: str, url: str, *arguments: str, **more: str) -> Result:
+    return run(service, url, "purge", *arguments, **more)
+
+
+def run(service: str, url: str, *arguments: str, **more: str) -> Result:
     app = importlib.import_module(f"{service}.cli").app
-    return CliRunner().invoke(app, ["purge", *arguments], env=environ(url, **more))
+    return CliRunner().invoke(app, arguments, env=environ(url, **more))
 
 
 def environ(url: str, **more: str) -> dict[str, str]:
@@ -115,6 +119,16 @@ def test_the_policy_decides_and_one_that_loses_something_is_refused(service_data
     refused = purge("settlement", url, GONGJI_INBOX_KEPT_DAYS="400")
     assert refused.exit_code == 2
     assert OLD.partition_of("inbox") in asyncio.run(tables(url))
+
+
+def test_what_was_purged_is_said_when_it_is_to_be_published_again(service_database: Callable[[str], str]) -> None:
+    url, told = service_database("notify"), "purged; it cannot be published again"
+    asyncio.run(with_old_months(url, (OUTBOX, INBOX)))
+    assert purge("notify", url).exit_code == 0
+    for since, expected in ((OLD.begins_at, True), (OLD.later(2).begins_at, False)):
+        command = ("republish", "--by", "wang", "--since", since.isoformat())
+        done = run("notify", url, *command, GONGJI_KAFKA_BOOTSTRAP="127.0.0.1:1")  # nothing is left, so nobody is asked
+        assert (done.exit_code, told in done.output) == (0, expected), done.output
 
 
 def test_as_a_process_it_needs_its_database_alone(service_database: Callable[[str], str]) -> None:

@@ -61,6 +61,7 @@ WITH unsent AS (
 )
 SELECT pg_notify('outbox', '')
 """
+_PURGED_UNTIL = "SELECT max(until) FROM purged_month WHERE table_name = 'outbox_event'"
 _WAITING = "SELECT coalesce(sum(events), 0)::bigint FROM outbox_run WHERE id <= $1"
 
 
@@ -154,6 +155,12 @@ async def first_id(transaction: Transaction, since: datetime) -> int | None:
         else:
             low = int(row["id"]) + 1
     return low if low <= highest else None
+
+
+async def purged_until(transaction: Transaction) -> datetime | None:
+    """Before which time events were purged; None if none ever were."""
+    found: datetime | None = await transaction.raw.fetchval(_PURGED_UNTIL)
+    return found
 
 
 async def mark(transaction: Transaction, stretch: Stretch, from_id: int) -> Marked | None:

@@ -97,6 +97,9 @@ async def _republish(
         republishing = Republishing(database, settings.database_url, settings)
         since, until, topic = of
         stretch = Stretch(since, until or await republishing.now(), topic)
+        if (purged := await republishing.purged_until()) and stretch.since < purged:
+            told = f"what was written before {_shown(purged)} was purged; it cannot be published again"
+            typer.echo(f"{service}: {told}", err=True)
         events = await republishing.run(stretch, operator, show)
     return f"{service}: {events} events published again, from {_shown(stretch.since)} to {_shown(stretch.until)}"
 

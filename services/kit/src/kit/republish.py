@@ -93,6 +93,10 @@ class Republishing:
         """The time by the database's clock."""
         return await self._in_transaction(actions.now)
 
+    async def purged_until(self) -> datetime | None:
+        """Before which time there is nothing left to publish again; None if nothing was purged."""
+        return await self._in_transaction(actions.purged_until)
+
     async def _batches(self, stretch: Stretch, watch: Watch) -> int:
         events, elapsed = 0, Elapsed()
         next_id = await self._in_transaction(lambda transaction: actions.first_id(transaction, stretch.since))
