@@ -32,6 +32,7 @@ FORGOTTEN = {
     "counts of a day": "7 days",
     "codes that were sent to contacts": "2 days",
     "deliveries that have ended": "the days of GONGJI_DELIVERY_KEEP_DAYS",
+    "events of webhooks": "the days of GONGJI_WEBHOOK_KEEP_DAYS",
 }
 RETENTION = Retention(BusRetention, KEPT, FORGOTTEN)
 
