@@ -233,3 +233,13 @@ def test_the_patches_of_scaling_are_built(tmp_path: Path) -> None:
     pool = int(serving(objects, "settlement").environ(SECRETS)["GONGJI_DATABASE_POOL_SIZE"])
     assert (8 + 1) * (pool + 2) + 10 <= room
     assert room > int(servers["binding-database"]["postgresql"]["parameters"]["max_connections"])
+
+
+def test_two_installations_under_one_prometheus_are_both_scraped_and_judged_once() -> None:
+    both = [built(K8S / "installations" / each) for each in ("operators", "operators-sandbox")]
+    for objects, namespace in zip(both, ("gongji", "gongji-sandbox"), strict=True):
+        (monitor,) = of_kind(objects, "PodMonitor")
+        assert monitor["metadata"]["namespace"] == namespace
+        assert "namespaceSelector" not in monitor["spec"]  # its own namespace
+    assert [len(of_kind(objects, "PrometheusRule")) for objects in both] == [1, 0]
+    assert ["gongji-dashboards" in names(objects, "ConfigMap") for objects in both] == [True, False]
