@@ -118,6 +118,11 @@ def test_a_setting_of_another_command_of_the_service_is_known(start: Start) -> N
     assert start.ends_with(AuditSettings) == (0, [])
 
 
+def test_what_a_shell_has_set_for_the_local_stack_is_passed_over(start: Start) -> None:
+    start.set(STATE="/tmp/elsewhere", STACK="embedded")  # noqa: S108 - nobody writes there
+    assert start.ends_with() == (0, [])
+
+
 @pytest.mark.parametrize(("mode", "is_refused"), [(0o600, False), (0o440, False), (0o444, True), (0o602, True)])
 def test_keys_that_everybody_may_read_or_write_are_refused(start: Start, mode: int, is_refused: bool) -> None:  # noqa: FBT001 - the table says it
     start.own.key.chmod(mode)

@@ -31,6 +31,8 @@ _URL_PASSWORD = re.compile(r"(?<=://)([^:@/]*):[^@/]*@")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\s]+):(?P<port>\d{1,5})")
 _HIGHEST_PORT = 65535
 _PRODUCTION_DOMAIN = "gongji"
+_OF_THE_LOCAL_STACK = frozenset({"GONGJI_STATE", "GONGJI_STACK"})
+"""Which a shell may have set for `gongji-local`; a service that is started from there passes over them."""
 
 S = TypeVar("S", bound="DatabaseSettings")
 
@@ -330,7 +332,7 @@ def load(cls: type[S], environ: Mapping[str, str] | None = None, service: str = 
 
 def unknown(known: Collection[type[DatabaseSettings]], environ: Mapping[str, str] | None = None) -> list[Problem]:
     """Variables with our prefix that none of these classes reads: misspelt, they would be passed over in silence."""
-    names = {variable(name) for cls in known for name in cls.model_fields}
+    names = {variable(name) for cls in known for name in cls.model_fields} | _OF_THE_LOCAL_STACK
     given = os.environ if environ is None else environ
     strange = sorted(name for name, value in given.items() if name.upper().startswith(PREFIX) and value)
     return [_no_setting(name, names) for name in strange if name.upper() not in names]
