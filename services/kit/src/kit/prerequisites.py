@@ -39,7 +39,7 @@ def add_prerequisites(
     application.add("database", needed.database_there, database.close)
     application.add("schema", needed.schema_there, None)
     application.watch("database", needed.ask_database)
-    application.watch("clock", needed.clock_offset.look)
+    application.watch("clock", needed.clock_offset.look, every_seconds=1.0)  # what the last ping said: it asks nobody
     application.watch("certificates", needed.look_at_certificates)
 
 
