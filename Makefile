@@ -28,7 +28,7 @@ TWO_AT_A_TIME := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.F
 .PHONY: help setup demo up down status logs test unit itest cases $(addprefix part-,$(PARTS)) examples faults drill histories bench bench-audit bench-import bench-contributions bench-authorize bench-notify bench-sizes k8s-check k8s-rollout k8s-topics lint format types protos protos-check topics-docs config-docs monitoring rules-check contracts-version lock image-locks images image-check clean
 
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-19s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv; does nothing when all is there
 

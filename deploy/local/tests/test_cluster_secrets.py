@@ -5,8 +5,13 @@ import errno
 import json
 import os
 import re
+import socket
+import ssl
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -24,10 +29,15 @@ import settlement.cli
 from gongji_local.cli import app
 from gongji_local.cluster_secrets import Cluster, write_cluster_secrets
 from gongji_local.errors import StackError
+from gongji_local.kafka.server import EmbeddedKafka
+from gongji_local.ports import free_port, listens
 from gongji_local.postgres.databases import service_url
+from gongji_local.state import StateBook, StateFolder
+from kit.__main__ import app as kit_app
 from kit.config import ConfigurationError, load
 
 PLAIN = K8S / "components" / "plain-secrets"
+SERVERS = K8S / "installations" / "dev-servers"
 DEV = overlay("dev")
 CLIS = {
     "identity": identity.cli.app,
@@ -112,6 +122,66 @@ def test_servers_are_called_by_the_names_that_their_certificates_carry(files: Pa
     assert installation[0]["literals"] == [f"GONGJI_KAFKA_BOOTSTRAP={Cluster().kafka}:9093"]
 
 
+@pytest.mark.parametrize(
+    ("server", "authority", "host"),
+    [
+        ("servers/postgres", "identity/database-ca.crt", Cluster().postgres),
+        ("servers/kafka", "kafka-ca.crt", Cluster().kafka),
+        ("binding/tls", "services-ca.crt", "binding"),
+        ("identity/tls", "services-ca.crt", "identity.gongji.svc"),
+    ],
+)
+def test_whoever_calls_a_server_by_its_name_believes_it(server: str, authority: str, host: str, files: Path) -> None:
+    assert handshake(files, server, authority, host)
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        handshake(files, server, authority, f"x{host}")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(files, server, "institutions-ca.crt", host)
+
+
+def handshake(files: Path, server: str, authority: str, host: str) -> bool:
+    """TLS in memory, the client as strict as `sslmode=verify-full`."""
+    serving_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving_context.load_cert_chain(files / f"{server}.crt", files / f"{server}.key")
+    calling = ssl.create_default_context(cafile=str(files / authority))
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        calling.wrap_bio(down, up, server_hostname=host),
+        serving_context.wrap_bio(up, down, server_side=True),
+    )
+    for _ in range(4):
+        for end in ends:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    return ends[0].version() is not None
+
+
+def test_the_servers_of_the_development_cluster_mount_what_is_written(files: Path) -> None:
+    documents = [
+        each for name in ("postgres", "kafka") for each in yaml.safe_load_all((SERVERS / f"{name}.yaml").read_text())
+    ]
+    mounted = {item["key"] for each in documents for item in _items_of_servers(each)}
+    assert (
+        {"postgres.key", "databases.sql", "kafka.pem"}
+        <= mounted
+        <= {each.name for each in (files / "servers").iterdir()}
+    )
+
+
+def _items_of_servers(document: Any) -> Iterator[Any]:
+    volumes = document["spec"].get("template", {}).get("spec", {}).get("volumes", [])
+    for volume in volumes:
+        for source in (volume, *volume.get("projected", {}).get("sources", [])):
+            if source.get("secret", {}).get("secretName", source.get("secret", {}).get("name")) == "servers":
+                yield from source["secret"]["items"]
+
+
+def test_the_job_that_makes_topics_runs_the_version_of_the_manifests() -> None:
+    tags = [kustomization(K8S / each)["images"] for each in ("base", "installations/dev")]
+    base, own = ({each["name"]: each["newTag"] for each in found} for found in tags)
+    assert own == {name: base[name] for name in own}
+
+
 def test_kafkas_users_are_named_as_where_strimzi_makes_them(files: Path) -> None:
     users = yaml.safe_load_all((K8S / "components/strimzi/users.yaml").read_text())
     names = {x509.load_pem_x509_certificate((files / each / "kafka.crt").read_bytes()).subject for each in SERVICES}
@@ -182,6 +252,67 @@ def test_a_folder_that_cannot_be_made_leaves_nothing_half(tmp_path: Path, monkey
     with pytest.raises(StackError, match="No space left on device"):
         write_cluster_secrets(tmp_path / "files", Cluster())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.stack
+def test_a_broker_of_the_development_cluster_takes_services_by_certificate_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, names = tmp_path / "files", Cluster(kafka="127.0.0.1")
+    write_cluster_secrets(files, names)
+    monkeypatch.setattr(EmbeddedKafka, "_configure", lambda broker: configure_as_in_the_cluster(broker, files))
+    monkeypatch.setattr(
+        "gongji_local.kafka.server.serves_metadata", lambda address: listens(int(address.split(":")[1]))
+    )
+    folder = StateFolder(tmp_path / "state")
+    folder.create()
+    broker = EmbeddedKafka(StateBook(folder), os.environ)
+    try:
+        broker.start()
+        certificate = [
+            "--cert-file",
+            str(files / "identity/kafka.crt"),
+            "--key-file",
+            str(files / "identity/kafka.key"),
+        ]
+        create = ["topics", "create", "--bootstrap", broker.bootstrap, "--replication", "1"]
+        made = CliRunner().invoke(kit_app, [*create, "--ca-file", str(files / "kafka-ca.crt"), *certificate])
+        assert made.exit_code == 0, made.output
+        assert "account-events-v1" in made.output
+        with pytest.raises(ssl.SSLError, match="certificate required"):
+            read_without_certificate(broker.bootstrap, files / "kafka-ca.crt")
+    finally:
+        broker.wipe()
+
+
+def read_without_certificate(address: str, authority: Path) -> None:
+    host, _colon, port = address.partition(":")
+    context = ssl.create_default_context(cafile=str(authority))
+    with (
+        socket.create_connection((host, int(port)), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=host) as encrypted,
+    ):
+        encrypted.recv(1)
+
+
+def configure_as_in_the_cluster(broker: EmbeddedKafka, files: Path) -> None:
+    """The ConfigMap's file, with this computer's paths and free ports in the place of the pod's."""
+    port = free_port(None, ())
+    controller_port = free_port(None, {port})
+    broker._book.put_port("kafka", port)
+    broker._book.put_port("kafka-controller", controller_port)
+    text = (SERVERS / "server.properties").read_text()
+    for inside, here in {
+        "SSL://0.0.0.0:9093": f"SSL://127.0.0.1:{port}",
+        f"SSL://{Cluster().kafka}:9093": f"SSL://127.0.0.1:{port}",
+        "127.0.0.1:9094": f"127.0.0.1:{controller_port}",
+        "/etc/gongji/kafka.pem": str(files / "servers/kafka.pem"),
+        "/etc/gongji/kafka-ca.crt": str(files / "servers/kafka-ca.crt"),
+        "/var/lib/kafka/data/log": str(broker._data),
+    }.items():
+        assert inside in text
+        text = text.replace(inside, here)
+    broker._properties.write_text(text)
 
 
 @pytest.mark.stack

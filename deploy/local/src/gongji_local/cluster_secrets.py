@@ -35,8 +35,9 @@ keys; whoever reads this folder can be anybody in the trust domain {domain}.
 servers/postgres.*, servers/kafka.*
     the servers' own certificates, for {postgres} and {kafka};
     their CAs are <service>/database-ca.crt and kafka-ca.crt
-servers/databases.sql
-    roles and databases with the passwords of <service>/database-url, for the server's administrator
+servers/databases.sql, servers/postgres-password
+    roles and databases with the passwords of <service>/database-url; the administrator's password
+    (all of servers/ is the Secret `servers` of installations/dev-servers)
 callers/
     certificates of portal, operator, registry, an institution and Kafka's administrator;
     private keys of the issuers who vouch for people
@@ -136,8 +137,11 @@ class _Draft:
         for service in SERVICES:
             authority.issue(f"kafka/{service}-kafka", self._pair(service, "kafka", ".crt"), server=False)
         authority.issue(f"kafka/{KAFKA_ADMINISTRATOR}", self._pair("callers", KAFKA_ADMINISTRATOR), server=False)
-        self._server(authority, "kafka", self._cluster.kafka)
+        pair = self._server(authority, "kafka", self._cluster.kafka)
         self._copy(authority.file, "kafka-ca.crt")
+        self._copy(authority.file, "servers/kafka-ca.crt")
+        # A broker reads its key and its certificate from one file.
+        write_private(self._folder / "servers" / "kafka.pem", pair.key.read_bytes() + pair.cert.read_bytes())
 
     def _databases(self) -> None:
         authority = self._authority("postgres")
@@ -149,6 +153,7 @@ class _Draft:
             write_private(self._folder / service / "database-url", url)
             self._copy(authority.file, f"{service}/database-ca.crt")
         write_private(self._folder / "servers" / "databases.sql", databases_sql(databases))
+        write_private(self._folder / "servers" / "postgres-password", secrets.token_urlsafe(24))
 
     def _rings(self) -> None:
         for service in SERVICES:
@@ -164,8 +169,8 @@ class _Draft:
     def _authority(self, name: str) -> Authority:
         return Authority.ensure(self._made("authorities"), name, self._cluster.trust_domain)
 
-    def _server(self, authority: Authority, name: str, host: str) -> None:
-        authority.issue(f"server/{name}", self._pair("servers", name), server=True, hosts=[host])
+    def _server(self, authority: Authority, name: str, host: str) -> CertificateFiles:
+        return authority.issue(f"server/{name}", self._pair("servers", name), server=True, hosts=[host])
 
     def _pair(self, folder: str, stem: str, suffix: str = ".crt") -> CertificateFiles:
         made = self._made(folder)
