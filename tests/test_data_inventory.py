@@ -46,6 +46,13 @@ def names_in(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
+@pytest.mark.parametrize(
+    "heading", ["### Of the kit, in every service that has them", *(f"### {each}" for each in SERVICES)]
+)
+def test_no_table_has_two_rows_and_no_column_two_places(heading: str) -> None:
+    assert placed(heading)
+
+
 async def _schema(url: str) -> dict[str, dict[str, str]]:
     connection = await asyncpg.connect(url)
     try:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from support.manifests import K8S, SERVICES, overlay, serving
 
 from gongji_local.capacity import ASSUMED, MEASURED, STEPS, Needs, Step, needs, table
+from kit.retention import BusRetention
 from kit.topics import catalogue
+from notify.config import Settings as NotifySettings
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations" / "scale.md"
 BORTALA = STEPS[2]
@@ -48,6 +50,18 @@ def test_topics_are_stated_as_the_reference_region_needs_them() -> None:
     assert {topic.retention_hours for topic in keyed} == {ASSUMED.topic_days * 24}
 
 
+def test_what_goes_again_is_kept_as_long_as_the_services_keep_it() -> None:
+    defaults = {
+        name: field.default for name, field in {**BusRetention.model_fields, **NotifySettings.model_fields}.items()
+    }
+    month_days = 31
+    assert ASSUMED.passing_days == {
+        "outbox": defaults["outbox_kept_days"] + month_days,
+        "inbox": defaults["inbox_kept_days"] + month_days,
+        "deliveries": defaults["delivery_keep_days"],
+    }
+
+
 def test_a_settlement_a_second_by_hand() -> None:
     """Figures that somebody can check on paper."""
     measured = replace(
@@ -55,13 +69,17 @@ def test_a_settlement_a_second_by_hand() -> None:
         core_ms={"settlement": 600.0},
         postgres_ms=1200.0,
         kept_bytes={"settlement": 1_000},
-        passing_bytes={"settlement": 500},
+        passing_bytes={"outbox": {"settlement": 500}},
         topic_bytes=100,
         wal_bytes=2_000,
         audited_entries_a_second=1_000,
     )
     assumed = replace(ASSUMED, visits_a_year=365, busiest_day=1, peak_hour=1 / 24, peak_second=1, busy=0.6)
-    found = needs(Step("by hand", 86_400, 1, {"settlement": 16}), measured, replace(assumed, years=1, room=1))
+    found = needs(
+        Step("by hand", 86_400, 1, {"settlement": 16}),
+        measured,
+        replace(assumed, years=1, room=1, passing_days={"outbox": 90}),
+    )
     assert found.a_year == 86_400 * 365
     assert found.busiest_day == pytest.approx(86_400)
     assert found.peak_hour == pytest.approx(3_600)

@@ -27,8 +27,8 @@ class Measured:
     """Of all four databases together."""
     kept_bytes: Mapping[str, int]
     """In each database for good: rows and indexes."""
-    passing_bytes: Mapping[str, int]
-    """In each database for as long as the policy keeps events: outbox, inbox, deliveries."""
+    passing_bytes: Mapping[str, Mapping[str, int]]
+    """What goes again, by kind (`Assumed.passing_days`) and database: outbox, inbox, deliveries."""
     topic_bytes: int
     """In Kafka, one copy."""
     wal_bytes: int
@@ -50,8 +50,8 @@ class Assumed:
     """Times the average second of the peak hour."""
     busy: float
     """Share of a core that a process uses at the peak: where the autoscaler's 70 % has not been reached."""
-    passing_days: int
-    """How long outbox, inbox and ended deliveries are kept."""
+    passing_days: Mapping[str, int]
+    """How long each kind is kept; what is purged by months is there for up to a month more."""
     topic_days: int
     backup_days: int
     years: int
@@ -146,8 +146,8 @@ def _connections(most: int, pool: int) -> int:
 
 def _disk(service: str, a_year: float, measured: Measured, assumed: Assumed) -> float:
     kept = a_year * assumed.years * measured.kept_bytes[service]
-    passing = _a_day(a_year) * assumed.passing_days * measured.passing_bytes[service]
-    return (kept + passing) * assumed.room
+    passing = sum(days * measured.passing_bytes[kind].get(service, 0) for kind, days in assumed.passing_days.items())
+    return (kept + _a_day(a_year) * passing) * assumed.room
 
 
 def _a_day(a_year: float) -> float:
@@ -215,7 +215,11 @@ MEASURED: Final = Measured(
     core_ms={"identity": 1.9, "binding": 0.43, "settlement": 1.17, "notify": 0.17},
     postgres_ms=1.62,
     kept_bytes={"identity": 328, "binding": 440, "settlement": 1_582, "notify": 808},
-    passing_bytes={"identity": 0, "binding": 101, "settlement": 805, "notify": 594},
+    passing_bytes={
+        "outbox": {"settlement": 805, "notify": 166},
+        "inbox": {"binding": 101, "notify": 101},
+        "deliveries": {"notify": 327},
+    },
     topic_bytes=1_094,
     wal_bytes=8_761,
     audited_entries_a_second=20_000,
@@ -228,7 +232,7 @@ ASSUMED: Final = Assumed(
     peak_hour=0.15,
     peak_second=2,
     busy=0.6,
-    passing_days=90,
+    passing_days={"outbox": 190 + 31, "inbox": 460 + 31, "deliveries": 90},
     topic_days=30,
     backup_days=30,
     years=5,
