@@ -32,6 +32,7 @@ REST: Final = EVERY.gauge(
 )
 
 _NOW: Final = "SELECT clock_timestamp()"
+_LOCK: Final = "LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE"
 _IN_REST: Final = "SELECT EXISTS (SELECT FROM {rest})"
 
 
@@ -84,4 +85,6 @@ class MonthMaking:
 async def make(transaction: Transaction, kept: Kept, month: Month) -> None:
     """Make a month, with what had to go into the rest meanwhile."""
     await transaction.raw.execute(PATIENCE)
+    # The table before its partitions, as everybody else: or making and purging would wait for each other.
+    await transaction.raw.execute(_LOCK.format(table=kept.table))
     await transaction.raw.execute(make_sql(kept, month, move=True))

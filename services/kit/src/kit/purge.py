@@ -9,7 +9,7 @@ from typing import Final
 from kit.backoff import backoff_seconds
 from kit.clock import Clock, Elapsed
 from kit.db import Database, Transaction
-from kit.db_errors import LOCK_NOT_AVAILABLE, sqlstate_of
+from kit.db_errors import is_contention
 from kit.failures import OperatorError
 from kit.kept import Kept
 from kit.month_sql import PATIENCE, Partition, partitions_of
@@ -110,7 +110,7 @@ class Purging:
             try:
                 return await self._drop(plan, old)
             except Exception as error:
-                if sqlstate_of(error) != LOCK_NOT_AVAILABLE:
+                if not is_contention(error):
                     raise
                 if elapsed.seconds > self._retry_seconds:
                     raise InTheWayError(

@@ -1,5 +1,6 @@
 """Months are made ahead of both clocks; what comes when there is none has a place, and moves once there is one."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -8,14 +9,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from kit.clock import FixedClock, SystemClock
-from kit.db import Database
+from kit.db import Database, retrying
 from kit.ids import uuid7
 from kit.inbox import PostgresInbox
 from kit.kept import INBOX, OUTBOX, Cut, Kept
 from kit.month_making import MonthMaking
 from kit.month_sql import Partition, Partitions, partitions_of
 from kit.months import Month, month_of
+from kit.purge import Purging
 from kit.scheduler import Scheduler, alone_on
+from kit.testing import eventually
 
 pytestmark = pytest.mark.stack
 LEDGER = Kept("ledger", "posted_at", Cut.TIME, None, "The law says so.")
@@ -103,6 +106,37 @@ async def test_an_event_that_was_taken_in_before_its_month_was_made_stays_taken_
         places = await transaction.raw.fetch("SELECT tableoid::regclass::text FROM inbox ORDER BY event_id")
         assert [row[0] for row in places][1:] == ["inbox_rest", far.partition_of("inbox")]
         assert await PostgresInbox(transaction).first_time("consumer", ids) == set()
+
+
+async def test_making_and_purging_at_once_wait_for_each_other_and_both_are_done(
+    database: Database, database_url: str
+) -> None:
+    month = month_of(SystemClock().now())
+    async with database.transaction() as transaction:
+        await transaction.raw.execute(f"DROP TABLE {month.later(3).partition_of('inbox')}")
+        ends = f"ALTER TABLE inbox DETACH PARTITION inbox_before; {before_until(month.later(-1))}"
+        await transaction.raw.execute(ends)
+    purging = Purging(database, SystemClock(), {"inbox": 1})
+    plan = await purging.plan(INBOX)
+    making = MonthMaking(database, SystemClock(), [INBOX])
+    reader = await asyncpg.connect(database_url)
+    reading = reader.transaction()
+    await reading.start()
+    await reader.execute("SELECT FROM inbox")
+    dropping = asyncio.create_task(purging.drop(plan, plan.old[0]))
+    made_meanwhile = asyncio.create_task(retrying(making.batch, attempts=50))
+    waiting = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+    await eventually(lambda: reader.fetchval(waiting), what="one of them waits")
+    await reading.rollback()
+    await reader.close()
+    assert await dropping == []
+    assert await made_meanwhile == 1
+    assert (await months(database, INBOX))[-1] == str(month.later(3)).replace("-", "_")
+
+
+def before_until(month: Month) -> str:
+    bound = month.first_id
+    return f"ALTER TABLE inbox ATTACH PARTITION inbox_before FOR VALUES FROM (MINVALUE) TO ('{bound}')"
 
 
 async def test_what_the_migration_made_is_enough_for_now(database: Database) -> None:
