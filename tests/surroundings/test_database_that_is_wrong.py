@@ -36,9 +36,10 @@ def test_a_database_that_lets_nobody_in_ends_it_with_its_reason(ground: Ground, 
         assert lost.ended() == 1
     line = refused.the_one_error()
     assert (line["event"], line["part"]) == ("start failed", "database")
-    assert f"refuses the password of the role {urlsplit(url).username}. Correct GONGJI_DATABASE_URL, " in str(
-        line["why"]
-    )
+    why = f"refuses the password of the role {urlsplit(url).username}. Correct GONGJI_DATABASE_URL, or the file"
+    assert why in line["why"]
+    assert WRONG not in refused.log.read_text()
+    assert refused.lines()[-1]["why"] == f"database: {line['why']}"
     assert "has no database not_there. Create it" in lost.the_one_error()["why"]
 
 

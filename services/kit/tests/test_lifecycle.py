@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from kit.health import Health
 from kit.lifecycle import COLLECT_AFTER, Application
@@ -84,6 +85,28 @@ async def test_a_part_that_cannot_start_stops_those_before_it_and_tells_by_the_s
     assert parts.happened == ["start database", "stop database"]
 
 
+async def ends() -> None:
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (lambda app: app.add("kafka", fails, None), "kafka: no database"),
+        (lambda app: app.background("relay", ends), "relay: ended"),
+        (lambda app: app.background("relay", fails), "relay: no database"),
+    ],
+)
+async def test_the_last_line_says_what_failed_first(fault: Callable[[Application], None], why: str) -> None:
+    parts = Parts()
+    parts.add("database")
+    fault(parts.app)
+    with structlog.testing.capture_logs() as logged:
+        assert await asyncio.wait_for(parts.app.serve(), 5) == 1
+    assert logged[-1] == {"event": "stopped", "failed": True, "why": why, "log_level": "info"}
+    assert sum(line["log_level"] == "error" for line in logged) == ("ended" not in why)
+
+
 async def test_a_part_that_cannot_stop_does_not_keep_the_others_from_stopping() -> None:
     async def hangs() -> None:
         await asyncio.Event().wait()
@@ -115,9 +138,6 @@ async def test_a_signal_while_a_part_is_still_starting_gives_it_up() -> None:
 
 
 async def test_a_background_task_that_ends_takes_the_process_with_it() -> None:
-    async def ends() -> None:
-        await asyncio.sleep(0)
-
     parts = Parts()
     parts.app.background("relay", ends)
     assert await asyncio.wait_for(parts.app.serve(), 5) == 1

@@ -51,6 +51,8 @@ class Application:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._failed = False
+        self._why = ""
+        """What failed first, for the last line of the log, which Kubernetes shows."""
 
     def add(self, name: str, start: Step | None, stop: Step | None, *, stop_timeout_seconds: float = 20.0) -> None:
         """Add a part; `stop` is called only if its `start` succeeded, and given up after its time-out."""
@@ -127,7 +129,7 @@ class Application:
             await _cancelled(starting)
             return False
         if error := starting.exception():
-            self._failed = True
+            self._fail(part.name, error)
             # What is no fault of the program is told by its sentence alone.
             fault = None if isinstance(error, OperatorError) else error
             _log.error("start failed", part=part.name, why=str(error), exc_info=fault)
@@ -157,7 +159,7 @@ class Application:
                 await self._attempt(part.name, part.stop, part.stop_timeout_seconds)
         for task in self._tasks:
             await _cancelled(task)
-        _log.info("stopped", failed=self._failed)
+        _log.info("stopped", failed=self._failed, why=self._why)
 
     async def _attempt(self, name: str, step: Step, timeout_seconds: float) -> None:
         # One part that cannot stop must not keep the others from stopping.
@@ -165,18 +167,23 @@ class Application:
             async with asyncio.timeout(timeout_seconds):
                 await step()
         except Exception as error:  # noqa: BLE001 - logged with its traceback, and the exit status tells
-            self._failed = True
+            self._fail(name, error)
             _log.exception("stop failed", part=name, why=str(error) or type(error).__name__)
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - logged with its traceback, and the process stops for it
+            self._fail(name, error)
             _log.exception("background work failed", part=name, why=str(error))
         if not self._stopping.is_set():
-            self._failed = True
+            self._fail(name, "ended")
             self._health.set(name, False, "ended", vital=True)
             self._stopping.set()
+
+    def _fail(self, name: str, why: object) -> None:
+        self._failed = True
+        self._why = self._why or f"{name}: {str(why) or type(why).__name__}"
 
     def _signalled(self, which: str) -> None:
         _log.info("signal", signal=which)
