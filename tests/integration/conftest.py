@@ -5,18 +5,10 @@ from pathlib import Path
 
 import pytest
 from support.families import Families
-from support.log_lines import faults_in
-from support.unlogged import Unlogged, watched
+from support.stacks import brought_up
 
 from gongji_local.cases.world import OPENING
 from gongji_local.client import Connections
-from gongji_local.sessions import (
-    new_session_folder,
-    quick_folder,
-    remove_orphans,
-    remove_session,
-    start_session_postgres,
-)
 from gongji_local.stack import Stack
 
 TIMEOUT_SECONDS = 400
@@ -36,19 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The stack of the session, in a state folder of its own, gone afterwards."""
-    remove_orphans()
-    running = Stack(new_session_folder(quick_folder()))
-    try:
-        start_session_postgres(running)
-        running.up()
-        unlogged = Unlogged()
-        with watched(unlogged):
-            yield running
-        # Of all scenarios: whatever they tried, no log tells of anybody.
-        assert unlogged.found_in(running.folder.logs) == []
-        assert faults_in(running.folder.logs) == []
-    finally:
-        remove_session(running)
+    with brought_up() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

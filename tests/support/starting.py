@@ -25,6 +25,7 @@ from gongji_local.readiness import Probe, ask
 from gongji_local.services import SERVICES, STRIPPED_PREFIXES, ServiceProcesses, Surroundings
 from gongji_local.state import StateBook, StateFolder
 from kit.grpc_probes import READINESS
+from kit.kafka_client import KafkaAddress
 
 NOWHERE: Final = f"{LOOPBACK}:1"
 """Nobody listens there: calls need no Kafka, and no other process loses a partition to this one."""
@@ -121,7 +122,7 @@ class Ground:
     def environment(self, service: str, database_url: str = f"postgresql://a:b@{NOWHERE}/c") -> dict[str, str]:
         """What a service is told that has this database and no Kafka."""
         passed = {name: value for name, value in os.environ.items() if not name.startswith(STRIPPED_PREFIXES)}
-        settings = self._told.settings(service, Surroundings(database_url, NOWHERE))
+        settings = self._told.settings(service, Surroundings(database_url, KafkaAddress(NOWHERE)))
         own = {f"GONGJI_{name}": f"{LOOPBACK}:{free_port(None, ())}" for name in ("GRPC_ADDRESS", "HTTP_ADDRESS")}
         return passed | settings | own | {"GONGJI_PROBE_ADDRESS": f"{LOOPBACK}:{free_port(None, ())}"}
 

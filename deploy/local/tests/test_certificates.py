@@ -39,8 +39,27 @@ def test_institutions_and_services_have_separate_authorities(made: Certificates)
         institution.verify_directly_issued_by(made.services.certificate)
 
 
+def test_kafka_believes_neither_institutions_nor_services_but_its_own_authority(made: Certificates) -> None:
+    user, broker = loaded(made.kafka_user("binding")), loaded(made.kafka_broker())
+    for certificate in (user, broker):
+        certificate.verify_directly_issued_by(made.kafka.certificate)
+    for other in (loaded(made.service("binding")), loaded(made.institution(INSTITUTION))):
+        with pytest.raises(ValueError, match="Issuer"):
+            other.verify_directly_issued_by(made.kafka.certificate)
+
+
+def test_a_user_of_kafka_is_the_common_name_and_cannot_pose_as_the_broker(made: Certificates) -> None:
+    certificate = loaded(made.kafka_user("topics-check"))
+    assert certificate.subject.rfc4514_string() == "CN=topics-check"
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    for name in ("Binding", "binding,CN=admin", "", "../admin"):
+        with pytest.raises(StackError, match="a user of Kafka"):
+            made.kafka_user(name)
+
+
 def test_an_authority_may_not_make_further_authorities(made: Certificates) -> None:
-    for authority in (made.institutions, made.services):
+    for authority in (made.institutions, made.services, made.kafka):
         limits = authority.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
         assert limits.critical
         assert limits.value == x509.BasicConstraints(ca=True, path_length=0)

@@ -5,7 +5,7 @@ import pytest
 from gongji_local.choice import Choice, Named, Source, choose, says_nothing
 from gongji_local.errors import StackError
 
-EMBEDDED, EXTERNAL, CONTAINERS = Source.EMBEDDED, Source.EXTERNAL, Source.CONTAINERS
+EMBEDDED, EXTERNAL, CONTAINERS, SECURED = Source.EMBEDDED, Source.EXTERNAL, Source.CONTAINERS, Source.SECURED
 URL = "postgresql://admin:pw@db.example:5432/postgres"
 
 
@@ -61,3 +61,31 @@ def test_saying_nothing_is_told_from_saying_the_default() -> None:
     assert not says_nothing({"GONGJI_STACK": "embedded"}, Named())
     assert not says_nothing({"DATABASE_URL": URL}, Named())
     assert not says_nothing({}, Named(kafka_bootstrap="k:1"))
+
+
+@pytest.mark.parametrize("environ", [{}, {"GONGJI_STACK": "embedded"}, {"KAFKA_BOOTSTRAP": "k:1"}])
+def test_a_secured_kafka_is_an_own_one_whatever_the_environment_names(environ: dict[str, str]) -> None:
+    assert choose(environ, Named(kafka_secured=True)) == Choice(EMBEDDED, SECURED)
+    assert not says_nothing(environ, Named(kafka_secured=True))
+
+
+def test_a_secured_kafka_goes_with_a_postgresql_that_is_named() -> None:
+    assert choose({"DATABASE_URL": URL}, Named(kafka_secured=True)) == Choice(EXTERNAL, SECURED, URL)
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({}, Named(kafka_bootstrap="k:1", kafka_secured=True)),
+        ({"GONGJI_STACK": "containers"}, Named(kafka_secured=True)),
+        ({"GONGJI_STACK": "external", "DATABASE_URL": URL}, Named(kafka_secured=True)),
+    ],
+)
+def test_a_secured_kafka_contradicts_one_that_is_somewhere_else(environ: dict[str, str], named: Named) -> None:
+    with pytest.raises(StackError, match=r"--secured-kafka|KAFKA_BOOTSTRAP"):
+        choose(environ, named)
+
+
+def test_secured_is_no_mode_of_the_whole_stack() -> None:
+    with pytest.raises(StackError, match="GONGJI_STACK is `secured`"):
+        choose({"GONGJI_STACK": "secured"})

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
+from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 
 from gongji_local import ports
@@ -15,10 +15,11 @@ from gongji_local.blocking import run_blocking
 from gongji_local.clock import wait_until
 from gongji_local.errors import StackError
 from gongji_local.kafka import server
-from gongji_local.kafka.server import EmbeddedKafka, serves_metadata
-from gongji_local.processes import send
+from gongji_local.kafka.server import ADMIN, EmbeddedKafka, serves_metadata
+from gongji_local.processes import is_alive, send
 from gongji_local.stack import Stack
 from gongji_local.state import StateBook
+from kit.kafka_client import KafkaAddress, new_consumer
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]  # a broker starts slowly on a busy machine
 
@@ -34,9 +35,8 @@ async def publish(bootstrap: str, value: bytes) -> None:
         await producer.send_and_wait(TOPIC, value)
 
 
-async def read_first(bootstrap: str) -> bytes:
-    consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
-    async with consumer:
+async def read_first(kafka: KafkaAddress) -> bytes:
+    async with new_consumer(kafka, "reader", TOPIC, group_id=None) as consumer:
         value: bytes = (await consumer.getone()).value
         return value
 
@@ -47,11 +47,29 @@ def test_what_was_confirmed_survives_kill_9_and_a_change_of_ports(
     monkeypatch.setattr("gongji_local.ports.PATIENCE_SECONDS", 0.1)
     former = own_stack.info.kafka_bootstrap
     run_blocking(lambda: publish(former, b"confirmed"))
-    send(StateBook(own_stack.folder).read().processes["kafka"], signal.SIGKILL)
-    assert wait_until(lambda: not serves_metadata(former), 60)
+    broker = StateBook(own_stack.folder).read().processes["kafka"]
+    send(broker, signal.SIGKILL)
+    assert wait_until(lambda: not is_alive(broker), 60)
+    assert not serves_metadata(former)
     with listening_at(int(former.rpartition(":")[2])):
         assert own_stack.start_kafka() != former
-    assert run_blocking(lambda: read_first(own_stack.info.kafka_bootstrap)) == b"confirmed"
+    assert run_blocking(lambda: read_first(own_stack.info.kafka)) == b"confirmed"
+
+
+def test_a_secured_broker_goes_on_with_the_same_data_and_answers_nobody_without_a_certificate(
+    book: StateBook, plain_environ: dict[str, str]
+) -> None:
+    plain, secured = EmbeddedKafka(book, plain_environ), EmbeddedKafka(book, plain_environ, secured=True)
+    try:
+        plain.start()
+        run_blocking(lambda: publish(plain.bootstrap, b"before"))
+        plain.stop()
+        secured.start()
+        assert secured.is_ready()
+        assert not serves_metadata(secured.bootstrap)
+        assert run_blocking(lambda: read_first(secured.client(ADMIN))) == b"before"
+    finally:
+        secured.stop()
 
 
 def test_a_port_taken_in_the_last_moment_gives_a_sentence(

@@ -25,7 +25,7 @@ def consumer(bootstrap: str, **files: Path) -> ConsumerSettings:
 
 
 def test_a_service_writes_what_it_owns_reads_what_it_consumes_and_buries_what_fails() -> None:
-    does = wanted(AROUND, catalogue())
+    does = wanted(AROUND.service, AROUND.consumed, catalogue())
     assert does.topics == {
         "binding-events-v1": {WRITE},
         "settlement-events-v1": {READ},
@@ -39,22 +39,22 @@ def test_a_service_writes_what_it_owns_reads_what_it_consumes_and_buries_what_fa
     [
         (Rights(partitions=12, allowed=frozenset({READ, WRITE})), ""),
         (Rights(NO_SUCH_TOPIC), "is not there"),
-        (Rights(29), "is closed to this service: no ACL allows READ and WRITE"),
+        (Rights(29), "no ACL allows CN=binding to READ and WRITE"),
         (Rights(partitions=6, allowed=frozenset({READ, WRITE})), "has 6 partitions, not the 12"),
-        (Rights(partitions=12, allowed=frozenset({READ})), "no ACL allows WRITE"),
-        (Rights(partitions=12), "no ACL allows READ and WRITE"),
+        (Rights(partitions=12, allowed=frozenset({READ})), "no ACL allows CN=binding to WRITE"),
+        (Rights(partitions=12), "no ACL allows CN=binding to READ and WRITE"),
         (Rights(5), "error 5"),
     ],
 )
 def test_a_topic_is_there_as_stated_and_open(rights: Rights, fault: str) -> None:
-    found = judged("topic t", rights, frozenset({READ, WRITE}), 12)
+    found = judged("topic t", rights, frozenset({READ, WRITE}), "CN=binding", 12)
     assert bool(found.fault) == bool(fault)
     assert fault in found.fault
 
 
 def test_a_group_that_is_closed_is_told() -> None:
-    assert judged("group g", Rights(allowed=frozenset({READ})), frozenset({READ})).fault == ""
-    assert "no ACL allows READ" in judged("group g", Rights(30), frozenset({READ})).fault
+    assert judged("group g", Rights(allowed=frozenset({READ})), frozenset({READ}), "CN=b").fault == ""
+    assert judged("group g", Rights(30), frozenset({READ}), "CN=b").fault == "no ACL allows CN=b to READ"
 
 
 async def test_a_kafka_that_nobody_listens_at_is_told() -> None:
@@ -72,7 +72,7 @@ async def test_a_kafka_whose_certificate_is_of_another_ca_is_told(tmp_path: Path
     files = {"kafka_ca_file": pki.service_ca_file, "kafka_cert_file": own.cert, "kafka_key_file": own.key}
     (found,) = await kafka(consumer(f"localhost:{port}", **files), AROUND)
     server.close()
-    assert "does not agree on TLS" in found.fault
+    assert "shows a certificate that GONGJI_KAFKA_CA_FILE does not vouch for" in found.fault
 
 
 async def test_what_does_not_speak_to_kafka_is_told_nothing_of_it() -> None:

@@ -1,11 +1,11 @@
 """`topics`: Strimzi's KafkaTopics and KafkaUsers, written from `protos/topics` and kept in the tree."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import yaml
 
-from kit.topic_access import Access, access_of
+from kit.topic_access import Grant, Kind, users_of
 from kit.topic_admin import Shape, shapes
 from kit.topics import Catalogue
 
@@ -21,7 +21,7 @@ def documents(topics: Catalogue) -> dict[str, str]:
     """The text of each file, by its name."""
     return {
         TOPICS_FILE: _written(_topic(name, shape) for name, shape in shapes(topics).items()),
-        USERS_FILE: _written(_user(access) for access in access_of(topics, SERVICES)),
+        USERS_FILE: _written(_user(user, grants) for user, grants in users_of(topics, SERVICES).items()),
     }
 
 
@@ -36,33 +36,20 @@ def _topic(name: str, shape: Shape) -> Mapping[str, Any]:
     }
 
 
-def _user(access: Access) -> Mapping[str, Any]:
+def _user(user: str, grants: Iterable[Grant]) -> Mapping[str, Any]:
     # Strimzi puts the certificate into a Secret of the user's name, which is the one that the Deployments mount.
     return {
-        **_head("KafkaUser", f"{access.service}-kafka"),
+        **_head("KafkaUser", f"{user}-kafka"),
         "spec": {
             "authentication": {"type": "tls"},
-            "authorization": {"type": "simple", "acls": list(_acls(access))},
+            "authorization": {"type": "simple", "acls": [_acl(grant) for grant in grants]},
         },
     }
 
 
-def _acls(access: Access) -> Iterator[Mapping[str, Any]]:
-    for topic in sorted({*access.writes, *access.reads}):
-        may = ["Describe"]
-        may += ["Write"] if topic in access.writes else []
-        may += ["Read"] if topic in access.reads else []
-        yield _acl("topic", topic, may)
-    for group in access.groups:
-        yield _acl("group", group, ["Read"])
-
-
-def _acl(kind: str, name: str, operations: list[str]) -> Mapping[str, Any]:
-    # By the whole name: by a prefix, `settlement-events-v1` would open its DLQ, and a later version of the topic.
-    return {
-        "resource": {"type": kind, "name": name, "patternType": "literal"},
-        "operations": operations,
-    }
+def _acl(grant: Grant) -> Mapping[str, Any]:
+    named = {} if grant.kind is Kind.CLUSTER else {"name": grant.name, "patternType": "literal"}
+    return {"resource": {"type": grant.kind.value, **named}, "operations": list(grant.operations)}
 
 
 def _head(kind: str, name: str) -> Mapping[str, Any]:

@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from k8s_check.topics import TOPICS_FILE, USERS_FILE, documents
+from kit.kafka_acls import Acl, stated
 from kit.topics import catalogue
 
 STRIMZI = Path(__file__).parents[2] / "components/strimzi"
@@ -38,9 +40,35 @@ def test_a_service_may_write_what_it_owns_and_only_read_what_others_own() -> Non
     }
 
 
+def acls_of_users() -> dict[str, list[dict[str, Any]]]:
+    users = yaml.safe_load_all(documents(catalogue())[USERS_FILE])
+    return {each["metadata"]["name"]: each["spec"]["authorization"]["acls"] for each in users}
+
+
 def test_nothing_is_opened_by_a_prefix_or_for_everybody() -> None:
-    for user in yaml.safe_load_all(documents(catalogue())[USERS_FILE]):
-        for acl in user["spec"]["authorization"]["acls"]:
-            assert acl["resource"]["patternType"] == "literal"
-            assert acl["resource"]["name"] != "*"
+    for user, acls in acls_of_users().items():
+        for acl in acls:
             assert "All" not in acl["operations"]
+            if user != "topics-check-kafka":
+                assert acl["resource"]["patternType"] == "literal"
+                assert acl["resource"]["name"] != "*"
+
+
+def test_who_checks_may_look_at_every_topic_and_every_acl_and_do_nothing() -> None:
+    assert acls_of_users()["topics-check-kafka"] == [
+        {
+            "resource": {"type": "topic", "name": "*", "patternType": "literal"},
+            "operations": ["Describe", "DescribeConfigs"],
+        },
+        {"resource": {"type": "cluster"}, "operations": ["Describe"]},
+    ]
+
+
+def test_the_command_for_other_brokers_gives_the_very_same_rights() -> None:
+    by_the_operator = {
+        Acl(f"User:CN={user}", acl["resource"]["type"], acl["resource"].get("name", ""), operation)
+        for user, acls in acls_of_users().items()
+        for acl in acls
+        for operation in acl["operations"]
+    }
+    assert stated(catalogue(), "User:CN={user}-kafka") == by_the_operator

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gongji_local.certificates import Certificates
+from gongji_local.choice import Source
+from gongji_local.kafka.server import ADMIN
 from gongji_local.keys import Keys
 from gongji_local.migrated import schema_mark
 from gongji_local.parallel import in_parallel, together
@@ -14,7 +16,7 @@ from gongji_local.servers import Servers
 from gongji_local.services import GRPC, ServiceProcesses, Surroundings
 from gongji_local.source_age import runs_older_code
 from gongji_local.state import StateBook, StateFolder
-from gongji_local.topics import create_topics
+from gongji_local.topics import create_topics, give_rights
 
 
 def database_of(folder: StateFolder, service: str) -> ServiceDatabase:
@@ -49,7 +51,7 @@ class BringUp:
 
     def surroundings(self, service: str) -> Surroundings:
         """What the service is told about the servers."""
-        return Surroundings(self.database_url(service), self.servers.kafka.bootstrap)
+        return Surroundings(self.database_url(service), self.servers.kafka.client(service))
 
     def database_url(self, service: str) -> str:
         """The service's own database; known before Kafka is."""
@@ -104,8 +106,12 @@ class BringUp:
 
     def _prepare_kafka(self) -> None:
         self.servers.kafka.start(self.progress)
+        admin = self.servers.kafka.client(ADMIN)
         with told(self.progress, "Topics") as step:
-            step.detail = f"{create_topics(self.servers.kafka.bootstrap)} and their DLQs"
+            step.detail = f"{create_topics(admin)} and their DLQs"
+        if self.servers.choice.kafka is Source.SECURED:
+            with told(self.progress, "ACLs") as step:
+                step.detail = f"{give_rights(admin)} were missing"
 
     def _start(self, service: str) -> None:
         with told(self.progress, service) as step:

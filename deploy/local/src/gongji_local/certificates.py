@@ -113,7 +113,7 @@ class Authority:
 
 
 class Certificates:
-    """Both authorities of a state folder and the certificates they issue on demand."""
+    """The authorities of a state folder and the certificates they issue on demand."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -130,6 +130,20 @@ class Certificates:
         """The certificate of a service, the portal or the operators' console; it may serve and call."""
         _refuse_unless(SERVICE_PATTERN, name, "a service's name has small letters and hyphens")
         return self.services.issue(f"service/{name}", self._files(f"service-{name}"), server=True)
+
+    @property
+    def kafka(self) -> Authority:
+        """Kafka's own, as in production: a service's certificate for calls opens nothing there."""
+        return Authority.ensure(self._folder, "kafka")
+
+    def kafka_user(self, name: str) -> CertificateFiles:
+        """The certificate by which Kafka knows this user."""
+        _refuse_unless(SERVICE_PATTERN, name, "a user of Kafka has small letters and hyphens")
+        return self.kafka.issue(f"kafka/{name}", self._files(f"kafka-{name}"), server=False)
+
+    def kafka_broker(self) -> CertificateFiles:
+        """The certificate that the broker shows, to clients and to itself."""
+        return self.kafka.issue("kafka/broker", self._files("kafka-broker"), server=True)
 
     def _files(self, stem: str) -> CertificateFiles:
         return CertificateFiles(self._folder / f"{stem}.pem", self._folder / f"{stem}.key")

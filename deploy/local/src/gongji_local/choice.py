@@ -8,6 +8,7 @@ from typing import Final
 from gongji_local.errors import StackError
 
 MODE_VARIABLE: Final = "GONGJI_STACK"
+SECURED_OPTION: Final = "--secured-kafka"
 
 
 class Source(StrEnum):
@@ -16,6 +17,11 @@ class Source(StrEnum):
     EMBEDDED = "embedded"
     EXTERNAL = "external"
     CONTAINERS = "containers"
+    SECURED = "secured"
+    """Embedded, with TLS and ACLs; of Kafka alone."""
+
+
+_MODES: Final = (Source.EMBEDDED, Source.EXTERNAL, Source.CONTAINERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class Named:
 
     postgres_url: str | None = None
     kafka_bootstrap: str | None = None
+    kafka_secured: bool = False
+    """Not a named Kafka: an own one with TLS and ACLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +62,27 @@ def choose(environ: Mapping[str, str], options: Named = NOTHING_NAMED) -> Choice
     mode = _mode(environ)
     if mode in {Source.EMBEDDED, Source.CONTAINERS}:
         _refuse_options(mode, options)
-        return Choice(mode, mode)
+        return Choice(mode, Source.SECURED if options.kafka_secured else mode)
     named = _named(environ, options)
     if mode is Source.EXTERNAL:
         _require_both(named)
-    return Choice(
-        _source(named.postgres_url), _source(named.kafka_bootstrap), named.postgres_url, named.kafka_bootstrap
-    )
+    kafka = Source.SECURED if named.kafka_secured else _source(named.kafka_bootstrap)
+    return Choice(_source(named.postgres_url), kafka, named.postgres_url, named.kafka_bootstrap)
 
 
 def _mode(environ: Mapping[str, str]) -> Source | None:
     text = environ.get(MODE_VARIABLE, "").strip().lower()
-    try:
-        return Source(text) if text else None
-    except ValueError as error:
-        allowed = ", ".join(Source)
-        raise StackError(f"{MODE_VARIABLE} is `{text}`.", f"Set it to one of {allowed}, or unset it.") from error
+    if text and text not in _MODES:
+        raise StackError(f"{MODE_VARIABLE} is `{text}`.", f"Set it to one of {', '.join(_MODES)}, or unset it.")
+    return Source(text) if text else None
 
 
 def _named(environ: Mapping[str, str], options: Named) -> Named:
+    if options.kafka_secured and options.kafka_bootstrap:
+        raise StackError(f"--kafka contradicts {SECURED_OPTION}.", "Leave one of them out.")
+    kafka = None if options.kafka_secured else options.kafka_bootstrap or environ.get("KAFKA_BOOTSTRAP") or None
     return Named(
-        _asyncpg_scheme(options.postgres_url or environ.get("DATABASE_URL") or None),
-        options.kafka_bootstrap or environ.get("KAFKA_BOOTSTRAP") or None,
+        _asyncpg_scheme(options.postgres_url or environ.get("DATABASE_URL") or None), kafka, options.kafka_secured
     )
 
 
@@ -89,7 +96,10 @@ def _source(address: str | None) -> Source:
 
 
 def _refuse_options(mode: Source, options: Named) -> None:
-    for option, value in (("--postgres-url", options.postgres_url), ("--kafka", options.kafka_bootstrap)):
+    named = [("--postgres-url", options.postgres_url), ("--kafka", options.kafka_bootstrap)]
+    if mode is Source.CONTAINERS:
+        named.append((SECURED_OPTION, SECURED_OPTION if options.kafka_secured else None))
+    for option, value in named:
         if value:
             raise StackError(
                 f"{MODE_VARIABLE}={mode} contradicts {option}.",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from gongji_local.errors import StackError, from_os_error
 from gongji_local.logs import follow, last_lines
 from gongji_local.stack import Stack
 from kit.clock import SHANGHAI
+
+if TYPE_CHECKING:
+    from kit.grpc_client import TlsFiles
 
 R = TypeVar("R")
 
@@ -56,15 +59,22 @@ def _options(
 @app.command()
 def up(
     context: typer.Context,
+    *,
     postgres_url: Annotated[
         str | None, typer.Option(help="A PostgreSQL that is already there; default DATABASE_URL, else an own one.")
     ] = None,
     kafka: Annotated[
         str | None, typer.Option(help="A Kafka that is already there; default KAFKA_BOOTSTRAP, else an own one.")
     ] = None,
+    secured_kafka: Annotated[
+        bool,
+        typer.Option(
+            "--secured-kafka", help="An own Kafka as in production: TLS, certificates, and ACLs for the services."
+        ),
+    ] = False,
 ) -> None:
     """Start everything that does not run yet and print the addresses."""
-    stack = _stack(context, Named(postgres_url, kafka))
+    stack = _stack(context, Named(postgres_url, kafka, secured_kafka))
     progress = ConsoleProgress(out)
     info = _or_end(lambda: stack.up(progress), progress)
     out.print()
@@ -157,13 +167,12 @@ def env(
 def certificate(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="An institution's fixmedins_code, or service/NAME.", metavar="INSTITUTION")
+        str, typer.Argument(help="An institution's fixmedins_code, service/NAME, or kafka/USER.", metavar="INSTITUTION")
     ],
 ) -> None:
     """Make a client certificate and print where it, its key and the servers' CA are."""
     stack = _stack(context)
-    kind, _slash, service = name.partition("/")
-    files = _or_end(lambda: stack.service_tls(service) if kind == "service" else stack.institution_tls(name))
+    files = _or_end(lambda: _tls_of(stack, name))
     print(f"cert={files.cert}\nkey={files.key}\nca={files.ca}")
 
 
@@ -197,6 +206,13 @@ def clock(
     if to is not None:
         _or_end(lambda: stack.move_clock(to.replace(tzinfo=SHANGHAI)))
     print(_or_end(stack.now).astimezone(SHANGHAI).isoformat(timespec="seconds"))
+
+
+def _tls_of(stack: Stack, name: str) -> "TlsFiles":
+    kind, _slash, rest = name.partition("/")
+    if kind == "kafka":
+        return stack.kafka_tls(rest)
+    return stack.service_tls(rest) if kind == "service" else stack.institution_tls(name)
 
 
 def _stack(context: typer.Context, named: Named | None = None) -> Stack:

@@ -37,7 +37,7 @@ What `serve` of each service reads, besides the service's own further below, whi
 """
 _TOPICS: Final = """## Topics
 
-`python -m kit topics create` and `check` take options; these variables stand for them.
+`python -m kit topics` and `python -m kit acls` take options; these variables stand for them.
 """
 _BOUNDS: Final = {Ge: ("ge", "at least"), Gt: ("gt", "more than"), Le: ("le", "at most"), Lt: ("lt", "less than")}
 

@@ -10,6 +10,7 @@ from gongji_local.passwords import password_of
 from gongji_local.postgres.server import ADMINISTRATOR, MAX_CONNECTIONS, address_of, answers
 from gongji_local.progress import SILENT, Progress, told
 from gongji_local.state import Record, StateBook
+from kit.kafka_client import KafkaAddress
 
 POSTGRES_IMAGE: Final = "postgres:17"
 KAFKA_IMAGE: Final = "confluentinc/cp-kafka:7.9.1"
@@ -98,6 +99,10 @@ class ContainerKafka:
     def bootstrap(self) -> str:
         """Valid once the container was started."""
         return self._book.read().kafka_bootstrap or ""
+
+    def client(self, _user: str) -> KafkaAddress:
+        """The same for everybody."""
+        return KafkaAddress(self.bootstrap)
 
     def start(self, progress: Progress = SILENT) -> None:
         """Starts the container, or does nothing when it runs."""

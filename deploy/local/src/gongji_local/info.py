@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kit.kafka_client import KafkaAddress
+
 NOT_STARTED: Final = "not started"
 """Why a process that there is no record of does not run."""
 
@@ -43,7 +45,8 @@ class StackInfo:
     """Addresses, files and secrets' places of one stack."""
 
     postgres_admin_url: str
-    kafka_bootstrap: str
+    kafka: KafkaAddress
+    """How an administrator reaches it."""
     services: Mapping[str, ServiceInfo]
     database_urls: Mapping[str, str]
     tls_dir: Path
@@ -53,6 +56,11 @@ class StackInfo:
     jwks_file: Path
     credential_keyring_file: Path
     keyring_files: Mapping[str, Path]
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """Kafka's first addresses."""
+        return self.kafka.kafka_bootstrap
 
     def database_url(self, service: str) -> str:
         """The service's own database, as its owning role."""

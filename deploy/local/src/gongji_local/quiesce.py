@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from gongji_local.errors import StackError
 from kit.clock import Elapsed
+from kit.kafka_client import KafkaAddress, client_options
 
 POLL_SECONDS: Final = 0.05
 RETRY_MS: Final = 5
@@ -53,11 +54,11 @@ class Outboxes(Protocol):
 
 
 async def quiesce(
-    database_urls: Mapping[str, str], bootstrap: str, readers: Sequence[Reader], timeout_seconds: float
+    database_urls: Mapping[str, str], kafka: KafkaAddress, readers: Sequence[Reader], timeout_seconds: float
 ) -> None:
     """Returns when nothing is under way; raises StackError with what is, after `timeout_seconds`."""
     elapsed = Elapsed()
-    async with _KafkaBroker(bootstrap) as broker, _Databases(database_urls) as outboxes:
+    async with _KafkaBroker(kafka) as broker, _Databases(database_urls) as outboxes:
         while True:
             behind = await _under_way(outboxes, broker, readers)
             if not behind:
@@ -125,10 +126,11 @@ class _Databases:
 class _KafkaBroker:
     """A real broker."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, retry_backoff_ms=RETRY_MS)
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAddress) -> None:
+        options = client_options(kafka, "quiesce")
+        self._admin = AIOKafkaAdminClient(**options)
+        self._consumer = AIOKafkaConsumer(**options, retry_backoff_ms=RETRY_MS)
+        self._bootstrap = kafka.kafka_bootstrap
 
     async def __aenter__(self) -> Self:
         try:

@@ -13,6 +13,7 @@ from gongji_local.postgres.server import EmbeddedPostgres, address_of, answers
 from gongji_local.processes import is_alive
 from gongji_local.progress import SILENT, Progress
 from gongji_local.state import StateBook
+from kit.kafka_client import KafkaAddress
 
 
 class Server(Protocol):
@@ -51,6 +52,9 @@ class KafkaServer(Server, Protocol):
     @property
     def bootstrap(self) -> str:
         """`host:port`, several separated by commas."""
+
+    def client(self, user: str) -> KafkaAddress:
+        """How a user reaches it: a service, `admin`, `topics-check`."""
 
 
 class ExternalPostgres:
@@ -97,6 +101,10 @@ class ExternalKafka:
     def bootstrap(self) -> str:
         """As it was named."""
         return self._bootstrap
+
+    def client(self, _user: str) -> KafkaAddress:
+        """The same for everybody."""
+        return KafkaAddress(self._bootstrap)
 
     def start(self, _progress: Progress = SILENT) -> None:
         """Only checks that it answers."""
@@ -213,4 +221,8 @@ def _postgres(book: StateBook, choice: Choice) -> PostgresServer:
 def _kafka(book: StateBook, environ: Mapping[str, str], choice: Choice) -> KafkaServer:
     if choice.kafka_bootstrap is not None:
         return ExternalKafka(choice.kafka_bootstrap)
-    return ContainerKafka(book) if choice.kafka is Source.CONTAINERS else EmbeddedKafka(book, environ)
+    return (
+        ContainerKafka(book)
+        if choice.kafka is Source.CONTAINERS
+        else EmbeddedKafka(book, environ, secured=choice.kafka is Source.SECURED)
+    )

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from gongji_local.ports import LOOPBACK, free_port
 from gongji_local.processes import Command, is_alive, owns_port, run, send, spawn, stop
 from gongji_local.readiness import Probe, ask
 from gongji_local.state import StateBook
+from kit.kafka_client import KafkaAddress
 
 SERVICES: Final = ("identity", "binding", "settlement", "notify")
 ENCRYPTING_SERVICES: Final = SERVICES
@@ -43,7 +44,7 @@ class Surroundings:
     """What a service needs to know about the rest of the stack."""
 
     database_url: str
-    kafka_bootstrap: str
+    kafka: KafkaAddress
 
 
 class ServiceProcesses:
@@ -176,13 +177,18 @@ class ServiceProcesses:
             "INSTITUTION_CA_FILE": certificates.institutions.file,
             "SERVICE_CA_FILE": certificates.services.file,
             "DATABASE_URL": surroundings.database_url,
-            "KAFKA_BOOTSTRAP": surroundings.kafka_bootstrap,
+            **_kafka_settings(surroundings.kafka),
             "CLOCK_OFFSET_FILE": folder.clock_offset_file,
             "JWKS_FILE": keys.jwks(),
             **_own_settings(service, keys, self.port("binding", GRPC)),
             **({"SMS_DIRECTORY": folder.sms} if service == "notify" else {}),
         }
         return {f"GONGJI_{name}": str(value) for name, value in settings.items()}
+
+
+def _kafka_settings(kafka: KafkaAddress) -> dict[str, str | Path]:
+    """Of an address without files, the bootstrap alone."""
+    return {field.name.upper(): value for field in fields(kafka) if (value := getattr(kafka, field.name)) is not None}
 
 
 def _mark(settings: Mapping[str, str]) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from gongji_local.blocking import run_blocking
 from gongji_local.bringing_up import BringUp
-from gongji_local.certificates import CertificateFiles, Certificates
+from gongji_local.certificates import Authority, CertificateFiles, Certificates
 from gongji_local.choice import NOTHING_NAMED, Named, choose
 from gongji_local.clock import MovableClock
 from gongji_local.diagnosis import LogTail
 from gongji_local.endings import ended_words
 from gongji_local.errors import StackError
 from gongji_local.info import NOT_STARTED, ProcessStatus, ServiceInfo, StackInfo
+from gongji_local.kafka.server import ADMIN
 from gongji_local.keys import Keys, default_roles
 from gongji_local.parallel import in_parallel
 from gongji_local.processes import ProcessRecord
@@ -107,7 +108,7 @@ class Stack:
         bring_up = self._bring_up(servers, SILENT)
         return StackInfo(
             postgres_admin_url=servers.postgres.admin_url,
-            kafka_bootstrap=servers.kafka.bootstrap,
+            kafka=servers.kafka.client(ADMIN),
             services={service: self._service_info(service) for service in self._services},
             database_urls={service: bring_up.database_url(service) for service in self._services},
             tls_dir=folder.tls,
@@ -155,7 +156,7 @@ class Stack:
             servers.postgres.stop()
 
     def start_kafka(self) -> str:
-        """Starts Kafka alone and returns `host:port`."""
+        """Starts Kafka alone and returns `host:port`; topics and ACLs are the caller's."""
         with self._changing():
             servers = self._decided()
             servers.kafka.start()
@@ -219,13 +220,19 @@ class Stack:
         """What an institution's HIS shows and whom it believes."""
         self.folder.create()
         certificates = Certificates(self.folder.tls)
-        return _tls(certificates.institution(fixmedins_code), certificates)
+        return _tls(certificates.institution(fixmedins_code), certificates.services)
 
     def service_tls(self, name: str) -> "TlsFiles":
         """What a service, the portal, the operators' console or the registry shows and whom it believes."""
         self.folder.create()
         certificates = Certificates(self.folder.tls)
-        return _tls(certificates.service(name), certificates)
+        return _tls(certificates.service(name), certificates.services)
+
+    def kafka_tls(self, user: str) -> "TlsFiles":
+        """What a user of Kafka shows and whom it believes, where Kafka is the secured one."""
+        self.folder.create()
+        certificates = Certificates(self.folder.tls)
+        return _tls(certificates.kafka_user(user), certificates.kafka)
 
     def assertion(
         self,
@@ -275,7 +282,7 @@ class Stack:
     def quiesce(self, timeout_seconds: float = 30.0, *, without: Collection[str] = ()) -> None:
         """Returns when every outbox is empty and every consumer group, `without` these, has read to the end."""
         info, readers = self.info, [reader for reader in readers_of(self._services) if reader.group not in without]
-        run_blocking(lambda: quiesce(info.database_urls, info.kafka_bootstrap, readers, timeout_seconds))
+        run_blocking(lambda: quiesce(info.database_urls, info.kafka, readers, timeout_seconds))
 
     # inside
 
@@ -358,7 +365,7 @@ def _end_server(name: str, server: Server, servers: Servers, progress: Progress)
     return name
 
 
-def _tls(files: CertificateFiles, certificates: Certificates) -> "TlsFiles":
+def _tls(files: CertificateFiles, believed: Authority) -> "TlsFiles":
     from kit.grpc_client import TlsFiles  # noqa: PLC0415 - commands that call nobody need no gRPC
 
-    return TlsFiles(cert=files.cert, key=files.key, ca=certificates.services.file)
+    return TlsFiles(cert=files.cert, key=files.key, ca=believed.file)

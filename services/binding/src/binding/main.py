@@ -50,6 +50,7 @@ from kit.grpc_server import GrpcServer, Service
 from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import BUSY, Consumer
+from kit.kafka_admission import Admission
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
 from kit.prerequisites import add_prerequisites
@@ -119,6 +120,7 @@ def build(settings: Settings) -> Application:
     application = Application(health)
     add_probes(application, settings, health)
     add_prerequisites(application, settings, database, health, MIGRATIONS)
+    Admission(settings, SERVICE, {GROUP: TOPICS}, health).add_to(application)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
     months = MonthMaking(database, clock, KEPT)
     jobs = [*parts.jobs, *forgetting_jobs(once, used), months.job()]

@@ -55,6 +55,7 @@ from kit.grpc_probes import add_probes
 from kit.grpc_server import GrpcServer, Service
 from kit.health import Health
 from kit.ids import uuid7
+from kit.kafka_admission import Admission
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
 from kit.prerequisites import add_prerequisites
@@ -190,6 +191,7 @@ def _application(
     application.add("tracing", lambda: _configure_tracing(settings), None)
     add_probes(application, settings, health)
     add_prerequisites(application, settings, database, health, MIGRATIONS)
+    Admission(settings, SERVICE, {}, health).add_to(application)
     application.background("relay", relay.run)
     if platform is not None:
         # Not watched: without the platform everything but registering still works.

@@ -1,4 +1,4 @@
-"""`python -m kit topics …` and `keyring …`: the platform's topics on the brokers, and its key rings."""
+"""`python -m kit topics …`, `acls …` and `keyring …`: topics on the brokers, who may do what there, and key rings."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
+from kit.kafka_acls import PRINCIPAL, USER, AclError, Compared, check_acls, ensure_acls
 from kit.kafka_client import KafkaAddress, KafkaError
 from kit.keyring_cli import app as keyring
 from kit.topic_admin import Comparison, Drift, TopicError, check_topics, ensure_topics
@@ -26,11 +27,18 @@ TopicsDir = Annotated[Path | None, typer.Option(envvar="GONGJI_TOPICS_DIR", help
 CaFile = Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_CA_FILE")]
 CertFile = Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_CERT_FILE")]
 KeyFile = Annotated[Path | None, typer.Option(envvar="GONGJI_KAFKA_KEY_FILE")]
+Principal = Annotated[
+    str,
+    typer.Option(help="How the brokers call the user of a certificate, such as 'User:CN={user}'.", metavar="PATTERN"),
+]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 topics = typer.Typer(no_args_is_help=True)
 app.add_typer(topics, name="topics", help="The topics of protos/topics on the brokers; nothing here deletes one.")
 app.add_typer(keyring, name="keyring", help="Key rings, edited without anybody seeing a key.")
+
+acls = typer.Typer(no_args_is_help=True)
+app.add_typer(acls, name="acls", help="Who may do what on the brokers, by protos/topics; nothing here takes a right.")
 
 
 @app.callback()
@@ -72,10 +80,56 @@ def check(
         raise typer.Exit(EXIT_DRIFT)
 
 
+@acls.command(name="create")
+def create_acls(
+    *,
+    bootstrap: Bootstrap,
+    principal: Principal = PRINCIPAL,
+    topics_dir: TopicsDir = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Give the services, and who checks, the rights that the brokers do not have; take none."""
+    kafka = KafkaAddress(bootstrap, ca_file, cert_file, key_file)
+    _require_user_in(principal)
+    created = _run(topics_dir, lambda stated: ensure_acls(kafka, principal, stated))
+    typer.echo("\n".join(f"created {acl}" for acl in created) or "all ACLs are there")
+
+
+@acls.command(name="check")
+def show_acls(
+    *,
+    bootstrap: Bootstrap,
+    principal: Principal = PRINCIPAL,
+    topics_dir: TopicsDir = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Show where the rights of these principals are not as stated (exit code 1); change nothing."""
+    kafka = KafkaAddress(bootstrap, ca_file, cert_file, key_file)
+    _require_user_in(principal)
+    compared = _run(topics_dir, lambda stated: check_acls(kafka, principal, stated))
+    typer.echo("\n".join(_rights_told(compared)) or "all ACLs are as stated")
+    if compared != Compared((), ()):
+        raise typer.Exit(EXIT_DRIFT)
+
+
+def _require_user_in(principal: str) -> None:
+    if USER not in principal:
+        raise typer.BadParameter(f"{principal} has no {USER} in it, so that all would be one principal")
+
+
+def _rights_told(compared: Compared) -> list[str]:
+    missing = [f"missing   {acl}" for acl in compared.missing]
+    return missing + [f"unstated  {acl}" for acl in compared.unstated]
+
+
 def _run(topics_dir: Path | None, work: Callable[[Catalogue], Coroutine[Any, Any, R]]) -> R:
     try:
         return asyncio.run(work(catalogue(topics_dir)))
-    except (CatalogueError, TopicError, KafkaError) as error:
+    except (CatalogueError, TopicError, AclError, KafkaError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_FAILED) from error
 

@@ -29,6 +29,12 @@ RELAY_FAILURES = EVERY.counter(
     labels=(ERROR,),
 )
 
+REFUSED = EVERY.gauge(
+    "gongji_kafka_refused",
+    "1 while the brokers refuse this process: an ACL is missing, or certificates do not fit. `/readyz` says what.",
+    unit="0/1",
+)
+
 CONSUMED = EVERY.counter("gongji_consumer_events_total", "Events handled.", unit="events", labels=(GROUP, TOPIC))
 CONSUMED_AT = EVERY.gauge(
     "gongji_consumer_last_consumed_seconds",

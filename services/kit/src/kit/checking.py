@@ -23,6 +23,8 @@ class Finding:
     """Why it is wrong, and what to do; empty if it is right."""
     note: str = ""
     """What there is to know of it although it is right."""
+    refused: bool = False
+    """Whether the fault is a right that somebody has to give."""
 
     def __str__(self) -> str:
         said = self.fault or self.note

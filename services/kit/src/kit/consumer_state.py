@@ -11,6 +11,7 @@ class Trouble(StrEnum):
     """What may be wrong, the gravest first: it is the one that is told."""
 
     HALTED = "halted"
+    REFUSED = "refused"
     KAFKA = "kafka"
     STUCK = "stuck"
     WAITING = "waiting"

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 from kit.db_errors import sqlstate_of
 from kit.errors import HasReason
 from kit.events import Headers, UnreadableEventError
-from kit.kafka_client import KafkaSettings, drop, new_producer, started
+from kit.kafka_client import KafkaError, KafkaSettings, drop, new_producer, started
+from kit.kafka_refusals import RefusedError, refusal
+from kit.kafka_rights import Operation
 
 CONSUMER = "x-dlq-consumer"
 ERROR = "x-dlq-error"
@@ -161,9 +163,14 @@ class KafkaDeadLetterQueue:
         await self.send(dlq_of(record.topic), record, burial_headers(record, group, error))
 
     async def send(self, topic: str, record: Record, headers: Headers) -> None:
-        """Write a record with these headers, and wait until it is safe."""
-        producer = await self._connected()
-        await producer.send_and_wait(topic, value=record.value, key=record.key, headers=headers)
+        """Write a record with these headers, and wait until it is safe. Raises RefusedError if no ACL allows it."""
+        try:
+            producer = await self._connected()
+            await producer.send_and_wait(topic, value=record.value, key=record.key, headers=headers)
+        except KafkaError as error:
+            if why := refusal(error, self._kafka, Operation.WRITE):
+                raise RefusedError(why) from error
+            raise
 
     async def partitions(self, topic: str) -> list[int]:
         """The partitions of a dead-letter topic."""

@@ -19,6 +19,7 @@ from kit.db_errors import is_contention, is_unavailable
 from kit.dead_letters import DeadLetterQueue, Record, describe
 from kit.errors import HasReason
 from kit.events import Envelope, UnreadableEventError, parse
+from kit.kafka_refusals import RefusedError
 from kit.metrics import error_name
 from kit.observability import get_logger
 from kit.topics import Catalogue
@@ -161,7 +162,8 @@ class BatchProcessor:
         except Exception as trouble:
             # Not acknowledged, so not lost: it comes again.
             await self._dead_letters.close()
-            raise PostponedError(f"the DLQ of {record.topic}: {type(trouble).__name__}") from trouble
+            why = str(trouble) if isinstance(trouble, RefusedError) else type(trouble).__name__
+            raise PostponedError(f"the DLQ of {record.topic}: {why}") from trouble
         self._failed_in_row += 1
         DEAD_LETTERS.labels(self._group, record.topic, error_name(name)).inc()
         with tracing.continued(tracing.this_or_a_new_one(_traceparent_of(record))):

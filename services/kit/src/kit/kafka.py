@@ -7,10 +7,12 @@ because FastStream itself makes none.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aiokafka.errors import GroupAuthorizationFailedError  # type: ignore[import-untyped]
 from faststream import AckPolicy
 from faststream.exceptions import NackMessage
 from faststream.kafka import KafkaBroker
@@ -22,10 +24,13 @@ from kit.bus_metrics import POSTPONED
 from kit.clock import Elapsed
 from kit.consumer_progress import progress_of
 from kit.consumer_state import ConsumerState, Trouble
+from kit.db_errors import chain_of
 from kit.dead_letters import DeadLetterQueue, KafkaDeadLetterQueue, Record
 from kit.handling import BatchProcessor, Handler, PostponedError, RetryPolicy, TooManyFailuresError
 from kit.health import Health
 from kit.kafka_client import REQUEST_TIMEOUT_MS, KafkaAddress, KafkaError, KafkaSettings, ssl_context
+from kit.kafka_refusals import refusal
+from kit.kafka_rights import Operation
 from kit.observability import get_logger
 from kit.topics import Catalogue
 
@@ -44,6 +49,29 @@ __all__ = [
 HALTED_PAUSE_SECONDS = 0.1
 SILENT_SAMPLES = 2
 """So many samples in a row without an answer mean that Kafka is out of reach; one may be a leader that moves."""
+
+REFUSAL_OVER_SECONDS = 8.0
+"""After so long without another refusal reading works again; FastStream tries every five seconds."""
+
+
+class _Heard:
+    """Stands where FastStream logs: that is the only place where it tells of the errors that it goes on after."""
+
+    def __init__(self, told: Callable[[BaseException], None]) -> None:
+        self._told = told
+
+    def log(
+        self,
+        _level: int,
+        _message: Any,
+        /,
+        *,
+        exc_info: Any = None,
+        extra: Mapping[str, Any] | None = None,  # noqa: ARG002 - FastStream gives it
+    ) -> None:
+        """What is no error is no news."""
+        if isinstance(exc_info, KafkaError):
+            self._told(exc_info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +143,8 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._postponed_in_row = 0
         self._busy: Elapsed | None = None
+        self._refused: Elapsed | None = None
+        self._outcast = False
         self._task: asyncio.Task[None] | None = None
         self.broker = self._new_broker()
 
@@ -145,7 +175,8 @@ class Consumer:
             graceful_timeout=self._tuning.graceful_seconds,
             apply_types=False,
             serializer=None,
-            logger=None,
+            logger=_Heard(self._heard),
+            log_level=logging.ERROR,
         )
         self._subscriber = self._subscribe(broker)
         return broker
@@ -170,6 +201,16 @@ class Consumer:
         )
         subscriber(self._on_batch)
         return subscriber
+
+    def _heard(self, error: BaseException) -> None:
+        """FastStream tried to read, failed, and tries again after a pause of its own."""
+        why = refusal(error, self._settings, Operation.READ)
+        if why:
+            self._refused = Elapsed()
+            # Once its group is refused, the client raises the same for ever, also when it would be let in again.
+            self._outcast = any(isinstance(link, GroupAuthorizationFailedError) for link in chain_of(error))
+            self._state.begun(Trouble.REFUSED, why)
+            self._log.warning("Kafka refuses to be read", why=why)
 
     async def _on_batch(self, records: Sequence[Record]) -> None:
         if self._halted.is_set():
@@ -236,11 +277,15 @@ class Consumer:
 
     async def _watch(self) -> None:
         silent_in_row = 0
-        while not self._halted.is_set() and self._alive():
+        self._outcast = False
+        while not self._halted.is_set() and self._alive() and not self._outcast:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._halted.wait(), self._tuning.sample_seconds)
             error = await self._sample()
             silent_in_row = silent_in_row + 1 if error else 0
+            if self._refused is not None and self._refused.seconds > REFUSAL_OVER_SECONDS:
+                self._refused = None
+                self._state.over(Trouble.REFUSED)
             if error and silent_in_row >= SILENT_SAMPLES:
                 self._state.begun(Trouble.KAFKA, f"Kafka does not answer: {type(error).__name__}")
             self._judge_batch()

@@ -24,6 +24,8 @@ from kit.events import StoredEvent
 from kit.failpoints import Boundary, Failpoints
 from kit.ids import age_seconds
 from kit.kafka_client import KafkaSettings
+from kit.kafka_refusals import refusal
+from kit.kafka_rights import Operation
 from kit.metrics import error_name
 from kit.observability import get_logger
 from kit.outbox import CHANNEL
@@ -119,6 +121,7 @@ class Relay:
         self._database = database
         self._dsn = dsn
         self._holder = holder
+        self._kafka = kafka
         self._publisher = publisher or Publisher(kafka, client_id=f"relay-{holder}")
         self._failpoints = failpoints or Failpoints()
         self._lease_seconds = lease_seconds
@@ -226,8 +229,10 @@ class Relay:
 
     async def _recover(self, error: Exception) -> None:
         self._failures += 1
-        RELAY_FAILURES.labels(error_name(type(error).__name__)).inc()
-        self._log.warning("outbox relay stopped and begins again", error=type(error).__name__, failures=self._failures)
+        name = type(error.__cause__ or error).__name__  # not that publishing failed, but at what
+        RELAY_FAILURES.labels(error_name(name)).inc()
+        why = {"why": refused} if (refused := refusal(error, self._kafka, Operation.WRITE)) else {}
+        self._log.warning("outbox relay stopped and begins again", error=name, failures=self._failures, **why)
         if isinstance(error, PublishError):
             # Another replica may reach Kafka where this one does not; it need not wait for the lease to run out.
             await self._leave()

@@ -18,6 +18,7 @@ from kit.grpc_server import GrpcServer, Service
 from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import BUSY, Consumer
+from kit.kafka_admission import Admission
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
 from kit.prerequisites import add_prerequisites
@@ -109,6 +110,8 @@ def build(settings: Settings) -> Application:
     application = Application(health)
     add_probes(application, settings, health)
     add_prerequisites(application, settings, database, health, MIGRATIONS)
+    groups = {CONSUMER: TOPICS, WEBHOOKS_CONSUMER: WEBHOOKS_TOPICS}
+    Admission(settings, NAME, groups, health).add_to(application)
     application.background("relay", Relay(database, settings.database_url, settings, _holder()).run)
     application.add("channels", None, parts.channels.close)
     application.background("couriers", parts.couriers.run)
@@ -130,7 +133,6 @@ def build(settings: Settings) -> Application:
     if settings.callback_address and settings.gateway_keyring_file:
         callback = _callback(settings.callback_address, TokenSigner(settings.gateway_keyring_file), desk)
         application.add("callback", callback.start, callback.stop)
-    groups = {CONSUMER: TOPICS, WEBHOOKS_CONSUMER: WEBHOOKS_TOPICS}
     application.background("figures", Sampler(open_letters(settings, database, groups), months).run)
     application.background("listener", Listener(settings.database_url, parts.watchers).run)
     application.add("grpc", server.start, server.stop)

@@ -27,6 +27,7 @@ from kit.grpc_server import GrpcServer, Service
 from kit.handling import Handler
 from kit.health import Health
 from kit.kafka import Consumer
+from kit.kafka_admission import Admission
 from kit.lifecycle import Application
 from kit.month_making import MonthMaking
 from kit.prerequisites import add_prerequisites
@@ -112,6 +113,7 @@ def build(settings: Settings) -> Application:
     application = Application(health)
     add_probes(application, settings, health)
     add_prerequisites(application, settings, database, health, MIGRATIONS)
+    Admission(settings, SERVICE, {GROUP: TOPICS}, health).add_to(application)
     relay = Relay(database, settings.database_url, settings, _holder(), failpoints=settings.points)
     application.background("relay", relay.run)
     consumer = Consumer(settings, TOPICS, GROUP, _subscriber(database, clock).handle, health=health)

@@ -13,6 +13,7 @@ from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from gongji_local.blocking import run_blocking
+from gongji_local.certificates import Certificates
 from gongji_local.clock import wait_until
 from gongji_local.diagnosis import LogTail, explain_end, explain_silence, no_room
 from gongji_local.errors import StackError
@@ -24,9 +25,12 @@ from gongji_local.processes import Command, is_alive, owns_port, run, spawn, sto
 from gongji_local.progress import SILENT, Progress, told
 from gongji_local.room import require_file_size, require_room
 from gongji_local.state import StateBook
+from kit.kafka_client import KafkaAddress, client_options
 
 NAME: Final = "kafka"
 CONTROLLER: Final = "kafka-controller"
+ADMIN: Final = "admin"
+"""Who may do everything there, where anybody may not."""
 FOLDER: Final = Path(__file__).parent
 FORMAT_TIMEOUT_SECONDS: Final = 60.0
 START_TIMEOUT_SECONDS: Final = 120.0
@@ -37,12 +41,27 @@ JVM_OPTIONS: Final = ("-Xms128M", "-Xmx384M", "-XX:+UseSerialGC", "-XX:TieredSto
 
 
 class EmbeddedKafka:
-    """One broker (and controller) of one state folder."""
+    """One broker (and controller) of one state folder: open and in plain text on loopback, or secured as in production.
 
-    def __init__(self, book: StateBook, environ: Mapping[str, str], fetch: Fetch = fetch_from_maven) -> None:
+    Args:
+        book: where its ports and its process are written down.
+        environ: names the Java and the cache, if anything does.
+        fetch: gets a jar.
+        secured: TLS by PEM files, certificates for everybody, and Kafka's StandardAuthorizer. The data are the same.
+    """
+
+    def __init__(
+        self,
+        book: StateBook,
+        environ: Mapping[str, str],
+        fetch: Fetch = fetch_from_maven,
+        *,
+        secured: bool = False,
+    ) -> None:
         self._book = book
         self._environ = environ
         self._fetch = fetch
+        self._secured = secured
         self._log = book.folder.log_of(NAME)
         self._data = book.folder.kafka / "data"
         self._properties = book.folder.kafka / "server.properties"
@@ -51,6 +70,10 @@ class EmbeddedKafka:
     def bootstrap(self) -> str:
         """`host:port`; valid once the broker was started."""
         return f"{LOOPBACK}:{self._book.port(NAME)}"
+
+    def client(self, user: str) -> KafkaAddress:
+        """How a user reaches it: a service, `admin`, `topics-check`."""
+        return self._client(self.bootstrap, user)
 
     def is_alive(self) -> bool:
         """Whether our own broker runs."""
@@ -65,7 +88,9 @@ class EmbeddedKafka:
         """Whether our own broker runs, is the one at its port and answers with its metadata."""
         record = self._book.read()
         process, port = record.processes.get(NAME), record.ports.get(NAME)
-        return port is not None and owns_port(process, port) and serves_metadata(f"{LOOPBACK}:{port}")
+        return (
+            port is not None and owns_port(process, port) and serves_metadata(self._client(f"{LOOPBACK}:{port}", ADMIN))
+        )
 
     def start(self, progress: Progress = SILENT) -> None:
         """Fetches the jars and formats the data folder if need be, starts the broker and waits for its metadata."""
@@ -107,9 +132,26 @@ class EmbeddedKafka:
         self._book.put_port(CONTROLLER, controller_port)
         filled = {"{DATA}": str(self._data), "{PORT}": str(port), "{CONTROLLER_PORT}": str(controller_port)}
         text = (FOLDER / "server.properties").read_text()
+        if self._secured:
+            text += (FOLDER / "server.secured.properties").read_text()  # of a name that comes twice the last one counts
+            filled |= self._stores()
         for placeholder, value in filled.items():
             text = text.replace(placeholder, value)
         write_private(self._properties, text)
+
+    def _stores(self) -> Mapping[str, str]:
+        """Its key and certificate in one file, which is how Kafka reads PEM, and whom it believes."""
+        certificates = Certificates(self._book.folder.tls)
+        own, keystore = certificates.kafka_broker(), self._book.folder.kafka / "keystore.pem"
+        write_private(keystore, own.key.read_bytes() + own.cert.read_bytes())
+        return {"{KEYSTORE}": str(keystore), "{TRUSTSTORE}": str(certificates.kafka.file)}
+
+    def _client(self, bootstrap: str, user: str) -> KafkaAddress:
+        if not self._secured:
+            return KafkaAddress(bootstrap)
+        certificates = Certificates(self._book.folder.tls)
+        files = certificates.kafka_user(user)
+        return KafkaAddress(bootstrap, certificates.kafka.file, files.cert, files.key)
 
     def _format(self, java: "_Java") -> None:
         require_room(self._book.folder.kafka, "Kafka")
@@ -157,12 +199,13 @@ class _Java:
         return Command([str(self._java), *options, main_class, *arguments], {"PATH": os.defpath, "LC_ALL": "C.UTF-8"})
 
 
-def serves_metadata(bootstrap: str) -> bool:
+def serves_metadata(kafka: str | KafkaAddress) -> bool:
     """Whether the broker answers a metadata request."""
-    if not _accepts_connections(bootstrap):
+    address = KafkaAddress(kafka) if isinstance(kafka, str) else kafka
+    if not _accepts_connections(address.kafka_bootstrap):
         return False  # asked first, because the client complains in the log about each failed attempt
     try:
-        return run_blocking(lambda: _has_brokers(bootstrap))
+        return run_blocking(lambda: _has_brokers(address))
     except (OSError, TimeoutError, KafkaError):
         return False
 
@@ -172,8 +215,9 @@ def _accepts_connections(bootstrap: str) -> bool:
     return any(listens(int(port), host) for host, _colon, port in addresses if port.isdigit())
 
 
-async def _has_brokers(bootstrap: str) -> bool:
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=PROBE_TIMEOUT_MS)
+async def _has_brokers(kafka: KafkaAddress) -> bool:
+    options = dict(client_options(kafka, "probe")) | {"request_timeout_ms": PROBE_TIMEOUT_MS}
+    client = AIOKafkaClient(**options)
     try:
         await client.bootstrap()
         return bool(client.cluster.brokers())
