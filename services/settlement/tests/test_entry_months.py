@@ -36,7 +36,7 @@ from settlement.domain.ledger import (
 from settlement.domain.seals import SealAlgorithm
 from settlement.domain.statements import Period
 from settlement.entry_months import ENTRY
-from settlement.seal_repository import PostgresSealRepository
+from settlement.seal_repository import PLAIN, SEALED, PostgresSealRepository
 from settlement.sealer import Sealer
 from settlement.statement_repository import (
     LINES,
@@ -83,6 +83,16 @@ INSERT INTO entry (posting_id, account_kind, account_key, amount_fen, balance_af
                    contribution_id, posted_at, business_day)
 VALUES ($1, 'CONTRIBUTION', 'fund', -5, NULL, NULL, 'CONTRIBUTION', $2, $3, ($3 AT TIME ZONE 'Asia/Shanghai')::date),
        ($1, 'PERSONAL', 'father', 5, 5, $4, 'CONTRIBUTION', $2, $3, ($3 AT TIME ZONE 'Asia/Shanghai')::date)
+"""
+
+MANY = """
+INSERT INTO entry (posting_id, account_kind, account_key, amount_fen, balance_after_fen, version, entry_kind,
+                   contribution_id, posted_at, business_day)
+SELECT md5(v || '.' || a)::uuid, kind, CASE kind WHEN 'PERSONAL' THEN a::text ELSE 'fund' END,
+       CASE kind WHEN 'PERSONAL' THEN 1 ELSE -1 END, CASE kind WHEN 'PERSONAL' THEN v END,
+       CASE kind WHEN 'PERSONAL' THEN v END, 'CONTRIBUTION', v || '.' || a, at, (at AT TIME ZONE 'Asia/Shanghai')::date
+FROM generate_series(1, 30) AS v, generate_series(1, 150) AS a, unnest(ARRAY['PERSONAL', 'CONTRIBUTION']) AS kind,
+     LATERAL (SELECT $1::timestamptz + make_interval(months => v) AS at) AS t
 """
 
 
@@ -277,14 +287,31 @@ async def test_only_the_months_of_a_statement_are_read(database: Database, work:
         assert (summary.opening_fen, summary.came_in_fen, summary.entry_count) == (205, 110, 1)
 
 
+async def test_a_block_is_read_by_the_indexes_of_the_months_however_much_is_behind_it(database: Database) -> None:
+    await make(database, *(TURN.later(ahead) for ahead in range(1, 36)))
+    async with database.transaction() as transaction:
+        await transaction.raw.execute(MANY, MIDNIGHT)
+        await transaction.raw.execute("ANALYZE entry")
+        ((tx, first),) = await transaction.raw.fetch("SELECT tx::text, min(id) FROM entry GROUP BY 1")
+        await transaction.raw.execute(PLAIN)
+        ((plan,),) = await transaction.raw.fetch(f"EXPLAIN (FORMAT JSON) {SEALED}", tx, first, 1001, tx, first + 1000)
+    (behind,) = [each for each in nodes(plan) if each.get("Subplan Name") == "CTE behind"]
+    kinds = {each["Node Type"] for each in nodes(behind)}
+    assert "Merge Append" in kinds
+    assert not kinds & {"Sort", "Incremental Sort"}
+
+
+def nodes(plan: Any) -> Iterator[dict[str, Any]]:
+    """Each step of a plan."""
+    for each in plan if isinstance(plan, list) else [plan]:
+        if "Node Type" in each:
+            yield each
+        yield from nodes([*each.get("Plans", ()), *([each["Plan"]] if "Plan" in each else ())])
+
+
 def relations(plan: Any) -> set[str]:
     """The tables that a plan went to."""
-    if isinstance(plan, list):
-        return set().union(*map(relations, plan))
-    if not isinstance(plan, dict):
-        return set()
-    own = {plan["Relation Name"]} if plan.get("Actual Loops") and "Relation Name" in plan else set()
-    return own.union(*map(relations, plan.values()))
+    return {each["Relation Name"] for each in nodes(plan) if each["Actual Loops"] and "Relation Name" in each}
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

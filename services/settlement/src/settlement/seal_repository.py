@@ -18,7 +18,13 @@ _LOCK_SPACE: Final = 0x7365616C
 """The first half of the sealers' advisory lock ("seal")."""
 
 _TRY = "SELECT pg_try_advisory_xact_lock($1, 0)"
-_PLAIN = "SELECT set_config('datestyle', 'ISO, YMD', true), set_config('timezone', 'UTC', true)"
+# Without sorts, months are merged by their indexes, and as much is read as is asked for. The planner expects next to
+# nothing behind a transaction that wrote most of the ledger, or came after its last look; all there is of it would be
+# read and sorted for each block. Compiling is what it would do about a plan that it must not like.
+PLAIN = """
+SELECT set_config('datestyle', 'ISO, YMD', true), set_config('timezone', 'UTC', true),
+       set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
+"""
 _BLOCK = """
 SELECT number, format, algorithm, entries, last_tx::text AS last_tx, last_entry_id, previous_hash, hash, sealed_at
 FROM entry_block
@@ -53,7 +59,7 @@ FROM (SELECT tx, id FROM chunk ORDER BY tx DESC, id DESC LIMIT 1) AS last
 """
 # What transactions below the oldest running one have written is all there, and nothing will ever come between.
 _SEALABLE = _CONTENT.format(fields=_FIELDS, until="e.tx < pg_snapshot_xmin(pg_current_snapshot())")
-_SEALED = _CONTENT.format(fields=_FIELDS, until="(e.tx, e.id) <= ($4::text::xid8, $5)")
+SEALED = _CONTENT.format(fields=_FIELDS, until="(e.tx, e.id) <= ($4::text::xid8, $5)")
 _WAITING = """
 SELECT count(*) AS entries,
        coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS age_seconds
@@ -89,14 +95,14 @@ class PostgresSealRepository:
 
     async def sealable(self, after: Place, limit: int) -> Content | None:
         """Entries behind a place that nothing can come before any more; None if there are none."""
-        await self._raw.execute(_PLAIN)
+        await self._raw.execute(PLAIN)
         row = await self._raw.fetchrow(_SEALABLE, after.tx, after.entry_id, limit)
         return _content(row) if row else None
 
     async def between(self, after: Place, last: Place, limit: int) -> Content:
         """What there is behind one place up to another, at most `limit` entries of it."""
-        await self._raw.execute(_PLAIN)
-        row = await self._raw.fetchrow(_SEALED, after.tx, after.entry_id, limit, last.tx, last.entry_id)
+        await self._raw.execute(PLAIN)
+        row = await self._raw.fetchrow(SEALED, after.tx, after.entry_id, limit, last.tx, last.entry_id)
         return _content(row) if row else Content(0, "", last)
 
     async def add(self, block: Block) -> None:
