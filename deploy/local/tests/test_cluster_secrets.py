@@ -72,6 +72,7 @@ def environ_of(service: str, files: Path, folder: Path) -> dict[str, str]:
         mounted.parent.mkdir(parents=True, exist_ok=True)
         content = run.config_maps.get(source, {}).get(key)
         mounted.write_text(secrets[source, key].read_text() if content is None else content)
+        mounted.chmod(0o440)  # as the manifests mount them
     told = run.environ({source: path.read_text() for source, path in secrets.items()})
     return {name: str(folder / value[1:]) if value.startswith("/etc/") else value for name, value in told.items()}
 
