@@ -35,8 +35,8 @@ PAUSE_SECONDS: Final = 0.03
 STREAM_SECONDS: Final = 4.0
 """How long a stream of bills is kept open."""
 TIMEOUT_SECONDS: Final = 12.0
-LATER_SECONDS: Final = 10.0
-"""What a stream has for its last results."""
+LATER_SECONDS: Final = 16.0
+"""What a stream has for its last results: the 15 s that each bill may take, and a moment."""
 REPEATED: Final = ("/gongji.identity.v1.VisitService/", "/gongji.settlement.v1.SettlementService/")
 """What a hospital's client repeats on UNAVAILABLE: all of it is idempotent by msgid or request_id."""
 
