@@ -186,7 +186,9 @@ def test_the_job_that_makes_topics_runs_the_version_of_the_manifests() -> None:
 def test_kafkas_users_are_named_as_where_strimzi_makes_them(files: Path) -> None:
     users = yaml.safe_load_all((K8S / "components/strimzi/users.yaml").read_text())
     names = {x509.load_pem_x509_certificate((files / each / "kafka.crt").read_bytes()).subject for each in SERVICES}
-    assert {name.rfc4514_string() for name in names} == {f"CN={each['metadata']['name']}" for each in users}
+    # Strimzi makes users for jobs, too, that a broker without ACLs does not need.
+    assert len(names) == len(SERVICES)
+    assert {name.rfc4514_string() for name in names} <= {f"CN={each['metadata']['name']}" for each in users}
 
 
 def run(*arguments: str) -> tuple[int, str]:
