@@ -39,8 +39,8 @@ COMMANDS: Final[Mapping[tuple[str, str], type[DatabaseSettings]]] = {
 TRUST_DOMAIN: Final = "gongji"
 """Production's, for which the certificates are made."""
 SECRETS: Final = {
-    (f"{service}-database", "url"): f"postgresql://gongji_{service}:secret@{service}-database-rw:5432/gongji_{service}"
-    "?sslmode=verify-full&sslrootcert=/etc/gongji/database/ca.crt"
+    (f"{service}-database", "url"): f"postgresql://gongji_{service}@{service}-database-rw:5432/gongji_{service}"
+    "?sslmode=verify-full&sslrootcert=/etc/gongji/database/ca.crt&passwordfile=/etc/gongji/database/password"
     for service in SERVICES
 }
 
@@ -58,9 +58,7 @@ def environ_of(run: Run, folder: Path) -> dict[str, str]:
         written.write_text(run.config_maps.get(source, {}).get(key) or _content(run.service, key))
         written.chmod(0o440)  # as the volumes say
     found = run.environ(SECRETS)
-    return {
-        name: str(folder / value.lstrip("/")) if value.startswith("/etc/") else value for name, value in found.items()
-    }
+    return {name: value.replace("/etc/gongji/", f"{folder}/etc/gongji/") for name, value in found.items()}
 
 
 @cache
@@ -90,8 +88,14 @@ def _content(service: str, key: str) -> str:
         "assertion-issuers.json": keys.jwks,
         "institutions-ca.crt": lambda: authorities.institution_ca_file,
         "services-ca.crt": lambda: authorities.service_ca_file,
+        "password": lambda: _written(folder / "password"),
         "ca.crt": lambda: authorities.service_ca_file,
         **dict.fromkeys(("tls.crt", "user.crt"), lambda: _own(service).cert),
         **dict.fromkeys(("tls.key", "user.key"), lambda: _own(service).key),
     }
     return makers[key]().read_text()
+
+
+def _written(path: Path) -> Path:
+    path.write_text("secret")
+    return path

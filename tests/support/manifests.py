@@ -122,6 +122,8 @@ class Run:
 
     def _items(self, volume: Object) -> Iterator[tuple[str, tuple[str, str]]]:
         for source in volume.get("projected", {}).get("sources", []):
+            if source["secret"].get("optional"):
+                continue  # is there for a while only
             for item in source["secret"]["items"]:
                 yield item["path"], (source["secret"]["name"], item["key"])
         if "configMap" in volume:

@@ -39,14 +39,14 @@ def test_its_settings_know_every_variable_that_it_is_told(run: Run, tmp_path: Pa
 @pytest.mark.parametrize("run", ALL)
 def test_its_settings_take_what_it_is_told_and_miss_nothing(run: Run, tmp_path: Path) -> None:
     settings = load(settings_class(run), environ_of(run, tmp_path))
-    assert settings.database_url.startswith(f"postgresql://gongji_{run.service}:")
+    assert settings.database_url.startswith(f"postgresql://gongji_{run.service}@")
 
 
 @pytest.mark.parametrize("run", ALL)
 def test_it_mounts_no_file_that_nothing_reads(run: Run, tmp_path: Path) -> None:
     told = {value.removeprefix(str(tmp_path)) for value in environ_of(run, tmp_path).values()}
-    # The URL of the database names its CA.
-    assert set(run.files()) - told == {"/etc/gongji/database/ca.crt"}
+    # The URL of the database names its CA and the file with the password.
+    assert set(run.files()) - told == {"/etc/gongji/database/ca.crt", "/etc/gongji/database/password"}
 
 
 @pytest.mark.parametrize("run", ALL)

@@ -74,7 +74,7 @@ def environ_of(service: str, files: Path, folder: Path) -> dict[str, str]:
         mounted.write_text(secrets[source, key].read_text() if content is None else content)
         mounted.chmod(0o440)  # as the manifests mount them
     told = run.environ({source: path.read_text() for source, path in secrets.items()})
-    return {name: str(folder / value[1:]) if value.startswith("/etc/") else value for name, value in told.items()}
+    return {name: value.replace("/etc/gongji/", f"{folder}/etc/gongji/") for name, value in told.items()}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -333,7 +333,7 @@ async def _try_out(statements: str, admin_url: str, files: Path) -> None:
         for statement in statements.splitlines():
             await administrator.execute(statement)
         for service in SERVICES:
-            password = urlsplit((files / service / "database-url").read_text()).password or ""
+            password = (files / service / "database-password").read_text()
             role = f"gongji_{service}_{os.getpid()}"
             own = await asyncpg.connect(service_url(admin_url, role, password, role))
             await own.execute("CREATE TABLE own (id int)")

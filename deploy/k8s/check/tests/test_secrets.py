@@ -23,7 +23,7 @@ def mounted() -> set[tuple[str, str]]:
     found = set()
     for file in K8S.glob("base/*/*.yaml"):
         for node in nodes_of(list(yaml.safe_load_all(file.read_text()))):
-            if secret := node.get("secret"):
+            if (secret := node.get("secret")) and not secret.get("optional"):
                 found |= {(secret["name"], item["key"]) for item in secret["items"]}
             if reference := node.get("secretKeyRef"):
                 found.add((reference["name"], reference["key"]))

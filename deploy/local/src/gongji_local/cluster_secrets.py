@@ -16,7 +16,7 @@ from gongji_local.certificates import Authority, CertificateFiles
 from gongji_local.errors import StackError
 from gongji_local.files import PRIVATE_FOLDER, write_private
 from gongji_local.keys import ISSUERS, Keys
-from gongji_local.postgres.databases import ServiceDatabase, service_url
+from gongji_local.postgres.databases import ServiceDatabase
 from gongji_local.services import SERVICES
 
 PRODUCTION_DOMAIN: Final = "gongji"
@@ -25,7 +25,9 @@ HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 CALLERS: Final = ("portal", "operator", "registry")
 INSTITUTION: Final = "H65279900001"
 KAFKA_ADMINISTRATOR: Final = "kafka-administrator"
-_PARAMETERS: Final = "sslmode=verify-full&sslrootcert=/etc/gongji/database/ca.crt"
+_PARAMETERS: Final = (
+    "sslmode=verify-full&sslrootcert=/etc/gongji/database/ca.crt&passwordfile=/etc/gongji/database/password"
+)
 _NOTE: Final = """\
 THROW-AWAY, FOR A DEVELOPMENT CLUSTER ONLY. Written by `gongji-local cluster-secrets`. No vault knows these
 keys; whoever reads this folder can be anybody in the trust domain {domain}.
@@ -36,7 +38,7 @@ servers/postgres.*, servers/kafka.*
     the servers' own certificates, for {postgres} and {kafka};
     their CAs are <service>/database-ca.crt and kafka-ca.crt
 servers/databases.sql, servers/postgres-password
-    roles and databases with the passwords of <service>/database-url; the administrator's password
+    roles and databases with the passwords of <service>/database-password; the administrator's password
     (all of servers/ is the Secret `servers` of installations/dev-servers)
 callers/
     certificates of portal, operator, registry, an institution and Kafka's administrator;
@@ -147,10 +149,10 @@ class _Draft:
         authority = self._authority("postgres")
         self._server(authority, "postgres", self._cluster.postgres)
         databases = {service: ServiceDatabase(f"gongji_{service}", secrets.token_urlsafe(24)) for service in SERVICES}
-        server = f"postgresql://{self._cluster.postgres}:5432?{_PARAMETERS}"
         for service, database in databases.items():
-            url = service_url(server, database.name, database.password, database.name)
+            url = f"postgresql://{database.name}@{self._cluster.postgres}:5432/{database.name}?{_PARAMETERS}"
             write_private(self._folder / service / "database-url", url)
+            write_private(self._folder / service / "database-password", database.password)
             self._copy(authority.file, f"{service}/database-ca.crt")
         write_private(self._folder / "servers" / "databases.sql", databases_sql(databases))
         write_private(self._folder / "servers" / "postgres-password", secrets.token_urlsafe(24))
