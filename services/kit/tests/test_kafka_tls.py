@@ -13,7 +13,7 @@ from cryptography import x509
 from kit import followed
 from kit.followed import Misfit
 from kit.kafka_client import KafkaAddress, client_options, ssl_context
-from kit.kafka_tls import FollowingContext
+from kit.kafka_tls import KafkaContext
 from kit.testing_tls import Authority
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -129,4 +129,4 @@ def test_files_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None
 
 def test_a_ca_alone_is_enough(tmp_path: Path) -> None:
     files = Files(tmp_path, Authority("kafka"))
-    assert isinstance(FollowingContext.of(files.ca, None, None), ssl.SSLContext)
+    assert isinstance(KafkaContext.of_files(files.ca, None, None), ssl.SSLContext)

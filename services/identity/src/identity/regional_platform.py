@@ -28,6 +28,7 @@ from kit.clock import SystemClock
 from kit.errors import Refusal
 from kit.observability import get_logger
 from kit.retry_after import retry_after
+from kit.tls_context import believing
 
 _PSN_NO: Final = re.compile(r"[0-9A-Za-z]{1,30}")
 _BUSY_OR_BROKEN: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -204,7 +205,7 @@ def client(patience: Patience, ca_file: Path | None) -> httpx.AsyncClient:
     Neither redirects nor a proxy of the environment may take personal data elsewhere.
     """
     return httpx.AsyncClient(
-        verify=ssl.create_default_context(cafile=ca_file),
+        verify=believing(ca_file) if ca_file else ssl.create_default_context(),
         timeout=httpx.Timeout(patience.attempt_seconds, connect=patience.connect_seconds),
         limits=httpx.Limits(max_connections=patience.most_in_flight, max_keepalive_connections=patience.most_in_flight),
         headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "gongji-identity"},

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-u
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from kit import certificates
-from kit.kafka_tls import FollowingContext
+from kit.kafka_tls import KafkaContext
 
 __all__ = ["KafkaAddress", "KafkaError", "KafkaSettings", "client_options", "drop", "new_consumer", "new_producer"]
 
@@ -60,7 +60,7 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     """The TLS to speak, or None for plain text. The files may be replaced while clients work."""
     if settings.kafka_ca_file is None:
         return None
-    context = FollowingContext.of(settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file)
+    context = KafkaContext.of_files(settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file)
     certificates.watch("kafka-ca", context.authorities)
     if settings.kafka_cert_file is not None:
         certificates.watch("kafka", context.certificate)

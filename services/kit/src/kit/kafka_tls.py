@@ -1,32 +1,27 @@
-"""TLS to Kafka whose files may be replaced: each new connection shows and believes what they say then."""
+"""TLS to Kafka, by files that may be replaced."""
 
 import ssl
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]
 
 from kit.certificates import check_pair, read
 from kit.followed import Contents, Followed, Misfit
+from kit.tls_context import FollowingContext
 
 
-class FollowingContext(ssl.SSLContext):
-    """Hands each new connection to a context of the newest files.
-
-    Clients take one context for their whole life, and into a context an authority can be put but never taken out again.
-    """
-
-    _followed: Followed[ssl.SSLContext]
+class KafkaContext(FollowingContext):
+    """What a client of Kafka shows and believes."""
 
     @classmethod
-    def of(cls, ca: Path, cert: Path | None, key: Path | None) -> Self:
+    def of_files(cls, ca: Path, cert: Path | None, key: Path | None) -> Self:
         """A context that believes `ca` and shows `cert`, if there is one.
 
         Raises:
             OSError: a file cannot be read.
             Misfit: the files cannot be used.
         """
-        context = cls(ssl.PROTOCOL_TLS_CLIENT)
         own = (cert, key) if cert is not None and key is not None else None
 
         def check(contents: Contents) -> None:
@@ -37,21 +32,15 @@ class FollowingContext(ssl.SSLContext):
         def made(contents: Contents) -> ssl.SSLContext:
             return _new(contents[0], own)
 
-        files = (ca, *(own or ()))
-        context._followed = Followed("the certificate for Kafka and its CA", files, made, check)
-        return context
+        return cls.of(Followed("the certificate for Kafka and its CA", (ca, *(own or ())), made, check))
 
     def authorities(self) -> bytes:
         """Who is believed, in PEM."""
-        return self._followed.contents()[0]
+        return self.followed.contents()[0]
 
     def certificate(self) -> bytes:
         """What is shown, in PEM."""
-        return self._followed.contents()[1]
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """See `ssl.SSLContext`."""
-        return self._followed.look().wrap_bio(*args, **kwargs)
+        return self.followed.contents()[1]
 
 
 def _new(authorities: bytes, own: tuple[Path, Path] | None) -> ssl.SSLContext:

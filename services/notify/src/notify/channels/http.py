@@ -9,7 +9,9 @@ from typing import Final
 import aiohttp
 
 from kit.clock import Clock
+from kit.followed import Misfit
 from kit.retry_after import retry_after
+from kit.tls_context import believing
 from notify.channels.port import UndeliveredError
 
 MOST_ANSWER_BYTES: Final = 16 * 1024
@@ -65,7 +67,7 @@ class HttpClient:
                 answered = await _bounded(response.content)
                 asked = retry_after(response.headers.get("Retry-After"), self._clock.now())
                 return Answer(response.status, answered, asked.total_seconds() if asked is not None else None)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, Misfit) as error:
             # Its text may have the address in it, and so may what it was raised from.
             raise UndeliveredError(f"no answer ({type(error).__name__})", is_final=False) from None
 
@@ -88,7 +90,7 @@ class HttpClient:
         return self._session
 
     def _tls(self) -> ssl.SSLContext | bool:
-        return ssl.create_default_context(cafile=str(self._ca_file)) if self._ca_file else True
+        return believing(self._ca_file) if self._ca_file else True
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

@@ -13,6 +13,7 @@ import aiohttp
 
 from kit.clock import Clock
 from kit.retry_after import retry_after
+from kit.tls_context import believing
 from notify.domain.webhook_address import Reach
 from notify.domain.webhooks import Outcome, Result
 from notify.webhooks.resolver import Resolver
@@ -61,9 +62,10 @@ class HttpClient:
 
     async def start(self) -> None:
         """Be ready to send."""
-        context = ssl.create_default_context()
-        if self._ca_file is not None:
-            context.load_verify_locations(self._ca_file)
+        if self._ca_file is None:
+            context = ssl.create_default_context()
+        else:
+            context = believing(self._ca_file, besides_usual=True)
         self._resolver = Resolver(self._connections)
         connector = aiohttp.TCPConnector(
             limit=self._connections,
