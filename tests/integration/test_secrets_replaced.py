@@ -112,15 +112,15 @@ class Load:
         assert self.failed == []
 
 
-def renewed(stack: Stack, service: str, folder: Path) -> int:
+def renewed(stack: Stack, service: str) -> int:
     """Another certificate of the same CA is in the place of a service's own; its serial number."""
     environment = stack.environment(service)
-    new = Certificates(stack.folder.tls).services.issue(
-        f"service/{service}", CertificateFiles(folder / f"{service}.crt", folder / f"{service}.key"), server=True
-    )
+    cert, key = Path(environment["GONGJI_TLS_CERT_FILE"]), Path(environment["GONGJI_TLS_KEY_FILE"])
+    beside = CertificateFiles(cert.with_suffix(".new"), key.with_suffix(".key-new"))
+    new = Certificates(stack.folder.tls).services.issue(f"service/{service}", beside, server=True)
     serial = x509.load_pem_x509_certificate(new.cert.read_bytes()).serial_number
-    new.key.replace(environment["GONGJI_TLS_KEY_FILE"])
-    new.cert.replace(environment["GONGJI_TLS_CERT_FILE"])
+    new.key.replace(key)
+    new.cert.replace(cert)
     return serial
 
 
@@ -138,7 +138,7 @@ async def shown(stack: Stack, service: str) -> int:
 
 
 async def test_certificates_password_and_data_key_are_replaced_while_bills_are_settled(
-    families: Families, stack: Stack, login: Login, ring: Callable[[str, str], None], tmp_path: Path
+    families: Families, stack: Stack, login: Login, ring: Callable[[str, str], None]
 ) -> None:
     settling = [await families.make({"father": 1_000_000}) for _ in range(FAMILIES)]
     login.file.write_text(login.first)
@@ -150,7 +150,7 @@ async def test_certificates_password_and_data_key_are_replaced_while_bills_are_s
     async with load.of(settling):
         await load.goes_on()
         for service in ("settlement", "binding"):
-            serial = await asyncio.to_thread(renewed, stack, service, tmp_path)
+            serial = await asyncio.to_thread(renewed, stack, service)
             assert await shown(stack, service) == serial
             await load.goes_on()
 
