@@ -88,7 +88,7 @@ def _content(service: str, key: str) -> str:
         "assertion-issuers.json": keys.jwks,
         "institutions-ca.crt": lambda: authorities.institution_ca_file,
         "services-ca.crt": lambda: authorities.service_ca_file,
-        "password": lambda: _written(folder / "password"),
+        "password": lambda: _written(Path(_made().name, "password")),
         "ca.crt": lambda: authorities.service_ca_file,
         **dict.fromkeys(("tls.crt", "user.crt"), lambda: _own(service).cert),
         **dict.fromkeys(("tls.key", "user.key"), lambda: _own(service).key),
