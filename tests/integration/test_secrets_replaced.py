@@ -10,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from cryptography import x509
-from support.commands import in_this_process
 from support.families import Families, Family
 from typer.testing import CliRunner
 
@@ -154,8 +153,8 @@ async def test_certificates_password_and_data_key_are_replaced_while_bills_are_s
             assert await shown(stack, service) == serial
             await load.goes_on()
 
-        done = await asyncio.to_thread(in_this_process, stack, "settlement", "reencrypt", "--batch", "3")
-        assert done.returncode == 0, done.stdout
+        done = await asyncio.to_thread(stack.run_command, "settlement", "reencrypt", "--batch", "3")
+        assert done.returncode == 0, done.stderr
         assert "everything is under k2; k1 may be taken out of the ring" in done.stdout
 
         login.other.write_text("second")
