@@ -18,7 +18,7 @@ from gongji_local.stack import Stack
 from kit.__main__ import app
 from kit.testing import eventually
 
-FAMILIES = 3
+FAMILIES = 2
 _END_LISTENING = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1 AND query LIKE 'LISTEN%'
 """
@@ -107,7 +107,7 @@ class Load:
 
     async def goes_on(self) -> None:
         before = self.settled
-        await eventually(lambda: bool(self.failed) or self.settled >= before + 4 * FAMILIES)
+        await eventually(lambda: bool(self.failed) or self.settled >= before + 2 * FAMILIES)
         assert self.failed == []
 
 
