@@ -9,9 +9,10 @@ from typing import Final
 from binding.config import Settings as BindingSettings
 from gongji_local.keys import Keys
 from identity.config import Settings as IdentitySettings
+from identity.retention import IdentityRetention
 from kit.config import ClockSettings, DatabaseSettings, SealingSettings, ServiceSettings
 from kit.grpc_client import TlsFiles
-from kit.retention import BusRetention, OutboxRetention
+from kit.retention import BusRetention
 from kit.testing_tls import Pki
 from notify.config import Settings as NotifySettings
 from settlement.books_config import AuditSettings, ReconcileSettings
@@ -28,7 +29,7 @@ COMMANDS: Final[Mapping[tuple[str, str], type[DatabaseSettings]]] = {
     **{(service, "serve"): settings_cls for service, settings_cls in SERVING.items()},
     **{(service, "migrate"): DatabaseSettings for service in SERVICES},
     **{(service, "reencrypt"): SealingSettings for service in SERVICES},
-    ("identity", "purge"): OutboxRetention,
+    ("identity", "purge"): IdentityRetention,
     **{(service, "purge"): BusRetention for service in ("binding", "settlement", "notify")},
     ("binding", "audit"): DatabaseSettings,
     ("settlement", "audit"): AuditSettings,
