@@ -14,10 +14,11 @@ LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-index-ur
 export PYTHONDONTWRITEBYTECODE :=
 # The suite runs in parts, the longest first, two at a time: while one waits for its servers, the other has the core.
 # What a part prints is shown when it ends; the first that fails ends the run.
-PARTS := scenarios notices settlement identity kit binding local
+PARTS := scenarios notices secured settlement identity kit binding local
 part-scenarios: FOLDERS := tests
-part-scenarios: BUT := tests/integration/notices tests/surroundings
+part-scenarios: BUT := tests/integration/notices tests/integration/secured tests/surroundings
 part-notices: FOLDERS := tests/integration/notices
+part-secured: FOLDERS := tests/integration/secured
 part-settlement: FOLDERS := services/settlement
 part-identity: FOLDERS := services/identity
 part-kit: FOLDERS := services/kit
