@@ -76,3 +76,26 @@ async def test_a_refusal_is_told_before_an_outage_and_ends_by_itself(bench: Benc
     assert "no ACL allows" in bench.why
     bench.consumer._state.over(Trouble.REFUSED)
     assert bench.why == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (GroupAuthorizationFailedError("sample"), "no ACL allows ANONYMOUS to READ group sample"),
+        (KafkaConnectionError(), "Kafka does not answer: KafkaConnectionError"),
+    ],
+)
+async def test_what_keeps_it_from_connecting_is_told_until_it_is_connected(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: KafkaError, why: str
+) -> None:
+    told: list[str] = []
+
+    async def start(_broker: object) -> None:
+        told.append(bench.why)
+        if len(told) == 1:
+            raise error
+
+    monkeypatch.setattr("kit.kafka.KafkaBroker.start", start)
+    monkeypatch.setattr("kit.kafka.backoff_seconds", lambda _failures: 0.0)
+    await bench.consumer._connect()
+    assert told == ["", why]

@@ -269,11 +269,19 @@ class Consumer:
                 return await self.broker.start()
             except (KafkaError, OSError) as error:
                 failures += 1
-                self._state.begun(Trouble.KAFKA, f"Kafka does not answer: {type(error).__name__}")
-                self._log.warning("Kafka does not answer", error=type(error).__name__, failures=failures)
+                self._not_connected(error, failures)
             await self._close_broker()
             self.broker = self._new_broker()
             await asyncio.sleep(backoff_seconds(failures))
+
+    def _not_connected(self, error: Exception, failures: int) -> None:
+        name = type(error).__name__
+        if why := refusal(error, self._settings, Operation.READ):
+            self._state.begun(Trouble.KAFKA, why)
+            self._log.warning("Kafka refuses to be read", why=why, failures=failures)
+        else:
+            self._state.begun(Trouble.KAFKA, f"Kafka does not answer: {name}")
+            self._log.warning("Kafka does not answer", error=name, failures=failures)
 
     async def _watch(self) -> None:
         silent_in_row = 0
