@@ -99,7 +99,8 @@ async def partitions_of(transaction: Transaction, kept: Kept) -> Partitions:
     """What a table has, as the database says it."""
     await transaction.raw.execute(_UTC)
     rows = await transaction.raw.fetch(_PARTITIONS, kept.table)
-    found = [Partition(row["name"], _until(row["bounds"], kept.cut)) for row in rows if row["bounds"] != "DEFAULT"]
+    bounds = {row["name"]: row["bounds"] for row in rows if row["bounds"] is not None}  # none: dropped meanwhile
+    found = [Partition(name, _until(each, kept.cut)) for name, each in bounds.items() if each != "DEFAULT"]
     return Partitions(sorted(found, key=lambda each: each.until))
 
 
