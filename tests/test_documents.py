@@ -59,3 +59,10 @@ def test_a_document_names_tasks_and_modules_that_exist(document: Path) -> None:
 def test_what_is_called_the_same_in_two_examples_is_the_same() -> None:
     first, second = (ROOT / "examples" / "consumers").glob("python-*/books.py")
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_each_decision_has_a_number_of_its_own_which_its_heading_says() -> None:
+    decisions = sorted((ROOT / "services" / "adr").glob("[0-9]*.md"))
+    assert [int(path.name[:4]) for path in decisions] == list(range(1, len(decisions) + 1))
+    headings = [path.read_text(encoding="utf-8").split(". ", 1)[0] for path in decisions]
+    assert headings == [f"# {number}" for number in range(1, len(decisions) + 1)]
