@@ -18,17 +18,16 @@ from kit.testing_tls import Pki
 async def platform(stack: Stack, tmp_path: Path) -> AsyncIterator[TestPlatform]:
     """A regional platform, with identity told to ask it; afterwards identity asks the imported register again."""
     pki, token = Pki(tmp_path), tmp_path / "token"
+    await asyncio.to_thread(token.touch, mode=0o600)
     await asyncio.to_thread(token.write_text, "a-token-of-the-platform")
     async with TestPlatform(pki.service("platform")) as serving:
-        await again(
-            stack,
-            {
-                "GONGJI_REAL_NAME_REGISTRY_URL": serving.url,
-                "GONGJI_REAL_NAME_REGISTRY_CA_FILE": str(pki.service_ca_file),
-                "GONGJI_REAL_NAME_REGISTRY_TOKEN_FILE": str(token),
-            },
-        )
+        told = {
+            "GONGJI_REAL_NAME_REGISTRY_URL": serving.url,
+            "GONGJI_REAL_NAME_REGISTRY_CA_FILE": str(pki.service_ca_file),
+            "GONGJI_REAL_NAME_REGISTRY_TOKEN_FILE": str(token),
+        }
         try:
+            await again(stack, told)
             yield serving
         finally:
             await again(stack, {})

@@ -88,6 +88,7 @@ def write_gateway_ring(path: Path, active: str = "g1", *names: str) -> Path:
         name: {"algorithm": "HMAC-SHA256", "key": base64.b64encode(name.encode() * 16).decode()}
         for name in {active, *names}
     }
+    path.touch(mode=0o600)
     path.write_text(json.dumps({"active": active, "keys": keys}), encoding="utf-8")
     return path
 
