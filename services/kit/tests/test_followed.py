@@ -142,6 +142,20 @@ def test_nobody_ever_sees_half_of_a_change(mount: Mount) -> None:
     assert wrong == []
 
 
+def test_files_that_change_faster_than_they_are_read_are_read_at_the_next_look(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Followed("the pair", mount.files, pair)
+    mount.put(crt="2", key="2")
+    with capture_logs() as logs, monkeypatch.context() as patched:
+        patched.setattr(followed, "_READINGS", 0)  # no reading is ever the same as the one before
+        assert watched.current() == "1"
+        with pytest.raises(Misfit, match="change all the time"):
+            Followed("the pair", mount.files, pair)
+    assert logs == []
+    assert watched.current() == "2"
+
+
 def test_files_are_not_read_more_often_than_is_of_use(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followed, "LOOK_EVERY_SECONDS", 3600.0)
     watched = Followed("the pair", mount.files, pair)

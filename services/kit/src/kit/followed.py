@@ -55,7 +55,10 @@ class Followed(Generic[T]):
         self._check = check
         self._mutex = threading.Lock()
         self._refused: str | Contents | None = None
-        self._contents = _read(self._files)
+        contents = _read(self._files)
+        if contents is None:
+            raise Misfit(f"{what}: its files change all the time")
+        self._contents = contents
         self._value = make(self._contents)
         self._looked = Elapsed()
 
@@ -89,6 +92,8 @@ class Followed(Generic[T]):
         except OSError as error:
             self._refuse(str(error), str(error))
             return
+        if found is None:  # the next look will see them whole
+            return
         if found == self._contents:
             self._refused = None
         if found in (self._contents, self._refused):
@@ -112,12 +117,12 @@ class Followed(Generic[T]):
         return [str(file) for file in self._files]
 
 
-def _read(files: Sequence[Path]) -> Contents:
-    """Their contents, all from the same side of a change."""
+def _read(files: Sequence[Path]) -> Contents | None:
+    """Their contents, all from the same side of a change; None if they change faster than they can be read."""
     before = [file.read_bytes() for file in files]
     for _ in range(_READINGS):
         after = [file.read_bytes() for file in files]
         if after == before:
-            break
+            return after
         before = after
-    return before
+    return None
