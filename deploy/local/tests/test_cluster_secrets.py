@@ -264,7 +264,7 @@ def test_a_broker_of_the_development_cluster_takes_services_by_certificate_and_n
     write_cluster_secrets(files, names)
     monkeypatch.setattr(EmbeddedKafka, "_configure", lambda broker: configure_as_in_the_cluster(broker, files))
     monkeypatch.setattr(
-        "gongji_local.kafka.server.serves_metadata", lambda address: listens(int(address.split(":")[1]))
+        "gongji_local.kafka.server.serves_metadata", lambda kafka: listens(int(kafka.kafka_bootstrap.split(":")[1]))
     )
     folder = StateFolder(tmp_path / "state")
     folder.create()
