@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from kit import certificates
 from kit.auth import AccessTable, AssertionVerifier, Denylist, PeerIdentity
 from kit.clock import Clock
-from kit.grpc_certificates import ServerFiles
+from kit.grpc_certificates import ServerFiles, ServerSettings
 from kit.grpc_chain import DEADLINE_CAP_SECONDS, Chain, Gate, UseOnce
 from kit.grpc_handlers import Handler, ServicerError
 from kit.probes import CannotListen
@@ -43,19 +43,11 @@ _MAX_METADATA_BYTES = 16 * 1024
 _TRANSPORT_MARGIN_BYTES = 1024 * 1024
 
 
-class GrpcSettings(Protocol):
+class GrpcSettings(ServerSettings, Protocol):
     """What the server needs to know; `kit.config.ServiceSettings` has it."""
 
     @property
     def grpc_address(self) -> str: ...  # noqa: D102 - described in ServiceSettings
-    @property
-    def tls_cert_file(self) -> Path: ...  # noqa: D102
-    @property
-    def tls_key_file(self) -> Path: ...  # noqa: D102
-    @property
-    def institution_ca_file(self) -> Path: ...  # noqa: D102
-    @property
-    def service_ca_file(self) -> Path: ...  # noqa: D102
     @property
     def trust_domain(self) -> str: ...  # noqa: D102
     @property
