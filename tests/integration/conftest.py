@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.families import Families
+from support.marking import mark_stack
 from support.stacks import brought_up
 
 from gongji_local.cases.world import OPENING
@@ -18,11 +19,7 @@ TIMEOUT_SECONDS = 400
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Scenarios need the stack, also those that only look at it."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
+    mark_stack(items, Path(__file__).parent, TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.marking import mark_stack
 from support.starting import Ground
 
 TIMEOUT_SECONDS = 300
@@ -11,11 +12,7 @@ TIMEOUT_SECONDS = 300
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Each starts processes: none of them is a unit test."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
+    mark_stack(items, Path(__file__).parent, TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="session")
