@@ -58,8 +58,12 @@ def without_hash(name: str) -> str:
 
 
 def test_every_process_takes_what_it_is_told(objects: list[Object], tmp_path: Path) -> None:
+    roles = set()
     for number, run in enumerate(runs(objects)):
-        load(settings_class(run), environ_of(run, tmp_path / str(number)))
+        settings = load(settings_class(run), environ_of(run, tmp_path / str(number)))
+        assert settings.database_url.startswith(f"postgresql://gongji_{run.service}@")
+        roles.add(run.service)
+    assert roles == set(SERVICES)
 
 
 def test_reading_without_kustomize_finds_the_same_variables(name: str, objects: list[Object], tmp_path: Path) -> None:
