@@ -1,11 +1,10 @@
 """The migration that moves lines into authorizations and open windows into relations loses and changes nothing."""
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 
+from gongji_local.templates import migrations_before
 from kit.migrate import apply
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
@@ -56,27 +55,14 @@ SELECT md5('m' || n)::uuid, md5('r1')::uuid, 0, n, n, 0 FROM generate_series(1, 
 """
 
 
-async def test_what_was_counted_and_answered_before_is_so_afterwards(
-    service_database: Callable[[str], str], tmp_path: Path
-) -> None:
-    url = service_database("binding")
-    connection = await asyncpg.connect(url)
+async def test_what_was_counted_and_answered_before_is_so_afterwards(empty_database_url: str, tmp_path: Path) -> None:
+    connection = await asyncpg.connect(empty_database_url)
     try:
-        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        await _apply(url, tmp_path, lambda name: name < BEFORE)
+        await apply(empty_database_url, migrations_before(MIGRATIONS, BEFORE, tmp_path))
         await connection.execute(_WORLD)
         before = [await connection.fetch(query) for query in (_COUNTERS, _LINES)]
-        await _apply(url, tmp_path, lambda _: True)
+        await apply(empty_database_url, MIGRATIONS)
         assert [await connection.fetch(query) for query in (_COUNTERS, _LINES)] == before
         assert [row["n"] for row in await connection.fetch(_CLOSED)] == [0, 3, 5]
     finally:
         await connection.close()
-
-
-async def _apply(url: str, folder: Path, wanted: Callable[[str], bool]) -> None:
-    target = folder / "versions"
-    target.mkdir(exist_ok=True)
-    for file in (MIGRATIONS / "versions").glob("*.py"):
-        if wanted(file.name):
-            shutil.copy(file, target)
-    await apply(url, folder)

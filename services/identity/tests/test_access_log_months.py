@@ -1,19 +1,17 @@
 """The access log by months: lines stay as they were, pages go on across months, what was dropped is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shutil import copy
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from gongji.identity.v1 import access_log_pb2
-from gongji_local.postgres.databases import execute
+from gongji_local.templates import migrations_before
 from identity.access_months import ACCESS_LOG
 from identity.kept import KEPT
 from identity.postgres import PostgresRepository
@@ -34,6 +32,8 @@ from kit.purge_cli import days_of
 from kit.testing import patient_database
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+CUT = "0013"
+"""The migration from which on the log is cut."""
 OLD = Month(2020, 2)
 TURN = Month(2030, 2)
 """Months of which none is made beforehand."""
@@ -159,19 +159,10 @@ def test_fewer_than_three_years_are_refused_and_five_are_the_rule() -> None:
 # The version before, and the schema that comes.
 
 
-@pytest.fixture
-def empty_database_url(postgres_admin_url: str) -> Iterator[str]:
-    """A database without tables."""
-    name = f"accesses_{uuid7().hex}"
-    execute(postgres_admin_url, f"CREATE DATABASE {name}")
-    yield urlsplit(postgres_admin_url)._replace(path=f"/{name}").geturl()
-    execute(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
 async def test_the_version_before_logs_and_reads_while_the_log_is_cut_and_after(
     empty_database_url: str, tmp_path: Path
 ) -> None:
-    await apply(empty_database_url, steps_before(tmp_path))
+    await apply(empty_database_url, migrations_before(MIGRATIONS, CUT, tmp_path))
     connection = await asyncpg.connect(empty_database_url)
     indexes = "SELECT indexrelid FROM pg_index WHERE indrelid = $1::text::regclass ORDER BY 1"
     was = await connection.fetch(indexes, "access_log")
@@ -198,14 +189,3 @@ async def test_the_version_before_logs_and_reads_while_the_log_is_cut_and_after(
     assert await connection.fetch(indexes, "access_log_before") == was
     assert await apply(empty_database_url, MIGRATIONS) == []
     await connection.close()
-
-
-def steps_before(folder: Path) -> Path:
-    """The migrations up to where the log is one table."""
-    versions = folder / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    for step in sorted((MIGRATIONS / "versions").glob("*.py")):
-        if step.stem.endswith("_access_log_by_month"):
-            break
-        copy(step, versions)
-    return versions.parent

@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shutil import copy
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -14,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gongji_local.postgres.databases import execute
+from gongji_local.templates import migrations_before
 from kit.clock import FixedClock, shanghai_date
 from kit.db import Database, PostgresWork, Work
 from kit.ids import uuid7
@@ -46,6 +44,8 @@ from settlement.statement_repository import (
 )
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+CUT = "0024"
+"""The migration from which on the ledger is cut."""
 TURN = Month(2030, 2)
 """Months of which none is made beforehand."""
 MIDNIGHT = TURN.begins_at
@@ -91,7 +91,8 @@ INSERT INTO entry (posting_id, account_kind, account_key, amount_fen, balance_af
 SELECT md5(v || '.' || a)::uuid, kind, CASE kind WHEN 'PERSONAL' THEN a::text ELSE 'fund' END,
        CASE kind WHEN 'PERSONAL' THEN 1 ELSE -1 END, CASE kind WHEN 'PERSONAL' THEN v END,
        CASE kind WHEN 'PERSONAL' THEN v END, 'CONTRIBUTION', v || '.' || a, at, (at AT TIME ZONE 'Asia/Shanghai')::date
-FROM generate_series($2::int, $3::int) AS v, generate_series(1, 150) AS a, unnest(ARRAY['PERSONAL', 'CONTRIBUTION']) AS kind,
+FROM generate_series($2::int, $3::int) AS v, generate_series(1, 150) AS a,
+     unnest(ARRAY['PERSONAL', 'CONTRIBUTION']) AS kind,
      LATERAL (SELECT $1::timestamptz + make_interval(months => v) AS at) AS t
 """
 
@@ -349,30 +350,10 @@ async def test_whenever_entries_are_posted_balances_and_sums_are_those_of_one_ta
 # The version before, and the schema that comes.
 
 
-def steps_before(folder: Path) -> Path:
-    """The migrations up to where entries are one table."""
-    versions = folder / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    for step in sorted((MIGRATIONS / "versions").glob("*.py")):
-        if step.stem.endswith("_entries_by_month"):
-            break
-        copy(step, versions)
-    return versions.parent
-
-
-@pytest.fixture
-def empty_database_url(postgres_admin_url: str) -> Iterator[str]:
-    """A database without tables."""
-    name = f"entries_{uuid7().hex}"
-    execute(postgres_admin_url, f"CREATE DATABASE {name}")
-    yield urlsplit(postgres_admin_url)._replace(path=f"/{name}").geturl()
-    execute(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest.fixture
 async def before(empty_database_url: str, tmp_path: Path) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection of the version before, to a database that is not migrated yet and has an account."""
-    await apply(empty_database_url, steps_before(tmp_path))
+    await apply(empty_database_url, migrations_before(MIGRATIONS, CUT, tmp_path))
     connection = await asyncpg.connect(empty_database_url)
     await connection.execute("INSERT INTO account (psn_no, balance_fen, version) VALUES ('father', 0, 0)")
     yield connection

@@ -3,11 +3,14 @@
 Tests that use a fixture of this module get the marker `stack`, so `-m "not stack"` needs no server at all.
 """
 
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 
+from gongji_local.postgres.databases import execute
 from gongji_local.sessions import (
     new_session_folder,
     quick_folder,
@@ -19,7 +22,7 @@ from gongji_local.stack import Stack
 from gongji_local.templates import DatabaseTemplates
 
 STACK_FIXTURES: Final = frozenset(
-    {"server_stack", "running_stack", "postgres_admin_url", "kafka_bootstrap", "service_database"}
+    {"server_stack", "running_stack", "postgres_admin_url", "kafka_bootstrap", "service_database", "empty_database_url"}
 )
 
 
@@ -83,3 +86,12 @@ def service_database(_database_templates: DatabaseTemplates) -> Iterator[Callabl
     yield fresh
     for url in made:
         _database_templates.drop(url)
+
+
+@pytest.fixture
+def empty_database_url(postgres_admin_url: str) -> Iterator[str]:
+    """URL of a new database without tables, the administrator's."""
+    name = f"empty_{secrets.token_hex(6)}"
+    execute(postgres_admin_url, f"CREATE DATABASE {name}")
+    yield urlsplit(postgres_admin_url)._replace(path=f"/{name}").geturl()
+    execute(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")

@@ -5,8 +5,10 @@ own for longer than many a test does.
 """
 
 import secrets
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gongji_local.blocking import run_blocking
@@ -23,6 +25,16 @@ def migrate_in_process(service: str, url: str) -> None:
         from kit.migrate import apply  # noqa: PLC0415 - alembic is loaded only where something is to migrate
 
         run_blocking(lambda: apply(url, folder))
+
+
+def migrations_before(migrations: Path, revision: str, folder: Path) -> Path:
+    """A copy in `folder` of those of a service's migrations that come before a revision, such as `0024`."""
+    versions = folder / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    for step in (migrations / "versions").glob("*.py"):
+        if step.name < revision:
+            shutil.copy(step, versions)
+    return versions.parent
 
 
 class DatabaseTemplates:

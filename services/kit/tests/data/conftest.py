@@ -1,14 +1,11 @@
 """A fresh database and a fresh topic for each test that wants a real one."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from gongji_local.ports import free_port
+from gongji_local.postgres.databases import execute
 from gongji_local.templates import DatabaseTemplates
 from kit import dlq_actions, inbox, month_tables, outbox, outbox_actions, requests, used_assertions
 from kit.bus_months import INBOX_MONTHS, OUTBOX_MONTHS
@@ -24,25 +21,13 @@ from kit.topic_admin import ensure_topics
 FACT = "CREATE TABLE fact (id text PRIMARY KEY, number bigint NOT NULL DEFAULT 0 CHECK (number >= 0));"
 
 
-def _named(url: str, database: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
-
-
-async def _admin(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 def _make_tables(_service: str, url: str) -> None:
     outboxes = (outbox.SCHEMA, outbox.RUNS, outbox_actions.SCHEMA)
     month = month_of(SystemClock().now())
     months = (swap_sql(turned, month, month) for turned in (OUTBOX_MONTHS, INBOX_MONTHS))
     schemas = (*outboxes, inbox.SCHEMA, month_tables.SCHEMA, *months)
     schemas = (*schemas, requests.SCHEMA, used_assertions.SCHEMA, dlq_actions.SCHEMA)
-    asyncio.run(_admin(url, "".join(schemas) + FACT))
+    execute(url, "".join(schemas) + FACT)
 
 
 @pytest.fixture(scope="session")
@@ -50,14 +35,6 @@ def _copies(postgres_admin_url: str) -> Iterator[DatabaseTemplates]:
     copies = DatabaseTemplates(postgres_admin_url, _make_tables)
     yield copies
     copies.drop_all()
-
-
-@pytest.fixture
-async def empty_database_url(postgres_admin_url: str) -> AsyncIterator[str]:
-    name = f"kit_{uuid4().hex[:12]}"
-    await _admin(postgres_admin_url, f"CREATE DATABASE {name}")
-    yield _named(postgres_admin_url, name)
-    await _admin(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
