@@ -1,10 +1,8 @@
 """Which code a replica runs: this checkout's, or an earlier commit's with the schema of then."""
 
-import io
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +77,11 @@ def earlier(root: Path, wanted: str, folder: Path) -> Source:
     if wanted and Path(wanted).is_dir():
         return _that_rolls(Source(wanted, Path(wanted).resolve()), Path(wanted))
     commit = _commit(root, wanted or before_newest_migration(root))
-    archive = _git(
-        root, "archive", "--format=tar", commit, *(member.split("/")[0] for member in ("protos/", "services/"))
-    )
-    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-        packed.extractall(folder, filter="data")
+    # By an index of its own: that of the checkout stays as it is.
+    folder.mkdir(parents=True, exist_ok=True)
+    index = {"GIT_INDEX_FILE": str(folder / ".index")}
+    _git(root, "read-tree", commit, environ=index)
+    _git(root, "checkout-index", "--all", f"--prefix={folder}/", environ=index)
     return _that_rolls(Source(_git(root, "rev-parse", "--short", commit).decode().strip(), folder), folder)
 
 
@@ -122,11 +120,13 @@ def _commit(root: Path, name: str) -> str:
         ) from None
 
 
-def _git(root: Path, *arguments: str) -> bytes:
+def _git(root: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> bytes:
     program = shutil.which("git")
     if program is None or not (root / ".git").exists():
         raise SourceError("this is no clone of the repository. Name a folder with earlier sources: FROM=folder")
-    done = subprocess.run([program, *arguments], cwd=root, capture_output=True, check=False)  # noqa: S603 - git
+    done = subprocess.run(  # noqa: S603 - git
+        [program, *arguments], cwd=root, env=os.environ | (environ or {}), capture_output=True, check=False
+    )
     if done.returncode != 0:
         raise SourceError(f"git {' '.join(arguments)}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
